@@ -1,0 +1,70 @@
+//! Two-dimensional convolution, three times: each version is the oracle of the next.
+//!
+//! 1. [`plain`]: the definition, as nested loops. Slow, obviously right.
+//! 2. [`im2col`]: the input windows are copied into a patch matrix and one
+//!    matrix product does the rest. Fast arithmetic, but the patch matrix is
+//!    `KH*KW` times the input and has to be written and read.
+//! 3. [`implicit`]: the same product without the patch matrix. In NHWC the
+//!    `KW*Cin` inputs that an output pixel needs from one kernel row are
+//!    already contiguous, so the product's inner kernel reads them in place.
+//!
+//! Each has the forward pass and both gradients. [`conv2d`], [`input_gradient`]
+//! and [`weight_gradient`] choose the fastest that applies.
+//!
+//! Layouts: `x [N, H, W, Cin]`, `weight [KH, KW, Cin/groups, Cout]` with the
+//! groups contiguous in `Cout`, `y [N, OH, OW, Cout]`. As in the whole field,
+//! "convolution" is cross-correlation: the kernel is not flipped.
+
+pub mod im2col;
+pub mod implicit;
+pub mod plain;
+mod spec;
+pub(crate) mod tile;
+
+pub use spec::{Conv2dSpec, Geometry, Padding};
+
+use crate::{Element, Tensor};
+
+/// What is done to each output value before it is stored, while it is still in
+/// a register: `y = activation(conv + bias)`.
+#[derive(Clone, Debug, Default)]
+pub struct Epilogue<T: Element> {
+    /// `[Cout]`, added to every pixel.
+    pub bias: Option<Tensor<T>>,
+    /// Whether negative values become zero.
+    pub relu: bool,
+}
+
+/// `y[n,oy,ox,co] = sum x[n, oy*sy + ky*dy - top, ox*sx + kx*dx - left, ci] * weight[ky,kx,ci,co]`,
+/// then the epilogue. Positions outside `x` count as zero.
+///
+/// Shapes: `x [N, H, W, Cin]`, `weight [KH, KW, Cin/groups, Cout]` to `[N, OH, OW, Cout]`.
+///
+/// # Panics
+/// If the shapes do not fit each other; the message says which rule is broken.
+#[track_caller]
+pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, epilogue: &Epilogue<T>) -> Tensor<T> {
+    implicit::conv2d(x, weight, spec, epilogue)
+}
+
+/// The gradient of [`conv2d`] with respect to `x` (of shape `x_shape`), given
+/// that of its output before the epilogue: `dy [N, OH, OW, Cout]`.
+#[track_caller]
+pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+    let geometry = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
+    if implicit::supports_input_gradient(&geometry) {
+        implicit::input_gradient(dy, weight, x_shape, spec)
+    } else {
+        im2col::input_gradient(dy, weight, x_shape, spec)
+    }
+}
+
+/// The gradient of [`conv2d`] with respect to `weight` (of shape `weight_shape`),
+/// given that of its output before the epilogue: `dy [N, OH, OW, Cout]`.
+#[track_caller]
+pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+    implicit::weight_gradient(x, dy, weight_shape, spec)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The geometry of a convolution: what slides over what, and how far.
+
+/// Rows and columns of zeros around an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns before the first.
+    pub left: usize,
+    /// Columns after the last.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same on all four sides.
+    pub const fn all(pixels: usize) -> Self {
+        Self { top: pixels, bottom: pixels, left: pixels, right: pixels }
+    }
+}
+
+/// Stride, padding, dilation and groups of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dSpec {
+    /// Step between output pixels in the input: down, across.
+    pub stride: [usize; 2],
+    /// Zeros around the input.
+    pub padding: Padding,
+    /// Distance between the kernel's taps: down, across.
+    pub dilation: [usize; 2],
+    /// Into how many independent groups the channels are split.
+    pub groups: usize,
+}
+
+impl Default for Conv2dSpec {
+    /// Stride 1, no padding, no dilation, one group.
+    fn default() -> Self {
+        Self { stride: [1, 1], padding: Padding::default(), dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv2dSpec {
+    /// Stride 1 with the padding that keeps the image size for an odd `kernel`.
+    pub fn same(kernel: usize) -> Self {
+        Self { padding: Padding::all(kernel / 2), ..Self::default() }
+    }
+}
+
+/// Every extent of one convolution, checked to fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Images in the batch.
+    pub n: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Channels of the input, of all groups.
+    pub cin: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Height and width of the output.
+    pub output: [usize; 2],
+    /// Channels of the output, of all groups.
+    pub cout: usize,
+    /// How the kernel slides.
+    pub spec: Conv2dSpec,
+}
+
+impl Geometry {
+    /// Derives the geometry from the shapes `x [N, H, W, Cin]` and
+    /// `weight [KH, KW, Cin/groups, Cout]`.
+    ///
+    /// # Panics
+    /// If they do not fit, with a message that starts with `operation`.
+    #[track_caller]
+    pub fn new(operation: &str, x: &[usize], weight: &[usize], spec: &Conv2dSpec) -> Self {
+        let fail = |reason: String| -> ! {
+            panic!("{operation}: x {x:?} (N, H, W, Cin) and weight {weight:?} (KH, KW, Cin/groups, Cout) with {spec:?}: {reason}")
+        };
+        let (&[n, h, w, cin], &[kh, kw, cin_group, cout]) = (x, weight) else { fail("both must have four dimensions".into()) };
+        if spec.stride.contains(&0) || spec.dilation.contains(&0) || spec.groups == 0 || kh * kw == 0 {
+            fail("stride, dilation, groups and kernel size must be at least 1".into());
+        }
+        if cin != cin_group * spec.groups || cout % spec.groups != 0 {
+            fail(format!("Cin must be {} * {} groups, and Cout a multiple of the groups", cin_group, spec.groups));
+        }
+        let extent = |size: usize, kernel: usize, pad: usize, axis: usize| {
+            let reach = spec.dilation[axis] * (kernel - 1) + 1;
+            match (size + pad).checked_sub(reach) {
+                Some(room) => room / spec.stride[axis] + 1,
+                None => fail(format!("the kernel reaches over {reach} of {} padded positions", size + pad)),
+            }
+        };
+        let p = spec.padding;
+        let output = [extent(h, kh, p.top + p.bottom, 0), extent(w, kw, p.left + p.right, 1)];
+        Self { n, input: [h, w], cin, kernel: [kh, kw], output, cout, spec: *spec }
+    }
+
+    /// `[N, H, W, Cin]`.
+    pub fn x_shape(&self) -> [usize; 4] {
+        [self.n, self.input[0], self.input[1], self.cin]
+    }
+
+    /// `[KH, KW, Cin/groups, Cout]`.
+    pub fn weight_shape(&self) -> [usize; 4] {
+        [self.kernel[0], self.kernel[1], self.cin_group(), self.cout]
+    }
+
+    /// `[N, OH, OW, Cout]`.
+    pub fn y_shape(&self) -> [usize; 4] {
+        [self.n, self.output[0], self.output[1], self.cout]
+    }
+
+    /// Input channels of one group.
+    pub fn cin_group(&self) -> usize {
+        self.cin / self.spec.groups
+    }
+
+    /// Output channels of one group.
+    pub fn cout_group(&self) -> usize {
+        self.cout / self.spec.groups
+    }
+
+    /// The input row (axis 0) or column (axis 1) under kernel tap `k` at output
+    /// position `o`, or `None` in the padding.
+    #[inline(always)]
+    pub fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
+        let before = if axis == 0 { self.spec.padding.top } else { self.spec.padding.left };
+        let place = o * self.spec.stride[axis] + k * self.spec.dilation[axis];
+        place.checked_sub(before).filter(|&place| place < self.input[axis])
+    }
+
+    /// Multiply-adds of the forward pass, and of each gradient.
+    pub fn multiply_adds(&self) -> usize {
+        self.n * self.output[0] * self.output[1] * self.cout * self.kernel[0] * self.kernel[1] * self.cin_group()
+    }
+
+    /// Checks the output's gradient against the geometry.
+    ///
+    /// # Panics
+    /// If its shape is not that of the output.
+    #[track_caller]
+    pub fn check_dy(&self, operation: &str, dy: &[usize]) {
+        assert!(dy == self.y_shape(), "{operation}: dy {dy:?} must have the output's shape {:?}", self.y_shape());
+    }
+}

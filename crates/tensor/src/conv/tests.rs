@@ -1,0 +1,104 @@
+//! The three convolutions against each other, over random geometry.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+struct Case {
+    x: [usize; 4],
+    weight: [usize; 4],
+    spec: Conv2dSpec,
+}
+
+prop_compose! {
+    fn case()(
+        n in 0usize..3, h in 1usize..10, w in 1usize..28, groups in 1usize..4,
+        cin in 1usize..6, cout in 1usize..40, kernel in [1usize..4, 1usize..4],
+        stride in [1usize..4, 1usize..4], dilation in [1usize..3, 1usize..3],
+        pad in [0usize..5, 0usize..5, 0usize..5, 0usize..5],
+    ) -> Case {
+        let padding = Padding { top: pad[0], bottom: pad[1], left: pad[2], right: pad[3] };
+        // Grow the image until the kernel fits.
+        let fit = |size: usize, k: usize, d: usize, p: usize| size.max((d * (k - 1) + 1).saturating_sub(p)).max(1);
+        let h = fit(h, kernel[0], dilation[0], pad[0] + pad[1]);
+        let w = fit(w, kernel[1], dilation[1], pad[2] + pad[3]);
+        Case {
+            x: [n, h, w, cin * groups],
+            weight: [kernel[0], kernel[1], cin, cout * groups],
+            spec: Conv2dSpec { stride, padding, dilation, groups },
+        }
+    }
+}
+
+fn noise<T: Element>(shape: &[usize], phase: f64) -> Tensor<T> {
+    Tensor::from_fn(shape, |i| T::from_f64((i as f64 * 1.7 + phase).sin()))
+}
+
+fn worst<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    let size = b.to_vec().iter().fold(1.0f64, |m, v| m.max(v.as_f64().abs()));
+    a.to_vec().iter().zip(b.to_vec()).fold(0.0, |m: f64, (a, b)| m.max((a.as_f64() - b.as_f64()).abs())) / size
+}
+
+fn check<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
+    let Case { x, weight, spec } = case;
+    let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));
+    let epilogue = Epilogue { bias: Some(noise(&weight[3..], 0.1)), relu: true };
+    let y = plain::conv2d(&x_values, &w_values, spec, &epilogue);
+    prop_assert!(worst(&im2col::conv2d(&x_values, &w_values, spec, &epilogue), &y) < tolerance);
+    prop_assert!(worst(&implicit::conv2d(&x_values, &w_values, spec, &epilogue), &y) < tolerance);
+
+    let dy = noise::<T>(y.shape(), 0.5);
+    let dx = plain::input_gradient(&dy, &w_values, x, spec);
+    prop_assert!(worst(&im2col::input_gradient(&dy, &w_values, x, spec), &dx) < tolerance);
+    prop_assert!(worst(&input_gradient(&dy, &w_values, x, spec), &dx) < tolerance);
+
+    let dw = plain::weight_gradient(&x_values, &dy, weight, spec);
+    prop_assert!(worst(&im2col::weight_gradient(&x_values, &dy, weight, spec), &dw) < tolerance);
+    prop_assert!(worst(&implicit::weight_gradient(&x_values, &dy, weight, spec), &dw) < tolerance);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn fast_convolutions_equal_the_definition_in_f64(case in case()) {
+        check::<f64>(&case, 1e-12)?;
+    }
+
+    #[test]
+    fn fast_convolutions_equal_the_definition_in_f32(case in case()) {
+        check::<f32>(&case, 2e-5)?;
+    }
+}
+
+#[test]
+fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
+    let spec = Conv2dSpec::same(3);
+    check::<f64>(&Case { x: [2, 9, 30, 100], weight: [3, 3, 100, 70], spec }, 1e-12).unwrap();
+    check::<f32>(&Case { x: [1, 40, 40, 3], weight: [3, 3, 3, 32], spec }, 2e-5).unwrap();
+    check::<f32>(&Case { x: [3, 20, 20, 64], weight: [1, 1, 64, 11], spec: Conv2dSpec::default() }, 2e-5).unwrap();
+}
+
+#[test]
+fn all_passes_have_the_same_bits_for_any_number_of_threads() {
+    let spec = Conv2dSpec::same(3);
+    let (x, w) = (noise::<f32>(&[5, 33, 31, 17], 0.2), noise::<f32>(&[3, 3, 17, 45], 0.4));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let y = conv2d(&x, &w, &spec, &Epilogue::default());
+            let dx = input_gradient(&y, &w, x.shape(), &spec);
+            let dw = weight_gradient(&x, &y, w.shape(), &spec);
+            [y, dx, dw].map(|t| t.to_vec().into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        })
+    };
+    let one = run(1);
+    assert!([2, 3, 8].into_iter().all(|threads| run(threads) == one));
+}
+
+#[test]
+#[should_panic(expected = "the kernel reaches over 3 of 2 padded positions")]
+fn an_image_smaller_than_the_kernel_is_refused_with_the_reason() {
+    conv2d(&noise::<f32>(&[1, 2, 8, 1], 0.0), &noise::<f32>(&[3, 3, 1, 1], 0.0), &Conv2dSpec::default(), &Epilogue::default());
+}

@@ -1,0 +1,161 @@
+//! The two element types, `f32` and `f64`, behind one sealed trait.
+//!
+//! Every kernel is written once, generic over [`Element`]. Training runs in
+//! `f32`; the gradient checks run the very same source in `f64`, where finite
+//! differences are accurate enough to prove a rule. Labels and masks are plain
+//! integer slices and never become tensors, so they cannot be differentiated
+//! by mistake.
+
+use std::fmt::{Debug, Display};
+use std::iter::Sum;
+
+use crate::conv::tile::TileSet;
+use crate::matmul::{self, Strided};
+use crate::pool::Pool;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A number a [`Tensor`](crate::Tensor) can hold: `f32` or `f64`.
+///
+/// Arithmetic and elementary functions come from [`num_traits::Float`].
+pub trait Element:
+    num_traits::Float
+    + num_traits::NumAssign
+    + Sum
+    + Default
+    + Debug
+    + Display
+    + Send
+    + Sync
+    + 'static
+    + sealed::Sealed
+{
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// Name of the type as files and messages spell it: `"f32"` or `"f64"`.
+    const NAME: &'static str;
+
+    /// The nearest value to `value`.
+    fn from_f64(value: f64) -> Self;
+    /// The value as `f64`, exactly.
+    fn as_f64(self) -> f64;
+
+    /// Replaces every value by its exponential; vectorised in `f32`.
+    ///
+    /// The `f32` version differs from the correctly rounded value by at most a
+    /// few units in the last place.
+    fn exp_slice(values: &mut [Self]);
+
+    /// The instruction set the convolution kernels use on this CPU:
+    /// `"avx512"`, `"avx2"` or `"portable"`.
+    fn kernel_name() -> &'static str {
+        Self::tiles().name
+    }
+
+    #[doc(hidden)]
+    fn pool() -> &'static Pool<Self>;
+    #[doc(hidden)]
+    fn tiles() -> &'static TileSet<Self>;
+    /// The matrix product on this thread; see [`Tensor::matmul`](crate::Tensor::matmul).
+    #[doc(hidden)]
+    fn gemm(size: [usize; 3], a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self]);
+}
+
+macro_rules! element {
+    ($type:ident, $name:literal, $gemm:path, $exp:path) => {
+        impl Element for $type {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const NAME: &'static str = $name;
+
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as $type
+            }
+
+            #[inline(always)]
+            fn as_f64(self) -> f64 {
+                f64::from(self)
+            }
+
+            fn exp_slice(values: &mut [Self]) {
+                $exp(values)
+            }
+
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$type> = Pool::new();
+                &POOL
+            }
+
+            fn tiles() -> &'static TileSet<Self> {
+                static TILES: std::sync::LazyLock<TileSet<$type>> =
+                    std::sync::LazyLock::new(crate::conv::tile::$type::choose);
+                &TILES
+            }
+
+            fn gemm(size: [usize; 3], a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self]) {
+                $gemm(size, a, b, c)
+            }
+        }
+    };
+}
+
+element!(f32, "f32", matmul::kernel::f32, exp_f32);
+element!(f64, "f64", matmul::kernel::f64, exp_f64);
+
+fn exp_f32(values: &mut [f32]) {
+    let mut chunks = values.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let lanes: [f32; 8] = (&*chunk).try_into().expect("chunks of eight");
+        chunk.copy_from_slice(&wide::f32x8::from(lanes).exp().to_array());
+    }
+    let tail = chunks.into_remainder();
+    // The tail goes through the same lanes, so that a value's exponential does
+    // not depend on its place in the slice.
+    let mut lanes = [0.0; 8];
+    lanes[..tail.len()].copy_from_slice(tail);
+    let lanes = wide::f32x8::from(lanes).exp().to_array();
+    tail.copy_from_slice(&lanes[..tail.len()]);
+}
+
+fn exp_f64(values: &mut [f64]) {
+    for value in values {
+        *value = value.exp();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectorised_exponential_is_close_to_the_exact_one_over_its_whole_range() {
+        let inputs: Vec<f32> = (0..5000).map(|i| -100.0 + 0.0377 * i as f32).collect();
+        let mut outputs = inputs.clone();
+        f32::exp_slice(&mut outputs);
+        for (x, y) in inputs.iter().zip(&outputs) {
+            let exact = f64::from(*x).exp();
+            if exact < f64::from(f32::MAX) {
+                let error = (f64::from(*y) - exact).abs() / exact.max(1e-37);
+                assert!(error < 1e-6, "exp({x}) = {y}, exactly {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn exponential_of_infinities_and_nan_is_as_in_the_standard_library() {
+        let mut values = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 0.0, -200.0];
+        f32::exp_slice(&mut values);
+        assert_eq!(values[0], 0.0);
+        assert_eq!(values[1], f32::INFINITY);
+        assert!(values[2].is_nan());
+        assert_eq!(values[3], 1.0);
+        assert_eq!(values[4], 0.0);
+    }
+}

@@ -1,0 +1,207 @@
+//! Element by element: one function over one tensor, or over two with broadcasting.
+//!
+//! Both take their tensors by value and write into the first one they alone
+//! own, so a chain of operations on a fresh value touches one buffer.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::parallel::{for_each_piece, for_each_rows};
+use crate::{Element, Tensor};
+
+impl<T: Element> Tensor<T> {
+    /// `y[i] = f(x[i])`, in place when `self` is the only owner.
+    pub fn map(mut self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+        if let Some(data) = self.unique_data_mut() {
+            for_each_piece(data, |_, piece| piece.iter_mut().for_each(|x| *x = f(*x)));
+            return self;
+        }
+        let source = self.contiguous();
+        let x = source.data();
+        Tensor::filled_by(self.shape(), |y| {
+            for_each_piece(y, |start, piece| {
+                piece.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x));
+            });
+        })
+    }
+
+    /// `y[i] = f(a[i], b[i])` with both stretched to a common shape, in place
+    /// when `self` or `other` is the only owner of a buffer of that shape.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast; the message names both.
+    #[track_caller]
+    pub fn zip(mut self, mut other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+        let Some(shape) = self.dims().broadcast(&other.dims()) else {
+            panic!(
+                "shapes {:?} and {:?} do not broadcast: aligned from the last dimension, extents must be equal or 1",
+                self.shape(),
+                other.shape()
+            );
+        };
+        if self.dims() != shape {
+            self = self.broadcast_to(&shape).contiguous();
+        } else if other.len() < self.len()
+            && let Some(row) = repeated_row(&other, &shape)
+        {
+            return self.zip_row(&row, f);
+        }
+        other = other.broadcast_to(&shape).contiguous();
+        if let Some(a) = self.unique_data_mut() {
+            let b = other.data();
+            for_each_piece(a, |start, piece| piece.iter_mut().zip(&b[start..]).for_each(|(a, &b)| *a = f(*a, b)));
+            return self;
+        }
+        let source = self.contiguous();
+        let a = source.data();
+        if let Some(b) = other.unique_data_mut() {
+            for_each_piece(b, |start, piece| piece.iter_mut().zip(&a[start..]).for_each(|(b, &a)| *b = f(a, *b)));
+            return other;
+        }
+        let b = other.data();
+        Tensor::filled_by(&shape, |y| {
+            for_each_piece(y, |start, piece| {
+                let sources = a[start..].iter().zip(&b[start..]);
+                piece.iter_mut().zip(sources).for_each(|(y, (&a, &b))| *y = f(a, b));
+            });
+        })
+    }
+
+    /// Combines every row of `self` with the same `row`, without materialising it.
+    fn zip_row(mut self, row: &[T], f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+        if self.unique_data_mut().is_none() {
+            let source = self.contiguous();
+            let a = source.data();
+            return Tensor::filled_by(self.shape(), |y| {
+                for_each_rows(y, row.len(), |first, rows| {
+                    for (y, a) in rows.chunks_exact_mut(row.len()).zip(a[first * row.len()..].chunks_exact(row.len())) {
+                        y.iter_mut().zip(a.iter().zip(row)).for_each(|(y, (&a, &b))| *y = f(a, b));
+                    }
+                });
+            });
+        }
+        let data = self.unique_data_mut().expect("just seen to be unique");
+        for_each_rows(data, row.len(), |_, rows| {
+            for a in rows.chunks_exact_mut(row.len()) {
+                a.iter_mut().zip(row).for_each(|(a, &b)| *a = f(*a, b));
+            }
+        });
+        self
+    }
+
+    /// `alpha x`.
+    pub fn scale(self, alpha: T) -> Tensor<T> {
+        self.map(|x| alpha * x)
+    }
+
+    /// `self += alpha other`, for equal shapes, copying first if `self` is shared.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn add_scaled(&mut self, alpha: T, other: &Tensor<T>) {
+        assert_eq!(self.shape(), other.shape(), "add_scaled: shapes must be equal");
+        let other = other.contiguous();
+        let b = other.data();
+        for_each_piece(self.data_mut(), |start, piece| {
+            piece.iter_mut().zip(&b[start..]).for_each(|(a, &b)| *a += alpha * b);
+        });
+    }
+}
+
+/// The row that `other`, stretched to `shape`, repeats: what a bias is to a
+/// batch of activations. `None` if it is not of that kind.
+fn repeated_row<T: Element>(other: &Tensor<T>, shape: &[usize]) -> Option<Vec<T>> {
+    let ones = other.shape().iter().take_while(|&&extent| extent == 1).count();
+    let row = &other.shape()[ones..];
+    let trailing = shape.len().checked_sub(row.len()).map(|start| &shape[start..]);
+    (trailing == Some(row) && !other.is_empty()).then(|| {
+        // A single number repeated along a short row keeps the inner loop long.
+        let values = other.to_vec();
+        let last = shape.last().copied().unwrap_or(1);
+        if values.len() == 1 { vec![values[0]; last.max(1)] } else { values }
+    })
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $op:tt) => {
+        impl<T: Element> $trait for Tensor<T> {
+            type Output = Tensor<T>;
+            #[track_caller]
+            fn $method(self, other: Tensor<T>) -> Tensor<T> {
+                self.zip(other, |a, b| a $op b)
+            }
+        }
+        impl<T: Element> $trait<&Tensor<T>> for Tensor<T> {
+            type Output = Tensor<T>;
+            #[track_caller]
+            fn $method(self, other: &Tensor<T>) -> Tensor<T> {
+                self.zip(other.clone(), |a, b| a $op b)
+            }
+        }
+        impl<T: Element> $trait<&Tensor<T>> for &Tensor<T> {
+            type Output = Tensor<T>;
+            #[track_caller]
+            fn $method(self, other: &Tensor<T>) -> Tensor<T> {
+                self.clone().zip(other.clone(), |a, b| a $op b)
+            }
+        }
+    };
+}
+
+operator!(Add, add, +);
+operator!(Sub, sub, -);
+operator!(Mul, mul, *);
+operator!(Div, div, /);
+
+impl<T: Element> Neg for Tensor<T> {
+    type Output = Tensor<T>;
+    fn neg(self) -> Tensor<T> {
+        self.map(|x| -x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counting(shape: &[usize]) -> Tensor<f64> {
+        Tensor::from_fn(shape, |i| i as f64 + 1.0)
+    }
+
+    #[test]
+    fn a_value_that_is_not_shared_is_overwritten_in_place() {
+        let x = counting(&[100, 100]);
+        let address = x.data().as_ptr();
+        let y = (x.map(|x| x + 1.0) * counting(&[100])).map(|x| -x);
+        assert_eq!(y.data().as_ptr(), address);
+        let z = &y + &y;
+        assert_ne!(z.data().as_ptr(), address);
+    }
+
+    #[test]
+    #[should_panic(expected = "shapes [2, 3] and [2] do not broadcast")]
+    fn shapes_that_clash_are_both_named() {
+        let _ = counting(&[2, 3]) + counting(&[2]);
+    }
+
+    proptest! {
+        #[test]
+        fn zip_equals_the_definition_for_any_broadcast(
+            dims in prop::collection::vec(1usize..4, 0..4),
+            mask_a in 0u8..16, mask_b in 0u8..16, cut_a in 0usize..4, cut_b in 0usize..4,
+        ) {
+            let thin = |mask: u8, cut: usize| -> Vec<usize> {
+                let full: Vec<usize> = dims.iter().enumerate()
+                    .map(|(i, &d)| if mask >> i & 1 == 1 { 1 } else { d }).collect();
+                full[cut.min(full.len())..].to_vec()
+            };
+            let (a, b) = (counting(&thin(mask_a, cut_a)), counting(&thin(mask_b, cut_b)));
+            let y = &a - &b;
+            let (wide_a, wide_b) = (a.broadcast_to(y.shape()).to_vec(), b.broadcast_to(y.shape()).to_vec());
+            let expected: Vec<f64> = wide_a.iter().zip(&wide_b).map(|(a, b)| a - b).collect();
+            prop_assert_eq!(y.to_vec(), expected.clone());
+            prop_assert_eq!((a.map(|x| x) - b.map(|x| x)).to_vec(), expected);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Batch normalisation over all dimensions but the last (Ioffe & Szegedy,
+//! "Batch Normalization: Accelerating Deep Network Training by Reducing
+//! Internal Covariate Shift", 2015, algorithm 1 and the equations after it).
+//!
+//! These kernels do little arithmetic, so what counts is how often they pass
+//! over memory. The statistics take one pass: a piece of rows is read into the
+//! cache, its mean and then its squared deviations are computed there, and the
+//! pieces are merged in order by the formula of Chan, Golub & LeVeque (1979),
+//! in `f64`. The activation is applied in the same pass as the normalisation,
+//! and the backward pass computes it again instead of having it stored.
+//!
+//! With `relu`, NaN stays NaN on the way forward and lets the gradient through.
+
+use crate::parallel::{PIECE, map_ranges};
+use crate::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
+use crate::{Element, Tensor, relu as rectified};
+
+/// Mean and variance of every channel of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchStatistics<T> {
+    /// `[C]`: the mean.
+    pub mean: Vec<T>,
+    /// `[C]`: the biased variance, `sum (x - mean)^2 / M` over the `M` rows.
+    pub variance: Vec<T>,
+    /// `[C]`: `1 / sqrt(variance + eps)`.
+    pub inv_std: Vec<T>,
+}
+
+/// Mean and variance of `x [.., C]` over all dimensions but the last, in one
+/// pass over memory. Those of an empty batch are 0.
+///
+/// # Panics
+/// If `x` has rank 0.
+#[track_caller]
+pub fn batch_statistics<T: Element>(x: &Tensor<T>, eps: f64) -> BatchStatistics<T> {
+    let channels = last_extent("batch_statistics", x);
+    let source = x.contiguous();
+    let data = source.data();
+    let pieces = map_ranges(data.len() / channels.max(1), rows_of_piece(channels), |rows| {
+        let values = &data[rows.start * channels..rows.end * channels];
+        let (mean, squares) = moments(values, channels);
+        (rows.len() as f64, mean, squares)
+    });
+    let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
+    for (piece_count, piece_mean, piece_squares) in pieces {
+        let share = piece_count / (count + piece_count);
+        for channel in 0..channels {
+            let delta = piece_mean[channel].as_f64() - mean[channel];
+            mean[channel] += delta * share;
+            squares[channel] += piece_squares[channel].as_f64() + delta * delta * count * share;
+        }
+        count += piece_count;
+    }
+    let variance: Vec<f64> = squares.into_iter().map(|sum: f64| sum / count.max(1.0)).collect();
+    BatchStatistics {
+        mean: mean.into_iter().map(T::from_f64).collect(),
+        inv_std: variance.iter().map(|v| T::from_f64((v + eps).sqrt().recip())).collect(),
+        variance: variance.into_iter().map(T::from_f64).collect(),
+    }
+}
+
+/// `y = gamma (x - mean) inv_std + beta`, then `max(y, 0)` if `relu`.
+///
+/// Shapes: `x [.., C]`, the others `[C]`, to the shape of `x`, which is
+/// overwritten when it is the only owner. In training `mean` and `inv_std` are
+/// the batch's, in evaluation running ones.
+///
+/// # Panics
+/// If the lengths of the channels' values differ from `C`.
+#[track_caller]
+pub fn normalise<T: Element>(
+    x: Tensor<T>,
+    mean: &[T],
+    inv_std: &[T],
+    gamma: &Tensor<T>,
+    beta: &Tensor<T>,
+    relu: bool,
+) -> Tensor<T> {
+    let channels = last_extent("normalise", &x);
+    let rows = ChannelRows::new("normalise", channels, [mean, inv_std], [gamma, beta]);
+    let wide = wide_row(channels);
+    rewrite_rows(x, wide, |_, piece| {
+        for row in piece.chunks_mut(wide) {
+            let channels = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
+            if relu {
+                row.iter_mut()
+                    .zip(channels)
+                    .for_each(|(x, ((&m, &s), &b))| *x = rectified(affine(*x - m, s, b)));
+            } else {
+                row.iter_mut().zip(channels).for_each(|(x, ((&m, &s), &b))| *x = affine(*x - m, s, b));
+            }
+        }
+    })
+}
+
+/// The vector-Jacobian product of [`normalise`] with the batch's own
+/// statistics: `(dx, dgamma, dbeta)`.
+///
+/// With `n = (x - mean) inv_std`, `M` rows, and `dy` set to 0 where `relu` held
+/// the output at 0:
+///
+/// ```text
+/// dbeta  = sum dy
+/// dgamma = sum dy n
+/// dx     = gamma inv_std (dy - dbeta / M - n dgamma / M)
+/// ```
+///
+/// Shapes: `x` and `dy [.., C]`, `gamma` and `beta [C]`. Two passes over `x`
+/// and `dy`; `dx` overwrites `dy` when that is the only owner.
+///
+/// # Panics
+/// If `x` and `dy` differ in shape, or the lengths of the channels' values from `C`.
+#[track_caller]
+pub fn batch_norm_backward<T: Element>(
+    x: &Tensor<T>,
+    dy: Tensor<T>,
+    gamma: &Tensor<T>,
+    beta: &Tensor<T>,
+    statistics: &BatchStatistics<T>,
+    relu: bool,
+) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
+    assert_eq!(x.shape(), dy.shape(), "batch_norm_backward: x and dy must have the same shape");
+    let channels = last_extent("batch_norm_backward", x);
+    let rows = [&statistics.mean[..], &statistics.inv_std];
+    let rows = ChannelRows::new("batch_norm_backward", channels, rows, [gamma, beta]);
+    let (source, dy) = (x.contiguous(), if dy.is_contiguous() { dy } else { dy.contiguous() });
+    let x = source.data();
+    let [dbeta, mut dgamma] =
+        if relu { sums::<T, true>(x, dy.data(), &rows) } else { sums::<T, false>(x, dy.data(), &rows) };
+    dgamma.iter_mut().zip(&statistics.inv_std).for_each(|(sum, inv_std)| *sum *= inv_std.as_f64());
+
+    let count = (x.len() / channels.max(1)) as f64;
+    let to_row = |value: &dyn Fn(usize) -> f64| {
+        repeated(&(0..channels).map(|c| T::from_f64(value(c) / count)).collect::<Vec<_>>())
+    };
+    let offset = to_row(&|c| dbeta[c]);
+    let slope = to_row(&|c| dgamma[c] * statistics.inv_std[c].as_f64());
+    let wide = wide_row(channels);
+    let dx = rewrite_rows(dy, wide, |start, piece| {
+        for (dx, x) in piece.chunks_mut(wide).zip(x[start..].chunks(wide)) {
+            if relu {
+                input_gradient::<T, true>(dx, x, &rows, &offset, &slope);
+            } else {
+                input_gradient::<T, false>(dx, x, &rows, &offset, &slope);
+            }
+        }
+    });
+    let to_tensor =
+        |sums: Vec<f64>| Tensor::from_vec(sums.into_iter().map(T::from_f64).collect(), &[channels]);
+    (dx, to_tensor(dgamma), to_tensor(dbeta))
+}
+
+/// The channels' values, each repeated to a wide row.
+struct ChannelRows<T> {
+    channels: usize,
+    mean: Vec<T>,
+    /// `gamma inv_std`.
+    scale: Vec<T>,
+    beta: Vec<T>,
+}
+
+impl<T: Element> ChannelRows<T> {
+    #[track_caller]
+    fn new(
+        operation: &str,
+        channels: usize,
+        [mean, inv_std]: [&[T]; 2],
+        [gamma, beta]: [&Tensor<T>; 2],
+    ) -> Self {
+        assert!(
+            [mean.len(), inv_std.len()] == [channels; 2] && [gamma.shape(), beta.shape()] == [[channels]; 2],
+            "{operation}: mean [{}], inv_std [{}], gamma {:?} and beta {:?} must have one value for each of the {channels} channels",
+            mean.len(),
+            inv_std.len(),
+            gamma.shape(),
+            beta.shape()
+        );
+        let scale: Vec<T> =
+            gamma.to_vec().iter().zip(inv_std).map(|(&gamma, &inv_std)| gamma * inv_std).collect();
+        Self { channels, mean: repeated(mean), scale: repeated(&scale), beta: repeated(&beta.to_vec()) }
+    }
+}
+
+/// The output before the activation. Forward and backward share this very
+/// arithmetic, so that they agree on where the activation was 0.
+#[inline(always)]
+fn affine<T: Element>(centred: T, scale: T, beta: T) -> T {
+    centred * scale + beta
+}
+
+/// `dy`, or 0 where the activation held the output at 0.
+#[inline(always)]
+fn masked<T: Element, const RELU: bool>(dy: T, centred: T, scale: T, beta: T) -> T {
+    if RELU && affine(centred, scale, beta) <= T::ZERO { T::ZERO } else { dy }
+}
+
+fn rows_of_piece(channels: usize) -> usize {
+    (PIECE / channels.max(1)).max(8)
+}
+
+#[track_caller]
+fn last_extent<T: Element>(operation: &str, x: &Tensor<T>) -> usize {
+    *x.shape().last().unwrap_or_else(|| panic!("{operation}: x of rank 0 has no channels"))
+}
+
+/// Mean of `values [R, C]` over `R`, and the sum of squared deviations from it.
+fn moments<T: Element>(values: &[T], channels: usize) -> (Vec<T>, Vec<T>) {
+    let count = T::from_f64((values.len() / channels.max(1)) as f64);
+    let mut mean = column_sums(values, channels);
+    mean.iter_mut().for_each(|sum| *sum /= count);
+    let wide_mean = repeated(&mean);
+    let mut squares = vec![T::ZERO; wide_row(channels)];
+    for row in values.chunks(wide_row(channels)) {
+        for ((sum, &x), &mean) in squares.iter_mut().zip(row).zip(&wide_mean) {
+            let delta = x - mean;
+            *sum += delta * delta;
+        }
+    }
+    (mean, folded(&squares, channels))
+}
+
+/// `[sum dy, sum dy (x - mean)]` per channel, `dy` being masked.
+fn sums<T: Element, const RELU: bool>(x: &[T], dy: &[T], rows: &ChannelRows<T>) -> [Vec<f64>; 2] {
+    let (channels, wide) = (rows.channels, wide_row(rows.channels));
+    let pieces = map_ranges(x.len() / channels.max(1), rows_of_piece(channels), |range| {
+        let range = range.start * channels..range.end * channels;
+        let (mut plain, mut weighted) = (vec![T::ZERO; wide], vec![T::ZERO; wide]);
+        for (x, dy) in x[range.clone()].chunks(wide).zip(dy[range].chunks(wide)) {
+            let sums = plain.iter_mut().zip(&mut weighted);
+            let values = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
+            for (((plain, weighted), (&x, &dy)), ((&mean, &scale), &beta)) in
+                sums.zip(x.iter().zip(dy)).zip(values)
+            {
+                let centred = x - mean;
+                let dy = masked::<T, RELU>(dy, centred, scale, beta);
+                *plain += dy;
+                *weighted += dy * centred;
+            }
+        }
+        [folded(&plain, channels), folded(&weighted, channels)]
+    });
+    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
+    for piece in pieces {
+        for (total, sums) in totals.iter_mut().zip(piece) {
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum.as_f64());
+        }
+    }
+    totals
+}
+
+/// One wide row of `dx = scale (dy - offset - slope (x - mean))`; `dx` holds `dy` before.
+#[inline(always)]
+fn input_gradient<T: Element, const RELU: bool>(
+    dx: &mut [T],
+    x: &[T],
+    rows: &ChannelRows<T>,
+    offset: &[T],
+    slope: &[T],
+) {
+    let values = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
+    let values = values.zip(offset.iter().zip(slope));
+    for ((dx, &x), (((&mean, &scale), &beta), (&offset, &slope))) in dx.iter_mut().zip(x).zip(values) {
+        let centred = x - mean;
+        *dx = scale * (masked::<T, RELU>(*dx, centred, scale, beta) - offset - slope * centred);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! How work is split: by its size alone, never by the number of threads.
+//!
+//! Each helper cuts its job into pieces of fixed size and lets rayon place
+//! them. A piece always holds the same elements and partial sums are always
+//! added in the same order, so results have the same bits on any machine size.
+
+use rayon::prelude::*;
+
+/// Elements of one piece of element-wise work: 64 KiB of `f32`, about what one
+/// core streams through its cache between two visits to the scheduler.
+pub const PIECE: usize = 16 * 1024;
+
+/// How many threads compute.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Calls `work(start, piece)` on consecutive pieces of `out`, in parallel when
+/// there is more than one.
+pub fn for_each_piece<T: Send>(out: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
+    if out.len() <= PIECE {
+        return work(0, out);
+    }
+    out.par_chunks_mut(PIECE).enumerate().for_each(|(index, piece)| work(index * PIECE, piece));
+}
+
+/// Calls `work(first_row, rows)` on runs of whole rows of `out`, each about
+/// [`PIECE`] elements, in parallel when there is more than one.
+pub fn for_each_rows<T: Send>(out: &mut [T], row: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    if out.is_empty() || row == 0 {
+        return;
+    }
+    let rows = (PIECE / row).max(1);
+    if out.len() <= rows * row {
+        return work(0, out);
+    }
+    out.par_chunks_mut(rows * row).enumerate().for_each(|(index, piece)| work(index * rows, piece));
+}
+
+/// Maps the index ranges `0..piece, piece..2*piece, ..` below `len` in parallel
+/// and returns the results in order.
+pub fn map_ranges<R: Send>(len: usize, piece: usize, work: impl Fn(std::ops::Range<usize>) -> R + Sync) -> Vec<R> {
+    let range = |index: usize| index * piece..((index + 1) * piece).min(len);
+    match len.div_ceil(piece) {
+        0 => Vec::new(),
+        1 => vec![work(0..len)],
+        pieces => (0..pieces).into_par_iter().map(|index| work(range(index))).collect(),
+    }
+}

