@@ -1,0 +1,231 @@
+//! The backward pass: one reverse loop over the tape.
+//!
+//! Every node's gradient is complete when the loop reaches it, because all its
+//! uses lie further on. The engine, not the rules, sums gradients of broadcast
+//! inputs back to their shape and adds up the contributions of several uses.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+
+use cerberus_tensor::{Element, Tensor};
+
+use crate::operation::Gradient;
+use crate::tape::{Input, Node, ParamId, Var};
+
+/// The leaf a gradient belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    node: usize,
+    /// The parameter's id, if it was recorded as one.
+    pub parameter: Option<ParamId>,
+}
+
+/// Receives each leaf's gradient as soon as it is complete.
+pub trait GradientSink<T: Element> {
+    /// Takes the gradient of `leaf`. Called once per leaf that the loss depends
+    /// on, in reverse order of recording.
+    fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>);
+}
+
+/// The gradients of all leaves that a loss depends on.
+#[derive(Clone, Debug)]
+pub struct Gradients<T: Element = f32> {
+    parameters: BTreeMap<ParamId, Tensor<T>>,
+    leaves: BTreeMap<usize, Tensor<T>>,
+}
+
+impl<T: Element> Default for Gradients<T> {
+    fn default() -> Self {
+        Self { parameters: BTreeMap::new(), leaves: BTreeMap::new() }
+    }
+}
+
+impl<T: Element> Gradients<T> {
+    /// The gradient of a parameter; `None` if the loss does not depend on it.
+    pub fn parameter(&self, id: ParamId) -> Option<&Tensor<T>> {
+        self.parameters.get(&id)
+    }
+
+    /// The gradient of a leaf variable; `None` if the loss does not depend on it.
+    pub fn of(&self, leaf: &Var<T>) -> Option<&Tensor<T>> {
+        let (_, node) = leaf.node()?;
+        self.leaves.get(node)
+    }
+
+    /// The parameters' gradients in order of their ids.
+    pub fn parameters(&self) -> impl Iterator<Item = (ParamId, &Tensor<T>)> {
+        self.parameters.iter().map(|(&id, gradient)| (id, gradient))
+    }
+
+    /// Square root of the sum of the squares of all parameters' gradients.
+    pub fn global_norm(&self) -> T {
+        let squares = |gradient: &Tensor<T>| gradient.clone().map(|g| g * g).sum_all().item();
+        self.parameters.values().map(squares).sum::<T>().sqrt()
+    }
+
+    /// Scales all parameters' gradients so that their global norm is at most
+    /// `limit` (Pascanu, Mikolov and Bengio, 2013); returns the norm before.
+    pub fn clip_global_norm(&mut self, limit: T) -> T {
+        let norm = self.global_norm();
+        if norm > limit {
+            for gradient in self.parameters.values_mut() {
+                *gradient = std::mem::replace(gradient, Tensor::scalar(T::ZERO)).scale(limit / norm);
+            }
+        }
+        norm
+    }
+}
+
+impl<T: Element> GradientSink<T> for Gradients<T> {
+    fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>) {
+        let gradient = gradient.into_dense();
+        match leaf.parameter {
+            Some(id) => self.parameters.insert(id, gradient),
+            None => self.leaves.insert(leaf.node, gradient),
+        };
+    }
+}
+
+/// The gradient of a scalar with respect to every leaf. Uses the tape up.
+///
+/// # Panics
+/// If `loss` is not a single number, is a constant, or its tape is used up.
+#[track_caller]
+pub fn backward<T: Element>(loss: Var<T>) -> Gradients<T> {
+    let mut gradients = Gradients::default();
+    backward_into(loss, &mut gradients);
+    gradients
+}
+
+/// Like [`backward`], but hands each leaf's gradient to `sink` as soon as its
+/// last contribution is in, and keeps none. Uses the tape up, freeing what each
+/// node saved as the loop passes it.
+///
+/// # Panics
+/// As [`backward`].
+#[track_caller]
+pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) {
+    let (tape, last) = recorded_scalar("backward", &loss);
+    drop(loss);
+    let mut nodes = {
+        let mut record = tape.record().borrow_mut();
+        record.drained = Some(Location::caller());
+        std::mem::take(&mut record.nodes)
+    };
+    nodes.truncate(last + 1);
+    let mut gradients = seed(last, nodes[last].shape());
+    while let Some(node) = nodes.pop() {
+        let index = nodes.len();
+        let Some(gradient) = gradients[index].take() else { continue };
+        match node {
+            Node::Leaf { parameter, .. } => sink.accept(Leaf { node: index, parameter }, gradient),
+            Node::Result { operation, inputs, saved, .. } => {
+                let wants: Vec<bool> = inputs.iter().map(|input| input.node.is_some()).collect();
+                let answers = operation.backward(saved, gradient.into_dense(), &wants);
+                distribute(operation.name(), &inputs, answers, &wants, &mut gradients);
+            }
+        }
+    }
+}
+
+/// The gradients of the sum of `outputs` with respect to each of `wrt`, which
+/// may be leaves or intermediate results. Keeps the tape, so it may be called
+/// again; a variable the outputs do not depend on gets zeros.
+///
+/// # Panics
+/// If an output is a constant or not a single number, if the variables are on
+/// different tapes, or if the tape is used up.
+#[track_caller]
+pub fn grad<T: Element>(outputs: &[Var<T>], wrt: &[Var<T>]) -> Vec<Tensor<T>> {
+    let mut zeros: Vec<Tensor<T>> = wrt.iter().map(|var| Tensor::zeros(var.shape())).collect();
+    let Some(first) = outputs.first() else { return zeros };
+    let (tape, _) = recorded_scalar("grad", first);
+    let record = tape.record().borrow();
+    let nodes = &record.nodes;
+    let place = |var: &Var<T>| {
+        let (other, node) = var.node()?;
+        assert!(tape.is(other), "grad: the variables are on different tapes");
+        Some(*node)
+    };
+    // Only paths that lead to one of `wrt` are followed.
+    let mut leads = vec![false; nodes.len()];
+    wrt.iter().filter_map(place).for_each(|node| leads[node] = true);
+    for (index, node) in nodes.iter().enumerate() {
+        if let Node::Result { inputs, .. } = node {
+            leads[index] |= inputs.iter().any(|input| input.node.is_some_and(|node| leads[node]));
+        }
+    }
+    let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
+    gradients.resize_with(nodes.len(), || None);
+    for output in outputs {
+        let (_, node) = recorded_scalar("grad", output);
+        let _ = place(output);
+        add(&mut gradients[node], Gradient::Dense(Tensor::ones(&nodes[node].shape())));
+    }
+    for index in (0..nodes.len()).rev() {
+        let Some(gradient) = gradients[index].take() else { continue };
+        let gradient = gradient.into_dense();
+        for (result, var) in zeros.iter_mut().zip(wrt) {
+            if place(var) == Some(index) {
+                *result = gradient.clone();
+            }
+        }
+        if let Node::Result { operation, inputs, saved, .. } = &nodes[index] {
+            let wants: Vec<bool> = inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
+            if wants.contains(&true) {
+                let answers = operation.backward(saved.clone(), gradient, &wants);
+                distribute(operation.name(), inputs, answers, &wants, &mut gradients);
+            }
+        }
+    }
+    zeros
+}
+
+#[track_caller]
+fn recorded_scalar<T: Element>(call: &str, output: &Var<T>) -> (crate::Tape<T>, usize) {
+    assert!(
+        output.value().len() == 1,
+        "{call}: the output has shape {:?}; only a single number can be differentiated (sum it, or weigh it, first)",
+        output.shape()
+    );
+    let Some((tape, node)) = output.node() else {
+        panic!("{call}: the output is a constant: nothing it was computed from is on a tape");
+    };
+    tape.assert_usable();
+    (tape.clone(), *node)
+}
+
+fn seed<T: Element>(last: usize, shape: cerberus_tensor::Shape) -> Vec<Option<Gradient<T>>> {
+    let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
+    gradients.resize_with(last + 1, || None);
+    gradients[last] = Some(Gradient::Dense(Tensor::ones(&shape)));
+    gradients
+}
+
+/// Adds a rule's answers to the gradients of its inputs.
+fn distribute<T: Element>(
+    name: &str,
+    inputs: &[Input],
+    answers: Vec<Option<Gradient<T>>>,
+    wants: &[bool],
+    gradients: &mut [Option<Gradient<T>>],
+) {
+    assert_eq!(answers.len(), inputs.len(), "{name}: the backward rule must answer for every input");
+    for ((input, answer), wanted) in inputs.iter().zip(answers).zip(wants) {
+        let (Some(node), true) = (input.node, wanted) else { continue };
+        // A rule that answers with nothing would cut the gradient silently.
+        let answer = answer.unwrap_or_else(|| panic!("{name}: the backward rule left out a gradient that was asked for"));
+        let answer = match answer {
+            Gradient::Dense(gradient) if gradient.shape() != &*input.shape => Gradient::Dense(gradient.sum_to(&input.shape)),
+            other => other,
+        };
+        add(&mut gradients[node], answer);
+    }
+}
+
+fn add<T: Element>(sum: &mut Option<Gradient<T>>, gradient: Gradient<T>) {
+    *sum = Some(match sum.take() {
+        None => gradient,
+        Some(sum) => Gradient::Dense(sum.into_dense() + gradient.into_dense()),
+    });
+}

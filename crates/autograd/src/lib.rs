@@ -1,0 +1,35 @@
+//! Reverse-mode automatic differentiation: a tape, variables, one rule per
+//! operation, and the checker that proves every rule. Knows nothing of layers.
+//!
+//! A training step in miniature:
+//!
+//! ```
+//! use cerberus_autograd::{Tape, Var, backward};
+//! use cerberus_tensor::Tensor;
+//!
+//! let x = Var::constant(Tensor::from_vec(vec![1.0f64, 2.0, 3.0, 4.0], &[2, 2]));
+//! let tape = Tape::new();
+//! let weight = tape.leaf(Tensor::from_vec(vec![0.5, -1.0], &[2, 1]));
+//! let y = x.matmul(weight.clone()).relu();
+//! let gradients = backward(y.sum_all());
+//! assert_eq!(gradients.of(&weight).unwrap().to_vec(), [0.0, 0.0]); // both outputs were negative
+//! ```
+//!
+//! - [`Tape`] and [`Var`]: recording (`tape.rs`);
+//! - [`backward`], [`backward_into`], [`grad`]: one reverse loop (`engine.rs`);
+//! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
+//! - [`gradcheck`]: finite differences against every rule, over [`ops::cases`].
+#![forbid(unsafe_code)]
+
+mod engine;
+pub mod gradcheck;
+mod operation;
+pub mod ops;
+mod tape;
+
+pub use engine::{GradientSink, Gradients, Leaf, backward, backward_into, grad};
+pub use operation::{Gradient, Inputs, Operation, Saved, Saves, one, two};
+pub use tape::{ParamId, Tape, Var};
+
+#[cfg(test)]
+mod tests;

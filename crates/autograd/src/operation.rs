@@ -1,0 +1,151 @@
+//! What the engine asks of an operation: a forward rule, a backward rule, what
+//! to keep between the two, and samples that prove them.
+//!
+//! One operation, one file in `ops/`, always in this rhythm: a struct with the
+//! arguments (and what the forward kernel leaves for the backward one), its
+//! [`Operation`] implementation, and a method on [`Var`](crate::Var).
+
+use cerberus_tensor::{Element, Tensor};
+
+use crate::gradcheck::Case;
+
+/// A differentiable operation with any number of inputs and one output.
+pub trait Operation<T: Element>: 'static {
+    /// The operation's name, as messages and the gradient check print it.
+    fn name(&self) -> &'static str;
+
+    /// Which values the backward rule reads. Everything else is free to die.
+    fn saves(&self) -> Saves;
+
+    /// Computes the output. The inputs come by value: one that nobody else
+    /// holds may be overwritten. Extras for the backward rule stay in `self`.
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T>;
+
+    /// Given `dy`, the gradient of the output, the gradient of every input for
+    /// which `wants` is true (`None` for the others).
+    ///
+    /// An input that was broadcast may get a gradient of the broadcast shape:
+    /// the engine sums it back and adds up the contributions of all uses.
+    fn backward(&self, saved: Saved<T>, dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>>;
+
+    /// Samples for the gradient check. An operation cannot exist without.
+    fn cases() -> Vec<Case>
+    where
+        Self: Sized;
+}
+
+/// What a node keeps from the forward pass for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Saves {
+    /// Positions of the inputs that are kept.
+    pub inputs: &'static [usize],
+    /// Whether the output is kept.
+    pub output: bool,
+}
+
+impl Saves {
+    /// Neither inputs nor output.
+    pub const NOTHING: Self = Self { inputs: &[], output: false };
+    /// The output alone.
+    pub const OUTPUT: Self = Self { inputs: &[], output: true };
+
+    /// The inputs at these positions.
+    pub const fn inputs(inputs: &'static [usize]) -> Self {
+        Self { inputs, output: false }
+    }
+}
+
+/// The input values of a forward call.
+pub struct Inputs<T: Element>(pub(crate) Vec<Tensor<T>>);
+
+impl<T: Element> Inputs<T> {
+    /// All of them, as an array: `let [x, weight] = inputs.take();`
+    ///
+    /// # Panics
+    /// If there are not exactly `N`.
+    #[track_caller]
+    pub fn take<const N: usize>(self) -> [Tensor<T>; N] {
+        let found = self.0.len();
+        self.0.try_into().unwrap_or_else(|_| panic!("the rule expects {N} inputs and was applied to {found}"))
+    }
+
+    /// All of them, for operations with any number of inputs.
+    pub fn into_vec(self) -> Vec<Tensor<T>> {
+        self.0
+    }
+}
+
+/// The values a node kept, by the rule's own declaration.
+#[derive(Clone)]
+pub struct Saved<T: Element> {
+    pub(crate) name: &'static str,
+    pub(crate) inputs: Vec<Option<Tensor<T>>>,
+    pub(crate) output: Option<Tensor<T>>,
+}
+
+impl<T: Element> Saved<T> {
+    /// Input number `index`, moved out: on the last use of a tape the rule owns it alone.
+    ///
+    /// # Panics
+    /// If the rule did not declare that it saves this input.
+    #[track_caller]
+    pub fn input(&mut self, index: usize) -> Tensor<T> {
+        let value = self.inputs.get_mut(index).and_then(Option::take);
+        value.unwrap_or_else(|| panic!("{}: the rule reads input {index} but does not save it", self.name))
+    }
+
+    /// The output, moved out.
+    ///
+    /// # Panics
+    /// If the rule did not declare that it saves its output.
+    #[track_caller]
+    pub fn output(&mut self) -> Tensor<T> {
+        self.output.take().unwrap_or_else(|| panic!("{}: the rule reads its output but does not save it", self.name))
+    }
+}
+
+/// A gradient on its way back.
+#[derive(Clone, Debug)]
+pub enum Gradient<T: Element> {
+    /// The gradient itself.
+    Dense(Tensor<T>),
+    /// The gradient as an unmultiplied product `left right`, both matrices.
+    /// A dense layer's weight gradient is one: an optimiser may apply it
+    /// without the product ever being stored.
+    Product {
+        /// `[M, K]`.
+        left: Tensor<T>,
+        /// `[K, N]`.
+        right: Tensor<T>,
+    },
+}
+
+impl<T: Element> Gradient<T> {
+    /// The gradient as one tensor, multiplied out if it was a product.
+    pub fn into_dense(self) -> Tensor<T> {
+        match self {
+            Self::Dense(gradient) => gradient,
+            Self::Product { left, right } => left.matmul(&right),
+        }
+    }
+}
+
+impl<T: Element> From<Tensor<T>> for Gradient<T> {
+    fn from(gradient: Tensor<T>) -> Self {
+        Self::Dense(gradient)
+    }
+}
+
+/// The answer of a backward rule with one input.
+pub fn one<T: Element>(gradient: Tensor<T>) -> Vec<Option<Gradient<T>>> {
+    vec![Some(gradient.into())]
+}
+
+/// The answer of a backward rule with two inputs, each computed only if wanted.
+pub fn two<T: Element>(
+    wants: &[bool],
+    first: impl FnOnce() -> Tensor<T>,
+    second: impl FnOnce() -> Tensor<T>,
+) -> Vec<Option<Gradient<T>>> {
+    vec![wants[0].then(|| first().into()), wants[1].then(|| second().into())]
+}

@@ -1,0 +1,12 @@
+//! The absolute value.
+
+use crate::Saves;
+use crate::gradcheck::sample;
+
+unary! {
+    /// `y = |x|`; `dx = dy sign(x)`, and 0 at the kink.
+    Abs, abs, Saves::inputs(&[0]), input,
+    |x| x.abs(),
+    |x, dy| if x.is_zero() { x } else { dy * x.signum() },
+    vec![sample(1, &[2, 5])]
+}

@@ -1,0 +1,96 @@
+//! Two-dimensional convolution with bias and rectifier in one pass.
+
+use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue, Padding};
+use cerberus_tensor::{Element, Shape, Tensor};
+
+use crate::gradcheck::{Case, arguments, sample};
+use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::tape::Var;
+
+/// `y = conv(x, weight) + bias`, then `max(y, 0)` if `relu`.
+///
+/// `x [N, H, W, Cin]`, `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]` (or
+/// left out) to `[N, OH, OW, Cout]`. With `dz = dy` where `y > 0` (everywhere
+/// without the rectifier): `dx` is `dz` convolved with the flipped weights,
+/// `dweight` the correlation of `x` and `dz`, `dbias` the sum of `dz` over pixels.
+/// Kernels: [`cerberus_tensor::conv`].
+pub struct Conv2d {
+    spec: Conv2dSpec,
+    relu: bool,
+    has_bias: bool,
+    x_shape: Shape,
+    weight_shape: Shape,
+}
+
+impl<T: Element> Operation<T> for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn saves(&self) -> Saves {
+        Saves { inputs: &[0, 1], output: self.relu }
+    }
+
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
+        let mut inputs = inputs.into_vec();
+        let bias = self.has_bias.then(|| inputs.remove(2));
+        (self.x_shape, self.weight_shape) = (inputs[0].dims(), inputs[1].dims());
+        conv::conv2d(&inputs[0], &inputs[1], &self.spec, &Epilogue { bias, relu: self.relu })
+    }
+
+    fn backward(&self, mut saved: Saved<T>, mut dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>> {
+        let (x, weight) = (saved.input(0), saved.input(1));
+        if self.relu {
+            dy = dy.zip(saved.output(), |dy, y| if y > T::ZERO { dy } else { T::ZERO });
+        }
+        let mut answers = vec![
+            wants[0].then(|| conv::input_gradient(&dy, &weight, &self.x_shape, &self.spec).into()),
+            wants[1].then(|| conv::weight_gradient(&x, &dy, &self.weight_shape, &self.spec).into()),
+        ];
+        if self.has_bias {
+            answers.push(wants[2].then(|| dy.sum(&[0, 1, 2], false).into()));
+        }
+        answers
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |name: &str, x: &[usize], weight: &[usize], spec: Conv2dSpec, relu: bool| {
+            let inputs = vec![sample(1, x), sample(2, weight), sample(3, &weight[3..])];
+            Case::new(format!("conv2d: {name}"), inputs, move |inputs| {
+                let [x, weight, bias] = arguments(inputs);
+                x.conv2d(weight, Some(bias), spec, relu)
+            })
+        };
+        let plain = Conv2dSpec::default();
+        let uneven = Padding { top: 1, bottom: 0, left: 2, right: 1 };
+        vec![
+            case("valid", &[2, 5, 6, 2], &[3, 3, 2, 3], plain, false),
+            case("same, rectified", &[1, 4, 5, 2], &[3, 3, 2, 4], Conv2dSpec::same(3), true),
+            case("1x1", &[2, 3, 3, 4], &[1, 1, 4, 2], plain, false),
+            case("a stride that does not divide", &[1, 6, 7, 2], &[3, 2, 2, 2], Conv2dSpec { stride: [2, 3], ..plain }, false),
+            case("uneven padding", &[1, 4, 4, 1], &[3, 2, 1, 2], Conv2dSpec { padding: uneven, ..plain }, false),
+            case("more padding than kernel", &[1, 3, 3, 1], &[2, 2, 1, 2], Conv2dSpec { padding: Padding::all(3), ..plain }, false),
+            case("dilation", &[1, 6, 6, 2], &[2, 3, 2, 2], Conv2dSpec { dilation: [3, 2], ..plain }, false),
+            case("groups with stride", &[1, 5, 5, 4], &[3, 3, 2, 6], Conv2dSpec { groups: 2, stride: [2, 2], ..plain }, false),
+            case("depthwise", &[1, 4, 4, 3], &[3, 3, 1, 3], Conv2dSpec { groups: 3, ..Conv2dSpec::same(3) }, true),
+            Case::binary("conv2d: no bias", sample(4, &[1, 4, 4, 2]), sample(5, &[3, 3, 2, 2]), |x, weight| {
+                x.conv2d(weight, None, Conv2dSpec::default(), false)
+            }),
+        ]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Convolution, then bias, then rectifier, each if asked for; see [`Conv2d`].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other; the message says which rule is broken.
+    #[track_caller]
+    pub fn conv2d(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec, relu: bool) -> Var<T> {
+        let operation =
+            Conv2d { spec, relu, has_bias: bias.is_some(), x_shape: Shape::new(&[]), weight_shape: Shape::new(&[]) };
+        let mut inputs = vec![self, weight];
+        inputs.extend(bias);
+        Var::apply(operation, inputs)
+    }
+}

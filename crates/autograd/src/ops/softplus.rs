@@ -1,0 +1,12 @@
+//! A smooth form of the rectifier (Dugas et al., 2001).
+
+use crate::Saves;
+use crate::gradcheck::sample;
+
+unary! {
+    /// `y = ln(1 + eˣ)`; `dx = dy sigmoid(x)`. Does not overflow.
+    Softplus, softplus, Saves::inputs(&[0]), input,
+    |x| cerberus_tensor::softplus(x),
+    |x, dy| dy * cerberus_tensor::sigmoid(x),
+    vec![sample(1, &[2, 5]), sample(2, &[7]).scale(20.0)]
+}

@@ -1,0 +1,237 @@
+//! The tape and its variables.
+//!
+//! A [`Tape`] is a list of nodes in the order they were computed (a Wengert
+//! list). A [`Var`] is a value and, if gradients flow through it, its place in
+//! the list. Because a node only ever refers to earlier ones, the backward pass
+//! is one loop from the end to the start: no recursion, no sorting, no hashing.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cerberus_tensor::{Element, Shape, Tensor};
+
+use crate::operation::{Inputs, Operation, Saved};
+
+/// Identifies a parameter within one run of the program.
+///
+/// Fresh for every parameter that is made or cloned; never written to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParamId(u64);
+
+impl ParamId {
+    /// An id that no other parameter of this run has.
+    pub fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One entry of the tape.
+pub(crate) enum Node<T: Element> {
+    /// A value from outside: a parameter, or an input whose gradient is asked for.
+    Leaf { shape: Shape, parameter: Option<ParamId> },
+    /// The result of an operation.
+    Result { operation: Box<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T>, shape: Shape },
+}
+
+impl<T: Element> Node<T> {
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Leaf { shape, .. } | Self::Result { shape, .. } => *shape,
+        }
+    }
+}
+
+/// An input of a node: where it came from (nowhere, for a constant) and its shape.
+pub(crate) struct Input {
+    pub node: Option<usize>,
+    pub shape: Shape,
+}
+
+pub(crate) struct Record<T: Element> {
+    pub nodes: Vec<Node<T>>,
+    /// Where `backward` used the tape up.
+    pub drained: Option<&'static Location<'static>>,
+}
+
+/// Records operations so that gradients can be computed; cheap to clone (a handle).
+///
+/// ```
+/// use cerberus_autograd::{Tape, backward};
+/// use cerberus_tensor::Tensor;
+/// let tape = Tape::new();
+/// let x = tape.leaf(Tensor::from_vec(vec![1.0, 2.0, 3.0], &[3]));
+/// let loss = (x.clone() * x.clone()).sum_all(); // x is used twice
+/// let gradients = backward(loss);
+/// assert_eq!(gradients.of(&x).unwrap().to_vec(), [2.0, 4.0, 6.0]);
+/// ```
+pub struct Tape<T: Element = f32> {
+    record: Rc<RefCell<Record<T>>>,
+}
+
+impl<T: Element> Clone for Tape<T> {
+    fn clone(&self) -> Self {
+        Self { record: Rc::clone(&self.record) }
+    }
+}
+
+impl<T: Element> Default for Tape<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Element> Tape<T> {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self { record: Rc::new(RefCell::new(Record { nodes: Vec::new(), drained: None })) }
+    }
+
+    /// A variable whose gradient can be asked for.
+    #[track_caller]
+    pub fn leaf(&self, value: Tensor<T>) -> Var<T> {
+        self.push_leaf(value, None)
+    }
+
+    /// A variable for the parameter `id`; gradients are handed over under that id.
+    #[track_caller]
+    pub fn parameter(&self, id: ParamId, value: Tensor<T>) -> Var<T> {
+        self.push_leaf(value, Some(id))
+    }
+
+    #[track_caller]
+    fn push_leaf(&self, value: Tensor<T>, parameter: Option<ParamId>) -> Var<T> {
+        let node = self.push(Node::Leaf { shape: value.dims(), parameter });
+        Var { value, node: Some((self.clone(), node)) }
+    }
+
+    /// How many nodes have been recorded.
+    pub fn len(&self) -> usize {
+        self.record.borrow().nodes.len()
+    }
+
+    /// Whether nothing has been recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[track_caller]
+    fn push(&self, node: Node<T>) -> usize {
+        self.assert_usable();
+        let mut record = self.record.borrow_mut();
+        record.nodes.push(node);
+        record.nodes.len() - 1
+    }
+
+    /// # Panics
+    /// If `backward` has used the tape up; names that call and this one.
+    #[track_caller]
+    pub(crate) fn assert_usable(&self) {
+        if let Some(place) = self.record.borrow().drained {
+            panic!(
+                "the tape was used up by `backward` at {place} and is used again at {}; \
+                 record a new tape, or use `grad`, which keeps it",
+                Location::caller()
+            );
+        }
+    }
+
+    pub(crate) fn record(&self) -> &RefCell<Record<T>> {
+        &self.record
+    }
+
+    pub(crate) fn is(&self, other: &Tape<T>) -> bool {
+        Rc::ptr_eq(&self.record, &other.record)
+    }
+}
+
+/// A value that may be part of a computation to differentiate; cheap to clone.
+///
+/// Operations take their variables by value, so that a value dies with its last
+/// use; clone the ones that are used again.
+#[derive(Clone)]
+pub struct Var<T: Element = f32> {
+    value: Tensor<T>,
+    node: Option<(Tape<T>, usize)>,
+}
+
+impl<T: Element> Var<T> {
+    /// A value through which no gradient flows.
+    pub fn constant(value: Tensor<T>) -> Self {
+        Self { value, node: None }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Tensor<T> {
+        &self.value
+    }
+
+    /// The value, without the place on the tape.
+    pub fn into_value(self) -> Tensor<T> {
+        self.value
+    }
+
+    /// The extents, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        self.value.shape()
+    }
+
+    /// The same value as a constant: gradients stop here.
+    pub fn detach(self) -> Self {
+        Self::constant(self.value)
+    }
+
+    /// Whether gradients flow through this variable.
+    pub fn is_recorded(&self) -> bool {
+        self.node.is_some()
+    }
+
+    pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
+        self.node.as_ref()
+    }
+
+    /// Applies an operation to variables and records it if any of them is recorded.
+    ///
+    /// # Panics
+    /// If two inputs are on different tapes, if their tape is used up, or if the
+    /// operation does not accept the shapes.
+    #[track_caller]
+    pub fn apply(mut operation: impl Operation<T>, inputs: Vec<Var<T>>) -> Var<T> {
+        let tape = inputs.iter().find_map(|input| input.node.as_ref().map(|(tape, _)| tape.clone()));
+        let Some(tape) = tape else {
+            let values = inputs.into_iter().map(|input| input.value).collect();
+            return Var::constant(operation.forward(Inputs(values)));
+        };
+        tape.assert_usable();
+        let saves = operation.saves();
+        let mut saved = Saved { name: operation.name(), inputs: vec![None; inputs.len()], output: None };
+        for &index in saves.inputs.iter().filter(|&&index| index < inputs.len()) {
+            saved.inputs[index] = Some(inputs[index].value.clone());
+        }
+        let mut places = Vec::with_capacity(inputs.len());
+        let mut values = Vec::with_capacity(inputs.len());
+        for Var { value, node } in inputs {
+            let shape = value.dims();
+            let node = node.map(|(other, node)| {
+                assert!(tape.is(&other), "{}: the inputs are on different tapes", saved.name);
+                node
+            });
+            places.push(Input { node, shape });
+            values.push(value);
+        }
+        let value = operation.forward(Inputs(values));
+        saved.output = saves.output.then(|| value.clone());
+        let shape = value.dims();
+        let node = tape.push(Node::Result { operation: Box::new(operation), inputs: places, saved, shape });
+        Var { value, node: Some((tape, node)) }
+    }
+}
+
+impl<T: Element> std::fmt::Debug for Var<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = self.node.as_ref().map_or("constant".to_string(), |(_, node)| format!("node {node}"));
+        write!(f, "Var({place}, {:?})", self.value)
+    }
+}

@@ -1,0 +1,127 @@
+//! The engine itself: sharing, broadcasting, draining, memory.
+
+use cerberus_tensor::Tensor;
+
+use crate::gradcheck::{self, sample};
+use crate::{Gradient, GradientSink, Leaf, ParamId, Tape, Var, backward, backward_into, grad, ops};
+
+fn close(a: &Tensor<f64>, b: &Tensor<f64>) -> bool {
+    a.shape() == b.shape() && a.to_vec().iter().zip(b.to_vec()).all(|(a, b)| (a - b).abs() < 1e-12)
+}
+
+#[test]
+fn every_operation_passes_the_gradient_check() {
+    for case in ops::cases() {
+        let error = gradcheck::gradcheck(&case);
+        assert!(error < 1e-6, "{}: {error:.1e}", case.name);
+    }
+}
+
+#[test]
+fn the_gradient_check_rejects_a_wrong_rule() {
+    // |x| treated as the identity: a wrong rule for negative inputs.
+    let case = gradcheck::Case::unary("wrong", sample(1, &[6]), |x| {
+        let sign = x.value().clone().map(|x| if x < 0.0 { -1.0 } else { 1.0 });
+        x.clone().abs() + (x.clone() - x.clone().detach()) - (x.clone() - x.detach()) * Var::constant(sign)
+    });
+    assert!(gradcheck::gradcheck(&case) > 0.1);
+}
+
+#[test]
+fn backward_and_grad_agree_and_grad_can_be_repeated() {
+    let tape = Tape::new();
+    let (a, b) = (tape.leaf(sample(1, &[3, 2])), tape.leaf(sample(2, &[2, 4])));
+    let hidden = a.clone().matmul(b.clone()).tanh();
+    let first = hidden.clone().square().sum_all();
+    let second = hidden.clone().exp().mean_all();
+    let one = grad(&[first.clone()], &[a.clone(), b.clone(), hidden.clone()]);
+    let two = grad(&[second.clone()], &[a.clone(), b.clone()]);
+    let both = grad(&[first.clone(), second.clone()], &[a.clone(), b.clone()]);
+    assert!(close(&both[0], &(&one[0] + &two[0])) && close(&both[1], &(&one[1] + &two[1])));
+    assert!(close(&one[2], &hidden.value().clone().scale(2.0)), "gradient of an intermediate result");
+    let gradients = backward(first + second);
+    assert!(close(gradients.of(&a).unwrap(), &both[0]) && close(gradients.of(&b).unwrap(), &both[1]));
+}
+
+#[test]
+fn a_variable_the_output_does_not_depend_on_gets_zeros_from_grad_and_nothing_from_backward() {
+    let tape = Tape::new();
+    let (a, b) = (tape.leaf(sample(1, &[2])), tape.leaf(sample(2, &[3])));
+    let loss = a.sum_all();
+    assert_eq!(grad(&[loss.clone()], &[b.clone()])[0].to_vec(), [0.0; 3]);
+    assert!(backward(loss).of(&b).is_none());
+}
+
+#[test]
+#[should_panic(expected = "the tape was used up by `backward` at")]
+fn using_a_drained_tape_is_refused_and_names_both_calls() {
+    let tape = Tape::<f64>::new();
+    let x = tape.leaf(sample(1, &[2]));
+    backward(x.clone().sum_all());
+    let _ = x.exp();
+}
+
+#[test]
+#[should_panic(expected = "the inputs are on different tapes")]
+fn mixing_tapes_is_refused() {
+    let (a, b) = (Tape::<f64>::new().leaf(sample(1, &[2])), Tape::new().leaf(sample(2, &[2])));
+    let _ = a + b;
+}
+
+#[test]
+fn constants_are_not_recorded() {
+    let tape = Tape::<f64>::new();
+    let x = tape.leaf(sample(1, &[2]));
+    let before = tape.len();
+    let y = Var::constant(sample(2, &[2])).exp().tanh();
+    assert_eq!(tape.len(), before);
+    assert!(!y.is_recorded() && (x + y).is_recorded());
+}
+
+#[test]
+fn a_dense_layers_gradient_arrives_as_two_factors_unless_it_is_used_twice() {
+    struct Kinds(Vec<bool>);
+    impl GradientSink<f64> for Kinds {
+        fn accept(&mut self, _: Leaf, gradient: Gradient<f64>) {
+            self.0.push(matches!(gradient, Gradient::Product { .. }));
+        }
+    }
+    let kinds = |uses: usize| {
+        let tape = Tape::new();
+        let weight = tape.parameter(ParamId::fresh(), sample(1, &[3, 3]));
+        let y = (0..uses).fold(Var::constant(sample(2, &[2, 3])), |x, _| x.matmul(weight.clone()));
+        let mut kinds = Kinds(Vec::new());
+        backward_into(y.sum_all(), &mut kinds);
+        kinds.0
+    };
+    assert_eq!(kinds(1), [true]);
+    assert_eq!(kinds(2), [false]);
+}
+
+#[test]
+fn gradients_arrive_in_reverse_order_of_recording() {
+    struct Order(Vec<Option<ParamId>>);
+    impl GradientSink<f64> for Order {
+        fn accept(&mut self, leaf: Leaf, _: Gradient<f64>) {
+            self.0.push(leaf.parameter);
+        }
+    }
+    let tape = Tape::new();
+    let ids = [ParamId::fresh(), ParamId::fresh(), ParamId::fresh()];
+    let [a, b, c] = ids.map(|id| tape.parameter(id, sample(1, &[2])));
+    let mut order = Order(Vec::new());
+    backward_into((c * (a.clone() + b) * a).sum_all(), &mut order);
+    assert_eq!(order.0, [Some(ids[2]), Some(ids[1]), Some(ids[0])]);
+}
+
+#[test]
+fn clipping_scales_to_the_limit_and_leaves_smaller_gradients_alone() {
+    let tape = Tape::new();
+    let id = ParamId::fresh();
+    let x = tape.parameter(id, Tensor::from_vec(vec![3.0f64, 4.0], &[2]));
+    let mut gradients = backward(x.square().sum_all().scale(0.5));
+    assert_eq!(gradients.clip_global_norm(10.0), 5.0);
+    assert_eq!(gradients.parameter(id).unwrap().to_vec(), [3.0, 4.0]);
+    gradients.clip_global_norm(1.0);
+    assert!((gradients.global_norm() - 1.0).abs() < 1e-12);
+}
