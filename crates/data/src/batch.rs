@@ -1,0 +1,169 @@
+//! Samples side by side, as a network takes them.
+//!
+//! Pixels become floats here and nowhere else, so training, evaluation and
+//! prediction cannot disagree about their scale.
+
+use cerberus_tensor::Tensor;
+
+use crate::{DataError, Image, Mask, Object, Sample};
+
+/// Several samples of one size. The labels keep the order of the images, and a
+/// sample without a label has `None` in its place.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[N, H, W, C]`, normalised as [`normalise`] says.
+    pub images: Tensor<f32>,
+    /// The class of each whole image.
+    pub classes: Vec<Option<usize>>,
+    /// The objects of each image.
+    pub objects: Vec<Option<Vec<Object>>>,
+    /// The mask of each image.
+    pub masks: Vec<Option<Mask>>,
+    /// The index of each sample in its split.
+    pub indices: Vec<usize>,
+}
+
+impl Batch {
+    /// Puts `samples` side by side; `indices` says which ones of their split
+    /// they are.
+    ///
+    /// # Errors
+    /// [`DataError::Batch`] when there is no sample, when the images differ in
+    /// size, when an image or mask does not hold as many values as its size
+    /// says, or when `indices` has another length.
+    pub fn assemble(samples: &[Sample], indices: Vec<usize>) -> Result<Batch, DataError> {
+        check(samples, &indices).map_err(|reason| DataError::Batch { reason })?;
+        let images: Vec<&Image> = samples.iter().map(|sample| &sample.image).collect();
+        Ok(Batch {
+            images: normalise(&images),
+            classes: samples.iter().map(|sample| sample.class).collect(),
+            objects: samples.iter().map(|sample| sample.objects.clone()).collect(),
+            masks: samples.iter().map(|sample| sample.mask.clone()).collect(),
+            indices,
+        })
+    }
+
+    /// How many samples the batch holds.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether the batch holds no sample.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
+
+fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String> {
+    let Some(first) = samples.first() else {
+        return Err("it has no samples; ask for at least one".into());
+    };
+    if samples.len() != indices.len() {
+        return Err(format!("{} samples came with {} indices", samples.len(), indices.len()));
+    }
+    let wanted = size(&first.image);
+    for (sample, index) in samples.iter().zip(indices) {
+        let (image, found) = (&sample.image, size(&sample.image));
+        if found != wanted {
+            return Err(format!(
+                "sample {index} is {found:?} (height, width, channels), the first one {wanted:?}; \
+                 resize the images to one size"
+            ));
+        }
+        let values = image.height * image.width * image.channels;
+        if image.pixels.len() != values {
+            let found = image.pixels.len();
+            return Err(format!("sample {index} holds {found} values, its size {wanted:?} needs {values}"));
+        }
+        if let Some(mask) = &sample.mask {
+            let pixels = image.height * image.width;
+            if (mask.height, mask.width) != (image.height, image.width) || mask.classes.len() != pixels {
+                return Err(format!(
+                    "the mask of sample {index} is {}x{} with {} values, its image {}x{}",
+                    mask.height,
+                    mask.width,
+                    mask.classes.len(),
+                    image.height,
+                    image.width
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn size(image: &Image) -> (usize, usize, usize) {
+    (image.height, image.width, image.channels)
+}
+
+/// Images of one size as `[N, H, W, C]`: each value `v` becomes
+/// `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2, and the spread is
+/// close to one. Whoever feeds a trained network must do the same.
+///
+/// # Panics
+/// When the images differ in size, or one holds another number of values than
+/// its size says.
+#[track_caller]
+pub fn normalise(images: &[&Image]) -> Tensor<f32> {
+    let (height, width, channels) = images.first().map_or((0, 0, 0), |image| size(image));
+    let values = height * width * channels;
+    let scale: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0 - 0.5) / 0.25);
+    let mut data = Vec::with_capacity(images.len() * values);
+    for image in images {
+        assert!(
+            size(image) == (height, width, channels) && image.pixels.len() == values,
+            "normalise: an image is {:?} (height, width, channels) with {} values, the first one {:?} with \
+             {values}; all images of a batch have one size",
+            size(image),
+            image.pixels.len(),
+            (height, width, channels),
+        );
+        data.extend(image.pixels.iter().map(|&value| scale[usize::from(value)]));
+    }
+    Tensor::from_vec(data, &[images.len(), height, width, channels])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gray(height: usize, width: usize, value: u8) -> Sample {
+        let image = Image { height, width, channels: 1, pixels: vec![value; height * width] };
+        Sample { image, class: Some(3), objects: None, mask: None }
+    }
+
+    #[test]
+    fn black_and_white_become_minus_two_and_two() {
+        let batch = Batch::assemble(&[gray(2, 3, 0), gray(2, 3, 255)], vec![4, 9]).unwrap();
+        assert_eq!(batch.images.shape(), &[2, 2, 3, 1]);
+        let values = batch.images.to_vec();
+        assert!(values[..6].iter().all(|&v| v == -2.0) && values[6..].iter().all(|&v| v == 2.0));
+        assert_eq!((batch.len(), &batch.indices[..]), (2, &[4, 9][..]));
+    }
+
+    #[test]
+    fn images_of_two_sizes_are_an_error_that_names_the_sample() {
+        let error = Batch::assemble(&[gray(2, 3, 0), gray(3, 2, 0)], vec![4, 9]).unwrap_err();
+        assert!(error.to_string().contains("sample 9"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_batch_is_an_error() {
+        assert!(matches!(Batch::assemble(&[], vec![]), Err(DataError::Batch { .. })));
+    }
+
+    #[test]
+    fn an_image_with_missing_pixels_is_an_error() {
+        let mut sample = gray(2, 3, 0);
+        sample.image.pixels.pop();
+        let error = Batch::assemble(&[sample], vec![0]).unwrap_err();
+        assert!(error.to_string().contains("5 values"), "{error}");
+    }
+
+    #[test]
+    fn a_mask_of_another_size_is_an_error() {
+        let mut sample = gray(2, 3, 0);
+        sample.mask = Some(Mask { height: 3, width: 2, classes: vec![0; 6] });
+        assert!(Batch::assemble(&[sample], vec![0]).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! Images, annotations, data sets and loaders.
+//!
+//! A [`Sample`] is one image with whatever labels it has; a [`Dataset`] makes
+//! samples as a pure function of (split, epoch, index); a [`Loader`] gathers
+//! them into [`Batch`]es on worker threads while the last batch trains. Nothing
+//! here knows of gradients or of tasks.
+//!
+//! Three sources exist: [`FashionMnist`] garments (a part of them embedded in
+//! the binary), [`FashionScenes`] made from those garments, which is the
+//! default data of the project, and [`Cifar10`]. [`open`] finds the right one
+//! from a name or a folder.
+//!
+//! ```
+//! use cerberus_data::{EpochPlan, Loader, Split, open};
+//! let scenes = open("fashion-scenes", 7)?;
+//! let plan = EpochPlan { limit: Some(8), batch_size: 4, ..EpochPlan::new(Split::Train) };
+//! for batch in Loader::new(scenes, plan)? {
+//!     let batch = batch?;
+//!     assert_eq!(batch.images.shape(), &[4, 64, 64, 3]);
+//! }
+//! # Ok::<(), cerberus_data::DataError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod batch;
+mod cifar;
+mod dataset;
+mod error;
+mod fashion_mnist;
+pub mod idx;
+mod image_file;
+mod loader;
+mod open;
+mod sample;
+mod scenes;
+
+pub use batch::{Batch, normalise};
+pub use cifar::Cifar10;
+pub use dataset::{Dataset, DatasetInfo, Split};
+pub use error::DataError;
+pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
+pub use loader::{EpochPlan, Loader};
+pub use open::open;
+pub use sample::{IGNORED, Image, Mask, Object, Sample};
+pub use scenes::{FashionScenes, SCENE_SIZE};

@@ -1,0 +1,251 @@
+//! Batches of one epoch, made ahead on worker threads.
+//!
+//! Worker `w` of `W` makes batches `w`, `w + W`, `w + 2W`, ... and hands them
+//! over through a bounded queue of its own; the reader takes from the queues in
+//! turn. The order is therefore fixed by the plan, whatever the number of
+//! workers and however fast each is, and no lock is shared between them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use cerberus_tensor::random::stream;
+use rand::RngExt;
+
+use crate::{Batch, DataError, Dataset, Split};
+
+/// Finished batches a worker may have waiting. Two keep it busy while the
+/// reader is late; more would only hold memory.
+const AHEAD: usize = 2;
+
+/// Which samples of which split, in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochPlan {
+    /// The split to read.
+    pub split: Split,
+    /// The epoch; data sets with fresh samples and the shuffle depend on it.
+    pub epoch: u64,
+    /// Samples per batch; the last batch may hold fewer.
+    pub batch_size: usize,
+    /// The seed of the shuffle.
+    pub seed: u64,
+    /// Whether to visit the samples in a random order, another one each epoch.
+    pub shuffle: bool,
+    /// The first batch to deliver, to resume in the middle of an epoch.
+    pub start_batch: usize,
+    /// At most this many samples: the first ones of the (shuffled) order.
+    pub limit: Option<usize>,
+    /// Whether to leave out a last batch that is not full.
+    pub drop_last: bool,
+    /// Threads that make batches; with 0 the reader's own thread does, when it
+    /// asks.
+    pub workers: usize,
+}
+
+impl EpochPlan {
+    /// Epoch 0 of `split` in batches of 64 on one worker, in file order, to the
+    /// last sample.
+    pub fn new(split: Split) -> EpochPlan {
+        EpochPlan {
+            split,
+            epoch: 0,
+            batch_size: 64,
+            seed: 0,
+            shuffle: false,
+            start_batch: 0,
+            limit: None,
+            drop_last: false,
+            workers: 1,
+        }
+    }
+
+    /// The samples of an epoch over `len` of them, in the order of the plan.
+    ///
+    /// The shuffle is that of Fisher and Yates, drawn from the stream (seed,
+    /// "shuffle", epoch, 0).
+    pub fn order(&self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        if self.shuffle {
+            let mut random = stream(self.seed, "shuffle", self.epoch, 0);
+            for last in (1..len).rev() {
+                order.swap(last, random.random_range(0..=last));
+            }
+        }
+        order.truncate(self.limit.unwrap_or(len));
+        order
+    }
+}
+
+/// An iterator over the batches of one epoch. After an error it ends.
+///
+/// Dropping it stops the workers, at the latest after the samples they are at.
+pub struct Loader {
+    source: Source,
+    next: usize,
+    batches: usize,
+}
+
+enum Source {
+    Here(Job),
+    Workers(Workers),
+}
+
+impl Loader {
+    /// Starts to make the batches of `plan` from `dataset`.
+    ///
+    /// # Errors
+    /// [`DataError::Option`] when the batch size is 0, when `start_batch` lies
+    /// past the end of the epoch, or when the system refuses a thread.
+    pub fn new(dataset: Arc<dyn Dataset>, plan: EpochPlan) -> Result<Loader, DataError> {
+        let refuse = |option, value: usize, remedy: String| {
+            Err(DataError::Option { option, value: value.to_string(), remedy })
+        };
+        if plan.batch_size == 0 {
+            return refuse("batch size", 0, "give at least 1".into());
+        }
+        let order = plan.order(dataset.len(plan.split));
+        let batches = match plan.drop_last {
+            true => order.len() / plan.batch_size,
+            false => order.len().div_ceil(plan.batch_size),
+        };
+        if plan.start_batch > batches {
+            let remedy =
+                format!("this epoch has {batches} batches; resume with the data and options of the start");
+            return refuse("start batch", plan.start_batch, remedy);
+        }
+        let (next, workers) = (plan.start_batch, plan.workers.min(batches - plan.start_batch));
+        let job = Job { dataset, plan, order: order.into(), batches, stop: Arc::default() };
+        let source = match workers {
+            0 => Source::Here(job),
+            _ => Source::Workers(Workers::start(&job, workers)?),
+        };
+        Ok(Loader { source, next, batches })
+    }
+
+    /// How many batches the whole epoch has, those before `start_batch` too.
+    pub fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// The number in its epoch of the batch that comes next.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.batches {
+            return None;
+        }
+        let batch = match &mut self.source {
+            Source::Here(job) => job.guarded(self.next),
+            Source::Workers(workers) => workers.receive(self.next),
+        };
+        self.next = if batch.is_ok() { self.next + 1 } else { self.batches };
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.batches - self.next))
+    }
+}
+
+/// What a worker needs to make any batch of the epoch.
+#[derive(Clone)]
+struct Job {
+    dataset: Arc<dyn Dataset>,
+    plan: EpochPlan,
+    order: Arc<[usize]>,
+    batches: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Job {
+    fn make(&self, batch: usize) -> Result<Batch, DataError> {
+        let start = batch * self.plan.batch_size;
+        let indices = &self.order[start..self.order.len().min(start + self.plan.batch_size)];
+        let mut samples = Vec::with_capacity(indices.len());
+        for &index in indices {
+            if self.stop.load(Ordering::Relaxed) {
+                // Nobody reads this any more.
+                return Err(DataError::Worker { batch, message: "stopped".into() });
+            }
+            samples.push(self.dataset.sample(self.plan.split, self.plan.epoch, index)?);
+        }
+        Batch::assemble(&samples, indices.to_vec())
+    }
+
+    /// `make`, with a panic of the data set turned into an error. Nothing of
+    /// this crate is left half-changed by one: samples are made from scratch.
+    fn guarded(&self, batch: usize) -> Result<Batch, DataError> {
+        catch_unwind(AssertUnwindSafe(|| self.make(batch))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+            let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(DataError::Worker { batch, message: message.unwrap_or_else(|| "it panicked".into()) })
+        })
+    }
+
+    fn work(&self, first: usize, step: usize, queue: &SyncSender<Result<Batch, DataError>>) {
+        for batch in (first..self.batches).step_by(step) {
+            let made = self.guarded(batch);
+            let failed = made.is_err();
+            // Sending fails when the reader is gone: then there is nothing left to do.
+            if queue.send(made).is_err() || failed {
+                return;
+            }
+        }
+    }
+}
+
+struct Workers {
+    first: usize,
+    // Entry w belongs to worker w.
+    queues: Vec<Receiver<Result<Batch, DataError>>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Workers {
+    fn start(job: &Job, count: usize) -> Result<Workers, DataError> {
+        let first = job.plan.start_batch;
+        let mut workers = Workers { first, queues: vec![], threads: vec![], stop: job.stop.clone() };
+        for worker in 0..count {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let job = job.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("loader-{worker}"))
+                .spawn(move || job.work(first + worker, count, &sender))
+                .map_err(|error| DataError::Option {
+                    option: "workers",
+                    value: count.to_string(),
+                    remedy: format!("the system refused a thread ({error}); give fewer"),
+                })?;
+            workers.queues.push(receiver);
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    fn receive(&mut self, batch: usize) -> Result<Batch, DataError> {
+        let queue = &self.queues[(batch - self.first) % self.queues.len()];
+        let gone = |_| Err(DataError::Worker { batch, message: "its thread ended early".into() });
+        queue.recv().unwrap_or_else(gone)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Without readers, a worker that waits for room in its queue wakes up.
+        self.queues.clear();
+        for thread in self.threads.drain(..) {
+            // A panic was already reported as an error of its batch.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! From the name a person types to a data set.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes};
+
+const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), \
+    \"fashion-scenes:FOLDER\" or FOLDER with the four files of Fashion-MNIST (scenes made from those), \
+    and FOLDER with the binary batches of CIFAR-10";
+
+/// Opens a data set by name or folder.
+///
+/// | `name_or_path` | what opens |
+/// |---|---|
+/// | `fashion-scenes` | [`FashionScenes`] from the embedded garments |
+/// | `fashion-scenes:FOLDER`, or a folder with Fashion-MNIST's files | [`FashionScenes`] from those |
+/// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
+///
+/// `seed` decides the training scenes.
+///
+/// # Errors
+/// [`DataError::UnknownDataset`], which lists the above, when it is none of
+/// them; the error of the file when the folder is right but a file is not.
+pub fn open(name_or_path: &str, seed: u64) -> Result<Arc<dyn Dataset>, DataError> {
+    let scenes = |folder: &Path| -> Result<Arc<dyn Dataset>, DataError> {
+        Ok(Arc::new(FashionScenes::new(seed, Arc::new(FashionMnist::from_folder(folder)?))))
+    };
+    if name_or_path == "fashion-scenes" {
+        return Ok(Arc::new(FashionScenes::embedded(seed)));
+    }
+    if let Some(folder) = name_or_path.strip_prefix("fashion-scenes:") {
+        return scenes(Path::new(folder));
+    }
+    let folder = Path::new(name_or_path);
+    if FashionMnist::is_in(folder) {
+        return scenes(folder);
+    }
+    if Cifar10::find(folder).is_some() {
+        return Ok(Arc::new(Cifar10::from_folder(folder)?.with_validation()));
+    }
+    let reason = match (folder.is_dir(), folder.exists()) {
+        (true, _) => "the folder holds the files of none",
+        (false, true) => "it is a file, not a folder",
+        (false, false) => "no such name, no such folder",
+    };
+    Err(DataError::UnknownDataset {
+        name: name_or_path.into(),
+        reason: reason.into(),
+        understood: UNDERSTOOD,
+    })
+}

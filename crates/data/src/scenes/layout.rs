@@ -1,0 +1,118 @@
+//! Who stands where, and above whom.
+//!
+//! The pixels of a placed garment are 64 numbers of 64 bits, one per row of the
+//! scene. What hides what is then "and", "or" and counting ones: testing one
+//! place for a garment costs well under a microsecond, so trying many is free.
+
+use cerberus_tensor::random::Stream;
+use rand::RngExt;
+
+use super::SCENE_SIZE;
+use super::paint::Colour;
+use super::sprite::Sprite;
+
+/// Bit x of entry y is pixel (y, x).
+pub(super) type Pixels = [u64; SCENE_SIZE];
+
+/// Places tried for a garment before it is left out.
+const TRIES: usize = 24;
+/// At most one in this many of a garment's pixels may be hidden.
+pub(super) const HIDDEN_AT_MOST_ONE_IN: u32 = 3;
+
+/// A garment with its place and colour.
+pub(super) struct Placed {
+    pub sprite: Sprite,
+    pub tint: Colour,
+    pub top: usize,
+    pub left: usize,
+    pub pixels: Pixels,
+}
+
+/// The garments of a scene.
+#[derive(Default)]
+pub(super) struct Layout {
+    /// In the order of placing; the first is the subject.
+    pub garments: Vec<Placed>,
+    /// Their numbers, from the one farthest down to the top.
+    pub depth: Vec<usize>,
+}
+
+impl Layout {
+    /// Puts a garment somewhere inside the scene, at a random depth, so that no
+    /// garment is hidden by more than a third; leaves it out when `TRIES`
+    /// random places do not do. The first always finds one.
+    pub fn place(&mut self, sprite: Sprite, tint: Colour, random: &mut Stream) {
+        let mut depth = self.depth.clone();
+        depth.insert(random.random_range(0..=depth.len()), self.garments.len());
+        let mut placed = Placed { sprite, tint, top: 0, left: 0, pixels: [0; SCENE_SIZE] };
+        for _ in 0..TRIES {
+            placed.top = random.random_range(0..=SCENE_SIZE - placed.sprite.height);
+            placed.left = random.random_range(0..=SCENE_SIZE - placed.sprite.width);
+            placed.pixels = [0; SCENE_SIZE];
+            for (row, bits) in placed.pixels[placed.top..].iter_mut().zip(&placed.sprite.rows) {
+                *row = bits << placed.left;
+            }
+            let pixels = |number: usize| self.garments.get(number).unwrap_or(&placed).pixels;
+            if !too_much_hidden(depth.iter().map(|&number| pixels(number))) {
+                self.garments.push(placed);
+                self.depth = depth;
+                return;
+            }
+        }
+    }
+
+    /// The garments in the order in which to paint them.
+    pub fn bottom_up(&self) -> impl Iterator<Item = &Placed> {
+        self.depth.iter().map(|&number| &self.garments[number])
+    }
+
+    /// The pixels of each garment (in the order of placing) that no other hides.
+    pub fn visible(&self) -> Vec<Pixels> {
+        let mut visible = vec![[0; SCENE_SIZE]; self.garments.len()];
+        let mut above = [0; SCENE_SIZE];
+        for &number in self.depth.iter().rev() {
+            for y in 0..SCENE_SIZE {
+                let row = self.garments[number].pixels[y];
+                visible[number][y] = row & !above[y];
+                above[y] |= row;
+            }
+        }
+        visible
+    }
+}
+
+/// Whether more than a third of any garment lies under those above it.
+fn too_much_hidden(from_the_bottom: impl DoubleEndedIterator<Item = Pixels>) -> bool {
+    let mut above = [0; SCENE_SIZE];
+    for pixels in from_the_bottom.rev() {
+        let (mut all, mut hidden) = (0, 0);
+        for (above, row) in above.iter_mut().zip(pixels) {
+            all += row.count_ones();
+            hidden += (row & *above).count_ones();
+            *above |= row;
+        }
+        if hidden * HIDDEN_AT_MOST_ONE_IN > all {
+            return true;
+        }
+    }
+    false
+}
+
+/// x1, y1, x2, y2 of the pixels set, right and bottom exclusive. There is at
+/// least one.
+pub(super) fn tight_box(pixels: &Pixels) -> [f32; 4] {
+    let columns = pixels.iter().fold(0, |columns, row| columns | row);
+    let top = pixels.iter().take_while(|&&row| row == 0).count();
+    let below = pixels.iter().rev().take_while(|&&row| row == 0).count();
+    let (left, right) = (columns.trailing_zeros(), u64::BITS - columns.leading_zeros());
+    [left as f32, top as f32, right as f32, (SCENE_SIZE - below) as f32]
+}
+
+/// The numbers of the bits that are set, from the lowest.
+pub(super) fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (lowest < u64::BITS).then_some(lowest as usize)
+    })
+}

@@ -1,0 +1,161 @@
+//! The loader keeps its order, resumes, stops, and never hangs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cerberus_data::{Batch, DataError, Dataset, DatasetInfo, EpochPlan, Image, Loader, Sample, Split};
+
+/// One-pixel images; what happens at `bad` is up to the test.
+struct Numbers {
+    info: DatasetInfo,
+    len: usize,
+    bad: Option<(usize, Bad)>,
+    made: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+enum Bad {
+    Error,
+    Panic,
+    OtherSize,
+}
+
+fn numbers(len: usize, bad: Option<(usize, Bad)>) -> Arc<Numbers> {
+    let info = DatasetInfo {
+        name: "numbers".into(),
+        height: 1,
+        width: 1,
+        channels: 1,
+        classes: vec![],
+        has_classes: true,
+        has_objects: false,
+        has_masks: false,
+    };
+    Arc::new(Numbers { info, len, bad, made: AtomicUsize::new(0) })
+}
+
+impl Dataset for Numbers {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    fn len(&self, _: Split) -> usize {
+        self.len
+    }
+
+    fn sample(&self, split: Split, _: u64, index: usize) -> Result<Sample, DataError> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        // Later samples are ready sooner, so that order is not luck.
+        std::thread::sleep(std::time::Duration::from_micros((self.len - index) as u64 % 7 * 50));
+        let mut width = 1;
+        match self.bad {
+            Some((at, Bad::Error)) if at == index => {
+                let dataset = self.info.name.clone();
+                return Err(DataError::NoSuchSample { dataset, split: split.name(), len: 0, index });
+            }
+            Some((at, Bad::Panic)) if at == index => panic!("sample {index} is cursed"),
+            Some((at, Bad::OtherSize)) if at == index => width = 2,
+            _ => {}
+        }
+        let image = Image { height: 1, width, channels: 1, pixels: vec![0; width] };
+        Ok(Sample { image, class: Some(index), objects: None, mask: None })
+    }
+}
+
+fn plan(workers: usize) -> EpochPlan {
+    EpochPlan { batch_size: 4, workers, ..EpochPlan::new(Split::Train) }
+}
+
+fn indices(dataset: Arc<Numbers>, plan: EpochPlan) -> Vec<Vec<usize>> {
+    let batches: Result<Vec<Batch>, DataError> = Loader::new(dataset, plan).unwrap().collect();
+    batches.unwrap().into_iter().map(|batch| batch.indices).collect()
+}
+
+#[test]
+fn order_does_not_depend_on_the_number_of_workers() {
+    let shuffled = |workers| EpochPlan { shuffle: true, seed: 5, epoch: 2, ..plan(workers) };
+    let expected = indices(numbers(50, None), shuffled(0));
+    assert_eq!(expected.len(), 13);
+    for workers in [1, 2, 3, 40] {
+        assert_eq!(indices(numbers(50, None), shuffled(workers)), expected);
+    }
+}
+
+#[test]
+fn a_shuffle_is_a_permutation_that_changes_with_seed_and_epoch() {
+    let order = |seed, epoch| EpochPlan { shuffle: true, seed, epoch, ..plan(1) }.order(100);
+    let mut sorted = order(1, 0);
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+    assert_eq!(order(1, 0), order(1, 0));
+    assert_ne!(order(1, 0), order(2, 0));
+    assert_ne!(order(1, 0), order(1, 1));
+    assert_eq!(plan(1).order(3), [0, 1, 2]);
+}
+
+#[test]
+fn an_epoch_resumed_in_the_middle_continues_as_if_it_had_not_stopped() {
+    let whole = EpochPlan { shuffle: true, ..plan(2) };
+    let expected = indices(numbers(30, None), whole.clone());
+    let rest = indices(numbers(30, None), EpochPlan { start_batch: 3, ..whole.clone() });
+    assert_eq!(rest, expected[3..]);
+    let end = EpochPlan { start_batch: 8, ..whole.clone() };
+    assert!(indices(numbers(30, None), end).is_empty());
+    let past = Loader::new(numbers(30, None), EpochPlan { start_batch: 9, ..whole });
+    assert!(past.err().unwrap().to_string().contains("8 batches"));
+}
+
+#[test]
+fn limit_and_drop_last_cut_the_epoch() {
+    let limited = EpochPlan { limit: Some(10), ..plan(2) };
+    assert_eq!(indices(numbers(30, None), limited.clone()).concat(), (0..10).collect::<Vec<_>>());
+    let full = EpochPlan { drop_last: true, ..limited };
+    assert_eq!(indices(numbers(30, None), full.clone()).concat(), (0..8).collect::<Vec<_>>());
+    assert!(indices(numbers(3, None), full).is_empty());
+    assert_eq!(indices(numbers(2, None), EpochPlan { limit: Some(10), ..plan(1) }).concat(), [0, 1]);
+    assert!(indices(numbers(0, None), plan(2)).is_empty());
+}
+
+#[test]
+fn a_batch_size_of_zero_is_an_error() {
+    let error = Loader::new(numbers(3, None), EpochPlan { batch_size: 0, ..plan(1) }).err().unwrap();
+    assert_eq!(error.to_string(), "batch size is 0: give at least 1");
+}
+
+#[test]
+fn an_error_or_panic_of_the_data_set_comes_out_in_its_turn_and_ends_the_epoch() {
+    for (bad, text) in
+        [(Bad::Error, "number 9"), (Bad::Panic, "sample 9 is cursed"), (Bad::OtherSize, "sample 9")]
+    {
+        for workers in [0, 1, 3] {
+            let mut loader = Loader::new(numbers(40, Some((9, bad))), plan(workers)).unwrap();
+            assert!(loader.next().unwrap().is_ok() && loader.next().unwrap().is_ok());
+            let error = loader.next().unwrap().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+            assert!(loader.next().is_none());
+        }
+    }
+}
+
+#[test]
+fn dropping_the_loader_stops_its_workers() {
+    let dataset = numbers(100_000, None);
+    let mut loader = Loader::new(dataset.clone(), plan(3)).unwrap();
+    loader.next().unwrap().unwrap();
+    drop(loader);
+    // The workers are joined: only this handle is left, and little was made.
+    assert_eq!(Arc::strong_count(&dataset), 1);
+    let made = dataset.made.load(Ordering::Relaxed);
+    assert!(made < 1000, "{made}");
+}
+
+#[test]
+fn workers_run_ahead_only_so_far() {
+    let dataset = numbers(1000, None);
+    let loader = Loader::new(dataset.clone(), plan(2)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    // Two batches waiting and one in hand for each worker.
+    let made = dataset.made.load(Ordering::Relaxed);
+    assert!(made <= 2 * 3 * 4, "{made}");
+    drop(loader);
+}
