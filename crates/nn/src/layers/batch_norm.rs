@@ -1,0 +1,79 @@
+//! Batch normalisation.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::{Element, Tensor, norm};
+
+use super::Layer;
+use crate::context::Context;
+use crate::module::{Buffer, Parameter};
+
+/// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a
+/// rectifier in the same pass (Ioffe and Szegedy, 2015).
+///
+/// Training normalises by the batch and records running averages of its mean
+/// and unbiased variance (momentum 0.1); evaluation normalises by those.
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d<T: Element = f32> {
+    gamma: Parameter<T>,
+    beta: Parameter<T>,
+    running_mean: Buffer<T>,
+    running_variance: Buffer<T>,
+    momentum: f64,
+    eps: f64,
+    relu: bool,
+}
+
+crate::module!(BatchNorm2d { gamma, beta, running_mean, running_variance } without { momentum, eps, relu });
+
+impl<T: Element> BatchNorm2d<T> {
+    /// For `channels` channels: scale 1, shift 0.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            gamma: Parameter::new(Tensor::ones(&[channels])),
+            beta: Parameter::new(Tensor::zeros(&[channels])),
+            running_mean: Buffer::new(Tensor::zeros(&[channels])),
+            running_variance: Buffer::new(Tensor::ones(&[channels])),
+            momentum: 0.1,
+            eps: 1e-5,
+            relu: false,
+        }
+    }
+
+    /// With a rectifier, computed together with the normalisation.
+    pub fn with_relu(self) -> Self {
+        Self { relu: true, ..self }
+    }
+
+    /// `(1 - momentum) old + momentum new`.
+    fn blend(&self, old: &Tensor<T>, new: Vec<T>) -> Tensor<T> {
+        let momentum = T::from_f64(self.momentum);
+        let new = Tensor::from_vec(new, old.shape());
+        old.clone().zip(new, |old, new| old + momentum * (new - old))
+    }
+}
+
+impl<T: Element> Layer<T> for BatchNorm2d<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let (gamma, beta) = (context.parameter(&self.gamma), context.parameter(&self.beta));
+        if context.is_training() {
+            let count = (x.value().len() / gamma.value().len()) as f64;
+            let (y, statistics) = x.batch_norm(gamma, beta, self.eps, self.relu);
+            let unbiased = T::from_f64(count / (count - 1.0).max(1.0));
+            let variance = statistics.variance.iter().map(|&v| v * unbiased).collect();
+            context.update(&self.running_mean, self.blend(&self.running_mean.value, statistics.mean));
+            context.update(&self.running_variance, self.blend(&self.running_variance.value, variance));
+            return y;
+        }
+        let inv_std = self.running_variance.value.clone().map(|v| (v + T::from_f64(self.eps)).sqrt().recip());
+        let mean = &self.running_mean.value;
+        if x.is_recorded() {
+            let scale = gamma * Var::constant(inv_std);
+            let y = (x - Var::constant(mean.clone())) * scale + beta;
+            return if self.relu { y.relu() } else { y };
+        }
+        let (gamma, beta) = (gamma.into_value(), beta.into_value());
+        let y = norm::normalise(x.into_value(), mean.data(), inv_std.data(), &gamma, &beta, self.relu);
+        Var::constant(y)
+    }
+}

@@ -1,0 +1,80 @@
+//! The convolution layer.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::{Element, Tensor};
+
+use super::Layer;
+use crate::context::Context;
+use crate::init::Init;
+use crate::module::Parameter;
+
+/// Convolution of images `[N, H, W, Cin]` to `[N, OH, OW, Cout]`, with bias and
+/// rectifier where chosen; `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]`.
+#[derive(Clone, Debug)]
+pub struct Conv2d<T: Element = f32> {
+    weight: Parameter<T>,
+    bias: Option<Parameter<T>>,
+    spec: Conv2dSpec,
+    relu: bool,
+}
+
+crate::module!(Conv2d { weight, bias } without { spec, relu });
+
+impl<T: Element> Conv2d<T> {
+    /// A square kernel with He weights and zero bias.
+    ///
+    /// # Panics
+    /// If the channels are not multiples of the groups.
+    #[track_caller]
+    pub fn new(cin: usize, cout: usize, kernel: usize, spec: Conv2dSpec, init: &mut Init) -> Self {
+        let groups = spec.groups;
+        assert!(
+            groups > 0 && cin % groups == 0 && cout % groups == 0,
+            "Conv2d: {cin} and {cout} channels must both be multiples of {groups} groups"
+        );
+        let shape = [kernel, kernel, cin / groups, cout];
+        Self {
+            weight: Parameter::new(init.he(&shape, kernel * kernel * cin / groups)),
+            bias: Some(Parameter::new(Tensor::zeros(&[cout]))),
+            spec,
+            relu: false,
+        }
+    }
+
+    /// Without bias, as before a batch norm, which would take it out again.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// With a rectifier, computed together with the convolution.
+    pub fn with_relu(self) -> Self {
+        Self { relu: true, ..self }
+    }
+
+    /// With every bias starting at `value`.
+    ///
+    /// # Panics
+    /// If the layer has no bias.
+    #[track_caller]
+    pub fn with_bias(mut self, value: f64) -> Self {
+        let bias = self.bias.as_mut().expect("Conv2d::with_bias: the layer has no bias");
+        bias.value = Tensor::full(T::from_f64(value), bias.value.shape());
+        self
+    }
+
+    /// With weights normally distributed with this standard deviation.
+    pub fn with_weight_std(mut self, std: f64, init: &mut Init) -> Self {
+        self.weight.value = init.normal(self.weight.value.shape(), std);
+        self
+    }
+}
+
+impl<T: Element> Layer<T> for Conv2d<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let weight = context.parameter(&self.weight);
+        let bias = self.bias.as_ref().map(|bias| context.parameter(bias));
+        x.conv2d(weight, bias, self.spec, self.relu)
+    }
+}

@@ -1,0 +1,53 @@
+//! Layers one after another.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::Element;
+
+use super::Layer;
+use crate::context::Context;
+use crate::module::{Entry, EntryMut, Module, join};
+
+/// Applies its layers in order; they are named by what [`add`](Self::add) calls them.
+#[derive(Default)]
+pub struct Sequential<T: Element = f32> {
+    layers: Vec<(String, Box<dyn Layer<T>>)>,
+}
+
+impl<T: Element> Sequential<T> {
+    /// No layers: the identity.
+    pub fn new() -> Self {
+        Self { layers: Vec::new() }
+    }
+
+    /// With one more layer at the end, whose parameters get paths that start with `name`.
+    ///
+    /// # Panics
+    /// If the name is taken: two parameters would share a path.
+    #[track_caller]
+    pub fn add(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+        assert!(self.layers.iter().all(|(taken, _)| taken != name), "Sequential: there already is a layer {name:?}");
+        self.layers.push((name.to_string(), Box::new(layer)));
+        self
+    }
+}
+
+impl<T: Element> Module<T> for Sequential<T> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        for (name, layer) in &self.layers {
+            layer.visit(&join(path, name), f);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        for (name, layer) in &mut self.layers {
+            layer.visit_mut(&join(path, name), f);
+        }
+    }
+}
+
+impl<T: Element> Layer<T> for Sequential<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        self.layers.iter().fold(x, |x, (_, layer)| layer.forward(x, context))
+    }
+}

@@ -1,0 +1,24 @@
+//! Modules, layers, losses, initialisers, optimisers, schedules and
+//! checkpoints. Knows nothing of tasks.
+#![forbid(unsafe_code)]
+
+// The `module!` macro names this crate by its public path.
+extern crate self as cerberus_nn;
+
+pub mod checkpoint;
+pub mod context;
+pub mod files;
+pub mod init;
+pub mod layers;
+pub mod losses;
+pub mod module;
+pub mod optim;
+pub mod schedule;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use context::{BufferUpdates, Context, commit, predict};
+pub use init::Init;
+pub use layers::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential};
+pub use module::{Buffer, Entry, EntryMut, Module, Parameter, join};
+pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
+pub use schedule::Schedule;

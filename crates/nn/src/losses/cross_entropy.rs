@@ -1,0 +1,200 @@
+//! Cross-entropy of class ids from logits, in one pass over memory.
+
+use cerberus_autograd::gradcheck::{Case, sample};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_tensor::{Element, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::labels::Counts;
+use super::pieces::rewrite_rows;
+use super::{Kept, scaled};
+
+/// Elements worked on at a time: they stay in the first-level cache.
+const BLOCK: usize = 2048;
+
+/// The choices of [`cross_entropy`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossEntropy {
+    /// The id of elements that do not count, 255 by default.
+    pub ignore: Option<u8>,
+    /// A weight per class; all 1 if left out.
+    pub class_weights: Option<Vec<f64>>,
+    /// How much of the target is spread evenly over all classes, at least 0
+    /// and at most 1 (Szegedy et al., 2016, section 7); 0 by default.
+    pub label_smoothing: f64,
+}
+
+impl Default for CrossEntropy {
+    fn default() -> Self {
+        Self { ignore: Some(255), class_weights: None, label_smoothing: 0.0 }
+    }
+}
+
+/// Softmax cross-entropy of logits `x [.., C]` with class ids `t [..]`:
+/// `y = 1/W sum_i sum_c a_ic (ln sum_k exp(x_ik) - x_ic)` with
+/// `a_ic = (1 - s) w_t [c = t_i] + s/C w_c`, class weights `w`, label smoothing
+/// `s`, and `W = sum_i w_t`, the sums over elements that are not ignored. This
+/// is PyTorch's `cross_entropy` with `reduction="mean"`.
+///
+/// `dx_ic = dy/W (p_ic sum_k a_ik - a_ic)` with `p = softmax(x)`; zero for ignored elements.
+pub struct CrossEntropyLoss<T: Element = f64> {
+    target: Vec<u8>,
+    ignore: Option<u8>,
+    coefficients: Coefficients<T>,
+    gradient: Kept<T>,
+}
+
+/// The weights `a / W` of the doc comment above, by class.
+struct Coefficients<T> {
+    /// `(1 - s) w_c / W`: the target's own part.
+    own: Vec<T>,
+    /// `s w_c / (C W)`: what every element gives to class `c`.
+    spread: Vec<T>,
+    /// The sum of an element's `a / W`, by its target.
+    total: Vec<T>,
+}
+
+impl<T: Element> Coefficients<T> {
+    fn new(counts: &Counts, classes: usize, options: &CrossEntropy) -> Self {
+        let even = vec![1.0; classes];
+        let weights = options.class_weights.as_ref().unwrap_or(&even);
+        let sum: f64 = weights.iter().enumerate().map(|(class, w)| w * counts.count(class) as f64).sum();
+        // Nothing counts: every coefficient is 0, and so are value and gradient.
+        let scale = if sum > 0.0 { 1.0 / sum } else { 0.0 };
+        let smoothing = options.label_smoothing;
+        let own: Vec<f64> = weights.iter().map(|w| (1.0 - smoothing) * w * scale).collect();
+        let spread: Vec<f64> = weights.iter().map(|w| smoothing / classes as f64 * w * scale).collect();
+        let spread_sum: f64 = spread.iter().sum();
+        let convert = |values: &[f64]| values.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
+        let total = own.iter().map(|own| T::from_f64(own + spread_sum)).collect();
+        Self { own: convert(&own), spread: convert(&spread), total }
+    }
+
+    fn smooths(&self) -> bool {
+        self.spread.iter().any(|&s| s != T::ZERO)
+    }
+}
+
+impl<T: Element> CrossEntropyLoss<T> {
+    /// Overwrites a block of rows of logits with their gradient and returns their part of the loss.
+    fn block(&self, x: &mut [T], target: &[u8], smooths: bool) -> f64 {
+        let Coefficients { own, spread, total } = &self.coefficients;
+        let classes = own.len();
+        let mut loss = 0.0;
+        // Shift every row so that its largest logit is 0, and take what the loss needs of the logits.
+        for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
+            let largest = row.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
+            row.iter_mut().for_each(|v| *v -= largest);
+            if Some(class) == self.ignore {
+                continue;
+            }
+            loss -= (own[usize::from(class)] * row[usize::from(class)]).as_f64();
+            if smooths {
+                loss -= row.iter().zip(spread).map(|(&v, &s)| v * s).sum::<T>().as_f64();
+            }
+        }
+        T::exp_slice(x);
+        for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
+            if Some(class) == self.ignore {
+                row.fill(T::ZERO);
+                continue;
+            }
+            let class = usize::from(class);
+            let sum: T = row.iter().copied().sum();
+            loss += (total[class] * sum.ln()).as_f64();
+            let factor = total[class] / sum;
+            row.iter_mut().for_each(|v| *v *= factor);
+            if smooths {
+                row.iter_mut().zip(spread).for_each(|(v, &s)| *v -= s);
+            }
+            row[class] -= own[class];
+        }
+        loss
+    }
+}
+
+impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
+        let [logits] = inputs.take();
+        let classes = self.coefficients.own.len();
+        let rows = (BLOCK / classes.max(1)).max(1);
+        let smooths = self.coefficients.smooths();
+        let (loss, gradient) = rewrite_rows(logits, classes, |first, piece| {
+            let target = self.target[first..].chunks(rows);
+            piece.chunks_mut(rows * classes).zip(target).map(|(x, target)| self.block(x, target, smooths)).sum()
+        });
+        self.gradient = Some(gradient);
+        self.target = Vec::new();
+        Tensor::scalar(T::from_f64(loss))
+    }
+
+    fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
+        scaled(&self.gradient, dy)
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |name: &str, shape: &[usize], target: &'static [u8], options: CrossEntropy| {
+            Case::unary(format!("cross_entropy: {name}"), sample(21, shape), move |x| {
+                cross_entropy(x, target, &options)
+            })
+        };
+        let weights = Some(vec![1.0, 2.0, 0.5, 4.0]);
+        vec![
+            case("rows", &[3, 5], &[0, 4, 2], CrossEntropy::default()),
+            case("pixels, some ignored", &[1, 2, 3, 4], &[255, 3, 0, 0, 255, 2], CrossEntropy::default()),
+            case(
+                "class weights",
+                &[4, 4],
+                &[1, 255, 3, 2],
+                CrossEntropy { class_weights: weights.clone(), ..Default::default() },
+            ),
+            case(
+                "weights and smoothing",
+                &[3, 4],
+                &[1, 0, 3],
+                CrossEntropy { class_weights: weights, label_smoothing: 0.1, ..Default::default() },
+            ),
+            case("all ignored", &[2, 3], &[255, 255], CrossEntropy::default()),
+        ]
+    }
+}
+
+/// The mean cross-entropy of `logits [.., C]` with one class id per row; see
+/// [`CrossEntropyLoss`] for the formula and its gradient.
+///
+/// With class weights the mean is weighted, as in PyTorch. If no element counts
+/// (all ignored, or all of weight 0), the loss is 0 and so is its gradient.
+///
+/// # Panics
+/// If the ids are not as many as the rows of the logits, if an id is outside the
+/// classes, if there is not one finite, non-negative weight per class, or if
+/// the smoothing is outside 0 to 1.
+#[track_caller]
+pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[u8], options: &CrossEntropy) -> Var<T> {
+    let counts = Counts::of("cross_entropy", logits.shape(), target, options.ignore);
+    let classes = *logits.shape().last().expect("a rank that was checked");
+    if let Some(weights) = &options.class_weights {
+        assert!(
+            weights.len() == classes && weights.iter().all(|w| w.is_finite() && *w >= 0.0),
+            "cross_entropy: logits of shape {:?} need {classes} finite, non-negative class weights, found {weights:?}",
+            logits.shape()
+        );
+    }
+    let smoothing = options.label_smoothing;
+    assert!((0.0..=1.0).contains(&smoothing), "cross_entropy: label smoothing {smoothing} is outside 0 to 1");
+    let operation = CrossEntropyLoss {
+        target: target.to_vec(),
+        ignore: options.ignore,
+        coefficients: Coefficients::new(&counts, classes, options),
+        gradient: None,
+    };
+    Var::apply(operation, vec![logits])
+}

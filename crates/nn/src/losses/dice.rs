@@ -1,0 +1,193 @@
+//! The soft Dice loss of segmentation masks.
+
+use cerberus_autograd::gradcheck::{Case, positive_sample};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var, one};
+use cerberus_tensor::parallel::{PIECE, for_each_rows, map_ranges};
+use cerberus_tensor::{Element, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::labels::Counts;
+
+/// Added above and below in the linear form.
+const SMOOTH: f64 = 1.0;
+/// Added twice below in the squared form.
+const EPS: f64 = 1e-3;
+
+/// Which overlap [`dice`] measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiceForm {
+    /// `(2 sum p y + 1) / (sum p + sum y + 1)`.
+    #[default]
+    Linear,
+    /// `2 sum p y / (sum p² + sum y² + 2e-3)` (Milletari et al., 2016, section 3).
+    Squared,
+}
+
+/// The choices of [`dice`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dice {
+    /// The id of pixels that do not count, 255 by default.
+    pub ignore: Option<u8>,
+    /// The measure of overlap.
+    pub form: DiceForm,
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self { ignore: Some(255), form: DiceForm::Linear }
+    }
+}
+
+/// Soft Dice loss of probabilities `p [.., C]` with class ids `[..]`, taken as
+/// one-hot `y`: `L = 1 - 1/K sum_c D_c` over the `K` classes that are present in
+/// the target of the batch, `D` as [`DiceForm`] says, with sums over the pixels
+/// of the whole batch that are not ignored.
+///
+/// Linear form, with `D_c = A/B`: `dp_c = -dL/K (2 y_c/B - A/B²)`. Squared form:
+/// `dp_c = -dL/K (2 y_c/B - 2 p_c A/B²)`. Zero for absent classes and ignored pixels.
+pub struct DiceLoss<T: Element = f64> {
+    target: Vec<u8>,
+    options: Dice,
+    shape: Vec<usize>,
+    /// How many pixels each class has.
+    present: Vec<usize>,
+    /// Per class, for `dL = 1`: what `y` and what `1` (or `p`) are multiplied by in `dp`.
+    slopes: Vec<[T; 2]>,
+}
+
+/// A class' sums over pixels.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Of `p y`.
+    overlap: f64,
+    /// Of `p`, or of its square.
+    predicted: f64,
+}
+
+impl<T: Element> DiceLoss<T> {
+    /// The sums of every class, over pieces of fixed size in a fixed order.
+    fn sums(&self, p: &[T], classes: usize) -> Vec<Sums> {
+        let rows = (PIECE / classes.max(1)).max(1);
+        let squared = self.options.form == DiceForm::Squared;
+        let pieces = map_ranges(self.target.len(), rows, |range| {
+            let mut sums = vec![Sums::default(); classes];
+            let rows = p[range.start * classes..range.end * classes].chunks_exact(classes);
+            for (row, &class) in rows.zip(&self.target[range]) {
+                if Some(class) == self.options.ignore {
+                    continue;
+                }
+                for (sum, &p) in sums.iter_mut().zip(row) {
+                    sum.predicted += (if squared { p * p } else { p }).as_f64();
+                }
+                sums[usize::from(class)].overlap += row[usize::from(class)].as_f64();
+            }
+            sums
+        });
+        pieces.into_iter().fold(vec![Sums::default(); classes], |mut total, piece| {
+            for (total, piece) in total.iter_mut().zip(piece) {
+                total.overlap += piece.overlap;
+                total.predicted += piece.predicted;
+            }
+            total
+        })
+    }
+}
+
+impl<T: Element> Operation<T> for DiceLoss<T> {
+    fn name(&self) -> &'static str {
+        "dice"
+    }
+
+    fn saves(&self) -> Saves {
+        match self.options.form {
+            DiceForm::Linear => Saves::NOTHING,
+            DiceForm::Squared => Saves::inputs(&[0]),
+        }
+    }
+
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
+        let [p] = inputs.take();
+        let sums = self.sums(p.contiguous().data(), self.present.len());
+        let classes = self.present.iter().filter(|&&count| count > 0).count().max(1) as f64;
+        let mut loss = 0.0;
+        self.slopes = sums
+            .iter()
+            .zip(&self.present)
+            .map(|(sums, &count)| {
+                if count == 0 {
+                    return [T::ZERO; 2];
+                }
+                let (above, below, per_p) = match self.options.form {
+                    DiceForm::Linear => (2.0 * sums.overlap + SMOOTH, sums.predicted + count as f64 + SMOOTH, 1.0),
+                    DiceForm::Squared => (2.0 * sums.overlap, sums.predicted + count as f64 + 2.0 * EPS, 2.0),
+                };
+                loss += (1.0 - above / below) / classes;
+                [-2.0 / below, per_p * above / (below * below)].map(|slope| T::from_f64(slope / classes))
+            })
+            .collect();
+        Tensor::scalar(T::from_f64(loss))
+    }
+
+    fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
+        let dy = dy.item();
+        let slopes: Vec<[T; 2]> = self.slopes.iter().map(|slopes| slopes.map(|slope| slope * dy)).collect();
+        let everywhere: Vec<T> = slopes.iter().map(|[_, everywhere]| *everywhere).collect();
+        let p = (self.options.form == DiceForm::Squared).then(|| saved.input(0).contiguous());
+        let classes = slopes.len();
+        one(Tensor::filled_by(&self.shape, |dp| {
+            for_each_rows(dp, classes, |first, rows| {
+                for (place, row) in rows.chunks_exact_mut(classes).enumerate() {
+                    let class = self.target[first + place];
+                    if Some(class) == self.options.ignore {
+                        row.fill(T::ZERO);
+                        continue;
+                    }
+                    row.copy_from_slice(&everywhere);
+                    if let Some(p) = &p {
+                        let p = &p.data()[(first + place) * classes..];
+                        row.iter_mut().zip(p).for_each(|(dp, &p)| *dp *= p);
+                    }
+                    row[usize::from(class)] += slopes[usize::from(class)][0];
+                }
+            });
+        }))
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |name: &str, target: &'static [u8], form: DiceForm| {
+            Case::unary(format!("dice: {name}"), positive_sample(71, &[2, 3, 3]).scale(0.6), move |p| {
+                dice(p, target, &Dice { form, ..Default::default() })
+            })
+        };
+        vec![
+            case("every class", &[0, 1, 2, 2, 1, 0], DiceForm::Linear),
+            case("a class absent, pixels ignored", &[0, 2, 255, 2, 2, 255], DiceForm::Linear),
+            case("squared", &[0, 1, 255, 0, 1, 0], DiceForm::Squared),
+        ]
+    }
+}
+
+/// The soft Dice loss of `probabilities [.., C]` (from a softmax, say) with one
+/// class id per pixel; see [`DiceLoss`] for the formula and its gradient.
+///
+/// Only classes with at least one pixel in the target count: a class that is
+/// nowhere in the batch cannot be overlapped, and its smoothing would
+/// only reward predicting nothing. No class at all: loss and gradient are 0.
+///
+/// # Panics
+/// If the ids are not as many as the pixels, or an id is outside the classes and not ignored.
+#[track_caller]
+pub fn dice<T: Element>(probabilities: Var<T>, target: &[u8], options: &Dice) -> Var<T> {
+    let shape = probabilities.shape().to_vec();
+    let counts = Counts::of("dice", &shape, target, options.ignore);
+    let classes = *shape.last().expect("a rank that was checked");
+    let operation = DiceLoss {
+        target: target.to_vec(),
+        options: *options,
+        shape,
+        present: (0..classes).map(|class| counts.count(class)).collect(),
+        slopes: Vec::new(),
+    };
+    Var::apply(operation, vec![probabilities])
+}

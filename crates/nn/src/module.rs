@@ -1,0 +1,227 @@
+//! Parameters, buffers, and the trees they form.
+//!
+//! A model is a struct of layers of parameters. [`Module`] walks such a tree in
+//! declaration order and gives every leaf its path (`trunk.stage1.conv.weight`):
+//! that is all that optimisers and checkpoints ever see of a model. The
+//! [`module!`](crate::module) macro writes the walk by taking the struct apart
+//! field by field, so a field that is forgotten does not compile.
+
+use cerberus_autograd::ParamId;
+use cerberus_tensor::{Element, Tensor};
+
+/// A tensor that training changes.
+#[derive(Debug)]
+pub struct Parameter<T: Element = f32> {
+    id: ParamId,
+    /// The current value.
+    pub value: Tensor<T>,
+}
+
+impl<T: Element> Parameter<T> {
+    /// A parameter that starts as `value`.
+    pub fn new(value: Tensor<T>) -> Self {
+        Self { id: ParamId::fresh(), value }
+    }
+
+    /// What gradients and optimiser state know this parameter by, in this run.
+    pub fn id(&self) -> ParamId {
+        self.id
+    }
+}
+
+impl<T: Element> Clone for Parameter<T> {
+    /// A parameter of its own, with the same value for now.
+    fn clone(&self) -> Self {
+        Self::new(self.value.clone())
+    }
+}
+
+/// A tensor that belongs to a model but is not trained by gradients, such as a
+/// running mean.
+#[derive(Debug)]
+pub struct Buffer<T: Element = f32> {
+    id: ParamId,
+    /// The current value.
+    pub value: Tensor<T>,
+}
+
+impl<T: Element> Buffer<T> {
+    /// A buffer that starts as `value`.
+    pub fn new(value: Tensor<T>) -> Self {
+        Self { id: ParamId::fresh(), value }
+    }
+
+    /// What recorded updates know this buffer by, in this run.
+    pub fn id(&self) -> ParamId {
+        self.id
+    }
+}
+
+impl<T: Element> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.value.clone())
+    }
+}
+
+/// A leaf of a module tree.
+pub enum Entry<'a, T: Element> {
+    /// Trained by gradients.
+    Parameter(&'a Parameter<T>),
+    /// Updated by layers.
+    Buffer(&'a Buffer<T>),
+}
+
+/// A leaf of a module tree, to be changed.
+pub enum EntryMut<'a, T: Element> {
+    /// Trained by gradients.
+    Parameter(&'a mut Parameter<T>),
+    /// Updated by layers.
+    Buffer(&'a mut Buffer<T>),
+}
+
+/// Something that holds parameters and buffers, directly or in parts that do.
+pub trait Module<T: Element = f32> {
+    /// Calls `f(path, leaf)` for every leaf in declaration order; paths start with `path`.
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>));
+
+    /// Like [`visit`](Self::visit), with leaves that can be changed.
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>));
+
+    /// All parameters with their paths, in declaration order.
+    fn parameters(&self) -> Vec<(String, &Parameter<T>)> {
+        let mut all = Vec::new();
+        self.visit("", &mut |path, entry| {
+            if let Entry::Parameter(parameter) = entry {
+                all.push((path, parameter));
+            }
+        });
+        all
+    }
+
+    /// All parameters with their paths, to be changed.
+    fn parameters_mut(&mut self) -> Vec<(String, &mut Parameter<T>)> {
+        let mut all = Vec::new();
+        self.visit_mut("", &mut |path, entry| {
+            if let EntryMut::Parameter(parameter) = entry {
+                all.push((path, parameter));
+            }
+        });
+        all
+    }
+
+    /// The values of all parameters and buffers with their paths, in declaration order.
+    fn tensors(&self) -> Vec<(String, Tensor<T>)> {
+        let mut all = Vec::new();
+        self.visit("", &mut |path, entry| {
+            let value = match entry {
+                Entry::Parameter(parameter) => &parameter.value,
+                Entry::Buffer(buffer) => &buffer.value,
+            };
+            all.push((path, value.clone()));
+        });
+        all
+    }
+
+    /// Number of trained values.
+    fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|(_, parameter)| parameter.value.len()).sum()
+    }
+}
+
+/// `path.name`, or `name` at the root.
+pub fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+impl<T: Element> Module<T> for Parameter<T> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        f(path.to_string(), Entry::Parameter(self));
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        f(path.to_string(), EntryMut::Parameter(self));
+    }
+}
+
+impl<T: Element> Module<T> for Buffer<T> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        f(path.to_string(), Entry::Buffer(self));
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        f(path.to_string(), EntryMut::Buffer(self));
+    }
+}
+
+impl<T: Element, M: Module<T>> Module<T> for Vec<M> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        for (index, module) in self.iter().enumerate() {
+            module.visit(&join(path, &index.to_string()), f);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        for (index, module) in self.iter_mut().enumerate() {
+            module.visit_mut(&join(path, &index.to_string()), f);
+        }
+    }
+}
+
+impl<T: Element, M: Module<T>> Module<T> for Option<M> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        if let Some(module) = self {
+            module.visit(path, f);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        if let Some(module) = self {
+            module.visit_mut(path, f);
+        }
+    }
+}
+
+impl<T: Element, M: Module<T> + ?Sized> Module<T> for Box<M> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        (**self).visit(path, f);
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        (**self).visit_mut(path, f);
+    }
+}
+
+/// Implements [`Module`] for a struct generic over its element type by naming
+/// its parts, in order, and the fields that hold none.
+///
+/// ```
+/// use cerberus_nn::{Linear, Parameter, module};
+/// use cerberus_tensor::Element;
+///
+/// struct Scaled<T: Element> {
+///     inner: Linear<T>,
+///     gain: Parameter<T>,
+///     name: String,
+/// }
+/// module!(Scaled { inner, gain } without { name });
+/// ```
+///
+/// A field that is in neither list is a compile error.
+#[macro_export]
+macro_rules! module {
+    ($type:ident { $($part:ident),* $(,)? } $(without { $($plain:ident),* $(,)? })?) => {
+        impl<T: ::cerberus_tensor::Element> $crate::Module<T> for $type<T> {
+            #[allow(unused_variables)] // A module without parts uses neither.
+            fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, $crate::Entry<'a, T>)) {
+                let Self { $($part,)* $($($plain: _,)*)? } = self;
+                $($crate::Module::<T>::visit($part, &$crate::join(path, stringify!($part)), f);)*
+            }
+
+            #[allow(unused_variables)]
+            fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, $crate::EntryMut<'a, T>)) {
+                let Self { $($part,)* $($($plain: _,)*)? } = self;
+                $($crate::Module::<T>::visit_mut($part, &$crate::join(path, stringify!($part)), f);)*
+            }
+        }
+    };
+}

@@ -1,0 +1,42 @@
+//! Adam with decoupled weight decay.
+
+use cerberus_autograd::Gradients;
+use cerberus_tensor::{Element, Tensor};
+
+use super::adam::{AdamOptions, Decay, Moments};
+use super::state::StateError;
+use super::Optimizer;
+use crate::module::Module;
+
+/// [`Adam`](super::Adam) whose weight decay does not pass through the moments
+/// (Loshchilov and Hutter, 2019, algorithm 2): `w *= 1 - learning_rate weight_decay`
+/// before a step with the plain gradient. As `torch.optim.AdamW`, whose default
+/// `weight_decay` is 0.01; here it is that of [`AdamOptions`], 0.
+pub struct AdamW<T: Element = f32>(Moments<T>);
+
+impl<T: Element> AdamW<T> {
+    /// An optimiser before its first step.
+    ///
+    /// # Panics
+    /// Unless both betas are at least 0 and below 1, and `eps` and the decay at least 0.
+    #[track_caller]
+    pub fn new(options: AdamOptions) -> Self {
+        Self(Moments::new("adamw", options))
+    }
+}
+
+impl<T: Element> Optimizer<T> for AdamW<T> {
+    #[track_caller]
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64) {
+        let place = |decay| Decay { gradient: 0.0, value: learning_rate * decay };
+        self.0.step(model, gradients, learning_rate, place);
+    }
+
+    fn state(&self) -> Vec<(String, Tensor<T>)> {
+        self.0.state.save()
+    }
+
+    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+        self.0.state.load(model, tensors)
+    }
+}

@@ -1,0 +1,60 @@
+//! Optimisers: what turns gradients into new parameter values.
+//!
+//! A step is one pass over memory: for every piece of every parameter, the
+//! value, its gradient and its moments are read once and written once. All
+//! pieces of all parameters form one list of jobs, so that a small bias next to
+//! a large weight keeps no core waiting. Values never depend on how the work
+//! was spread.
+//!
+//! The rules are PyTorch's, to the order of the operations. Two choices are
+//! ours. **Weight decay** spares parameters of rank 1 and 0 (biases, and the
+//! scales and shifts of norms, which decay would only pull away from where the
+//! data puts them) unless `decay_all` is set. **A parameter without a gradient**
+//! in this step (a head whose task was left out, say) is left alone entirely,
+//! weight decay and moments included, and its own count of steps stands still.
+
+mod adam;
+mod adam_w;
+mod sgd;
+mod state;
+
+pub use adam::{Adam, AdamOptions};
+pub use adam_w::AdamW;
+pub use sgd::{Sgd, SgdOptions};
+pub use state::StateError;
+
+use cerberus_autograd::Gradients;
+use cerberus_tensor::{Element, Tensor};
+
+use crate::module::Module;
+
+/// Changes a model's parameters by their gradients and remembers what it needs to.
+pub trait Optimizer<T: Element = f32> {
+    /// One step. A parameter without a gradient is left as it is, and so is its state.
+    ///
+    /// # Panics
+    /// If the values of a parameter with a gradient are shared with another
+    /// tensor (they would have to be copied), if a gradient has another shape
+    /// than its parameter, or if the state belongs to another model. The message
+    /// names the parameter.
+    #[track_caller]
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64);
+
+    /// The state, step counts included, in the declaration order of the
+    /// parameters; names are the optimiser's, the quantity's and the
+    /// parameter's: `adam.m.trunk.conv.weight`. Empty before the first step.
+    fn state(&self) -> Vec<(String, Tensor<T>)>;
+
+    /// Replaces the state by one that [`state`](Self::state) returned for a
+    /// model with the same parameters. Continuing from it gives the same bits
+    /// as never having stopped.
+    ///
+    /// # Errors
+    /// If a tensor belongs to no parameter of `model` or to another optimiser,
+    /// has the wrong shape, or one of a parameter's is missing. The state is
+    /// then as it was.
+    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Stochastic gradient descent with momentum.
+
+use cerberus_autograd::Gradients;
+use cerberus_tensor::{Element, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Piece, State, StateError};
+use super::Optimizer;
+use crate::module::Module;
+
+/// The choices of [`Sgd`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SgdOptions {
+    /// How much of the last direction is kept; 0 keeps none and needs no state.
+    pub momentum: f64,
+    /// Whether to look ahead along the new direction (Sutskever et al., 2013, section 2.1).
+    pub nesterov: bool,
+    /// How much of the value is added to the gradient.
+    pub weight_decay: f64,
+    /// Whether parameters of rank 0 and 1 decay too.
+    pub decay_all: bool,
+}
+
+/// Stochastic gradient descent: with `g` the gradient plus `weight_decay w`,
+/// `b = g` in a parameter's first step and `b = momentum b + g` from then on,
+/// `w -= learning_rate b`, or `learning_rate (g + momentum b)` with `nesterov`.
+/// As `torch.optim.SGD` without dampening.
+pub struct Sgd<T: Element = f32> {
+    options: SgdOptions,
+    momentum: State<T, 1>,
+}
+
+impl<T: Element> Sgd<T> {
+    /// An optimiser before its first step.
+    ///
+    /// # Panics
+    /// Unless the momentum is at least 0 and below 1 and the decay at least 0,
+    /// or if `nesterov` is asked for without momentum.
+    #[track_caller]
+    pub fn new(options: SgdOptions) -> Self {
+        let SgdOptions { momentum, nesterov, weight_decay, .. } = options;
+        assert!(
+            (0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && (momentum > 0.0 || !nesterov),
+            "Sgd: momentum must be at least 0 and below 1 (above 0 with nesterov) and the decay at least 0, found {options:?}"
+        );
+        Self { options, momentum: State::new("sgd", ["momentum"]) }
+    }
+}
+
+impl<T: Element> Optimizer<T> for Sgd<T> {
+    #[track_caller]
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64) {
+        let SgdOptions { momentum, nesterov, weight_decay, decay_all } = self.options;
+        let (rate, mu) = (T::from_f64(learning_rate), T::from_f64(momentum));
+        let decay = |rank: usize| T::from_f64(if decay_all || rank >= 2 { weight_decay } else { 0.0 });
+        if momentum == 0.0 {
+            let update = |decay: T, piece: Piece<'_, T, 0>| {
+                for (w, &g) in piece.value.iter_mut().zip(piece.gradient) {
+                    *w -= rate * (g + decay * *w);
+                }
+            };
+            return State::new("sgd", []).step(model, gradients, |at| decay(at.rank), update);
+        }
+        // The buffer is 0 before the first step, so that momentum b + g is g there, as it should be.
+        let update = |decay: T, piece: Piece<'_, T, 1>| {
+            let [buffer] = piece.state;
+            for ((w, &g), b) in piece.value.iter_mut().zip(piece.gradient).zip(buffer) {
+                let g = g + decay * *w;
+                *b = mu * *b + g;
+                *w -= rate * if nesterov { g + mu * *b } else { *b };
+            }
+        };
+        self.momentum.step(model, gradients, |at| decay(at.rank), update);
+    }
+
+    fn state(&self) -> Vec<(String, Tensor<T>)> {
+        self.momentum.save()
+    }
+
+    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+        self.momentum.load(model, tensors)
+    }
+}
