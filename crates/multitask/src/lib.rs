@@ -1,0 +1,25 @@
+//! One trunk, several heads: the model, its tasks, their metrics, the trainer
+//! and the pictures it leaves.
+//!
+//! - [`trunk`]: the shared features, computed once per image;
+//! - [`tasks`]: a task is a head, its loss, its targets, how its output is
+//!   decoded, and its metric; classification, detection, segmentation;
+//! - [`model`]: a trunk with any set of tasks, built from a [`config`];
+//! - [`metrics`], [`boxes`]: how predictions are scored;
+//! - [`trainer`]: epochs, evaluation, checkpoints, interruption and resumption;
+//! - [`draw`]: truth and prediction side by side.
+#![forbid(unsafe_code)]
+
+pub mod boxes;
+pub mod config;
+pub mod draw;
+pub mod metrics;
+pub mod model;
+pub mod tasks;
+pub mod trainer;
+pub mod trunk;
+
+pub use config::{ModelConfig, TaskKind, TaskWeights};
+pub use model::MultiTaskModel;
+pub use tasks::{Answer, Detection, Metric, Prediction, Task};
+pub use trunk::{ConvTrunk, Features};

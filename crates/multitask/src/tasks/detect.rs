@@ -1,0 +1,274 @@
+//! A class and a box for every object, without anchors.
+//!
+//! Objects are points (Zhou, Wang and Krähenbühl, "Objects as Points", 2019):
+//! at a quarter of the image size, a heat map per class peaks at the centres.
+//! Boxes are learned around the centre too, not only at it, each position
+//! giving its distances to the four sides (Liu et al., "Training-Time-Friendly
+//! Network", 2020): many more positions teach the box branch per image, which
+//! is what a short training needs.
+//!
+//! Targets: for an object of `w x h` pixels the heat is a Gaussian with
+//! standard deviations of 0.09 of the sides; a position learns the box of the
+//! smallest object whose Gaussian reaches it, weighted by the Gaussian and
+//! normalised so that each object counts alike.
+
+use cerberus_autograd::Var;
+use cerberus_data::{Batch, Object};
+use cerberus_nn::losses::{gaussian_focal, giou};
+use cerberus_nn::{Context, Conv2d, Init, Layer, module};
+use cerberus_tensor::conv::{Conv2dSpec, Padding};
+use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
+use cerberus_tensor::{Element, Tensor, sigmoid};
+
+use super::classify::outputs;
+use super::{Answer, Detection, Metric, Prediction, Task};
+use crate::config::TaskKind;
+use crate::boxes;
+use crate::metrics::coco::{self, CocoEvaluator};
+use crate::trunk::{ConvBlock, Features};
+
+/// Channels of the head's two branches.
+const WIDTH: usize = 64;
+/// Standard deviation of the target Gaussians, as a share of the box's sides:
+/// a sixth of 0.54, the reference's value.
+const SPREAD: f64 = 0.09;
+/// Heat below this is no heat.
+const FLOOR: f64 = 0.01;
+/// Distances are learned in units of this many pixels.
+const UNIT: f64 = 8.0;
+/// Initial probability of an object at a place (RetinaNet's prior).
+const PRIOR: f64 = 0.05;
+/// Weight of the box loss beside the heat loss.
+const BOX_WEIGHT: f64 = 2.0;
+/// The most objects in one image, as in COCO's protocol.
+const MOST: usize = 100;
+/// Boxes of one class that overlap more than this are one object.
+const SAME: f64 = 0.6;
+
+/// Centre-point detection.
+pub struct Detect<T: Element = f32> {
+    heat: ConvBlock<T>,
+    heat_output: Conv2d<T>,
+    sides: ConvBlock<T>,
+    sides_output: Conv2d<T>,
+    classes: usize,
+    stride: usize,
+    image: [usize; 2],
+}
+
+module!(Detect { heat, heat_output, sides, sides_output } without { classes, stride, image });
+
+impl<T: Element> Detect<T> {
+    /// A head for `classes` classes in images of `image` rows and columns, on a
+    /// map of `channels` channels with one position every `stride` pixels.
+    pub fn new(image: [usize; 2], stride: usize, channels: usize, classes: usize, init: &mut Init) -> Self {
+        let one = Conv2dSpec::default();
+        Self {
+            heat: ConvBlock::new(channels, WIDTH, 3, init),
+            heat_output: Conv2d::new(WIDTH, classes, 1, one, init)
+                .with_weight_std(0.01, init)
+                .with_bias((PRIOR / (1.0 - PRIOR)).ln()),
+            sides: ConvBlock::new(channels, WIDTH, 3, init),
+            sides_output: Conv2d::new(WIDTH, 4, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
+            classes,
+            stride,
+            image,
+        }
+    }
+
+    /// Rows and columns of the map.
+    fn grid(&self) -> [usize; 2] {
+        self.image.map(|extent| extent / self.stride)
+    }
+
+    /// The centre of a cell, in pixels.
+    fn centre(&self, cell: usize) -> f64 {
+        (cell as f64 + 0.5) * self.stride as f64
+    }
+
+    /// Targets for images with these objects.
+    fn targets(&self, images: &[&Vec<Object>]) -> Targets<T> {
+        let [rows, columns] = self.grid();
+        let cells = images.len() * rows * columns;
+        let mut heat = vec![T::ZERO; cells * self.classes];
+        let mut bounds = vec![T::ZERO; cells * 4];
+        let mut weight = vec![T::ZERO; cells];
+        let mut count = 0;
+        for (image, objects) in images.iter().enumerate() {
+            let mut order: Vec<&Object> = objects.iter().collect();
+            // Large ones first, so that the smallest has the last word.
+            order.sort_by(|a, b| boxes::area(&b.bbox).total_cmp(&boxes::area(&a.bbox)));
+            for object in order {
+                count += 1;
+                self.add_target(object, image * rows * columns, &mut heat, &mut bounds, &mut weight);
+            }
+        }
+        let tensor = |values, last| Tensor::from_vec(values, &[images.len(), rows, columns, last]);
+        Targets {
+            heat: tensor(heat, self.classes),
+            bounds: Tensor::from_vec(bounds, &[cells, 4]),
+            weight: Tensor::from_vec(weight, &[cells]),
+            count,
+        }
+    }
+
+    fn add_target(&self, object: &Object, first: usize, heat: &mut [T], bounds: &mut [T], weight: &mut [T]) {
+        let [rows, columns] = self.grid();
+        let [x1, y1, x2, y2] = object.bbox.map(f64::from);
+        let deviation = |side: f64| (SPREAD * side).max(0.25 * self.stride as f64);
+        let (sx, sy) = (deviation(x2 - x1), deviation(y2 - y1));
+        let cell = |centre: f64, most: usize| ((centre / self.stride as f64) as usize).min(most - 1);
+        let peak = [cell((y1 + y2) / 2.0, rows), cell((x1 + x2) / 2.0, columns)];
+        let reach: Vec<(usize, f64)> = (0..rows * columns)
+            .filter_map(|place| {
+                let (row, column) = (place / columns, place % columns);
+                // The Gaussian stands on the peak cell, whose heat is exactly one.
+                let dy = (row as f64 - peak[0] as f64) * self.stride as f64 / sy;
+                let dx = (column as f64 - peak[1] as f64) * self.stride as f64 / sx;
+                let value = (-0.5 * (dx * dx + dy * dy)).exp();
+                let inside = (x1..x2).contains(&self.centre(column)) && (y1..y2).contains(&self.centre(row));
+                (value >= FLOOR && (inside || value == 1.0)).then_some((place, value))
+            })
+            .collect();
+        let total: f64 = reach.iter().map(|(_, value)| value).sum();
+        for (place, value) in reach {
+            let place = first + place;
+            let heat = &mut heat[place * self.classes + object.class];
+            *heat = heat.max(T::from_f64(value));
+            weight[place] = T::from_f64(value / total);
+            for (bound, value) in bounds[place * 4..].iter_mut().zip([x1, y1, x2, y2]) {
+                *bound = T::from_f64(value);
+            }
+        }
+    }
+
+    /// Distances `[M, 4]` (left, top, right, bottom, in units) to boxes `[M, 4]` in pixels.
+    fn to_boxes(&self, sides: Var<T>) -> Var<T> {
+        let cells = sides.shape()[0];
+        let [rows, columns] = self.grid();
+        let centres = Tensor::from_fn(&[cells, 4], |i| {
+            let place = i / 4 % (rows * columns);
+            T::from_f64(self.centre(if i % 2 == 0 { place % columns } else { place / columns }))
+        });
+        let signs = Tensor::from_vec([-UNIT, -UNIT, UNIT, UNIT].map(T::from_f64).to_vec(), &[4]);
+        sides * Var::constant(signs) + Var::constant(centres)
+    }
+}
+
+/// What the outputs should have been.
+struct Targets<T: Element> {
+    /// `[N, rows, columns, classes]`.
+    heat: Tensor<T>,
+    /// `[N * rows * columns, 4]`, in pixels.
+    bounds: Tensor<T>,
+    /// `[N * rows * columns]`, summing to about one per object.
+    weight: Tensor<T>,
+    /// Number of objects.
+    count: usize,
+}
+
+impl<T: Element> Task<T> for Detect<T> {
+    fn kind(&self) -> TaskKind {
+        TaskKind::Detect
+    }
+
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+        let x = features.merged.clone();
+        let heat = self.heat.forward(x.clone(), context);
+        let heat = self.heat_output.forward(heat, context);
+        let sides = self.sides.forward(x, context);
+        let sides = self.sides_output.forward(sides, context).softplus();
+        Prediction { outputs: vec![heat, sides] }
+    }
+
+    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
+        let [heat, sides] = outputs(prediction);
+        let known: Vec<usize> = (0..batch.len()).filter(|&i| batch.objects[i].is_some()).collect();
+        if known.is_empty() {
+            return heat.sum_all().scale(0.0);
+        }
+        let images: Vec<&Vec<Object>> = batch.objects.iter().flatten().collect();
+        let (heat, sides) = (select(heat, &known), select(sides, &known));
+        let targets = self.targets(&images);
+        let count = (targets.count as f64).max(1.0);
+        let cells = targets.weight.len();
+        let predicted = self.to_boxes(sides.reshape(&[cells, 4]));
+        let boxes = giou(predicted, targets.bounds, Some(targets.weight), count);
+        gaussian_focal(heat, targets.heat, Some(count)) + boxes.scale(BOX_WEIGHT)
+    }
+
+    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+        let heat = prediction.outputs[0].value();
+        let window = Pool2dSpec { kernel: [3, 3], stride: [1, 1], padding: Padding::all(1) };
+        let (highest, _) = max_pool2d(heat, &window);
+        let [rows, columns] = self.grid();
+        let cells = rows * columns;
+        let sides = prediction.outputs[1].clone().detach().reshape(&[heat.len() / self.classes, 4]);
+        let bounds = self.to_boxes(sides).into_value();
+        let (heat, highest) = (heat.contiguous(), highest.contiguous());
+        let per_image = cells * self.classes;
+        (0..heat.len() / per_image.max(1))
+            .map(|image| {
+                let range = image * per_image..(image + 1) * per_image;
+                let (heat, highest) = (&heat.data()[range.clone()], &highest.data()[range]);
+                Answer::Objects(self.peaks(heat, highest, &bounds.data()[image * cells * 4..]))
+            })
+            .collect()
+    }
+
+    fn metric(&self) -> Box<dyn Metric> {
+        Box::new(MeanAp(CocoEvaluator::new(self.classes)))
+    }
+}
+
+impl<T: Element> Detect<T> {
+    /// The objects of one image: local maxima of `heat: [cells, classes]`.
+    fn peaks(&self, heat: &[T], highest: &[T], bounds: &[T]) -> Vec<Detection> {
+        let mut found: Vec<usize> = (0..heat.len()).filter(|&i| heat[i] == highest[i]).collect();
+        found.sort_by(|&a, &b| heat[b].as_f64().total_cmp(&heat[a].as_f64()).then(a.cmp(&b)));
+        found.truncate(MOST);
+        let (height, width) = (self.image[0] as f32, self.image[1] as f32);
+        let detection = |&i: &usize| {
+            let bbox: [f32; 4] = std::array::from_fn(|side| bounds[i / self.classes * 4 + side].as_f64() as f32);
+            let score = sigmoid(heat[i]).as_f64() as f32;
+            Detection { class: i % self.classes, score, bbox: boxes::clip_to_image(&bbox, width, height) }
+        };
+        let found: Vec<Detection> = found.iter().map(detection).collect();
+        let bounds: Vec<_> = found.iter().map(|d| d.bbox).collect();
+        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+        let classes: Vec<_> = found.iter().map(|d| d.class).collect();
+        let kept = boxes::class_wise_nms(&bounds, &scores, &classes, SAME);
+        kept.into_iter().map(|index| found[index]).collect()
+    }
+}
+
+/// The images with these indices, in rising order.
+fn select<T: Element>(x: Var<T>, images: &[usize]) -> Var<T> {
+    if images.len() == x.shape()[0] {
+        return x;
+    }
+    Var::concat(images.iter().map(|&image| x.clone().narrow(0, image, 1)).collect(), 0)
+}
+
+/// COCO's mean average precision.
+struct MeanAp(CocoEvaluator);
+
+impl Metric for MeanAp {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        for (answer, objects) in answers.iter().zip(&batch.objects) {
+            if let (Answer::Objects(found), Some(objects)) = (answer, objects) {
+                let truth: Vec<_> =
+                    objects.iter().map(|o| coco::GroundTruth::from_corners(o.class, o.bbox)).collect();
+                let found: Vec<_> =
+                    found.iter().map(|d| coco::Detection::from_corners(d.class, d.bbox, d.score)).collect();
+                self.0.add_image(&truth, &found);
+            }
+        }
+    }
+
+    fn values(&self) -> Vec<(&'static str, f64)> {
+        let summary = self.0.evaluate().summary;
+        // COCO reports -1 where there was nothing to find.
+        vec![("map", summary.map.max(0.0)), ("map50", summary.map50.max(0.0))]
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything that determines a run's result: written to `config.json` and into
+//! every checkpoint. The number of threads is not part of it, because it
+//! changes nothing.
+
+use cerberus_data::DatasetInfo;
+use cerberus_nn::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::config::{ModelConfig, TaskKind, TaskWeights};
+
+/// The ways of combining the tasks' losses that have a name.
+pub const BALANCES: [&str; 2] = ["fixed", "equal"];
+
+/// One training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// The data set's name or folder.
+    pub data: String,
+    /// The model's structure.
+    pub model: ModelConfig,
+    /// How the losses are combined, one of [`BALANCES`].
+    pub balance: String,
+    /// Each task's share in the loss.
+    pub weights: TaskWeights,
+    /// How many times the training split is gone through.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Chooses the initial weights, the training scenes and their order.
+    pub seed: u64,
+    /// The largest learning rate of the schedule.
+    pub learning_rate: f64,
+    /// Decoupled weight decay of matrices and kernels.
+    pub weight_decay: f64,
+    /// Gradients with a larger global norm are scaled down to it.
+    pub clip_norm: f64,
+    /// At most this many samples of each split; all if absent.
+    pub samples: Option<usize>,
+}
+
+impl TrainConfig {
+    /// The defaults for a data set: all tasks it has labels for.
+    pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
+        let tasks: Vec<TaskKind> = TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).collect();
+        Self {
+            data: data.to_string(),
+            model: ModelConfig::for_data(info, &tasks),
+            balance: BALANCES[0].to_string(),
+            weights: TaskWeights::default(),
+            epochs: 6,
+            batch: 32,
+            seed: 1,
+            learning_rate: 2e-3,
+            weight_decay: 0.02,
+            clip_norm: 10.0,
+            samples: None,
+        }
+    }
+
+    /// Sets how the losses are combined.
+    ///
+    /// # Errors
+    /// If there is no such way; the message lists those there are.
+    pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
+        self.weights = match name {
+            "fixed" => TaskWeights::default(),
+            "equal" => TaskWeights { classify: 1.0, detect: 1.0, segment: 1.0 },
+            _ => {
+                let known = BALANCES.join(", ");
+                return Err(TrainError::Option(format!("there is no balance {name:?}; those known are {known}")));
+            }
+        };
+        self.balance = name.to_string();
+        Ok(())
+    }
+
+    /// The learning rate at every step of a run of `steps` steps.
+    pub fn schedule(&self, steps: usize) -> Schedule {
+        Schedule::OneCycle {
+            peak: self.learning_rate,
+            total_steps: steps,
+            pct_start: 0.2,
+            div_factor: 20.0,
+            final_div_factor: 1e3,
+        }
+    }
+
+    /// Checks the values against each other and against the data.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`], naming the value and what it may be.
+    pub fn validate(&self, info: &DatasetInfo) -> Result<(), TrainError> {
+        let fail = |message: String| Err(TrainError::Option(message));
+        if self.batch == 0 || self.epochs == 0 || self.samples == Some(0) {
+            return fail("epochs, batch and samples must be at least 1".into());
+        }
+        if self.model.tasks.is_empty() {
+            return fail("there is no task to train; name at least one of classify, detect, segment".into());
+        }
+        for (index, kind) in self.model.tasks.iter().enumerate() {
+            if self.model.tasks[..index].contains(kind) {
+                return fail(format!("the task {kind} is named twice"));
+            }
+            if !kind.is_labelled_in(info) {
+                let possible: Vec<_> =
+                    TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).map(TaskKind::name).collect();
+                let possible = possible.join(", ");
+                return fail(format!("{} has no labels for the task {kind}; it has them for: {possible}", info.name));
+            }
+        }
+        let unit = 1 << (self.model.stages.len() - 1);
+        if info.height % unit != 0 || info.width % unit != 0 {
+            let (height, width) = (info.height, info.width);
+            return fail(format!("images of {height}x{width} pixels do not fit; both sides must be multiples of {unit}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Scoring a model on a split.
+
+use std::sync::Arc;
+
+use cerberus_data::{Dataset, EpochPlan, Loader, Split};
+
+use super::TrainError;
+use crate::model::MultiTaskModel;
+
+/// One task's figures: its name, and each metric by name, the main one first.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct TaskFigures {
+    /// The task's name.
+    pub task: String,
+    /// Metrics by name; the first is the main one.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// The mean of the tasks' main metrics, by which checkpoints are compared.
+pub fn score(figures: &[TaskFigures]) -> f64 {
+    let main: f64 = figures.iter().filter_map(|task| task.metrics.first()).map(|(_, value)| value).sum();
+    main / figures.len().max(1) as f64
+}
+
+/// Every task's figures on `split`, at most `limit` samples of it; `progress`
+/// is told the number of images done.
+///
+/// # Errors
+/// If a sample cannot be read.
+pub fn evaluate(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    split: Split,
+    limit: Option<usize>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<TaskFigures>, TrainError> {
+    let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
+    let plan = EpochPlan { limit, ..EpochPlan::new(split) };
+    for batch in Loader::new(Arc::clone(dataset), plan)? {
+        let batch = batch?;
+        let answers = model.predict(batch.images.clone());
+        for (metric, answers) in metrics.iter_mut().zip(&answers) {
+            metric.update(answers, &batch);
+        }
+        progress(batch.len());
+    }
+    let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
+        task: task.name().to_string(),
+        metrics: metric.values().into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+    });
+    Ok(figures.collect())
+}

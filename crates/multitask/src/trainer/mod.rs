@@ -1,0 +1,338 @@
+//! Training: epochs of steps, an evaluation after each, checkpoints, and one
+//! look at the test set at the end.
+//!
+//! A run is a function of its [`TrainConfig`]: the number of threads, an
+//! interruption and a resumption change nothing but the time it takes. After
+//! every epoch the whole run is saved (`last.safetensors`) and, when the
+//! validation score is the best so far, the model (`best.safetensors`). The
+//! test split is read once, with the best model.
+
+mod config;
+mod error;
+mod evaluate;
+mod folder;
+mod report;
+mod saved;
+mod state;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use cerberus_autograd::{Var, backward};
+use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
+use cerberus_nn::files::write_atomically;
+use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
+use cerberus_nn::schedule::Schedule;
+use cerberus_nn::{Context, commit};
+
+pub use config::{BALANCES, TrainConfig};
+pub use error::TrainError;
+pub use evaluate::{TaskFigures, evaluate, score};
+pub use folder::RunFolder;
+pub use report::{Summary, annotate, peak_rss_mb, write_samples};
+pub use saved::load_model;
+pub use state::{EpochRow, State};
+
+use crate::config::TaskWeights;
+use crate::model::MultiTaskModel;
+
+/// How a call of [`Trainer::run`] ended.
+pub enum Outcome {
+    /// All epochs are done; this is what `summary.json` holds.
+    Finished(Box<Summary>),
+    /// It was asked to stop, and saved where it stands.
+    Interrupted,
+}
+
+/// What a step tells whoever watches.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// The epoch under way, from 1, and of how many.
+    pub epoch: [usize; 2],
+    /// Finished batches of the epoch, and of how many.
+    pub batch: [usize; 2],
+    /// Steps taken in all, and of how many.
+    pub step: [u64; 2],
+    /// Each task's mean loss over the epoch so far, in the model's order.
+    pub losses: Vec<f64>,
+    /// Training images per second over this epoch.
+    pub images_per_second: f64,
+    /// What the remaining steps will take at the pace so far, evaluations not counted.
+    pub seconds_left: f64,
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// A step was taken.
+    fn step(&mut self, report: &StepReport);
+    /// `images` more images of a split were evaluated, of `of` in all.
+    fn evaluating(&mut self, split: Split, images: usize, of: usize);
+    /// An epoch ended.
+    fn epoch(&mut self, row: &EpochRow);
+}
+
+/// One run: model, optimiser, data, folder and position.
+pub struct Trainer {
+    config: TrainConfig,
+    dataset: Arc<dyn Dataset>,
+    folder: RunFolder,
+    model: MultiTaskModel,
+    optimizer: AdamW<f32>,
+    schedule: Schedule,
+    state: State,
+}
+
+impl Trainer {
+    /// A new run in a new folder.
+    ///
+    /// # Errors
+    /// If an option is out of range, or the folder cannot be used.
+    pub fn start(config: TrainConfig, dataset: Arc<dyn Dataset>, folder: &Path) -> Result<Self, TrainError> {
+        config.validate(dataset.info())?;
+        let folder = RunFolder::create(folder)?;
+        folder.write_json(&folder.config(), &config)?;
+        let model = MultiTaskModel::new(&config.model, config.seed);
+        let optimizer = adam_w(&config);
+        let mut trainer = Self::assemble(config, dataset, folder, model, optimizer, State::default());
+        trainer.state.loss_sums = vec![0.0; trainer.model.tasks().len()];
+        Ok(trainer)
+    }
+
+    /// Continues the run in `folder` from its last checkpoint; from its
+    /// beginning if it was stopped before the first one.
+    ///
+    /// # Errors
+    /// If there is no run, or its checkpoint or data do not fit.
+    pub fn resume(folder: &Path, open: impl FnOnce(&TrainConfig) -> Result<Arc<dyn Dataset>, TrainError>) -> Result<Self, TrainError> {
+        let (folder, config) = RunFolder::open(folder)?;
+        let dataset = open(&config)?;
+        config.validate(dataset.info())?;
+        let mut optimizer = adam_w(&config);
+        let (config, model, mut state) = if folder.last().exists() {
+            saved::load_run(&folder.last(), &mut optimizer)?
+        } else {
+            let model = MultiTaskModel::new(&config.model, config.seed);
+            (config, model, State::default())
+        };
+        state.loss_sums.resize(model.tasks().len(), 0.0);
+        Ok(Self::assemble(config, dataset, folder, model, optimizer, state))
+    }
+
+    fn assemble(
+        config: TrainConfig,
+        dataset: Arc<dyn Dataset>,
+        folder: RunFolder,
+        model: MultiTaskModel,
+        optimizer: AdamW<f32>,
+        state: State,
+    ) -> Self {
+        let samples = dataset.len(Split::Train).min(config.samples.unwrap_or(usize::MAX));
+        let schedule = config.schedule(config.epochs * batches(samples, config.batch));
+        Self { config, dataset, folder, model, optimizer, schedule, state }
+    }
+
+    /// The run's configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The model as it is now.
+    pub fn model(&self) -> &MultiTaskModel {
+        &self.model
+    }
+
+    /// Where the run stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Trains to the end, or until `stop` is set: the step under way is then
+    /// finished and the run saved.
+    ///
+    /// # Errors
+    /// If data cannot be read, a file cannot be written, or a loss is no longer
+    /// a number.
+    pub fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+        while self.state.epoch < self.config.epochs {
+            if !self.train_epoch(observer, stop)? {
+                self.save_last()?;
+                return Ok(Outcome::Interrupted);
+            }
+            self.finish_epoch(observer)?;
+            if stop.load(Ordering::Relaxed) && self.state.epoch < self.config.epochs {
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        Ok(Outcome::Finished(Box::new(self.summarise(observer)?)))
+    }
+
+    /// The rest of the epoch under way; false if it was stopped before its end.
+    fn train_epoch(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<bool, TrainError> {
+        let plan = EpochPlan {
+            epoch: self.state.epoch as u64,
+            batch_size: self.config.batch,
+            seed: self.config.seed,
+            shuffle: true,
+            start_batch: self.state.batch,
+            limit: self.config.samples,
+            // A step on a handful of images would disturb batch norm.
+            drop_last: self.dataset.len(Split::Train) >= self.config.batch,
+            ..EpochPlan::new(Split::Train)
+        };
+        let loader = Loader::new(Arc::clone(&self.dataset), plan)?;
+        let batches = loader.batches();
+        let mut clock = Instant::now();
+        for batch in loader {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let batch = batch?;
+            let losses = self.step(&batch)?;
+            let seconds = clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            let state = &mut self.state;
+            for (sum, loss) in state.loss_sums.iter_mut().zip(losses) {
+                *sum += f64::from(loss) * batch.len() as f64;
+            }
+            state.batch += 1;
+            state.step += 1;
+            state.images += batch.len();
+            state.training_images += batch.len() as u64;
+            state.training_seconds += seconds;
+            state.seconds += seconds;
+            let steps = (batches * self.config.epochs) as u64;
+            let pace = state.training_seconds / state.step as f64;
+            observer.step(&StepReport {
+                epoch: [state.epoch + 1, self.config.epochs],
+                batch: [state.batch, batches],
+                step: [state.step, steps],
+                losses: state.loss_sums.iter().map(|sum| sum / state.images as f64).collect(),
+                images_per_second: state.epoch_images_per_second(),
+                seconds_left: steps.saturating_sub(state.step) as f64 * pace,
+            });
+        }
+        Ok(true)
+    }
+
+    fn step(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
+        let rate = self.schedule.rate(self.state.step as usize);
+        let Self { config, model, optimizer, state, .. } = self;
+        let losses = train_step(model, optimizer, batch, &config.weights, rate, config.clip_norm, [config.seed, state.step]);
+        match losses.iter().position(|loss| !loss.is_finite()) {
+            Some(index) => Err(TrainError::Diverged {
+                task: model.tasks()[index].name().to_string(),
+                value: losses[index],
+                step: state.step,
+            }),
+            None => Ok(losses),
+        }
+    }
+
+    fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let clock = Instant::now();
+        let validation = self.evaluate(Split::Validation, observer)?;
+        let score = score(&validation);
+        let state = &mut self.state;
+        let is_best = state.best().is_none_or(|best| score > best.score);
+        let images = state.images.max(1) as f64;
+        state.epoch += 1;
+        state.seconds += clock.elapsed().as_secs_f64();
+        let row = EpochRow {
+            epoch: state.epoch,
+            step: state.step,
+            learning_rate: self.schedule.rate(state.step.saturating_sub(1) as usize),
+            losses: state.loss_sums.iter().map(|sum| sum / images).collect(),
+            validation,
+            score,
+            is_best,
+            images_per_second: state.epoch_images_per_second(),
+            seconds: state.seconds,
+        };
+        state.history.push(row.clone());
+        state.batch = 0;
+        state.images = 0;
+        state.loss_sums.fill(0.0);
+        state.training_seconds_before = state.training_seconds;
+        // The best model first: a run killed between the two repeats the epoch
+        // and writes the same file again.
+        if is_best {
+            saved::save(&self.folder.best(), &self.config, &self.model, None)?;
+        }
+        self.save_last()?;
+        let tasks: Vec<String> = self.model.tasks().iter().map(|task| task.name().to_string()).collect();
+        write_atomically(&self.folder.metrics(), state::to_csv(&tasks, &self.state.history).as_bytes())?;
+        observer.epoch(&row);
+        Ok(())
+    }
+
+    fn evaluate(&self, split: Split, observer: &mut dyn Observer) -> Result<Vec<TaskFigures>, TrainError> {
+        // A data set without a validation part is validated on its test part.
+        let split = if self.dataset.is_empty(split) { Split::Test } else { split };
+        let of = self.dataset.len(split).min(self.config.samples.unwrap_or(usize::MAX));
+        evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
+            observer.evaluating(split, images, of);
+        })
+    }
+
+    fn save_last(&self) -> Result<(), TrainError> {
+        saved::save(&self.folder.last(), &self.config, &self.model, Some((&self.optimizer, &self.state)))
+    }
+
+    /// Reads the test split with the best model and writes what was found.
+    fn summarise(&mut self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+        let clock = Instant::now();
+        let (_, best) = saved::load_model(&self.folder.best())?;
+        let last = std::mem::replace(&mut self.model, best);
+        let figures = self.evaluate(Split::Test, observer)?;
+        write_samples(&self.folder, &self.model, &self.dataset)?;
+        self.state.seconds += clock.elapsed().as_secs_f64();
+        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
+        self.model = last;
+        self.folder.write_json(&self.folder.summary(), &summary)?;
+        Ok(summary)
+    }
+}
+
+fn adam_w(config: &TrainConfig) -> AdamW<f32> {
+    AdamW::new(AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() })
+}
+
+/// Batches of an epoch: the last, smaller one is left out unless it is the only one.
+fn batches(samples: usize, batch: usize) -> usize {
+    if samples >= batch { samples / batch } else { 1 }
+}
+
+/// One step: forward, the weighted sum of the losses, backward, update.
+/// Returns each task's loss. `chance` is the seed and the step, for layers that draw.
+pub fn train_step(
+    model: &mut MultiTaskModel,
+    optimizer: &mut dyn Optimizer<f32>,
+    batch: &Batch,
+    weights: &TaskWeights,
+    learning_rate: f64,
+    clip_norm: f64,
+    chance: [u64; 2],
+) -> Vec<f32> {
+    let mut context = Context::training(chance[0], chance[1]);
+    let predictions = model.forward(Var::constant(batch.images.clone()), &mut context);
+    let losses: Vec<Var> =
+        model.tasks().iter().zip(predictions).map(|(task, prediction)| task.loss(prediction, batch)).collect();
+    let values: Vec<f32> = losses.iter().map(|loss| loss.value().item()).collect();
+    let weighted = losses.into_iter().zip(model.tasks()).map(|(loss, task)| loss.scale(weights.of(task.kind())));
+    let total = weighted.reduce(|a, b| a + b).expect("a model has at least one task");
+    let mut gradients = backward(total);
+    let updates = context.finish();
+    if values.iter().all(|value| value.is_finite()) {
+        gradients.clip_global_norm(clip_norm as f32);
+        optimizer.step(model, &gradients, learning_rate);
+        commit(model, updates);
+    }
+    values
+}

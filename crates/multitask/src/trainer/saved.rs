@@ -1,0 +1,86 @@
+//! Checkpoints of models and runs.
+//!
+//! `best.safetensors` holds a model: its tensors under `model.` and, as text,
+//! the configuration that rebuilds it. `last.safetensors` holds a run: the same
+//! and the optimiser's state under `optimizer.`, and the run's position.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cerberus_nn::{Module, join};
+use cerberus_nn::checkpoint::{self, Checkpoint};
+use cerberus_nn::optim::Optimizer;
+use cerberus_tensor::Tensor;
+
+use super::{State, TrainConfig, TrainError};
+use crate::model::MultiTaskModel;
+
+const MODEL: &str = "model";
+const OPTIMIZER: &str = "optimizer";
+
+/// Writes the model, and with it the optimiser and position if given.
+///
+/// # Errors
+/// If the file cannot be written; what was there before is then untouched.
+pub fn save(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel,
+    run: Option<(&dyn Optimizer<f32>, &State)>,
+) -> Result<(), TrainError> {
+    let named = |prefix: &'static str| move |(path, tensor): (String, Tensor)| (join(prefix, &path), tensor);
+    let mut tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named(MODEL)).collect();
+    let mut metadata = BTreeMap::from([("config".to_string(), to_json(config))]);
+    if let Some((optimizer, state)) = run {
+        tensors.extend(optimizer.state().into_iter().map(named(OPTIMIZER)));
+        metadata.insert("state".to_string(), to_json(state));
+    }
+    Ok(checkpoint::save(path, &tensors, &metadata)?)
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("configurations and positions have no maps with odd keys")
+}
+
+/// A model rebuilt from its checkpoint, with the configuration it was trained by.
+///
+/// # Errors
+/// If the file is not a checkpoint of a model of this program.
+pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainError> {
+    let (config, model, _) = load(path)?;
+    Ok((config, model))
+}
+
+/// A run's model, optimiser state and position.
+///
+/// # Errors
+/// If the file is not a checkpoint of a run.
+pub fn load_run(
+    path: &Path,
+    optimizer: &mut dyn Optimizer<f32>,
+) -> Result<(TrainConfig, MultiTaskModel, State), TrainError> {
+    let (config, model, file) = load(path)?;
+    file.load_optimizer(optimizer, &model, OPTIMIZER)?;
+    let state = parse(path, &file, "state")?;
+    Ok((config, model, state))
+}
+
+fn load(path: &Path) -> Result<(TrainConfig, MultiTaskModel, Checkpoint), TrainError> {
+    let file = checkpoint::load(path)?;
+    let config: TrainConfig = parse(path, &file, "config")?;
+    // A file made by hand may describe a model that cannot be built.
+    config.model.check().map_err(|problem| TrainError::Folder { path: path.to_path_buf(), problem })?;
+    let mut model = MultiTaskModel::new(&config.model, config.seed);
+    file.load_into(&mut model, MODEL)?;
+    Ok((config, model, file))
+}
+
+fn parse<V: serde::de::DeserializeOwned>(path: &Path, file: &Checkpoint, key: &str) -> Result<V, TrainError> {
+    let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
+    let text = file.metadata().get(key).ok_or_else(|| {
+        fail(format!("the checkpoint has no {key:?} entry; it was not written by a training run of this program"))
+    })?;
+    serde_json::from_str(text)
+        .map_err(|error| fail(format!("the checkpoint's {key:?} entry cannot be understood: {error}")))
+}
+

@@ -1,0 +1,142 @@
+//! The shared body: a convolutional trunk that every head looks at.
+//!
+//! Stages of `[conv 3x3, batch norm, ReLU]` with a max-pool between them. The
+//! deepest stage, which sees the most of the image, is added into the one
+//! before it (Lin et al., "Feature Pyramid Networks", 2017), so that heads
+//! that need places as well as meaning find both in one map.
+
+use cerberus_autograd::Var;
+use cerberus_nn::{BatchNorm2d, Context, Conv2d, Entry, EntryMut, Init, Layer, MaxPool2d, Module, join};
+use cerberus_tensor::Element;
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::resize::Interpolation;
+
+/// What the trunk found in a batch of images: one map per stage, shallow to
+/// deep, stage `i` at a `2^i`-th of the image size, `[N, H / 2^i, W / 2^i, C_i]`.
+#[derive(Clone)]
+pub struct Features<T: Element = f32> {
+    /// The maps.
+    pub stages: Vec<Var<T>>,
+    /// The last but one stage with the last one added into it.
+    pub merged: Var<T>,
+}
+
+/// `conv 3x3` without bias, batch norm, ReLU.
+pub struct ConvBlock<T: Element = f32> {
+    conv: Conv2d<T>,
+    norm: BatchNorm2d<T>,
+}
+
+cerberus_nn::module!(ConvBlock { conv, norm });
+
+impl<T: Element> ConvBlock<T> {
+    /// A block with a square kernel that keeps the image size.
+    pub fn new(cin: usize, cout: usize, kernel: usize, init: &mut Init) -> Self {
+        Self {
+            conv: Conv2d::new(cin, cout, kernel, Conv2dSpec::same(kernel), init).without_bias(),
+            norm: BatchNorm2d::new(cout).with_relu(),
+        }
+    }
+}
+
+impl<T: Element> Layer<T> for ConvBlock<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let x = self.conv.forward(x, context);
+        self.norm.forward(x, context)
+    }
+}
+
+/// The default trunk.
+pub struct ConvTrunk<T: Element = f32> {
+    stages: Vec<Vec<ConvBlock<T>>>,
+    lateral: Conv2d<T>,
+    channels: Vec<usize>,
+}
+
+impl<T: Element> ConvTrunk<T> {
+    /// A trunk for images of `channels` channels with the given output channels
+    /// of each convolution, stage by stage.
+    ///
+    /// # Panics
+    /// If there are fewer than two stages or a stage is empty.
+    #[track_caller]
+    pub fn new(channels: usize, stages: &[Vec<usize>], init: &mut Init) -> Self {
+        assert!(
+            stages.len() >= 2 && stages.iter().all(|stage| !stage.is_empty()),
+            "ConvTrunk: {stages:?} must be at least two stages of at least one convolution each"
+        );
+        let mut cin = channels;
+        let mut block = |cout: usize, init: &mut Init| {
+            let block = ConvBlock::new(cin, cout, 3, init);
+            cin = cout;
+            block
+        };
+        let blocks = stages.iter().map(|stage| stage.iter().map(|&cout| block(cout, init)).collect()).collect();
+        let outputs: Vec<usize> = stages.iter().map(|stage| stage[stage.len() - 1]).collect();
+        let [from, to] = [outputs[outputs.len() - 1], outputs[outputs.len() - 2]];
+        let lateral = Conv2d::new(from, to, 1, Conv2dSpec::default(), init);
+        Self { stages: blocks, lateral, channels: outputs }
+    }
+
+    /// Output channels of each stage.
+    pub fn channels(&self) -> &[usize] {
+        &self.channels
+    }
+
+    /// Channels of the merged map.
+    pub fn merged_channels(&self) -> usize {
+        self.channels[self.channels.len() - 2]
+    }
+
+    /// The features of images `[N, H, W, C]`.
+    ///
+    /// # Panics
+    /// If `H` or `W` is not a multiple of `2^(stages - 1)`.
+    #[track_caller]
+    pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+        let unit = 1 << (self.stages.len() - 1);
+        let (height, width) = (images.shape()[1], images.shape()[2]);
+        assert!(
+            height % unit == 0 && width % unit == 0,
+            "ConvTrunk: images of {height}x{width} pixels do not halve evenly; both must be multiples of {unit}"
+        );
+        let pool = MaxPool2d::new(2, 2);
+        let mut stages: Vec<Var<T>> = Vec::with_capacity(self.stages.len());
+        let mut x = images;
+        for (index, blocks) in self.stages.iter().enumerate() {
+            if index > 0 {
+                x = pool.forward(x, context);
+            }
+            x = blocks.iter().fold(x, |x, block| block.forward(x, context));
+            stages.push(x.clone());
+        }
+        let fine = stages[stages.len() - 2].clone();
+        let size = [fine.shape()[1], fine.shape()[2]];
+        let merged = fine + self.lateral.forward(x, context).resize(size, Interpolation::Nearest);
+        Features { stages, merged }
+    }
+}
+
+/// Paths read `stage1.block2.conv.weight`.
+impl<T: Element> Module<T> for ConvTrunk<T> {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+        let Self { stages, lateral, channels: _ } = self;
+        for (s, blocks) in stages.iter().enumerate() {
+            for (b, block) in blocks.iter().enumerate() {
+                block.visit(&join(path, &format!("stage{}.block{}", s + 1, b + 1)), f);
+            }
+        }
+        lateral.visit(&join(path, "lateral"), f);
+    }
+
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+        let Self { stages, lateral, channels: _ } = self;
+        for (s, blocks) in stages.iter_mut().enumerate() {
+            for (b, block) in blocks.iter_mut().enumerate() {
+                block.visit_mut(&join(path, &format!("stage{}.block{}", s + 1, b + 1)), f);
+            }
+        }
+        lateral.visit_mut(&join(path, "lateral"), f);
+    }
+}
