@@ -1,0 +1,155 @@
+//! Lesson 2: gradients.
+//!
+//! `cargo run --release --example 02_gradients`
+//!
+//! A tape writes down every operation on the values that matter. Read
+//! backwards, each entry turns the gradient of its output into the gradients of
+//! its inputs, by a rule that knows nothing of the rest. That is all there is
+//! to reverse-mode differentiation; the loop is in `crates/autograd/src/engine.rs`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cerberus::autograd::gradcheck::{Case, gradcheck, sample};
+use cerberus::prelude::*;
+
+fn main() {
+    a_first_gradient();
+    an_input_used_twice();
+    several_losses_on_one_tape();
+    what_is_kept();
+    a_drained_tape();
+    checking_a_function_of_your_own();
+    fitting_a_curve();
+}
+
+fn vector(values: &[f32]) -> Tensor {
+    Tensor::from_vec(values.to_vec(), &[values.len()])
+}
+
+fn a_first_gradient() {
+    println!("-- A first gradient");
+    let tape = Tape::new();
+    let x = tape.leaf(vector(&[1.0, 2.0, 3.0])); // recorded: its gradient can be asked for
+    let weights = Var::constant(vector(&[10.0, 20.0, 30.0])); // not recorded
+    let loss = (x.clone() * weights).sum_all();
+    println!("loss = sum(x * weights) = {}, {} entries on the tape", loss.value().item(), tape.len());
+    assert_eq!(tape.len(), 3); // x, the product, the sum
+
+    let gradients = backward(loss);
+    let dx = gradients.of(&x).expect("the loss depends on x");
+    println!("d loss / d x = {:?}: the weights, as it must be", dx.to_vec());
+    assert_eq!(dx.to_vec(), [10.0, 20.0, 30.0]);
+}
+
+fn an_input_used_twice() {
+    println!("\n-- An input used twice");
+    // Operations take their inputs by value; a clone is a second handle on the
+    // same variable, not a second variable. Gradients of all uses add up.
+    let tape = Tape::new();
+    let x = tape.leaf(vector(&[3.0]));
+    let y = x.clone() * x.clone() + x.clone(); // x^2 + x
+    let gradients = backward(y.sum_all());
+    let dx = gradients.of(&x).expect("y depends on x").item();
+    println!("d (x^2 + x) / d x at 3 = {dx}");
+    assert_eq!(dx, 7.0);
+}
+
+fn several_losses_on_one_tape() {
+    println!("\n-- Several losses on shared features");
+    // One trunk, two heads, in miniature. `grad` keeps the tape, so each task's
+    // gradient can be looked at alone; they add up to the gradient of the sum.
+    let tape = Tape::new();
+    let trunk = tape.leaf(vector(&[0.5, -1.0]));
+    let features = trunk.clone().tanh();
+    let first = features.clone().square().sum_all();
+    let second = features.exp().sum_all();
+    let wrt = [trunk];
+    let one = grad(&[first.clone()], &wrt).remove(0);
+    let two = grad(&[second.clone()], &wrt).remove(0);
+    let both = grad(&[first, second], &wrt).remove(0);
+    println!("first {:?}\nsecond {:?}\nboth {:?}", one.to_vec(), two.to_vec(), both.to_vec());
+    let difference = (&one + &two - &both).map(f32::abs).sum_all().item();
+    assert!(difference < 1e-6);
+    // They pull the first weight the same way and the second one apart:
+    // balancing tasks begins with looking at this.
+    assert!(one.at(&[0]) * two.at(&[0]) > 0.0 && one.at(&[1]) * two.at(&[1]) < 0.0);
+}
+
+fn what_is_kept() {
+    println!("\n-- What the tape keeps");
+    // A rule declares what it must see again. exp's derivative is its own
+    // output, so the tape holds on to that; a sum's needs no value at all.
+    let tape = Tape::new();
+    let x = tape.leaf(vector(&[0.0, 1.0]));
+    let exp = x.clone().exp();
+    let sum = x.clone() + exp.clone();
+    println!("output of exp shared with the tape: {}", !exp.value().is_unique());
+    println!("output of add shared with the tape: {}", !sum.value().is_unique());
+    assert!(!exp.value().is_unique() && sum.value().is_unique());
+    // What is not kept is free: the next operation may overwrite it in place.
+}
+
+fn a_drained_tape() {
+    println!("\n-- A drained tape");
+    // `backward` frees each entry as it passes, so a tape serves one backward
+    // pass. Using it again is a mistake, and the message names both places.
+    let tape = Tape::new();
+    let x = tape.leaf(vector(&[1.0]));
+    backward(x.clone().square().sum_all());
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let panic = catch_unwind(AssertUnwindSafe(|| x.exp())).expect_err("the tape is used up");
+    std::panic::set_hook(quiet);
+    let message = panic.downcast_ref::<String>().expect("a message");
+    println!("{message}");
+    assert!(message.contains("used up by `backward` at") && message.contains("used again at"));
+}
+
+fn checking_a_function_of_your_own() {
+    println!("\n-- Checking a function of your own");
+    // Nudge each input a little up and a little down, and see whether the
+    // output changes as the gradient says. In f64 the two agree to many digits.
+    let swish = Case::unary("swish", sample(1, &[2, 3]), |x| x.clone() * x.sigmoid());
+    let error = gradcheck(&swish);
+    println!("x * sigmoid(x): relative error {error:.1e}");
+    assert!(error < 1e-6);
+
+    // `detach` cuts the gradient: here half of it is missing, and it shows.
+    let cut = Case::unary("cut", sample(1, &[2, 3]), |x| x.clone() * x.detach().sigmoid());
+    let error = gradcheck(&cut);
+    println!("the same with the gradient cut in one place: {error:.1e}");
+    assert!(error > 1e-2);
+}
+
+fn fitting_a_curve() {
+    println!("\n-- Fitting a curve");
+    // A network of one hidden layer, written out: 16 tanh units fit a sine.
+    let x: Tensor = Tensor::from_fn(&[64, 1], |i| i as f32 / 10.5 - 3.0); // -3 to 3
+    let target = x.clone().map(f32::sin);
+    let mut init = Init::new(1);
+    let mut weights: [Tensor; 4] = [
+        init.normal(&[1, 16], 1.0), // into the hidden layer
+        init.normal(&[16], 1.0),
+        init.normal(&[16, 1], 0.25), // and out of it
+        Tensor::zeros(&[1]),
+    ];
+    let mut losses = Vec::new();
+    for step in 0..=2000 {
+        let tape = Tape::new();
+        let leaves = weights.clone().map(|w| tape.leaf(w));
+        let [w1, b1, w2, b2] = leaves.clone();
+        let hidden = (Var::constant(x.clone()).matmul(w1) + b1).tanh();
+        let error = hidden.matmul(w2) + b2 - Var::constant(target.clone());
+        let loss = error.square().mean_all();
+        losses.push(loss.value().item());
+        if step % 400 == 0 {
+            println!("step {step:>4}: mean squared error {:.5}", losses[step]);
+        }
+        let gradients = backward(loss);
+        for (weight, leaf) in weights.iter_mut().zip(&leaves) {
+            weight.add_scaled(-0.1, gradients.of(leaf).expect("every weight matters"));
+        }
+    }
+    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    assert!(last < first / 100.0, "from {first} only to {last}");
+}

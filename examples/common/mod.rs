@@ -1,0 +1,33 @@
+//! What several of the example programs share.
+
+#![allow(dead_code)] // Each program uses its own part.
+
+use cerberus::prelude::*;
+
+/// The threads a program computes on: `wanted`, or one for every core.
+///
+/// # Errors
+/// A sentence for the user if that many cannot be had.
+pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
+    let threads = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    // Rayon would read 0 as "choose for me".
+    if threads == 0 {
+        return Err("--threads must be at least 1".into());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
+}
+
+/// The small network of the classic Keras example for 32x32 pictures: two
+/// convolutions with pooling, then a dense layer that gives one score per class.
+pub fn small_cnn(classes: usize, seed: u64) -> Sequential {
+    let mut init = Init::new(seed);
+    let valid = Conv2dSpec::default();
+    Sequential::new()
+        .add("conv1", Conv2d::new(3, 32, 3, valid, &mut init).with_relu())
+        .add("pool1", MaxPool2d::new(2, 2))
+        .add("conv2", Conv2d::new(32, 64, 3, valid, &mut init).with_relu())
+        .add("pool2", MaxPool2d::new(2, 2))
+        .add("flatten", Flatten::default())
+        .add("dense", Linear::new(6 * 6 * 64, classes, &mut init))
+}

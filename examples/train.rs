@@ -1,0 +1,261 @@
+//! Trains one trunk with several heads and writes everything about the run into
+//! a folder: configuration, metrics of every epoch, a summary on the test data,
+//! checkpoints, and pictures.
+//!
+//! `cargo run --release --example train` trains on the embedded fashion scenes;
+//! `--help` tells all options.
+
+mod common;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cerberus::data::{self, Dataset, Split};
+use cerberus::multitask::TaskKind;
+use cerberus::multitask::trainer::{
+    EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer,
+};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Train one trunk with several heads: classify, detect and segment.
+#[derive(Parser)]
+#[command(name = "train", after_help = "Ctrl-C finishes the step and saves; --resume DIR continues.")]
+struct Options {
+    /// Data: "fashion-scenes" (embedded), or a folder with Fashion-MNIST or CIFAR-10 files
+    #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
+    data: String,
+    /// Tasks to train, separated by commas: classify, detect, segment [default: all that the data has labels for]
+    #[arg(long, value_delimiter = ',')]
+    tasks: Vec<TaskKind>,
+    /// How the losses are combined: fixed (tuned weights), equal
+    #[arg(long, value_name = "NAME", default_value = "fixed")]
+    balance: String,
+    /// Times the training data are gone through
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Images per step
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Chooses initial weights, training scenes and their order
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Largest learning rate of the schedule
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// At most this many samples of each split, for a quick look
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Threads to compute on; changes the speed and nothing else [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder with its own settings; only --threads may be given beside it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "epochs", "batch", "seed", "learning_rate", "samples", "out"])]
+    resume: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match start(options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn start(options: Options) -> Result<ExitCode, TrainError> {
+    let pool = common::thread_pool(options.threads).map_err(TrainError::Option)?;
+    let stop = stop_on_interrupt();
+    // Inside the pool, so that the serial parts run where the parallel ones do.
+    pool.install(|| run(options, &stop))
+}
+
+fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
+    let mut trainer = match &options.resume {
+        Some(folder) => Trainer::resume(folder, |config| Ok(data::open(&config.data, config.seed)?))?,
+        None => new_run(&options)?,
+    };
+    let folder = trainer.folder().path().to_path_buf();
+    introduce(&trainer);
+    let mut display = Display::new(&trainer);
+    match trainer.run(&mut display, stop)? {
+        Outcome::Finished(summary) => {
+            display.finish();
+            conclude(&summary, trainer.folder());
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted => {
+            display.finish();
+            println!("Stopped and saved. Continue with: --resume {}", folder.display());
+            Ok(ExitCode::from(130))
+        }
+    }
+}
+
+fn new_run(options: &Options) -> Result<Trainer, TrainError> {
+    let seed = options.seed.unwrap_or(1);
+    let dataset: Arc<dyn Dataset> = data::open(&options.data, seed)?;
+    let mut config = TrainConfig::for_data(&options.data, dataset.info());
+    config.seed = seed;
+    config.set_balance(&options.balance)?;
+    config.epochs = options.epochs.unwrap_or(config.epochs);
+    config.batch = options.batch.unwrap_or(config.batch);
+    config.learning_rate = options.learning_rate.unwrap_or(config.learning_rate);
+    config.samples = options.samples;
+    if !options.tasks.is_empty() {
+        config.model.tasks = options.tasks.clone();
+    }
+    let out = options.out.clone().unwrap_or_else(|| RunFolder::next_free(Path::new("runs")));
+    Trainer::start(config, dataset, &out)
+}
+
+/// A flag that the first Ctrl-C raises; the second ends the program at once.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let installed = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nStopping after this step; once more to stop at once.");
+    });
+    if let Err(error) = installed {
+        eprintln!("note: Ctrl-C will not save first ({error})");
+    }
+    stop
+}
+
+fn introduce(trainer: &Trainer) {
+    use cerberus::nn::Module;
+    let config = trainer.config();
+    let tasks: Vec<&str> = config.model.tasks.iter().map(|task| task.name()).collect();
+    println!(
+        "{}: {} on one trunk, {} parameters, {} epochs, batch {}, seed {}, {} threads",
+        config.data,
+        tasks.join(", "),
+        trainer.model().parameter_count(),
+        config.epochs,
+        config.batch,
+        config.seed,
+        rayon::current_num_threads(),
+    );
+    if trainer.state().step > 0 {
+        println!("continuing after step {} (epoch {})", trainer.state().step, trainer.state().epoch + 1);
+    }
+    println!("writing to {}", trainer.folder().path().display());
+}
+
+fn conclude(summary: &Summary, folder: &RunFolder) {
+    println!("\nTest scenes, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs);
+    for (task, metrics) in &summary.tasks {
+        let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        println!("  {task:<9} {}", figures.join("   "));
+    }
+    println!(
+        "{:.0} images per second in training, {:.0} seconds in all{}",
+        summary.images_per_second,
+        summary.wall_seconds,
+        summary.peak_rss_mb.map_or(String::new(), |mb| format!(", {mb:.0} MiB of memory at most")),
+    );
+    let show = |path: PathBuf| path.display().to_string();
+    println!("\nWritten:");
+    println!("  {}  these figures", show(folder.summary()));
+    println!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
+    println!("  {}  test scenes, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
+    println!("  {}  the best model, for the predict example", show(folder.best()));
+    println!("  {}  the whole run as it ended", show(folder.last()));
+}
+
+/// A progress bar and a table on a terminal, plain lines elsewhere.
+struct Display {
+    tasks: Vec<String>,
+    bar: ProgressBar,
+    terminal: bool,
+    header_due: bool,
+    last_line: Instant,
+    evaluated: usize,
+}
+
+impl Display {
+    fn new(trainer: &Trainer) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = ProgressStyle::with_template("{prefix} {bar:28} {percent:>3}%  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let tasks = trainer.model().tasks().iter().map(|task| task.name().to_string()).collect();
+        Self { tasks, bar, terminal, header_due: true, last_line: Instant::now(), evaluated: 0 }
+    }
+
+    fn say(&self, line: String) {
+        if self.terminal {
+            self.bar.suspend(|| println!("{line}"));
+        } else {
+            println!("{line}");
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Display {
+    fn step(&mut self, report: &StepReport) {
+        let losses: Vec<String> =
+            self.tasks.iter().zip(&report.losses).map(|(task, loss)| format!("{task} {loss:.3}")).collect();
+        let [epoch, epochs] = report.epoch;
+        let images = report.images_per_second;
+        let left = format!("{:?}", Duration::from_secs(report.seconds_left.ceil() as u64));
+        self.evaluated = 0;
+        if self.terminal {
+            self.bar.set_length(report.step[1]);
+            self.bar.set_position(report.step[0]);
+            self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+            self.bar.set_message(format!("{}  {images:.0} images/s  {left} left", losses.join("  ")));
+        } else if self.last_line.elapsed() >= Duration::from_secs(10) {
+            self.last_line = Instant::now();
+            let [batch, batches] = report.batch;
+            let losses = losses.join(" ");
+            println!("epoch {epoch}/{epochs} step {batch}/{batches} {losses} images/s {images:.0} left {left}");
+        }
+    }
+
+    fn evaluating(&mut self, split: Split, images: usize, of: usize) {
+        self.evaluated += images;
+        if self.terminal {
+            self.bar.set_message(format!("{split}: {} of {of} scored", self.evaluated));
+        }
+    }
+
+    fn epoch(&mut self, row: &EpochRow) {
+        if std::mem::take(&mut self.header_due) {
+            let mut header = format!("{:>5}", "epoch");
+            for task in &self.tasks {
+                header += &format!(" {:>9}", format!("{}.", &task[..task.len().min(8)]));
+            }
+            for (name, _) in row.validation.iter().flat_map(|task| &task.metrics) {
+                header += &format!(" {name:>14}");
+            }
+            self.say(header + &format!(" {:>7} {:>9} {:>6}", "score", "images/s", "time"));
+        }
+        let mut line = format!("{:>5}", row.epoch);
+        for loss in &row.losses {
+            line += &format!(" {loss:>9.4}");
+        }
+        for (_, value) in row.validation.iter().flat_map(|task| &task.metrics) {
+            line += &format!(" {value:>14.4}");
+        }
+        let best = if row.is_best { " *" } else { "" };
+        self.say(line + &format!(" {:>7.4} {:>9.0} {:>5.0}s{best}", row.score, row.images_per_second, row.seconds));
+    }
+}

@@ -1,0 +1,49 @@
+//! Cerberus: multi-task image recognition on the CPU.
+//!
+//! One convolutional trunk looks at an image once; heads classify, detect and
+//! segment from what it saw. The tensors, SIMD kernels, automatic
+//! differentiation, layers and optimisers underneath are written here, to be
+//! read as much as to be run.
+//!
+//! This crate is a facade: it gives the five crates below one name and adds
+//! nothing of its own. Each builds on those above it alone.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`tensor`] | n-d arrays and CPU kernels: convolution, products, pooling, reductions |
+//! | [`autograd`] | the tape, one backward rule per operation, the gradient check |
+//! | [`nn`] | layers, losses, optimisers, schedules, checkpoints |
+//! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
+//! | [`multitask`] | trunks, heads, tasks, metrics, the trainer |
+//!
+//! # Example
+//!
+//! Ten steps of Adam fit a line through four points:
+//!
+//! ```
+//! use cerberus::prelude::*;
+//!
+//! let x = Tensor::from_vec(vec![0.0f32, 1.0, 2.0, 3.0], &[4, 1]);
+//! # let _ = x;
+//! ```
+//!
+//! The numbered programs in `examples/` are lessons, and `docs/` is the book.
+#![forbid(unsafe_code)]
+
+pub use cerberus_autograd as autograd;
+pub use cerberus_data as data;
+pub use cerberus_multitask as multitask;
+pub use cerberus_nn as nn;
+pub use cerberus_tensor as tensor;
+
+/// The names that most programs need.
+pub mod prelude {
+    pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
+    pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split};
+    pub use crate::nn::{
+        BatchNorm2d, Context, Conv2d, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Parameter, Relu,
+        Sequential, commit, module, predict,
+    };
+    pub use crate::tensor::conv::{Conv2dSpec, Padding};
+    pub use crate::tensor::{Element, Tensor};
+}
