@@ -21,7 +21,10 @@ const LAYERS: [([usize; 5], bool); 7] = [
 
 fn main() {
     println!("{} threads, {} kernels", rayon::current_num_threads(), f32::kernel_name());
-    println!("{:>32} {:>8} {:>8} {:>8} {:>9} {:>9}", "layer", "plain", "im2col", "forward", "input", "weight");
+    println!(
+        "{:>32} {:>8} {:>8} {:>8} {:>9} {:>9}",
+        "layer", "plain", "im2col", "forward", "input", "weight"
+    );
     for ([n, size, cin, cout, kernel], same) in LAYERS {
         let spec = if same { Conv2dSpec::same(kernel) } else { Conv2dSpec::default() };
         let noise = |shape: &[usize]| Tensor::<f32>::from_fn(shape, |i| (i as f32 * 0.7).sin());
@@ -40,7 +43,10 @@ fn main() {
             speed(&g, 9, || drop(conv::weight_gradient(&x, &dy, weight.shape(), &spec))),
         ];
         print!("{:>32}", format!("N{n} C{cin} {size}x{size}-{cout} {kernel}x{kernel}"));
-        println!(" {:>8.1} {:>8.1} {:>8.1} {:>9.1} {:>9.1}", figures[0], figures[1], figures[2], figures[3], figures[4]);
+        println!(
+            " {:>8.1} {:>8.1} {:>8.1} {:>9.1} {:>9.1}",
+            figures[0], figures[1], figures[2], figures[3], figures[4]
+        );
     }
 }
 

@@ -57,7 +57,11 @@ fn broadcasting_and_reductions() {
     assert_eq!(stretched.strides(), [0, 1]);
 
     // A sum names the dimensions that disappear.
-    println!("sum over rows {:?}, over columns {:?}", table.sum(&[0], false).to_vec(), table.sum(&[1], false).to_vec());
+    println!(
+        "sum over rows {:?}, over columns {:?}",
+        table.sum(&[0], false).to_vec(),
+        table.sum(&[1], false).to_vec()
+    );
     assert_eq!(table.sum(&[0], false).to_vec(), [32.0, 34.0, 36.0]);
     assert_eq!(table.sum(&[1], false).to_vec(), [36.0, 66.0]);
     // Summing is stretching backwards. Lesson 2 rests on this: the gradient of

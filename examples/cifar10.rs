@@ -83,7 +83,8 @@ fn train(options: &Options) -> Result<(), Failure> {
         for batch in Loader::new(Arc::clone(&data), plan)? {
             let batch = batch?;
             images += batch.len();
-            loss_sum += batch.len() as f64 * f64::from(train_step(&mut model, &mut optimizer, batch, [options.seed, step]));
+            loss_sum += batch.len() as f64
+                * f64::from(train_step(&mut model, &mut optimizer, batch, [options.seed, step]));
             step += 1;
         }
         let rate = images as f64 / clock.elapsed().as_secs_f64();
@@ -111,7 +112,9 @@ fn labels(classes: &[Option<usize>]) -> Vec<u8> {
 
 fn accuracy(model: &Sequential, data: &Arc<dyn Dataset>, limit: Option<usize>) -> Result<f64, Failure> {
     let (mut right, mut seen) = (0, 0);
-    for batch in Loader::new(Arc::clone(data), EpochPlan { batch_size: 200, limit, ..EpochPlan::new(Split::Test) })? {
+    for batch in
+        Loader::new(Arc::clone(data), EpochPlan { batch_size: 200, limit, ..EpochPlan::new(Split::Test) })?
+    {
         let batch = batch?;
         let best = predict(model, batch.images).argmax();
         right += best.iter().zip(&batch.classes).filter(|&(best, class)| Some(*best) == *class).count();

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<usize, Failure> {
     let (config, model) = load_model(&options.model)?;
     if let Some(out) = &options.out {
-        std::fs::create_dir_all(out).map_err(|e| format!("{}: cannot make the folder: {e}; choose another --out", out.display()))?;
+        std::fs::create_dir_all(out)
+            .map_err(|e| format!("{}: cannot make the folder: {e}; choose another --out", out.display()))?;
     }
     let names = output_names(&options.images);
     let mut failed = 0;
@@ -79,14 +80,21 @@ fn output_names(images: &[PathBuf]) -> Vec<String> {
     names
 }
 
-fn predict(options: &Options, config: &TrainConfig, model: &MultiTaskModel, path: &Path, name: &str) -> Result<(), Failure> {
+fn predict(
+    options: &Options,
+    config: &TrainConfig,
+    model: &MultiTaskModel,
+    path: &Path,
+    name: &str,
+) -> Result<(), Failure> {
     let picture = Image::read(path)?;
     let [height, width, _] = config.model.image;
     let small = picture.resized(height, width);
     let answers: Vec<Answer> =
         model.predict(data::normalise(&[&small])).into_iter().filter_map(|mut batch| batch.pop()).collect();
     let scale = [picture.width as f32 / width as f32, picture.height as f32 / height as f32];
-    let answers: Vec<Answer> = answers.into_iter().map(|answer| enlarge(answer, scale, options.threshold)).collect();
+    let answers: Vec<Answer> =
+        answers.into_iter().map(|answer| enlarge(answer, scale, options.threshold)).collect();
     let found = to_json(path, &picture, config, &answers, [height, width]);
     println!("{found}");
     if let Some(out) = &options.out {
@@ -113,7 +121,13 @@ fn enlarge(answer: Answer, [x, y]: [f32; 2], threshold: f32) -> Answer {
     Answer::Objects(found)
 }
 
-fn to_json(path: &Path, picture: &Image, config: &TrainConfig, answers: &[Answer], [height, width]: [usize; 2]) -> Value {
+fn to_json(
+    path: &Path,
+    picture: &Image,
+    config: &TrainConfig,
+    answers: &[Answer],
+    [height, width]: [usize; 2],
+) -> Value {
     let names = &config.model.classes;
     let mut found = json!({
         "image": path.display().to_string(),
@@ -127,7 +141,8 @@ fn to_json(path: &Path, picture: &Image, config: &TrainConfig, answers: &[Answer
                 let best = best.unwrap_or(0);
                 let all: serde_json::Map<String, Value> =
                     names.iter().zip(probabilities).map(|(name, &p)| (name.clone(), json!(p))).collect();
-                found["classify"] = json!({"class": names[best], "probability": probabilities[best], "all": all});
+                found["classify"] =
+                    json!({"class": names[best], "probability": probabilities[best], "all": all});
             }
             Answer::Objects(objects) => {
                 let objects = objects.iter().map(|object| {

@@ -121,7 +121,15 @@ fn mtl64(batch: usize) -> Result<Prepared, Failure> {
     let mut optimizer = Adam::new(AdamOptions::default());
     let parameters = model.parameter_count();
     let step = move || {
-        train_step(&mut model, &mut optimizer, &batch, &TaskWeights::default(), 1e-3, config.clip_norm, [1, 0]);
+        train_step(
+            &mut model,
+            &mut optimizer,
+            &batch,
+            &TaskWeights::default(),
+            1e-3,
+            config.clip_norm,
+            [1, 0],
+        );
     };
     Ok(("mtl64", parameters, Box::new(step)))
 }

@@ -170,7 +170,10 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
     println!("\nWritten:");
     println!("  {}  these figures", show(folder.summary()));
     println!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
-    println!("  {}  test scenes, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
+    println!(
+        "  {}  test scenes, truth beside prediction (gallery.png shows a dozen)",
+        show(folder.sample(""))
+    );
     println!("  {}  the best model, for the predict example", show(folder.best()));
     println!("  {}  the whole run as it ended", show(folder.last()));
 }
@@ -226,7 +229,9 @@ impl Observer for Display {
             self.last_line = Instant::now();
             let [batch, batches] = report.batch;
             let losses = losses.join(" ");
-            println!("epoch {epoch}/{epochs} step {batch}/{batches} {losses} images/s {images:.0} left {left}");
+            println!(
+                "epoch {epoch}/{epochs} step {batch}/{batches} {losses} images/s {images:.0} left {left}"
+            );
         }
     }
 
@@ -256,6 +261,8 @@ impl Observer for Display {
             line += &format!(" {value:>14.4}");
         }
         let best = if row.is_best { " *" } else { "" };
-        self.say(line + &format!(" {:>7.4} {:>9.0} {:>5.0}s{best}", row.score, row.images_per_second, row.seconds));
+        self.say(
+            line + &format!(" {:>7.4} {:>9.0} {:>5.0}s{best}", row.score, row.images_per_second, row.seconds),
+        );
     }
 }

@@ -18,13 +18,24 @@
 //!
 //! # Example
 //!
-//! Ten steps of Adam fit a line through four points:
+//! Fit a line through four points by gradient descent:
 //!
 //! ```
 //! use cerberus::prelude::*;
 //!
-//! let x = Tensor::from_vec(vec![0.0f32, 1.0, 2.0, 3.0], &[4, 1]);
-//! # let _ = x;
+//! let x = Var::constant(Tensor::from_vec(vec![0.0, 1.0, 2.0, 3.0], &[4, 1]));
+//! let y = Var::constant(Tensor::from_vec(vec![1.0, 3.0, 5.0, 7.0], &[4, 1]));
+//! let mut line = Linear::new(1, 1, &mut Init::new(0));
+//! let mut optimizer = Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
+//! for step in 0..200 {
+//!     let mut context = Context::training(0, step);
+//!     let error = line.forward(x.clone(), &mut context) - y.clone();
+//!     let gradients = backward(error.square().mean_all());
+//!     drop(context); // it shares the parameters, which the optimiser changes in place
+//!     optimizer.step(&mut line, &gradients, 0.05);
+//! }
+//! let answer: f32 = predict(&line, Tensor::from_vec(vec![10.0], &[1, 1])).item();
+//! assert!((answer - 21.0).abs() < 0.1); // 2 * 10 + 1
 //! ```
 //!
 //! The numbered programs in `examples/` are lessons, and `docs/` is the book.
@@ -41,8 +52,9 @@ pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
     pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split};
     pub use crate::nn::{
-        BatchNorm2d, Context, Conv2d, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Parameter, Relu,
-        Sequential, commit, module, predict,
+        Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, Init, Layer, Linear,
+        MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions, commit, module,
+        predict,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};

@@ -171,7 +171,8 @@ pub fn grad<T: Element>(outputs: &[Var<T>], wrt: &[Var<T>]) -> Vec<Tensor<T>> {
             }
         }
         if let Node::Result { operation, inputs, saved, .. } = &nodes[index] {
-            let wants: Vec<bool> = inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
+            let wants: Vec<bool> =
+                inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
             if wants.contains(&true) {
                 let answers = operation.backward(saved.clone(), gradient, &wants);
                 distribute(operation.name(), inputs, answers, &wants, &mut gradients);
@@ -214,9 +215,12 @@ fn distribute<T: Element>(
     for ((input, answer), wanted) in inputs.iter().zip(answers).zip(wants) {
         let (Some(node), true) = (input.node, wanted) else { continue };
         // A rule that answers with nothing would cut the gradient silently.
-        let answer = answer.unwrap_or_else(|| panic!("{name}: the backward rule left out a gradient that was asked for"));
+        let answer = answer
+            .unwrap_or_else(|| panic!("{name}: the backward rule left out a gradient that was asked for"));
         let answer = match answer {
-            Gradient::Dense(gradient) if gradient.shape() != &*input.shape => Gradient::Dense(gradient.sum_to(&input.shape)),
+            Gradient::Dense(gradient) if gradient.shape() != &*input.shape => {
+                Gradient::Dense(gradient.sum_to(&input.shape))
+            }
             other => other,
         };
         add(&mut gradients[node], answer);

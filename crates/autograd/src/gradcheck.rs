@@ -40,7 +40,11 @@ impl Case {
     }
 
     /// A sample of a function of one input.
-    pub fn unary(name: impl Into<String>, x: Tensor<f64>, f: impl Fn(Var<f64>) -> Var<f64> + 'static) -> Self {
+    pub fn unary(
+        name: impl Into<String>,
+        x: Tensor<f64>,
+        f: impl Fn(Var<f64>) -> Var<f64> + 'static,
+    ) -> Self {
         Self::new(name, vec![x], move |inputs| {
             let [x] = arguments(inputs);
             f(x)

@@ -100,7 +100,9 @@ impl<T: Element> Saved<T> {
     /// If the rule did not declare that it saves its output.
     #[track_caller]
     pub fn output(&mut self) -> Tensor<T> {
-        self.output.take().unwrap_or_else(|| panic!("{}: the rule reads its output but does not save it", self.name))
+        self.output
+            .take()
+            .unwrap_or_else(|| panic!("{}: the rule reads its output but does not save it", self.name))
     }
 }
 

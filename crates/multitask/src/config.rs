@@ -113,8 +113,12 @@ impl ModelConfig {
     /// A sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let channels = self.stages.iter().flatten();
-        if self.stages.len() < 3 || self.stages.iter().any(Vec::is_empty) || channels.clone().any(|&c| c == 0) {
-            return Err(format!("the trunk {:?} must have at least three stages, none of them empty", self.stages));
+        if self.stages.len() < 3 || self.stages.iter().any(Vec::is_empty) || channels.clone().any(|&c| c == 0)
+        {
+            return Err(format!(
+                "the trunk {:?} must have at least three stages, none of them empty",
+                self.stages
+            ));
         }
         if channels.clone().any(|&c| c > 1 << 14) || self.stages.len() > 12 {
             return Err(format!("the trunk {:?} is larger than any this program writes", self.stages));
@@ -124,7 +128,10 @@ impl ModelConfig {
         }
         let unit = 1 << (self.stages.len() - 1);
         if self.image.contains(&0) || self.image[0] % unit != 0 || self.image[1] % unit != 0 {
-            return Err(format!("images of {:?} (height, width, channels): both sides must be multiples of {unit}", self.image));
+            return Err(format!(
+                "images of {:?} (height, width, channels): both sides must be multiples of {unit}",
+                self.image
+            ));
         }
         if self.tasks.is_empty() {
             return Err("there is no task".into());

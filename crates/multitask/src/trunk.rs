@@ -72,7 +72,8 @@ impl<T: Element> ConvTrunk<T> {
             cin = cout;
             block
         };
-        let blocks = stages.iter().map(|stage| stage.iter().map(|&cout| block(cout, init)).collect()).collect();
+        let blocks =
+            stages.iter().map(|stage| stage.iter().map(|&cout| block(cout, init)).collect()).collect();
         let outputs: Vec<usize> = stages.iter().map(|stage| stage[stage.len() - 1]).collect();
         let [from, to] = [outputs[outputs.len() - 1], outputs[outputs.len() - 2]];
         let lateral = Conv2d::new(from, to, 1, Conv2dSpec::default(), init);

@@ -14,90 +14,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cerberus_tensor::{Element, MAX_RANK, Tensor};
-use safetensors::tensor::{Dtype, SafeTensorError, TensorInfo};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, SafeTensorError, TensorInfo};
 use serde::Serialize;
 
-use crate::files::{WriteError, write_atomically};
+use crate::files::write_atomically;
 use crate::module::{EntryMut, Module, join};
-use crate::optim::{Optimizer, StateError};
+use crate::optim::Optimizer;
+
+mod error;
+
+pub use error::CheckpointError;
 
 /// The order of dimensions in every file: images NHWC, convolution weights HWIO.
 pub const LAYOUT: &str = "nhwc-hwio";
 /// The newest version of the format that this code writes and reads.
 pub const FORMAT_VERSION: u64 = 1;
-
-/// A checkpoint could not be written, read or used; names the file and the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The file could not be read.
-    #[error("cannot read {path}: {source}; check that the path is right and the file readable")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The file is something else.
-    #[error("{path} is not a safetensors file ({reason}); give a .safetensors file that a training run wrote")]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file ends too early, or goes on after its end.
-    #[error("{path} is damaged: its length is not what its header says; copy it again, or use another checkpoint")]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The tensors are in another order of dimensions.
-    #[error("{path} has tensors in layout {found:?}, not {LAYOUT:?}; convert it before loading")]
-    Layout {
-        /// The file.
-        path: PathBuf,
-        /// What its metadata says.
-        found: String,
-    },
-    /// The file is of a version that this code does not know.
-    #[error("{path} has format version {found:?}; this program reads up to {FORMAT_VERSION}: use a newer program")]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// What its metadata says.
-        found: String,
-    },
-    /// A tensor cannot be held.
-    #[error("{path}: tensor {tensor:?} {problem}; convert the file, or give a checkpoint that a training run wrote")]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The tensors are not those of the model.
-    #[error("{path}: this checkpoint is of another model: {differences}; build the model with the options it was trained with")]
-    OtherModel {
-        /// The file.
-        path: PathBuf,
-        /// The first few missing, unexpected and mis-shaped tensors.
-        differences: String,
-    },
-    /// The optimiser's state does not fit.
-    #[error("{path}: {source}")]
-    Optimizer {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        source: StateError,
-    },
-}
 
 /// The contents of a checkpoint file, checked.
 #[derive(Debug)]
@@ -137,8 +69,12 @@ pub fn save<T: Element>(
     for (name, tensor) in tensors {
         let start = end;
         end += tensor.len() * size_of::<T>();
-        let info = TensorInfo { dtype: dtype::<T>(), shape: tensor.shape().to_vec(), data_offsets: (start, end) };
-        assert!(header.insert(name, Header::Tensor(info)).is_none(), "save: there are two tensors called {name:?}");
+        let info =
+            TensorInfo { dtype: dtype::<T>(), shape: tensor.shape().to_vec(), data_offsets: (start, end) };
+        assert!(
+            header.insert(name, Header::Tensor(info)).is_none(),
+            "save: there are two tensors called {name:?}"
+        );
     }
     let mut text = serde_json::to_vec(&header).expect("a map of strings and numbers is valid JSON");
     text.resize(text.len().next_multiple_of(8), b' ');
@@ -192,7 +128,8 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
         Err(SafeTensorError::MetadataIncompleteBuffer) => return Err(CheckpointError::Truncated { path }),
         Err(error) => return Err(CheckpointError::NotSafetensors { path, reason: error.to_string() }),
     };
-    let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let metadata: BTreeMap<String, String> =
+        header.metadata().clone().unwrap_or_default().into_iter().collect();
     let entry = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "unknown".to_string());
     if entry("layout") != LAYOUT {
         return Err(CheckpointError::Layout { path, found: entry("layout") });
@@ -289,7 +226,9 @@ impl<T: Element> Checkpoint<T> {
         prefix: &str,
     ) -> Result<(), CheckpointError> {
         let state = self.under(prefix);
-        optimizer.load_state(model, state).map_err(|source| CheckpointError::Optimizer { path: self.path.clone(), source })
+        optimizer
+            .load_state(model, state)
+            .map_err(|source| CheckpointError::Optimizer { path: self.path.clone(), source })
     }
 }
 

@@ -126,7 +126,9 @@ impl Schedule {
         let rule = |valid: bool, field, value: f64, rule| {
             if valid { Ok(()) } else { Err(ScheduleError { field, value: value.to_string(), rule }) }
         };
-        let rate = |field, value: f64| rule(value.is_finite() && value >= 0.0, field, value, "finite and at least 0");
+        let rate = |field, value: f64| {
+            rule(value.is_finite() && value >= 0.0, field, value, "finite and at least 0")
+        };
         match self {
             Self::Constant { rate: value } => rate("rate", value)?,
             Self::WarmupCosine { peak, floor, warmup_steps, total_steps } => {
@@ -183,9 +185,14 @@ mod tests {
         for total_steps in 0..5 {
             for pct_start in [0.0, 0.3, 0.5, 1.0] {
                 let one = Schedule::OneCycle {
-                    peak: 1.0, total_steps, pct_start, div_factor: 10.0, final_div_factor: 10.0,
+                    peak: 1.0,
+                    total_steps,
+                    pct_start,
+                    div_factor: 10.0,
+                    final_div_factor: 10.0,
                 };
-                let warm = Schedule::WarmupCosine { peak: 1.0, floor: 0.0, warmup_steps: total_steps, total_steps };
+                let warm =
+                    Schedule::WarmupCosine { peak: 1.0, floor: 0.0, warmup_steps: total_steps, total_steps };
                 assert!((0..8).all(|step| one.rate(step).is_finite() && warm.rate(step).is_finite()));
             }
         }
@@ -196,9 +203,11 @@ mod tests {
         let s = Schedule::one_cycle(0.002, 1000);
         let text = serde_json::to_string(&s).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap().check(), Ok(s));
-        let short: Schedule = serde_json::from_str(r#"{"kind":"one_cycle","peak":0.002,"total_steps":1000}"#).unwrap();
+        let short: Schedule =
+            serde_json::from_str(r#"{"kind":"one_cycle","peak":0.002,"total_steps":1000}"#).unwrap();
         assert_eq!(short, s);
-        let bad: Schedule = serde_json::from_str(r#"{"kind":"one_cycle","peak":0.1,"total_steps":0}"#).unwrap();
+        let bad: Schedule =
+            serde_json::from_str(r#"{"kind":"one_cycle","peak":0.1,"total_steps":0}"#).unwrap();
         assert_eq!(bad.check().unwrap_err().to_string(), "schedule: total_steps is 0; it must be at least 1");
     }
 }

@@ -48,13 +48,17 @@ impl<T: Element> Tensor<T> {
         other = other.broadcast_to(&shape).contiguous();
         if let Some(a) = self.unique_data_mut() {
             let b = other.data();
-            for_each_piece(a, |start, piece| piece.iter_mut().zip(&b[start..]).for_each(|(a, &b)| *a = f(*a, b)));
+            for_each_piece(a, |start, piece| {
+                piece.iter_mut().zip(&b[start..]).for_each(|(a, &b)| *a = f(*a, b))
+            });
             return self;
         }
         let source = self.contiguous();
         let a = source.data();
         if let Some(b) = other.unique_data_mut() {
-            for_each_piece(b, |start, piece| piece.iter_mut().zip(&a[start..]).for_each(|(b, &a)| *b = f(a, *b)));
+            for_each_piece(b, |start, piece| {
+                piece.iter_mut().zip(&a[start..]).for_each(|(b, &a)| *b = f(a, *b))
+            });
             return other;
         }
         let b = other.data();
@@ -73,7 +77,9 @@ impl<T: Element> Tensor<T> {
             let a = source.data();
             return Tensor::filled_by(self.shape(), |y| {
                 for_each_rows(y, row.len(), |first, rows| {
-                    for (y, a) in rows.chunks_exact_mut(row.len()).zip(a[first * row.len()..].chunks_exact(row.len())) {
+                    for (y, a) in
+                        rows.chunks_exact_mut(row.len()).zip(a[first * row.len()..].chunks_exact(row.len()))
+                    {
                         y.iter_mut().zip(a.iter().zip(row)).for_each(|(y, (&a, &b))| *y = f(a, b));
                     }
                 });

@@ -1,26 +1,26 @@
 //! n-d arrays and CPU kernels. Knows nothing of gradients.
 #![deny(unsafe_code)]
-mod elementwise;
+pub mod concat;
+pub mod conv;
 mod element;
+mod elementwise;
 mod matmul;
+pub mod norm;
+pub mod parallel;
 mod pool;
+pub mod pooling;
+pub mod random;
 mod reduce;
+pub mod resize;
 mod rows;
 mod scalar;
 mod shape;
+pub mod softmax;
 mod tensor;
 #[cfg(test)]
 mod testing;
-pub mod concat;
-pub mod conv;
-pub mod norm;
-pub mod parallel;
-pub mod pooling;
-pub mod random;
-pub mod resize;
-pub mod softmax;
 
 pub use element::Element;
+pub use scalar::{relu, sigmoid, softplus};
 pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;
-pub use scalar::{relu, sigmoid, softplus};

@@ -117,7 +117,22 @@ pub(crate) mod kernel {
                 // SAFETY: the assertions keep every element inside its slice,
                 // and the mutable borrow of `c` rules out an overlap.
                 unsafe {
-                    $product(m, k, n, 1.0, a, step(a_row), step(a_column), b, step(b_row), step(b_column), 0.0, c, step(n), 1)
+                    $product(
+                        m,
+                        k,
+                        n,
+                        1.0,
+                        a,
+                        step(a_row),
+                        step(a_column),
+                        b,
+                        step(b_row),
+                        step(b_column),
+                        0.0,
+                        c,
+                        step(n),
+                        1,
+                    )
                 }
             }
         };

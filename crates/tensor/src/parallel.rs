@@ -39,7 +39,11 @@ pub fn for_each_rows<T: Send>(out: &mut [T], row: usize, work: impl Fn(usize, &m
 
 /// Maps the index ranges `0..piece, piece..2*piece, ..` below `len` in parallel
 /// and returns the results in order.
-pub fn map_ranges<R: Send>(len: usize, piece: usize, work: impl Fn(std::ops::Range<usize>) -> R + Sync) -> Vec<R> {
+pub fn map_ranges<R: Send>(
+    len: usize,
+    piece: usize,
+    work: impl Fn(std::ops::Range<usize>) -> R + Sync,
+) -> Vec<R> {
     let range = |index: usize| index * piece..((index + 1) * piece).min(len);
     match len.div_ceil(piece) {
         0 => Vec::new(),

@@ -37,7 +37,11 @@ impl<T: Element> Tensor<T> {
             }
         };
         let source = self.contiguous();
-        let sums = if inner == 1 { sum_rows(source.data(), outer, count) } else { add_rows(source.data(), [outer, count, inner]) };
+        let sums = if inner == 1 {
+            sum_rows(source.data(), outer, count)
+        } else {
+            add_rows(source.data(), [outer, count, inner])
+        };
         Tensor::from_vec(sums, &final_shape(&kept_shape, &reduced, keep))
     }
 
@@ -79,7 +83,9 @@ impl<T: Element> Tensor<T> {
     /// equals wins, and NaN loses to everything.
     pub fn argmax(&self) -> Vec<usize> {
         let row = self.shape().last().copied().unwrap_or(1).max(1);
-        let best = |row: &[T]| (0..row.len()).fold(0, |best, i| if row[i] > row[best] || row[best].is_nan() { i } else { best });
+        let best = |row: &[T]| {
+            (0..row.len()).fold(0, |best, i| if row[i] > row[best] || row[best].is_nan() { i } else { best })
+        };
         self.contiguous().data().chunks_exact(row).map(best).collect()
     }
 }
@@ -100,7 +106,8 @@ pub(crate) fn sum_slice<T: Element>(values: &[T]) -> T {
 
 /// `values: [outer, count]` to `[outer]`.
 fn sum_rows<T: Element>(values: &[T], outer: usize, count: usize) -> Vec<T> {
-    let sum_row = |row: &[T]| -> T { map_ranges(row.len(), PIECE, |range| sum_slice(&row[range])).into_iter().sum() };
+    let sum_row =
+        |row: &[T]| -> T { map_ranges(row.len(), PIECE, |range| sum_slice(&row[range])).into_iter().sum() };
     if count == 0 {
         vec![T::ZERO; outer]
     } else if values.len() <= PIECE || outer == 1 {
@@ -185,7 +192,13 @@ mod tests {
         let x = Tensor::<f32>::from_fn(&[300_000, 3], |i| (i as f32 * 0.37).sin());
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (x.sum_all().item().to_bits(), x.sum(&[0], false).to_vec(), x.sum(&[1], false).sum_all().item()))
+            pool.install(|| {
+                (
+                    x.sum_all().item().to_bits(),
+                    x.sum(&[0], false).to_vec(),
+                    x.sum(&[1], false).sum_all().item(),
+                )
+            })
         };
         let one = run(1);
         assert!([2, 3, 8].into_iter().all(|threads| run(threads) == one));

@@ -25,7 +25,11 @@ impl Shape {
     /// If there are more than [`MAX_RANK`] of them.
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
-        assert!(dims.len() <= MAX_RANK, "shape {dims:?} has {} dimensions; at most {MAX_RANK} are supported", dims.len());
+        assert!(
+            dims.len() <= MAX_RANK,
+            "shape {dims:?} has {} dimensions; at most {MAX_RANK} are supported",
+            dims.len()
+        );
         let mut inline = [0; MAX_RANK];
         inline[..dims.len()].copy_from_slice(dims);
         Self { dims: inline, rank: dims.len() as u8 }
@@ -52,9 +56,8 @@ impl Shape {
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.len().max(other.len());
         let mut out = Shape { dims: [0; MAX_RANK], rank: rank as u8 };
-        let aligned = |shape: &Shape, axis: usize| {
-            (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis])
-        };
+        let aligned =
+            |shape: &Shape, axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
         for axis in 0..rank {
             out.dims[axis] = match (aligned(self, axis), aligned(other, axis)) {
                 (a, b) if a == b => a,

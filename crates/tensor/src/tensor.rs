@@ -43,7 +43,12 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn from_vec(data: Vec<T>, shape: &[usize]) -> Self {
         let shape = Shape::new(shape);
-        assert_eq!(data.len(), shape.elements(), "from_vec: {} values do not fill shape {shape:?}", data.len());
+        assert_eq!(
+            data.len(),
+            shape.elements(),
+            "from_vec: {} values do not fill shape {shape:?}",
+            data.len()
+        );
         Self::from_buffer(data.into(), shape)
     }
 
@@ -121,7 +126,9 @@ impl<T: Element> Tensor<T> {
     /// If the rank is not `R`.
     #[track_caller]
     pub fn extents<const R: usize>(&self) -> [usize; R] {
-        self.shape().try_into().unwrap_or_else(|_| panic!("expected {R} dimensions, found shape {:?}", self.shape))
+        self.shape()
+            .try_into()
+            .unwrap_or_else(|_| panic!("expected {R} dimensions, found shape {:?}", self.shape))
     }
 
     /// Whether the elements lie in row-major order without gaps.
@@ -143,7 +150,10 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn data(&self) -> &[T] {
         self.as_slice().unwrap_or_else(|| {
-            panic!("data: shape {:?} with strides {:?} is not contiguous; call contiguous() first", self.shape, self.strides)
+            panic!(
+                "data: shape {:?} with strides {:?} is not contiguous; call contiguous() first",
+                self.shape, self.strides
+            )
         })
     }
 
@@ -207,7 +217,9 @@ impl<T: Element> Tensor<T> {
     fn copied(&self) -> Tensor<T> {
         let mut out = Buffer::unspecified(self.len());
         if let Some(data) = self.as_slice() {
-            for_each_rows(&mut out, 1, |start, piece| piece.copy_from_slice(&data[start..start + piece.len()]));
+            for_each_rows(&mut out, 1, |start, piece| {
+                piece.copy_from_slice(&data[start..start + piece.len()])
+            });
         } else {
             let row = self.shape[self.rank() - 1];
             let step = self.strides[self.rank() - 1];
@@ -241,7 +253,12 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor<T> {
         let shape = Shape::new(shape);
-        assert_eq!(self.len(), shape.elements(), "reshape: {:?} does not have the elements of {shape:?}", self.shape);
+        assert_eq!(
+            self.len(),
+            shape.elements(),
+            "reshape: {:?} does not have the elements of {shape:?}",
+            self.shape
+        );
         let source = self.contiguous();
         Self { shape, strides: shape.strides(), ..source }
     }

@@ -54,7 +54,8 @@ impl<T: Element> Task<T> for Classify<T> {
 
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(prediction);
-        let target: Vec<u8> = batch.classes.iter().map(|class| class.map_or(IGNORED, |class| class as u8)).collect();
+        let target: Vec<u8> =
+            batch.classes.iter().map(|class| class.map_or(IGNORED, |class| class as u8)).collect();
         cross_entropy(logits, &target, &CrossEntropy::default())
     }
 

@@ -22,8 +22,8 @@ use cerberus_tensor::{Element, Tensor, sigmoid};
 
 use super::classify::outputs;
 use super::{Answer, Detection, Metric, Prediction, Task};
-use crate::config::TaskKind;
 use crate::boxes;
+use crate::config::TaskKind;
 use crate::metrics::coco::{self, CocoEvaluator};
 use crate::trunk::{ConvBlock, Features};
 
@@ -229,7 +229,8 @@ impl<T: Element> Detect<T> {
         found.truncate(MOST);
         let (height, width) = (self.image[0] as f32, self.image[1] as f32);
         let detection = |&i: &usize| {
-            let bbox: [f32; 4] = std::array::from_fn(|side| bounds[i / self.classes * 4 + side].as_f64() as f32);
+            let bbox: [f32; 4] =
+                std::array::from_fn(|side| bounds[i / self.classes * 4 + side].as_f64() as f32);
             let score = sigmoid(heat[i]).as_f64() as f32;
             Detection { class: i % self.classes, score, bbox: boxes::clip_to_image(&bbox, width, height) }
         };

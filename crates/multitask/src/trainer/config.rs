@@ -42,7 +42,8 @@ pub struct TrainConfig {
 impl TrainConfig {
     /// The defaults for a data set: all tasks it has labels for.
     pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
-        let tasks: Vec<TaskKind> = TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).collect();
+        let tasks: Vec<TaskKind> =
+            TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).collect();
         Self {
             data: data.to_string(),
             model: ModelConfig::for_data(info, &tasks),
@@ -68,7 +69,9 @@ impl TrainConfig {
             "equal" => TaskWeights { classify: 1.0, detect: 1.0, segment: 1.0 },
             _ => {
                 let known = BALANCES.join(", ");
-                return Err(TrainError::Option(format!("there is no balance {name:?}; those known are {known}")));
+                return Err(TrainError::Option(format!(
+                    "there is no balance {name:?}; those known are {known}"
+                )));
             }
         };
         self.balance = name.to_string();
@@ -103,16 +106,24 @@ impl TrainConfig {
                 return fail(format!("the task {kind} is named twice"));
             }
             if !kind.is_labelled_in(info) {
-                let possible: Vec<_> =
-                    TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).map(TaskKind::name).collect();
+                let possible: Vec<_> = TaskKind::ALL
+                    .into_iter()
+                    .filter(|kind| kind.is_labelled_in(info))
+                    .map(TaskKind::name)
+                    .collect();
                 let possible = possible.join(", ");
-                return fail(format!("{} has no labels for the task {kind}; it has them for: {possible}", info.name));
+                return fail(format!(
+                    "{} has no labels for the task {kind}; it has them for: {possible}",
+                    info.name
+                ));
             }
         }
         let unit = 1 << (self.model.stages.len() - 1);
         if info.height % unit != 0 || info.width % unit != 0 {
             let (height, width) = (info.height, info.width);
-            return fail(format!("images of {height}x{width} pixels do not fit; both sides must be multiples of {unit}"));
+            return fail(format!(
+                "images of {height}x{width} pixels do not fit; both sides must be multiples of {unit}"
+            ));
         }
         Ok(())
     }

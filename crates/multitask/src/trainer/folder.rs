@@ -33,8 +33,9 @@ impl RunFolder {
             )));
         }
         for part in ["checkpoints", "samples"] {
-            fs::create_dir_all(path.join(part))
-                .map_err(|error| folder.problem(format!("cannot make the folder {part}: {error}; choose another --out")))?;
+            fs::create_dir_all(path.join(part)).map_err(|error| {
+                folder.problem(format!("cannot make the folder {part}: {error}; choose another --out"))
+            })?;
         }
         Ok(folder)
     }
@@ -58,7 +59,10 @@ impl RunFolder {
 
     /// The first of `base/train-1`, `base/train-2`, .. that is not there yet.
     pub fn next_free(base: &Path) -> PathBuf {
-        (1..).map(|n| base.join(format!("train-{n}"))).find(|path| !path.exists()).expect("there are numbers enough")
+        (1..)
+            .map(|n| base.join(format!("train-{n}")))
+            .find(|path| !path.exists())
+            .expect("there are numbers enough")
     }
 
     fn problem(&self, problem: String) -> TrainError {
@@ -105,7 +109,8 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| self.problem(format!("cannot encode: {error}")))?;
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| self.problem(format!("cannot encode: {error}")))?;
         Ok(write_atomically(path, (text + "\n").as_bytes())?)
     }
 }

@@ -105,7 +105,10 @@ impl Trainer {
     ///
     /// # Errors
     /// If there is no run, or its checkpoint or data do not fit.
-    pub fn resume(folder: &Path, open: impl FnOnce(&TrainConfig) -> Result<Arc<dyn Dataset>, TrainError>) -> Result<Self, TrainError> {
+    pub fn resume(
+        folder: &Path,
+        open: impl FnOnce(&TrainConfig) -> Result<Arc<dyn Dataset>, TrainError>,
+    ) -> Result<Self, TrainError> {
         let (folder, config) = RunFolder::open(folder)?;
         let dataset = open(&config)?;
         config.validate(dataset.info())?;
@@ -224,7 +227,15 @@ impl Trainer {
     fn step(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
         let rate = self.schedule.rate(self.state.step as usize);
         let Self { config, model, optimizer, state, .. } = self;
-        let losses = train_step(model, optimizer, batch, &config.weights, rate, config.clip_norm, [config.seed, state.step]);
+        let losses = train_step(
+            model,
+            optimizer,
+            batch,
+            &config.weights,
+            rate,
+            config.clip_norm,
+            [config.seed, state.step],
+        );
         match losses.iter().position(|loss| !loss.is_finite()) {
             Some(index) => Err(TrainError::Diverged {
                 task: model.tasks()[index].name().to_string(),
@@ -322,10 +333,15 @@ pub fn train_step(
 ) -> Vec<f32> {
     let mut context = Context::training(chance[0], chance[1]);
     let predictions = model.forward(Var::constant(batch.images.clone()), &mut context);
-    let losses: Vec<Var> =
-        model.tasks().iter().zip(predictions).map(|(task, prediction)| task.loss(prediction, batch)).collect();
+    let losses: Vec<Var> = model
+        .tasks()
+        .iter()
+        .zip(predictions)
+        .map(|(task, prediction)| task.loss(prediction, batch))
+        .collect();
     let values: Vec<f32> = losses.iter().map(|loss| loss.value().item()).collect();
-    let weighted = losses.into_iter().zip(model.tasks()).map(|(loss, task)| loss.scale(weights.of(task.kind())));
+    let weighted =
+        losses.into_iter().zip(model.tasks()).map(|(loss, task)| loss.scale(weights.of(task.kind())));
     let total = weighted.reduce(|a, b| a + b).expect("a model has at least one task");
     let mut gradients = backward(total);
     let updates = context.finish();

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluate::TaskFigures;
 use super::{RunFolder, State, TrainConfig, TrainError};
-use crate::draw::{Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side, to_rgb};
+use crate::draw::{
+    Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side, to_rgb,
+};
 use crate::model::MultiTaskModel;
 use crate::tasks::Answer;
 
@@ -57,7 +59,10 @@ impl Summary {
         let size = |split: Split| dataset.len(split).min(config.samples.unwrap_or(usize::MAX));
         let splits = [Split::Train, Split::Validation, Split::Test];
         Self {
-            tasks: figures.iter().map(|task| (task.task.clone(), task.metrics.iter().cloned().collect())).collect(),
+            tasks: figures
+                .iter()
+                .map(|task| (task.task.clone(), task.metrics.iter().cloned().collect()))
+                .collect(),
             best_epoch: state.best().map_or(0, |row| row.epoch),
             epochs: state.epoch,
             images_per_second: state.images_per_second(),
@@ -85,7 +90,11 @@ pub fn peak_rss_mb() -> Option<f64> {
 ///
 /// # Errors
 /// If a sample cannot be read or a picture not written.
-pub fn write_samples(folder: &RunFolder, model: &MultiTaskModel, dataset: &Arc<dyn Dataset>) -> Result<(), TrainError> {
+pub fn write_samples(
+    folder: &RunFolder,
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+) -> Result<(), TrainError> {
     let count = SAMPLES.min(dataset.len(Split::Test));
     let samples: Vec<Sample> =
         (0..count).map(|index| dataset.sample(Split::Test, 0, index)).collect::<Result<_, _>>()?;
@@ -106,8 +115,10 @@ pub fn write_samples(folder: &RunFolder, model: &MultiTaskModel, dataset: &Arc<d
     }
     let write = |name: &str, picture: &RgbImage| -> Result<(), TrainError> {
         let path = folder.sample(name);
-        let bytes = encode_png(picture)
-            .map_err(|error| TrainError::Folder { path: path.clone(), problem: format!("cannot encode: {error}") })?;
+        let bytes = encode_png(picture).map_err(|error| TrainError::Folder {
+            path: path.clone(),
+            problem: format!("cannot encode: {error}"),
+        })?;
         Ok(write_atomically(&path, &bytes)?)
     };
     for (index, picture) in pictures.iter().enumerate() {
@@ -128,12 +139,19 @@ fn annotate_truth(sample: &Sample, names: &[String]) -> Annotated {
 
 /// The answers about one image of `height` and `width` as something to draw;
 /// `truth` is its class where known, to mark the predicted one right or wrong.
-pub fn annotate(answers: &[&Answer], height: usize, width: usize, names: &[String], truth: Option<usize>) -> Annotated {
+pub fn annotate(
+    answers: &[&Answer],
+    height: usize,
+    width: usize,
+    names: &[String],
+    truth: Option<usize>,
+) -> Annotated {
     let mut annotated = Annotated::default();
     for answer in answers {
         match answer {
             Answer::Classes(probabilities) => {
-                let best = (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+                let best =
+                    (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
                 let Some(best) = best else { continue };
                 annotated.title = format!("{} {:.2}", names[best], probabilities[best]);
                 annotated.title_correct = truth.map(|truth| truth == best);

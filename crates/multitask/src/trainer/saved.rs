@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cerberus_nn::{Module, join};
 use cerberus_nn::checkpoint::{self, Checkpoint};
 use cerberus_nn::optim::Optimizer;
+use cerberus_nn::{Module, join};
 use cerberus_tensor::Tensor;
 
 use super::{State, TrainConfig, TrainError};
@@ -78,9 +78,10 @@ fn load(path: &Path) -> Result<(TrainConfig, MultiTaskModel, Checkpoint), TrainE
 fn parse<V: serde::de::DeserializeOwned>(path: &Path, file: &Checkpoint, key: &str) -> Result<V, TrainError> {
     let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
     let text = file.metadata().get(key).ok_or_else(|| {
-        fail(format!("the checkpoint has no {key:?} entry; it was not written by a training run of this program"))
+        fail(format!(
+            "the checkpoint has no {key:?} entry; it was not written by a training run of this program"
+        ))
     })?;
     serde_json::from_str(text)
         .map_err(|error| fail(format!("the checkpoint's {key:?} entry cannot be understood: {error}")))
 }
-

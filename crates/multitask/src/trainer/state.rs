@@ -75,15 +75,20 @@ pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
     columns.extend(tasks.iter().map(|task| format!("train_loss_{task}")));
     if let Some(row) = history.first() {
         for figures in &row.validation {
-            columns.extend(figures.metrics.iter().map(|(name, _)| format!("validation_{}_{name}", figures.task)));
+            columns.extend(
+                figures.metrics.iter().map(|(name, _)| format!("validation_{}_{name}", figures.task)),
+            );
         }
     }
     columns.extend(["score", "best", "images_per_second", "seconds"].map(String::from));
     let mut text = columns.join(",") + "\n";
     for row in history {
-        let mut cells = vec![row.epoch.to_string(), row.step.to_string(), format!("{:.6e}", row.learning_rate)];
+        let mut cells =
+            vec![row.epoch.to_string(), row.step.to_string(), format!("{:.6e}", row.learning_rate)];
         cells.extend(row.losses.iter().map(|loss| format!("{loss:.6}")));
-        cells.extend(row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| format!("{value:.6}"))));
+        cells.extend(
+            row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| format!("{value:.6}"))),
+        );
         cells.push(format!("{:.6}", row.score));
         cells.push(u8::from(row.is_best).to_string());
         cells.push(format!("{:.1}", row.images_per_second));

@@ -104,7 +104,8 @@ impl<T: Element> Layer<T> for Dropout<T> {
         }
         let mut random = context.random();
         let kept = T::from_f64(1.0 / (1.0 - self.rate));
-        let mask = Tensor::from_fn(x.shape(), |_| if random.random::<f64>() < self.rate { T::ZERO } else { kept });
+        let mask =
+            Tensor::from_fn(x.shape(), |_| if random.random::<f64>() < self.rate { T::ZERO } else { kept });
         x * Var::constant(mask)
     }
 }

@@ -25,7 +25,10 @@ impl<T: Element> Sequential<T> {
     /// If the name is taken: two parameters would share a path.
     #[track_caller]
     pub fn add(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
-        assert!(self.layers.iter().all(|(taken, _)| taken != name), "Sequential: there already is a layer {name:?}");
+        assert!(
+            self.layers.iter().all(|(taken, _)| taken != name),
+            "Sequential: there already is a layer {name:?}"
+        );
         self.layers.push((name.to_string(), Box::new(layer)));
         self
     }

@@ -129,7 +129,11 @@ impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
         let smooths = self.coefficients.smooths();
         let (loss, gradient) = rewrite_rows(logits, classes, |first, piece| {
             let target = self.target[first..].chunks(rows);
-            piece.chunks_mut(rows * classes).zip(target).map(|(x, target)| self.block(x, target, smooths)).sum()
+            piece
+                .chunks_mut(rows * classes)
+                .zip(target)
+                .map(|(x, target)| self.block(x, target, smooths))
+                .sum()
         });
         self.gradient = Some(gradient);
         self.target = Vec::new();

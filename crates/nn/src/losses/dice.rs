@@ -119,7 +119,9 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
                     return [T::ZERO; 2];
                 }
                 let (above, below, per_p) = match self.options.form {
-                    DiceForm::Linear => (2.0 * sums.overlap + SMOOTH, sums.predicted + count as f64 + SMOOTH, 1.0),
+                    DiceForm::Linear => {
+                        (2.0 * sums.overlap + SMOOTH, sums.predicted + count as f64 + SMOOTH, 1.0)
+                    }
                     DiceForm::Squared => (2.0 * sums.overlap, sums.predicted + count as f64 + 2.0 * EPS, 2.0),
                 };
                 loss += (1.0 - above / below) / classes;

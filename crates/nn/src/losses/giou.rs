@@ -81,8 +81,9 @@ fn pair(x: [f64; 4], t: [f64; 4]) -> (f64, [f64; 4]) {
             let d_union = d_length * across.length - d_intersection;
             let d_enclosing = side.d_enclosing[corner] * across.enclosing;
             // (C - U)/(C + eps) = 1 - (U + eps)/(C + eps).
-            gradient[2 * corner + axis] =
-                -d_intersection / u + intersection * d_union / (u * u) - d_union / c + u * d_enclosing / (c * c);
+            gradient[2 * corner + axis] = -d_intersection / u + intersection * d_union / (u * u)
+                - d_union / c
+                + u * d_enclosing / (c * c);
         }
     }
     (loss, gradient)
@@ -124,10 +125,12 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
         // Overlapping, apart, inside, around, and crossing.
         let boxes = |values: &[f64]| Tensor::from_vec(values.to_vec(), &[values.len() / 4, 4]);
         let x = boxes(&[
-            1.0, 2.0, 2.5, 3.5, 0.1, 0.2, 1.1, 1.3, 0.6, 0.7, 1.4, 1.3, 0.0, 0.0, 2.0, 2.2, 0.0, 0.9, 3.0, 1.4,
+            1.0, 2.0, 2.5, 3.5, 0.1, 0.2, 1.1, 1.3, 0.6, 0.7, 1.4, 1.3, 0.0, 0.0, 2.0, 2.2, 0.0, 0.9, 3.0,
+            1.4,
         ]);
         let t = boxes(&[
-            1.3, 1.6, 3.0, 3.2, 1.5, 1.7, 2.2, 2.9, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7, 2.5,
+            1.3, 1.6, 3.0, 3.2, 1.5, 1.7, 2.2, 2.9, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7,
+            2.5,
         ]);
         let weighted = t.clone();
         vec![
@@ -148,7 +151,12 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
 /// If the boxes are not `[M, 4]` in both tensors, the weights not `[M]`, or the
 /// normaliser not positive.
 #[track_caller]
-pub fn giou<T: Element>(boxes: Var<T>, target: Tensor<T>, weights: Option<Tensor<T>>, normaliser: f64) -> Var<T> {
+pub fn giou<T: Element>(
+    boxes: Var<T>,
+    target: Tensor<T>,
+    weights: Option<Tensor<T>>,
+    normaliser: f64,
+) -> Var<T> {
     let shape = boxes.shape();
     assert!(shape.len() == 2 && shape[1] == 4, "giou: boxes must be [M, 4], found {shape:?}");
     assert_same_shape("giou", shape, "target", target.shape());

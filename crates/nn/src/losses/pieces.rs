@@ -10,7 +10,10 @@ use cerberus_tensor::parallel::{PIECE, map_ranges};
 use cerberus_tensor::{Element, Tensor};
 
 /// Runs `work` on every job, in parallel when there are several; the results are in the jobs' order.
-pub(crate) fn map_jobs<J: Send, R: Send>(jobs: impl IntoIterator<Item = J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+pub(crate) fn map_jobs<J: Send, R: Send>(
+    jobs: impl IntoIterator<Item = J>,
+    work: impl Fn(J) -> R + Sync,
+) -> Vec<R> {
     // Every job is taken out once, by the thread that runs it: no lock is ever waited for.
     let jobs: Vec<Mutex<Option<J>>> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
     map_ranges(jobs.len(), 1, |range| {

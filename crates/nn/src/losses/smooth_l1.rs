@@ -65,10 +65,13 @@ impl<T: Element> Operation<T> for SmoothL1Loss<T> {
         // Differences from 0.05 to 1.5 and none near the bends at 0 and 0.62.
         let target = || sample(61, &[3, 4]) - sample(62, &[3, 4]);
         let apart = |beta: f64| {
-            sample(62, &[3, 4]).map(move |d| if (d.abs() - beta).abs() < 0.05 { d * 1.3 } else { d }) + target()
+            sample(62, &[3, 4]).map(move |d| if (d.abs() - beta).abs() < 0.05 { d * 1.3 } else { d })
+                + target()
         };
         vec![
-            Case::unary("smooth_l1: both branches", apart(0.62), move |x| smooth_l1(x, target(), 0.62, None, 2.0)),
+            Case::unary("smooth_l1: both branches", apart(0.62), move |x| {
+                smooth_l1(x, target(), 0.62, None, 2.0)
+            }),
             Case::unary("smooth_l1: weights", apart(0.3), move |x| {
                 smooth_l1(x, target(), 0.3, Some(positive_sample(63, &[3, 1])), 1.0)
             }),

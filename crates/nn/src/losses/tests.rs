@@ -21,15 +21,19 @@ fn at(x: Tensor, loss: impl Fn(Var) -> Var) -> (f32, Tensor) {
     (value.value().item(), backward(value).of(&x).unwrap().clone())
 }
 
+type Loss = Box<dyn Fn(Var) -> Var>;
+
 #[test]
 fn extreme_logits_give_finite_values_and_gradients() {
     let logits = || Tensor::from_vec(vec![1e4, -1e4, 0.0, -1e4, 1e4, 1e4], &[2, 3]);
     let target = || Tensor::from_vec(vec![0.0, 1.0, 1.0, 0.0, 0.0, 1.0], &[2, 3]);
-    let losses: [(&str, Box<dyn Fn(Var) -> Var>); 5] = [
+    let losses: [(&str, Loss); 5] = [
         ("cross_entropy", Box::new(|x| cross_entropy(x, &[1, 0], &CrossEntropy::default()))),
         (
             "smoothed",
-            Box::new(|x| cross_entropy(x, &[1, 0], &CrossEntropy { label_smoothing: 0.1, ..Default::default() })),
+            Box::new(|x| {
+                cross_entropy(x, &[1, 0], &CrossEntropy { label_smoothing: 0.1, ..Default::default() })
+            }),
         ),
         ("binary_cross_entropy", Box::new(move |x| binary_cross_entropy(x, target(), None, None))),
         ("focal", Box::new(move |x| focal(x, target(), &Focal::default(), 1.0))),
@@ -96,7 +100,9 @@ fn a_class_id_outside_the_classes_is_named_with_its_place() {
 }
 
 #[test]
-#[should_panic(expected = "dice: predictions of shape [2, 2, 3] need one class id for each of 4 rows, found 3")]
+#[should_panic(
+    expected = "dice: predictions of shape [2, 2, 3] need one class id for each of 4 rows, found 3"
+)]
 fn too_few_class_ids_are_named_with_both_counts() {
     dice(Var::constant(Tensor::<f32>::zeros(&[2, 2, 3])), &[0, 1, 2], &Dice::default());
 }

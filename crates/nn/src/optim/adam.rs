@@ -4,8 +4,8 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Piece, State, StateError};
 use super::Optimizer;
+use super::state::{Piece, State, StateError};
 use crate::module::Module;
 
 /// The choices of [`Adam`] and [`AdamW`](super::AdamW).
@@ -57,7 +57,11 @@ impl<T: Element> Optimizer<T> for Adam<T> {
         self.0.state.save()
     }
 
-    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+    fn load_state(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError> {
         self.0.state.load(model, tensors)
     }
 }

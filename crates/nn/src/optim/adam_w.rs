@@ -3,9 +3,9 @@
 use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 
+use super::Optimizer;
 use super::adam::{AdamOptions, Decay, Moments};
 use super::state::StateError;
-use super::Optimizer;
 use crate::module::Module;
 
 /// [`Adam`](super::Adam) whose weight decay does not pass through the moments
@@ -36,7 +36,11 @@ impl<T: Element> Optimizer<T> for AdamW<T> {
         self.0.state.save()
     }
 
-    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+    fn load_state(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError> {
         self.0.state.load(model, tensors)
     }
 }

@@ -53,7 +53,11 @@ pub trait Optimizer<T: Element = f32> {
     /// If a tensor belongs to no parameter of `model` or to another optimiser,
     /// has the wrong shape, or one of a parameter's is missing. The state is
     /// then as it was.
-    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError>;
+    fn load_state(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError>;
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Piece, State, StateError};
 use super::Optimizer;
+use super::state::{Piece, State, StateError};
 use crate::module::Module;
 
 /// The choices of [`Sgd`].
@@ -78,7 +78,11 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
         self.momentum.save()
     }
 
-    fn load_state(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+    fn load_state(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError> {
         self.momentum.load(model, tensors)
     }
 }

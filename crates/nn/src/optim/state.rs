@@ -11,7 +11,9 @@ use crate::module::Module;
 
 /// Saved optimiser state does not fit the model or the optimiser.
 #[derive(Debug, thiserror::Error)]
-#[error("optimiser state {name:?} {problem}; resume with the model and the optimiser that wrote it, or start the optimiser afresh")]
+#[error(
+    "optimiser state {name:?} {problem}; resume with the model and the optimiser that wrote it, or start the optimiser afresh"
+)]
 pub struct StateError {
     /// The tensor's name.
     pub name: String,
@@ -96,7 +98,8 @@ impl<T: Element, const B: usize> State<T, B> {
             // State that a caller of `state` still holds is copied here; it is the caller's snapshot.
             let mut state = tensors.each_mut().map(|tensor| tensor.data_mut().chunks_mut(PIECE));
             for (value, gradient) in value.chunks_mut(PIECE).zip(gradient.data().chunks(PIECE)) {
-                let state = state.each_mut().map(|chunks| chunks.next().expect("as many pieces as the value"));
+                let state =
+                    state.each_mut().map(|chunks| chunks.next().expect("as many pieces as the value"));
                 jobs.push((coefficients, Piece { value, gradient, state }));
             }
         }
@@ -112,7 +115,10 @@ impl<T: Element, const B: usize> State<T, B> {
         self.slots = paths.map(|path| known.remove(path).unwrap_or_else(|| fresh(path))).collect();
         // Slots that never had a gradient hold nothing to lose.
         if let Some(path) = known.values().find(|slot| slot.steps > 0).map(|slot| &slot.path) {
-            panic!("{}: there is state for {path}, which this model does not have; it is of another model", self.name);
+            panic!(
+                "{}: there is state for {path}, which this model does not have; it is of another model",
+                self.name
+            );
         }
     }
 
@@ -124,13 +130,22 @@ impl<T: Element, const B: usize> State<T, B> {
             let entry = |quantity: &str| format!("{}.{quantity}.{}", self.name, slot.path);
             // Exact up to 2^24 steps in f32; no correction still depends on the count by then.
             all.push((entry("step"), Tensor::scalar(T::from_f64(slot.steps as f64))));
-            all.extend(self.quantities.iter().zip(tensors).map(|(quantity, tensor)| (entry(quantity), tensor.clone())));
+            all.extend(
+                self.quantities
+                    .iter()
+                    .zip(tensors)
+                    .map(|(quantity, tensor)| (entry(quantity), tensor.clone())),
+            );
         }
         all
     }
 
     /// See [`Optimizer::load_state`](super::Optimizer::load_state).
-    pub fn load(&mut self, model: &dyn Module<T>, tensors: Vec<(String, Tensor<T>)>) -> Result<(), StateError> {
+    pub fn load(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError> {
         let mut found: BTreeMap<String, Tensor<T>> = tensors.into_iter().collect();
         let mut slots = Vec::new();
         for (path, parameter) in model.parameters() {
@@ -145,7 +160,10 @@ impl<T: Element, const B: usize> State<T, B> {
             };
             let steps = take("step", &[])?.map_or(0.0, |steps| steps.item().as_f64());
             if !(steps >= 0.0 && steps.fract() == 0.0) {
-                return Err(StateError { name: name("step"), problem: format!("is {steps}, not a count of steps") });
+                return Err(StateError {
+                    name: name("step"),
+                    problem: format!("is {steps}, not a count of steps"),
+                });
             }
             let mut slot = Slot { path: path.clone(), steps: steps as u64, tensors: None };
             if slot.steps > 0 {

@@ -1,1 +1,198 @@
+//! The optimisers against numbers worked out by PyTorch's rules in plain arithmetic.
 
+use cerberus_autograd::{Var, backward};
+
+use super::*;
+use crate::context::Context;
+use crate::module::{Entry, Parameter};
+
+struct Pair<T: Element> {
+    weight: Parameter<T>,
+    bias: Parameter<T>,
+}
+crate::module!(Pair { weight, bias });
+
+fn pair() -> Pair<f64> {
+    Pair {
+        weight: Parameter::new(Tensor::from_vec(vec![0.5, -1.25], &[2, 1])),
+        bias: Parameter::new(Tensor::from_vec(vec![0.75], &[1])),
+    }
+}
+
+/// The gradients of three steps: of the weight, and of the bias.
+const GRADIENTS: [([f64; 2], f64); 3] = [([0.3, -0.2], 0.1), ([-0.4, 0.05], 0.25), ([0.7, -0.6], -0.35)];
+
+/// Gradients of exactly these values: those of `sum(gradient * parameter)`.
+fn gradients_of(terms: &[(&Parameter<f64>, &[f64])]) -> Gradients<f64> {
+    let mut context = Context::training(0, 0);
+    let losses = terms.iter().map(|(parameter, gradient)| {
+        let gradient = Tensor::from_vec(gradient.to_vec(), parameter.value.shape());
+        (context.parameter(parameter) * Var::constant(gradient)).sum_all()
+    });
+    backward(losses.reduce(|a, b| a + b).unwrap())
+}
+
+fn step(optimizer: &mut dyn Optimizer<f64>, model: &mut Pair<f64>, (weight, bias): ([f64; 2], f64)) {
+    let gradients = gradients_of(&[(&model.weight, &weight), (&model.bias, &[bias])]);
+    optimizer.step(model, &gradients, 0.1);
+}
+
+fn values(model: &Pair<f64>) -> Vec<f64> {
+    model.tensors().iter().flat_map(|(_, tensor)| tensor.to_vec()).collect()
+}
+
+fn assert_three_steps_end_at(mut optimizer: impl Optimizer<f64>, expected: [f64; 3]) {
+    let mut model = pair();
+    GRADIENTS.iter().for_each(|&gradient| step(&mut optimizer, &mut model, gradient));
+    for (found, expected) in values(&model).iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-14, "{:?}, expected {expected}", values(&model));
+    }
+}
+
+const ADAM: AdamOptions =
+    AdamOptions { beta1: 0.9, beta2: 0.99, eps: 1e-3, weight_decay: 0.1, decay_all: false };
+
+#[test]
+fn sgd_takes_the_steps_of_the_reference() {
+    let plain = SgdOptions { weight_decay: 0.1, ..Default::default() };
+    assert_three_steps_end_at(Sgd::new(plain), [0.4253465, -1.13822175, 0.75]);
+    let momentum = SgdOptions { momentum: 0.9, ..plain };
+    assert_three_steps_end_at(Sgd::new(momentum), [0.3976265, -1.07648175, 0.7104]);
+    let nesterov = SgdOptions { nesterov: true, decay_all: true, ..momentum };
+    assert_three_steps_end_at(Sgd::new(nesterov), [0.3343017935, -0.98375280825, 0.65695589675]);
+}
+
+#[test]
+fn adam_and_adamw_take_the_steps_of_the_reference() {
+    let adam = Adam::new(AdamOptions { decay_all: true, ..ADAM });
+    assert_three_steps_end_at(adam, [0.3571485806115178, -0.9864219741336702, 0.5356334274670311]);
+    assert_three_steps_end_at(
+        AdamW::new(ADAM),
+        [0.36344486699070166, -0.9973498008943269, 0.5639873937487911],
+    );
+}
+
+#[test]
+fn every_optimiser_finds_the_minimum_of_a_quadratic() {
+    let optimizers: [(Box<dyn Optimizer<f64>>, f64); 4] = [
+        (Box::new(Sgd::new(SgdOptions::default())), 0.1),
+        (Box::new(Sgd::new(SgdOptions { momentum: 0.9, nesterov: true, ..Default::default() })), 0.02),
+        (Box::new(Adam::new(AdamOptions::default())), 0.05),
+        (Box::new(AdamW::new(AdamOptions::default())), 0.05),
+    ];
+    for (mut optimizer, rate) in optimizers {
+        let mut model = pair();
+        for index in 0..600 {
+            // Of (w - 2)² / 2 for every value w, at a rate that falls to 0.
+            let slope = |p: &Parameter<f64>| p.value.to_vec().iter().map(|w| w - 2.0).collect::<Vec<_>>();
+            let (weight, bias) = (slope(&model.weight), slope(&model.bias));
+            let gradients = gradients_of(&[(&model.weight, &weight), (&model.bias, &bias)]);
+            optimizer.step(&mut model, &gradients, rate * (1.0 - index as f64 / 600.0));
+        }
+        assert!(values(&model).iter().all(|w| (w - 2.0).abs() < 1e-3), "{:?}", values(&model));
+    }
+}
+
+type Maker = fn() -> Box<dyn Optimizer<f64>>;
+
+#[test]
+fn a_saved_and_loaded_state_continues_bit_for_bit() {
+    let makers: [Maker; 3] = [
+        || Box::new(Sgd::new(SgdOptions { momentum: 0.9, weight_decay: 0.1, ..Default::default() })),
+        || Box::new(Adam::new(ADAM)),
+        || Box::new(AdamW::new(ADAM)),
+    ];
+    for make in makers {
+        let (mut straight, mut model) = (make(), pair());
+        GRADIENTS[..2].iter().for_each(|&gradient| step(&mut *straight, &mut model, gradient));
+        let saved = straight.state();
+        let mut copy = Pair {
+            weight: Parameter::new(Tensor::from_vec(model.weight.value.to_vec(), &[2, 1])),
+            bias: Parameter::new(Tensor::from_vec(model.bias.value.to_vec(), &[1])),
+        };
+        let mut resumed = make();
+        resumed.load_state(&copy, saved.clone()).unwrap();
+        step(&mut *straight, &mut model, GRADIENTS[2]);
+        step(&mut *resumed, &mut copy, GRADIENTS[2]);
+        assert_eq!(values(&model), values(&copy));
+        let (a, b) = (straight.state(), resumed.state());
+        assert!(a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && a.1.to_vec() == b.1.to_vec()));
+        // The snapshot did not move with the optimiser it came from.
+        assert_ne!(saved[1].1.to_vec(), a[1].1.to_vec());
+    }
+}
+
+#[test]
+fn state_is_named_by_optimiser_quantity_and_path_in_declaration_order() {
+    let (mut adam, mut model) = (Adam::new(ADAM), pair());
+    assert!(Optimizer::<f64>::state(&adam).is_empty());
+    step(&mut adam, &mut model, GRADIENTS[0]);
+    let names: Vec<String> = adam.state().into_iter().map(|(name, _)| name).collect();
+    let expected = ["step.weight", "m.weight", "v.weight", "step.bias", "m.bias", "v.bias"];
+    assert_eq!(names, expected.map(|name| format!("adam.{name}")));
+}
+
+#[test]
+fn a_parameter_without_gradient_is_left_alone_with_its_state() {
+    let (mut adam, mut model) = (AdamW::new(AdamOptions { decay_all: true, ..ADAM }), pair());
+    let gradients = gradients_of(&[(&model.weight, &[1.0, 1.0])]);
+    adam.step(&mut model, &gradients, 0.1);
+    assert_eq!(model.bias.value.to_vec(), [0.75]);
+    assert!(adam.state().iter().all(|(name, _)| !name.ends_with("bias")));
+    // Its first gradient is its first step, whatever the others have seen.
+    let gradients = gradients_of(&[(&model.bias, &[1.0])]);
+    adam.step(&mut model, &gradients, 0.1);
+    let state = adam.state();
+    let steps =
+        |path: &str| state.iter().find(|(name, _)| name == &format!("adamw.step.{path}")).unwrap().1.item();
+    assert_eq!((steps("weight"), steps("bias")), (1.0, 1.0));
+}
+
+#[test]
+fn a_step_over_many_pieces_treats_every_value_alike() {
+    struct Large<T: Element> {
+        weight: Parameter<T>,
+    }
+    crate::module!(Large { weight });
+    let len = 50_001;
+    let mut model = Large { weight: Parameter::new(Tensor::<f64>::ones(&[len])) };
+    let gradients = gradients_of(&[(&model.weight, &vec![0.5; len])]);
+    Adam::new(ADAM).step(&mut model, &gradients, 0.1);
+    let value = model.weight.value.at(&[0]);
+    assert!(value < 1.0 && model.weight.value.to_vec().iter().all(|&w| w == value));
+}
+
+#[test]
+fn state_of_another_optimiser_or_model_is_an_error_that_names_the_tensor() {
+    let (mut adam, mut model) = (Adam::new(ADAM), pair());
+    step(&mut adam, &mut model, GRADIENTS[0]);
+    let refused = |state: Vec<(String, Tensor<f64>)>, expected: &str| {
+        let message = Adam::new(ADAM).load_state(&model, state).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    let changed = |place: usize, name: &str, tensor: Tensor<f64>| {
+        let mut state = adam.state();
+        state[place] = (name.to_string(), tensor);
+        state
+    };
+    let zeros = |shape: &[usize]| Tensor::zeros(shape);
+    refused(changed(1, "adamw.m.weight", zeros(&[2, 1])), "\"adam.m.weight\" is missing");
+    refused(changed(1, "adam.m.weight", zeros(&[3, 1])), "has shape [3, 1] where [2, 1] is needed");
+    refused(changed(0, "adam.step.weight", Tensor::scalar(0.5)), "is 0.5, not a count of steps");
+    let mut state = adam.state();
+    state.push(("adam.m.other".to_string(), zeros(&[1])));
+    refused(state, "\"adam.m.other\" belongs to no parameter of this model");
+}
+
+#[test]
+#[should_panic(expected = "the values of weight are shared with another tensor")]
+fn a_shared_parameter_is_a_panic_that_names_it() {
+    let mut model = pair();
+    let mut held = Vec::new();
+    model.visit("", &mut |_, entry| {
+        if let Entry::Parameter(parameter) = entry {
+            held.push(parameter.value.clone());
+        }
+    });
+    step(&mut Sgd::new(SgdOptions::default()), &mut model, GRADIENTS[0]);
+}

@@ -15,7 +15,9 @@ use crate::{Element, Tensor};
 /// Copies the windows of image `x: [H, W, Cin]` seen by `group` to rows: `[OH*OW, KH*KW*Cin/groups]`.
 fn patches<T: Element>(g: &Geometry, x: &[T], group: usize) -> Tensor<T> {
     let mut out = vec![T::ZERO; g.output[0] * g.output[1] * depth(g)];
-    for_each_run(g, group, |image, patch, len| out[patch..patch + len].copy_from_slice(&x[image..image + len]));
+    for_each_run(g, group, |image, patch, len| {
+        out[patch..patch + len].copy_from_slice(&x[image..image + len])
+    });
     Tensor::from_vec(out, &[g.output[0] * g.output[1], depth(g)])
 }
 
@@ -60,12 +62,21 @@ fn weight_matrix<T: Element>(g: &Geometry, weight: &Tensor<T>, group: usize) -> 
 
 /// The output pixels of one image and group as a matrix `[OH*OW, Cout/groups]` (a view).
 fn pixel_matrix<T: Element>(g: &Geometry, y: &Tensor<T>, image: usize, group: usize) -> Tensor<T> {
-    y.narrow(0, image, 1).reshape(&[g.output[0] * g.output[1], g.cout]).narrow(1, group * g.cout_group(), g.cout_group())
+    y.narrow(0, image, 1).reshape(&[g.output[0] * g.output[1], g.cout]).narrow(
+        1,
+        group * g.cout_group(),
+        g.cout_group(),
+    )
 }
 
 /// The forward pass; see [`conv2d`](super::conv2d).
 #[track_caller]
-pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, epilogue: &Epilogue<T>) -> Tensor<T> {
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (image, pixels) = (x.len() / g.n.max(1), g.output[0] * g.output[1] * g.cout);
@@ -85,7 +96,12 @@ pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, 
 
 /// `dpatches = dy weightᵀ`, added back onto the image; see [`input_gradient`](super::input_gradient).
 #[track_caller]
-pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn input_gradient<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    x_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     g.check_dy("conv2d input gradient", dy.shape());
     let (dy, weight) = (dy.contiguous(), weight.contiguous());
@@ -103,7 +119,12 @@ pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &
 
 /// `dweight = patchesᵀ dy`, summed over images in order; see [`weight_gradient`](super::weight_gradient).
 #[track_caller]
-pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn weight_gradient<T: Element>(
+    x: &Tensor<T>,
+    dy: &Tensor<T>,
+    weight_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
     g.check_dy("conv2d weight gradient", dy.shape());
     let (x, dy) = (x.contiguous(), dy.contiguous());
@@ -118,7 +139,9 @@ pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: 
             .collect();
         let dweight = dweight.data_mut();
         for (group, product) in products.iter().enumerate() {
-            for (sum, row) in dweight.chunks_exact_mut(g.cout).zip(product.data().chunks_exact(g.cout_group())) {
+            for (sum, row) in
+                dweight.chunks_exact_mut(g.cout).zip(product.data().chunks_exact(g.cout_group()))
+            {
                 let sum = &mut sum[group * g.cout_group()..][..g.cout_group()];
                 sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
             }

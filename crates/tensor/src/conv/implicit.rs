@@ -161,7 +161,13 @@ struct Packed<T: Element> {
 }
 
 /// Packs `value(depth, output channel of all groups)`.
-fn pack<T: Element>(g: &Geometry, panels: &[Panel], lanes: usize, bias: Option<&[T]>, value: impl Fn(usize, usize) -> T + Sync) -> Packed<T> {
+fn pack<T: Element>(
+    g: &Geometry,
+    panels: &[Panel],
+    lanes: usize,
+    bias: Option<&[T]>,
+    value: impl Fn(usize, usize) -> T + Sync,
+) -> Packed<T> {
     let depth = g.kernel[0] * g.kernel[1] * g.cin_group();
     let width: usize = panels.iter().map(|p| p.vectors * lanes).sum();
     let mut values = Buffer::unspecified(g.spec.groups * depth * width);
@@ -193,12 +199,22 @@ fn pack<T: Element>(g: &Geometry, panels: &[Panel], lanes: usize, bias: Option<&
 
 /// The forward pass; see [`conv2d`](super::conv2d).
 #[track_caller]
-pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, epilogue: &Epilogue<T>) -> Tensor<T> {
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let bias = epilogue.bias.as_ref().map(Tensor::contiguous);
     let bias = bias.as_ref().map(|bias| {
-        assert!(bias.shape() == [g.cout], "conv2d: bias {:?} must have shape [Cout] = [{}]", bias.shape(), g.cout);
+        assert!(
+            bias.shape() == [g.cout],
+            "conv2d: bias {:?} must have shape [Cout] = [{}]",
+            bias.shape(),
+            g.cout
+        );
         bias.data()
     });
     let w = weight.data();
@@ -208,7 +224,14 @@ pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, 
     forward(&flatten_rows(g), set, &panels, x.data(), &packed, epilogue.relu).reshape(&g.y_shape())
 }
 
-fn forward<T: Element>(g: &Geometry, set: &TileSet<T>, panels: &[Panel], x: &[T], packed: &Packed<T>, relu: bool) -> Tensor<T> {
+fn forward<T: Element>(
+    g: &Geometry,
+    set: &TileSet<T>,
+    panels: &[Panel],
+    x: &[T],
+    packed: &Packed<T>,
+    relu: bool,
+) -> Tensor<T> {
     let [oh, ow] = g.output;
     let rows = (FORWARD_PIXELS / ow.max(1)).clamp(1, oh.max(1));
     let (image, y_image, y_rows) = (g.input[0] * g.input[1] * g.cin, oh * ow * g.cout, rows * ow * g.cout);
@@ -293,7 +316,12 @@ pub fn supports_input_gradient(g: &Geometry) -> bool {
 /// # Panics
 /// If the geometry is not [supported](supports_input_gradient).
 #[track_caller]
-pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn input_gradient<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    x_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     g.check_dy("conv2d input gradient", dy.shape());
     assert!(supports_input_gradient(&g), "conv2d input gradient: {spec:?} is not of the implicit kind");
@@ -330,7 +358,12 @@ pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &
 /// The blocks are dealt to a fixed number of partial sums in contiguous runs,
 /// and the partial sums are added in order.
 #[track_caller]
-pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn weight_gradient<T: Element>(
+    x: &Tensor<T>,
+    dy: &Tensor<T>,
+    weight_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let whole = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
     whole.check_dy("conv2d weight gradient", dy.shape());
     let g = flatten_rows(whole);

@@ -43,14 +43,24 @@ pub struct Epilogue<T: Element> {
 /// # Panics
 /// If the shapes do not fit each other; the message says which rule is broken.
 #[track_caller]
-pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, epilogue: &Epilogue<T>) -> Tensor<T> {
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
     implicit::conv2d(x, weight, spec, epilogue)
 }
 
 /// The gradient of [`conv2d`] with respect to `x` (of shape `x_shape`), given
 /// that of its output before the epilogue: `dy [N, OH, OW, Cout]`.
 #[track_caller]
-pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn input_gradient<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    x_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let geometry = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     if implicit::supports_input_gradient(&geometry) {
         implicit::input_gradient(dy, weight, x_shape, spec)
@@ -62,7 +72,12 @@ pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &
 /// The gradient of [`conv2d`] with respect to `weight` (of shape `weight_shape`),
 /// given that of its output before the epilogue: `dy [N, OH, OW, Cout]`.
 #[track_caller]
-pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn weight_gradient<T: Element>(
+    x: &Tensor<T>,
+    dy: &Tensor<T>,
+    weight_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     implicit::weight_gradient(x, dy, weight_shape, spec)
 }
 

@@ -35,7 +35,12 @@ fn for_each_product(g: &Geometry, mut visit: impl FnMut(usize, usize, usize)) {
 
 /// The forward pass; see [`conv2d`](super::conv2d).
 #[track_caller]
-pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, epilogue: &Epilogue<T>) -> Tensor<T> {
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (x, weight) = (x.data(), weight.data());
@@ -50,7 +55,12 @@ pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, spec: &Conv2dSpec, 
 
 /// `dx[..] += weight * dy` over every product; see [`input_gradient`](super::input_gradient).
 #[track_caller]
-pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn input_gradient<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    x_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     g.check_dy("conv2d input gradient", dy.shape());
     let (dy, weight) = (dy.contiguous(), weight.contiguous());
@@ -62,7 +72,12 @@ pub fn input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, x_shape: &
 
 /// `dweight[..] += x * dy` over every product; see [`weight_gradient`](super::weight_gradient).
 #[track_caller]
-pub fn weight_gradient<T: Element>(x: &Tensor<T>, dy: &Tensor<T>, weight_shape: &[usize], spec: &Conv2dSpec) -> Tensor<T> {
+pub fn weight_gradient<T: Element>(
+    x: &Tensor<T>,
+    dy: &Tensor<T>,
+    weight_shape: &[usize],
+    spec: &Conv2dSpec,
+) -> Tensor<T> {
     let g = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
     g.check_dy("conv2d weight gradient", dy.shape());
     let (x, dy) = (x.contiguous(), dy.contiguous());

@@ -75,14 +75,21 @@ impl Geometry {
     #[track_caller]
     pub fn new(operation: &str, x: &[usize], weight: &[usize], spec: &Conv2dSpec) -> Self {
         let fail = |reason: String| -> ! {
-            panic!("{operation}: x {x:?} (N, H, W, Cin) and weight {weight:?} (KH, KW, Cin/groups, Cout) with {spec:?}: {reason}")
+            panic!(
+                "{operation}: x {x:?} (N, H, W, Cin) and weight {weight:?} (KH, KW, Cin/groups, Cout) with {spec:?}: {reason}"
+            )
         };
-        let (&[n, h, w, cin], &[kh, kw, cin_group, cout]) = (x, weight) else { fail("both must have four dimensions".into()) };
+        let (&[n, h, w, cin], &[kh, kw, cin_group, cout]) = (x, weight) else {
+            fail("both must have four dimensions".into())
+        };
         if spec.stride.contains(&0) || spec.dilation.contains(&0) || spec.groups == 0 || kh * kw == 0 {
             fail("stride, dilation, groups and kernel size must be at least 1".into());
         }
         if cin != cin_group * spec.groups || cout % spec.groups != 0 {
-            fail(format!("Cin must be {} * {} groups, and Cout a multiple of the groups", cin_group, spec.groups));
+            fail(format!(
+                "Cin must be {} * {} groups, and Cout a multiple of the groups",
+                cin_group, spec.groups
+            ));
         }
         let extent = |size: usize, kernel: usize, pad: usize, axis: usize| {
             let reach = spec.dilation[axis] * (kernel - 1) + 1;
@@ -132,7 +139,13 @@ impl Geometry {
 
     /// Multiply-adds of the forward pass, and of each gradient.
     pub fn multiply_adds(&self) -> usize {
-        self.n * self.output[0] * self.output[1] * self.cout * self.kernel[0] * self.kernel[1] * self.cin_group()
+        self.n
+            * self.output[0]
+            * self.output[1]
+            * self.cout
+            * self.kernel[0]
+            * self.kernel[1]
+            * self.cin_group()
     }
 
     /// Checks the output's gradient against the geometry.
@@ -141,6 +154,10 @@ impl Geometry {
     /// If its shape is not that of the output.
     #[track_caller]
     pub fn check_dy(&self, operation: &str, dy: &[usize]) {
-        assert!(dy == self.y_shape(), "{operation}: dy {dy:?} must have the output's shape {:?}", self.y_shape());
+        assert!(
+            dy == self.y_shape(),
+            "{operation}: dy {dy:?} must have the output's shape {:?}",
+            self.y_shape()
+        );
     }
 }

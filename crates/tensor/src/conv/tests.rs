@@ -38,7 +38,8 @@ fn noise<T: Element>(shape: &[usize], phase: f64) -> Tensor<T> {
 fn worst<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> f64 {
     assert_eq!(a.shape(), b.shape());
     let size = b.to_vec().iter().fold(1.0f64, |m, v| m.max(v.as_f64().abs()));
-    a.to_vec().iter().zip(b.to_vec()).fold(0.0, |m: f64, (a, b)| m.max((a.as_f64() - b.as_f64()).abs())) / size
+    a.to_vec().iter().zip(b.to_vec()).fold(0.0, |m: f64, (a, b)| m.max((a.as_f64() - b.as_f64()).abs()))
+        / size
 }
 
 fn check<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
@@ -77,7 +78,8 @@ fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
     let spec = Conv2dSpec::same(3);
     check::<f64>(&Case { x: [2, 9, 30, 100], weight: [3, 3, 100, 70], spec }, 1e-12).unwrap();
     check::<f32>(&Case { x: [1, 40, 40, 3], weight: [3, 3, 3, 32], spec }, 2e-5).unwrap();
-    check::<f32>(&Case { x: [3, 20, 20, 64], weight: [1, 1, 64, 11], spec: Conv2dSpec::default() }, 2e-5).unwrap();
+    check::<f32>(&Case { x: [3, 20, 20, 64], weight: [1, 1, 64, 11], spec: Conv2dSpec::default() }, 2e-5)
+        .unwrap();
 }
 
 #[test]
@@ -100,5 +102,10 @@ fn all_passes_have_the_same_bits_for_any_number_of_threads() {
 #[test]
 #[should_panic(expected = "the kernel reaches over 3 of 2 padded positions")]
 fn an_image_smaller_than_the_kernel_is_refused_with_the_reason() {
-    conv2d(&noise::<f32>(&[1, 2, 8, 1], 0.0), &noise::<f32>(&[3, 3, 1, 1], 0.0), &Conv2dSpec::default(), &Epilogue::default());
+    conv2d(
+        &noise::<f32>(&[1, 2, 8, 1], 0.0),
+        &noise::<f32>(&[3, 3, 1, 1], 0.0),
+        &Conv2dSpec::default(),
+        &Epilogue::default(),
+    );
 }

@@ -3,8 +3,9 @@
 //!
 //! `C[i][j] += sum_s sum_p a[s.a + p*a_step + i*a_row] * b[s.b + p*b_step + j]`
 //!
-//! for `i` below the tile's rows and `j` below its width (one or two vectors).
-//! Each step loads a short row of `b`, broadcasts one `a` per tile row and does
+//! for `i` below the tile's rows and `j` below its width (one or two vectors),
+//! where either the steps (`a_step` 1, `b` packed: rows are pixels) or the rows
+//! (`a_row` 1: rows are channels) lie side by side. Each step loads a short row of `b`, broadcasts one `a` per tile row and does
 //! one fused multiply-add per register. The body is written once, generic over
 //! the vector type and the tile's size, and inlined into a wrapper per
 //! instruction set; which set runs is decided once, from what the CPU has.
@@ -66,8 +67,8 @@ pub struct TileSet<T: 'static> {
     pub(crate) lanes: usize,
     /// The tallest tile whose accumulators fit the registers.
     pub(crate) rows: usize,
-    /// By vectors (1, 2) and rows (1 ..= MOST_ROWS).
-    kernels: [[Kernel<T>; MOST_ROWS]; 2],
+    /// By kind (rows are pixels, rows are channels), vectors (1, 2) and rows (1 ..= MOST_ROWS).
+    kernels: [[[Kernel<T>; MOST_ROWS]; 2]; 2],
 }
 
 impl<T: Element> TileSet<T> {
@@ -86,9 +87,11 @@ impl<T: Element> TileSet<T> {
             assert!(row.len() >= width);
         }
         assert!(rows <= self.rows);
+        let pixels = tile.a_step == 1 && tile.b_step == width;
+        assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
         // SAFETY: the assertions bound every element that the kernel reads or
         // writes, and `choose` took the set only after detecting its features.
-        unsafe { self.kernels[vectors - 1][rows - 1](tile, c.as_mut_ptr()) }
+        unsafe { self.kernels[usize::from(!pixels)][vectors - 1][rows - 1](tile, c.as_mut_ptr()) }
     }
 }
 
@@ -109,10 +112,122 @@ trait Lanes: Copy {
     unsafe fn relu(self) -> Self;
 }
 
+/// Adds a stretch of the sum in which `a`'s steps and `b`'s rows follow each other.
+///
+/// Four steps share their addresses. Rows are reached from every third one, by
+/// once and twice the row distance, which x86 adds for free: a pointer for each
+/// of the rows would not fit the registers, and computing them one from the
+/// other would take as long as the arithmetic.
+///
+/// # Safety
+/// As [`tile_body`], for this stretch.
+#[inline(always)]
+unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    sum: &mut [[V; VECTORS]; ROWS],
+    a: *const V::Scalar,
+    a_row: usize,
+    mut b: *const V::Scalar,
+    len: usize,
+) {
+    let mut bases = [a; MOST_ROWS.div_ceil(3)];
+    for (i, base) in bases.iter_mut().enumerate() {
+        *base = a.wrapping_add(3 * i * a_row);
+    }
+    // SAFETY: the caller's promise; pointers that may have left the slice are
+    // not read again.
+    unsafe {
+        for _ in 0..len / 4 {
+            for k in 0..4 {
+                let row = load_row::<V, VECTORS>(b.add(k * VECTORS * V::LEN));
+                for (i, sum) in sum.iter_mut().enumerate() {
+                    add_product(sum, *bases[i / 3].add(i % 3 * a_row + k), row);
+                }
+            }
+            for base in &mut bases {
+                *base = base.wrapping_add(4);
+            }
+            b = b.wrapping_add(4 * VECTORS * V::LEN);
+        }
+        for _ in 0..len % 4 {
+            let row = load_row::<V, VECTORS>(b);
+            for (i, sum) in sum.iter_mut().enumerate() {
+                add_product(sum, *bases[i / 3].add(i % 3 * a_row), row);
+            }
+            for base in &mut bases {
+                *base = base.wrapping_add(1);
+            }
+            b = b.wrapping_add(VECTORS * V::LEN);
+        }
+    }
+}
+
+/// Adds a stretch of the sum in which the rows of `a` are neighbours.
+///
+/// # Safety
+/// As [`tile_body`], for this stretch.
+#[inline(always)]
+unsafe fn add_channels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    sum: &mut [[V; VECTORS]; ROWS],
+    mut a: *const V::Scalar,
+    a_step: usize,
+    mut b: *const V::Scalar,
+    b_step: usize,
+    len: usize,
+) {
+    // SAFETY: the caller's promise; pointers that may have left the slice are
+    // not read again.
+    unsafe {
+        for _ in 0..len {
+            let row = load_row::<V, VECTORS>(b);
+            for (i, sum) in sum.iter_mut().enumerate() {
+                add_product(sum, *a.add(i), row);
+            }
+            a = a.wrapping_add(a_step);
+            b = b.wrapping_add(b_step);
+        }
+    }
+}
+
+/// # Safety
+/// `VECTORS * V::LEN` elements must be readable, and the CPU have `V`'s features.
+#[inline(always)]
+unsafe fn load_row<V: Lanes, const VECTORS: usize>(b: *const V::Scalar) -> [V; VECTORS] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut row = [V::splat(V::Scalar::ZERO); VECTORS];
+        for (j, row) in row.iter_mut().enumerate() {
+            *row = V::load(b.add(j * V::LEN));
+        }
+        row
+    }
+}
+
+/// `sum += value * row`.
+///
+/// # Safety
+/// The CPU must have `V`'s features.
+#[inline(always)]
+unsafe fn add_product<V: Lanes, const VECTORS: usize>(
+    sum: &mut [V; VECTORS],
+    value: V::Scalar,
+    row: [V; VECTORS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = V::splat(value);
+        for (sum, row) in sum.iter_mut().zip(row) {
+            *sum = value.mul_add(row, *sum);
+        }
+    }
+}
+
 /// The one kernel body; `inline(always)` so that it takes on the features of
 /// the wrapper it lands in, and the small fixed loops unroll into registers.
 #[inline(always)]
-unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile<V::Scalar>, c: *mut V::Scalar) {
+unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
+    tile: &Tile<V::Scalar>,
+    c: *mut V::Scalar,
+) {
     let width = VECTORS * V::LEN;
     // Ragged right edges go through a full-width copy of the tile.
     let mut edge = [[V::Scalar::ZERO; 64]; ROWS];
@@ -143,22 +258,12 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Ti
             }
         }
         for segment in tile.segments {
-            let mut a = tile.a.as_ptr().add(segment.a);
-            let mut b = tile.b.as_ptr().add(segment.b);
-            for _ in 0..segment.len {
-                let mut row = [V::splat(V::Scalar::ZERO); VECTORS];
-                for (j, row) in row.iter_mut().enumerate() {
-                    *row = V::load(b.add(j * V::LEN));
-                }
-                for (i, sum) in sum.iter_mut().enumerate() {
-                    let value = V::splat(*a.add(i * tile.a_row));
-                    for (sum, row) in sum.iter_mut().zip(row) {
-                        *sum = value.mul_add(row, *sum);
-                    }
-                }
-                // The last step may leave the slice; the pointer is then not read.
-                a = a.wrapping_add(tile.a_step);
-                b = b.wrapping_add(tile.b_step);
+            let a = tile.a.as_ptr().add(segment.a);
+            let b = tile.b.as_ptr().add(segment.b);
+            if PIXELS {
+                add_pixels::<V, ROWS, VECTORS>(&mut sum, a, tile.a_row, b, segment.len);
+            } else {
+                add_channels::<V, ROWS, VECTORS>(&mut sum, a, tile.a_step, b, tile.b_step, segment.len);
             }
         }
         for (i, sum) in sum.iter().enumerate() {
@@ -255,21 +360,30 @@ impl<T: Element> Lanes for Portable<T> {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile<V::Scalar>, c: *mut V::Scalar) {
+unsafe fn avx512<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
+    tile: &Tile<V::Scalar>,
+    c: *mut V::Scalar,
+) {
     // SAFETY: the wrapper enables what the body needs; the rest is the caller's promise.
-    unsafe { tile_body::<V, ROWS, VECTORS>(tile, c) }
+    unsafe { tile_body::<V, ROWS, VECTORS, PIXELS>(tile, c) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile<V::Scalar>, c: *mut V::Scalar) {
+unsafe fn avx2<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
+    tile: &Tile<V::Scalar>,
+    c: *mut V::Scalar,
+) {
     // SAFETY: the wrapper enables what the body needs; the rest is the caller's promise.
-    unsafe { tile_body::<V, ROWS, VECTORS>(tile, c) }
+    unsafe { tile_body::<V, ROWS, VECTORS, PIXELS>(tile, c) }
 }
 
-unsafe fn portable<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile<V::Scalar>, c: *mut V::Scalar) {
+unsafe fn portable<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
+    tile: &Tile<V::Scalar>,
+    c: *mut V::Scalar,
+) {
     // SAFETY: the caller's promise is the body's.
-    unsafe { tile_body::<V, ROWS, VECTORS>(tile, c) }
+    unsafe { tile_body::<V, ROWS, VECTORS, PIXELS>(tile, c) }
 }
 
 /// Tiles taller than a set's `rows` never run; repeating its tallest kernel
@@ -282,7 +396,10 @@ macro_rules! kernels {
         kernels!(@table $wrapper, $vector, 1 2 3 4 5 6 6 6 6 6 6 6)
     };
     (@table $wrapper:ident, $vector:ty, $($rows:literal)*) => {
-        [[$($wrapper::<$vector, $rows, 1>),*], [$($wrapper::<$vector, $rows, 2>),*]]
+        [
+            [[$($wrapper::<$vector, $rows, 1, true>),*], [$($wrapper::<$vector, $rows, 2, true>),*]],
+            [[$($wrapper::<$vector, $rows, 1, false>),*], [$($wrapper::<$vector, $rows, 2, false>),*]],
+        ]
     };
 }
 
@@ -332,7 +449,12 @@ macro_rules! choose {
 
             fn portable_set() -> TileSet<std::primitive::$scalar> {
                 type Vector = Portable<std::primitive::$scalar>;
-                TileSet { name: "portable", lanes: Vector::LEN, rows: 6, kernels: kernels!(portable, Vector, 6) }
+                TileSet {
+                    name: "portable",
+                    lanes: Vector::LEN,
+                    rows: 6,
+                    kernels: kernels!(portable, Vector, 6),
+                }
             }
         }
     };
@@ -354,16 +476,29 @@ mod tests {
                     let width = vectors * set.lanes;
                     for columns in [1, width - 1, width] {
                         let a: Vec<T> = (0..200).map(value).collect();
-                        let b: Vec<T> = (0..30 * width).map(|i| value(i + 5)).collect();
+                        let b: Vec<T> = (0..40 * width + 60).map(|i| value(i + 5)).collect();
                         let bias: Vec<T> = (0..width).map(|i| value(i + 11)).collect();
-                        let (a_row, a_step, b_step, c_row) = (5, 2, width, columns + 3);
+                        let c_row = columns + 3;
                         let segments =
                             [Segment { a: 3, b: width, len: 7 }, Segment { a: 40, b: 12 * width, len: 11 }];
-                        for start in [Start::Row(&bias[..]), Start::Stored] {
+                        let kinds = [(5, 1, width), (1, 3, width), (1, 1, width + 2)];
+                        let starts = [Start::Row(&bias[..]), Start::Stored];
+                        for (start, (a_row, a_step, b_step)) in
+                            starts.into_iter().flat_map(|s| kinds.map(|k| (s, k)))
+                        {
                             let stored: Vec<T> = (0..rows * c_row).map(|i| value(i + 2)).collect();
                             let mut c = stored.clone();
                             let tile = Tile {
-                                a: &a, a_row, a_step, b: &b, b_step, segments: &segments, c_row, columns, start, relu: true,
+                                a: &a,
+                                a_row,
+                                a_step,
+                                b: &b,
+                                b_step,
+                                segments: &segments,
+                                c_row,
+                                columns,
+                                start,
+                                relu: true,
                             };
                             set.run(rows, vectors, &tile, &mut c);
                             for i in 0..rows * c_row {
@@ -377,13 +512,18 @@ mod tests {
                                     };
                                     let sum = segments.iter().fold(first, |sum, s| {
                                         (0..s.len).fold(sum, |sum, p| {
-                                            sum + a[s.a + p * a_step + row * a_row] * b[s.b + p * b_step + column]
+                                            sum + a[s.a + p * a_step + row * a_row]
+                                                * b[s.b + p * b_step + column]
                                         })
                                     });
                                     sum.max(T::ZERO)
                                 };
                                 // The sample values are eighths, so sums are exact in any order.
-                                assert_eq!(c[i], expected, "{} {rows}x{vectors}, {columns} columns", set.name);
+                                assert_eq!(
+                                    c[i], expected,
+                                    "{} {rows}x{vectors}, {columns} columns",
+                                    set.name
+                                );
                             }
                         }
                     }
@@ -405,8 +545,16 @@ mod tests {
         let (a, b) = ([0.0; 4], vec![0.0; 2 * set.lanes]);
         let segments = [Segment { a: 0, b: 0, len: 3 }];
         let tile = Tile {
-            a: &a, a_row: 1, a_step: 1, b: &b, b_step: set.lanes, segments: &segments,
-            c_row: set.lanes, columns: set.lanes, start: Start::Stored, relu: false,
+            a: &a,
+            a_row: 1,
+            a_step: 1,
+            b: &b,
+            b_step: set.lanes,
+            segments: &segments,
+            c_row: set.lanes,
+            columns: set.lanes,
+            start: Start::Stored,
+            relu: false,
         };
         set.run(1, 1, &tile, &mut vec![0.0; set.lanes]);
     }

@@ -1,0 +1,173 @@
+//! Losses and their gradients against `vectors/losses_metrics.json`, computed
+//! in float64 with the field's reference libraries.
+
+use cerberus::autograd::{Tape, Var, backward};
+use cerberus::nn::losses::{
+    CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, cross_entropy, dice, focal, gaussian_focal,
+    giou,
+};
+use cerberus::tensor::Tensor;
+use serde_json::Value;
+
+fn section(name: &str) -> Value {
+    let file: Value = serde_json::from_str(include_str!("vectors/losses_metrics.json")).expect("valid JSON");
+    file[name].clone()
+}
+
+/// The numbers of a list nested to any depth, in order.
+fn flat(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(entries) => entries.iter().flat_map(flat).collect(),
+        other => vec![other.as_f64().expect("a number")],
+    }
+}
+
+fn tensor(value: &Value) -> Tensor<f64> {
+    let mut shape = Vec::new();
+    let mut inner = value;
+    while let Value::Array(entries) = inner {
+        shape.push(entries.len());
+        inner = &entries[0];
+    }
+    Tensor::from_vec(flat(value), &shape)
+}
+
+/// Compares `loss` at `x` and its gradient there with the reference, to 1e-9.
+fn assert_loss(
+    what: &str,
+    x: Tensor<f64>,
+    loss: impl Fn(Var<f64>) -> Var<f64>,
+    value: f64,
+    gradient: &[f64],
+) {
+    let x = Tape::new().leaf(x);
+    let y = loss(x.clone());
+    let found = y.value().item();
+    assert!((found - value).abs() < 1e-9, "{what}: {found} but the reference gives {value}");
+    let dx = backward(y).of(&x).expect("a gradient").to_vec();
+    assert_eq!(dx.len(), gradient.len(), "{what}");
+    for (place, (found, expected)) in dx.iter().zip(gradient).enumerate() {
+        assert!(
+            (found - expected).abs() < 1e-9,
+            "{what}, gradient {place}: {found} but the reference gives {expected}"
+        );
+    }
+}
+
+#[test]
+fn cross_entropy_equals_the_reference() {
+    let case = section("cross_entropy");
+    let target: Vec<u8> =
+        flat(&case["target(ignore -100)"]).iter().map(|&t| if t < 0.0 { 255 } else { t as u8 }).collect();
+    let weights = Some(flat(&case["weights"]));
+    let (plain, smooth) = (CrossEntropy::default(), 0.1);
+    let options = [
+        ("plain", plain.clone()),
+        (
+            "class_weights_mean(weighted mean: /sum w_y)",
+            CrossEntropy { class_weights: weights.clone(), ..plain.clone() },
+        ),
+        ("label_smoothing_0.1", CrossEntropy { label_smoothing: smooth, ..plain.clone() }),
+        (
+            "weights+smoothing",
+            CrossEntropy { class_weights: weights, label_smoothing: smooth, ..plain.clone() },
+        ),
+    ];
+    for (name, options) in &options {
+        let reference = &case[*name];
+        let value = reference["loss"].as_f64().expect("a number");
+        let loss = |x| cross_entropy(x, &target, options);
+        assert_loss(name, tensor(&case["logits"]), loss, value, &flat(&reference["grad"]));
+    }
+    // The sum over the four labelled rows is four times their mean.
+    let value = case["sum"]["loss"].as_f64().expect("a number");
+    let sum = |x| cross_entropy(x, &target, &plain).scale(4.0);
+    assert_loss("sum", tensor(&case["logits"]), sum, value, &flat(&case["sum"]["grad"]));
+}
+
+#[test]
+fn binary_cross_entropy_equals_the_reference() {
+    let case = section("bce_logits_pos_weight3_mean");
+    let loss = |x| binary_cross_entropy(x, tensor(&case["y"]), None, Some(3.0));
+    let value = case["loss"].as_f64().expect("a number");
+    assert_loss("binary cross-entropy", tensor(&case["logits"]), loss, value, &flat(&case["grad"]));
+}
+
+#[test]
+fn focal_equals_the_reference() {
+    let case = section("sigmoid_focal_a.25_g2");
+    let loss = |x| focal(x, tensor(&case["target"]), &Focal::default(), 1.0);
+    let value = case["sum"].as_f64().expect("a number");
+    assert_loss("focal", tensor(&case["logits"]), loss, value, &flat(&case["grad_of_sum"]));
+}
+
+#[test]
+fn gaussian_focal_equals_the_reference() {
+    let case = section("gaussian_focal_alpha2_gamma4");
+    let target = &case["heatmap_target(centers (x=2,y=2,r=2),(5,4,r=1))"];
+    let value = case["loss=sum/num_pos"].as_f64().expect("a number");
+    for normaliser in [None, case["num_pos"].as_f64()] {
+        let loss = |x| gaussian_focal(x, tensor(target), normaliser);
+        assert_loss("gaussian focal", tensor(&case["logits"]), loss, value, &flat(&case["grad_logits"]));
+    }
+}
+
+#[test]
+fn giou_equals_the_reference() {
+    let case = section("box_losses(pred,target aligned; eps=1e-7)");
+    let target = || tensor(&case["target"]);
+    let (losses, gradient) = (flat(&case["giou_loss"]), flat(&case["giou_loss_grad_pred"]));
+    assert_loss(
+        "giou",
+        tensor(&case["pred"]),
+        |x| giou(x, target(), None, 1.0),
+        losses.iter().sum(),
+        &gradient,
+    );
+    // One box at a time through the weights.
+    for (which, &value) in losses.iter().enumerate() {
+        let only = |index: usize| if index == which { 1.0 } else { 0.0 };
+        let gradient: Vec<f64> = gradient.iter().enumerate().map(|(place, g)| g * only(place / 4)).collect();
+        let weights = || Some(Tensor::from_fn(&[losses.len()], only));
+        let loss = |x| giou(x, target(), weights(), 1.0);
+        assert_loss("giou of one box", tensor(&case["pred"]), loss, value, &gradient);
+    }
+}
+
+/// The reference has the Dice loss of one foreground class per mask. Here such
+/// a mask has two classes, and the background's probabilities are its target,
+/// so that its own Dice coefficient is known: `background`.
+#[test]
+fn dice_equals_the_reference_in_both_forms() {
+    let case = section("dice");
+    let (p, y) = (tensor(&case["pred"]), tensor(&case["target"]));
+    let forms = [
+        (DiceForm::Linear, "soft_dice_smooth1", "grad_sum_soft"),
+        (DiceForm::Squared, "vnet_dice_eps1e-3 (mmdet naive_dice=False)", "grad_sum_vnet"),
+    ];
+    for (form, values, gradients) in forms {
+        let gradients = tensor(&case[gradients]);
+        for (mask, value) in flat(&case[values]).into_iter().enumerate() {
+            let one = |x: &Tensor<f64>| x.narrow(0, mask, 1).to_vec();
+            let (p, y, expected) = (one(&p), one(&y), one(&gradients));
+            let two = Tensor::from_fn(&[p.len(), 2], |i| if i % 2 == 1 { p[i / 2] } else { 1.0 - y[i / 2] });
+            let target: Vec<u8> = y.iter().map(|&y| y as u8).collect();
+            let pixels = y.iter().filter(|&&y| y == 0.0).count() as f64;
+            let background = match form {
+                DiceForm::Linear => 1.0,
+                DiceForm::Squared => pixels / (pixels + 1e-3),
+            };
+            let x = Tape::new().leaf(two);
+            let loss = dice(x.clone(), &target, &Dice { form, ..Default::default() }).scale(2.0);
+            let found = loss.value().item() - (1.0 - background);
+            assert!((found - value).abs() < 1e-9, "{form:?}: {found} but the reference gives {value}");
+            let dx = backward(loss).of(&x).expect("a gradient").to_vec();
+            for (found, expected) in dx.iter().skip(1).step_by(2).zip(expected) {
+                assert!(
+                    (found - expected).abs() < 1e-9,
+                    "{form:?}: {found} but the reference gives {expected}"
+                );
+            }
+        }
+    }
+}
