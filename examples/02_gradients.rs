@@ -63,10 +63,9 @@ fn several_losses_on_one_tape() {
     let features = trunk.clone().tanh();
     let first = features.clone().square().sum_all();
     let second = features.exp().sum_all();
-    let wrt = [trunk];
-    let one = grad(&[first.clone()], &wrt).remove(0);
-    let two = grad(&[second.clone()], &wrt).remove(0);
-    let both = grad(&[first, second], &wrt).remove(0);
+    let one = grad(&[&first], &[&trunk]).remove(0);
+    let two = grad(&[&second], &[&trunk]).remove(0);
+    let both = grad(&[&first, &second], &[&trunk]).remove(0);
     println!("first {:?}\nsecond {:?}\nboth {:?}", one.to_vec(), two.to_vec(), both.to_vec());
     let difference = (&one + &two - &both).map(f32::abs).sum_all().item();
     assert!(difference < 1e-6);

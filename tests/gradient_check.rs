@@ -18,6 +18,9 @@ use cerberus::tensor::Tensor;
 /// The largest error a rule may have.
 const LIMIT: f64 = 1e-6;
 
+/// Cases whose gradient is zero as it should be, such as a loss without a label.
+const ZERO_ON_PURPOSE: [&str; 1] = ["cross_entropy: all ignored"];
+
 fn all_cases() -> Vec<Case> {
     ops::cases().into_iter().chain(losses::cases()).map(unevenly_weighed).collect()
 }
@@ -63,8 +66,8 @@ fn every_operation_and_loss_agrees_with_finite_differences() {
 
 #[test]
 fn a_gradient_off_by_one_in_ten_thousand_is_caught_at_every_input_of_every_case() {
-    for case in all_cases() {
-        let Case { name, inputs, function } = case;
+    let mut unseen = Vec::new();
+    for Case { name, inputs, function } in all_cases() {
         let function = Rc::new(function);
         for which in 0..inputs.len() {
             let function = Rc::clone(&function);
@@ -73,10 +76,12 @@ fn a_gradient_off_by_one_in_ten_thousand_is_caught_at_every_input_of_every_case(
                 function(inputs)
             });
             let error = errors(&spoiled)[which];
-            // Also what fails when a case's gradient is zero: such a case proves nothing.
-            assert!(error > 10.0 * LIMIT, "{name}: input {which}: a spoiled rule went unseen ({error:.1e})");
+            if error < 10.0 * LIMIT && !ZERO_ON_PURPOSE.contains(&name.as_str()) {
+                unseen.push(format!("{name}: input {which}: {error:.1e}"));
+            }
         }
     }
+    assert!(unseen.is_empty(), "spoiled rules went unseen: these cases prove too little: {unseen:#?}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) 
 /// If an output is a constant or not a single number, if the variables are on
 /// different tapes, or if the tape is used up.
 #[track_caller]
-pub fn grad<T: Element>(outputs: &[Var<T>], wrt: &[Var<T>]) -> Vec<Tensor<T>> {
+pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> {
     let mut zeros: Vec<Tensor<T>> = wrt.iter().map(|var| Tensor::zeros(var.shape())).collect();
     let Some(first) = outputs.first() else { return zeros };
     let (tape, _) = recorded_scalar("grad", first);
@@ -149,7 +149,7 @@ pub fn grad<T: Element>(outputs: &[Var<T>], wrt: &[Var<T>]) -> Vec<Tensor<T>> {
     };
     // Only paths that lead to one of `wrt` are followed.
     let mut leads = vec![false; nodes.len()];
-    wrt.iter().filter_map(place).for_each(|node| leads[node] = true);
+    wrt.iter().filter_map(|var| place(var)).for_each(|node| leads[node] = true);
     for (index, node) in nodes.iter().enumerate() {
         if let Node::Result { inputs, .. } = node {
             leads[index] |= inputs.iter().any(|input| input.node.is_some_and(|node| leads[node]));

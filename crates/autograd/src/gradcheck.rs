@@ -101,7 +101,7 @@ pub fn errors(case: &Case) -> Vec<f64> {
     let y = (case.function)(leaves.clone());
     let cotangent = sample(99, y.shape());
     let objective = (y * Var::constant(cotangent.clone())).sum_all();
-    let analytic = grad(&[objective], &leaves);
+    let analytic = grad(&[&objective], &leaves.iter().collect::<Vec<_>>());
     let evaluate = |inputs: &[Tensor<f64>]| -> f64 {
         let y = (case.function)(inputs.iter().cloned().map(Var::constant).collect()).into_value();
         (y * &cotangent).sum_all().item()

@@ -34,9 +34,9 @@ fn backward_and_grad_agree_and_grad_can_be_repeated() {
     let hidden = a.clone().matmul(b.clone()).tanh();
     let first = hidden.clone().square().sum_all();
     let second = hidden.clone().exp().mean_all();
-    let one = grad(&[first.clone()], &[a.clone(), b.clone(), hidden.clone()]);
-    let two = grad(&[second.clone()], &[a.clone(), b.clone()]);
-    let both = grad(&[first.clone(), second.clone()], &[a.clone(), b.clone()]);
+    let one = grad(&[&first], &[&a, &b, &hidden]);
+    let two = grad(&[&second], &[&a, &b]);
+    let both = grad(&[&first, &second], &[&a, &b]);
     assert!(close(&both[0], &(&one[0] + &two[0])) && close(&both[1], &(&one[1] + &two[1])));
     assert!(close(&one[2], &hidden.value().clone().scale(2.0)), "gradient of an intermediate result");
     let gradients = backward(first + second);
@@ -48,7 +48,7 @@ fn a_variable_the_output_does_not_depend_on_gets_zeros_from_grad_and_nothing_fro
     let tape = Tape::new();
     let (a, b) = (tape.leaf(sample(1, &[2])), tape.leaf(sample(2, &[3])));
     let loss = a.sum_all();
-    assert_eq!(grad(&[loss.clone()], &[b.clone()])[0].to_vec(), [0.0; 3]);
+    assert_eq!(grad(&[&loss], &[&b])[0].to_vec(), [0.0; 3]);
     assert!(backward(loss).of(&b).is_none());
 }
 

@@ -127,10 +127,11 @@ impl ModelConfig {
             return Err(format!("{} classes; there must be 1 to 254", self.classes.len()));
         }
         let unit = 1 << (self.stages.len() - 1);
-        if self.image.contains(&0) || self.image[0] % unit != 0 || self.image[1] % unit != 0 {
+        let [height, width, channels] = self.image;
+        let fits = |side: usize| side > 0 && side.is_multiple_of(unit);
+        if !fits(height) || !fits(width) || channels == 0 {
             return Err(format!(
-                "images of {:?} (height, width, channels): both sides must be multiples of {unit}",
-                self.image
+                "images of {height}x{width} pixels and {channels} channels do not fit; both sides must be multiples of {unit}"
             ));
         }
         if self.tasks.is_empty() {

@@ -81,10 +81,10 @@ impl<T: Element> Context<T> {
 pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) {
     let mut updates: HashMap<ParamId, Tensor<T>> = updates.into_iter().collect();
     model.visit_mut("", &mut |_, entry| {
-        if let EntryMut::Buffer(buffer) = entry {
-            if let Some(value) = updates.remove(&buffer.id()) {
-                buffer.value = value;
-            }
+        if let EntryMut::Buffer(buffer) = entry
+            && let Some(value) = updates.remove(&buffer.id())
+        {
+            buffer.value = value;
         }
     });
     assert!(updates.is_empty(), "commit: {} buffer updates belong to no buffer of this model", updates.len());

@@ -118,13 +118,6 @@ impl TrainConfig {
                 ));
             }
         }
-        let unit = 1 << (self.model.stages.len() - 1);
-        if info.height % unit != 0 || info.width % unit != 0 {
-            let (height, width) = (info.height, info.width);
-            return fail(format!(
-                "images of {height}x{width} pixels do not fit; both sides must be multiples of {unit}"
-            ));
-        }
-        Ok(())
+        self.model.check().map_err(TrainError::Option)
     }
 }

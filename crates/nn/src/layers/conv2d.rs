@@ -30,7 +30,7 @@ impl<T: Element> Conv2d<T> {
     pub fn new(cin: usize, cout: usize, kernel: usize, spec: Conv2dSpec, init: &mut Init) -> Self {
         let groups = spec.groups;
         assert!(
-            groups > 0 && cin % groups == 0 && cout % groups == 0,
+            groups > 0 && cin.is_multiple_of(groups) && cout.is_multiple_of(groups),
             "Conv2d: {cin} and {cout} channels must both be multiples of {groups} groups"
         );
         let shape = [kernel, kernel, cin / groups, cout];
