@@ -59,3 +59,8 @@ pub mod prelude {
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
 }
+
+/// Compiles and runs the README's example along with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

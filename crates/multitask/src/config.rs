@@ -102,7 +102,7 @@ impl ModelConfig {
         Self {
             image: [info.height, info.width, info.channels],
             classes: info.classes.clone(),
-            stages: vec![vec![32, 32], vec![64, 64], vec![128, 128], vec![128, 128]],
+            stages: vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]],
             tasks: tasks.to_vec(),
         }
     }

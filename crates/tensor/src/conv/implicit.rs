@@ -409,15 +409,17 @@ fn add_weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T], dweight: &mu
         for panel in Panel::cover(g.cout_group(), set.lanes) {
             let width = panel.vectors * set.lanes;
             let first = group * g.cout_group() + panel.start;
-            // A panel that is not full is copied out, so that whole vectors can be read.
-            let ragged = (panel.columns < width).then(|| {
+            // The panel's columns are copied out, so that whole vectors can be
+            // read and its rows follow each other: 512 bytes apart, they would
+            // compete for a few lines of the cache.
+            let panelled = (panel.columns < width || g.cout != width).then(|| {
                 let mut columns = Buffer::filled(rows * ow * width, T::ZERO);
                 for (to, from) in columns.chunks_exact_mut(width).zip(dy.chunks_exact(g.cout)) {
                     to[..panel.columns].copy_from_slice(&from[first..first + panel.columns]);
                 }
                 columns
             });
-            let (b, b_step) = match &ragged {
+            let (b, b_step) = match &panelled {
                 Some(columns) => (&columns[..], width),
                 None => (&dy[first..], g.cout),
             };

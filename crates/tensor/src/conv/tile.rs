@@ -18,10 +18,13 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+use std::mem::MaybeUninit;
+
 use crate::Element;
 
-/// The most rows a tile has with any instruction set.
-pub(crate) const MOST_ROWS: usize = 12;
+/// The most rows and columns a tile has with any instruction set.
+const MOST_ROWS: usize = 12;
+const WIDEST: usize = 32;
 
 /// A stretch of the sum: where it starts in `a` and in `b`, and its length.
 #[derive(Clone, Copy, Debug)]
@@ -229,11 +232,13 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
     c: *mut V::Scalar,
 ) {
     let width = VECTORS * V::LEN;
-    // Ragged right edges go through a full-width copy of the tile.
-    let mut edge = [[V::Scalar::ZERO; 64]; ROWS];
+    // Ragged right edges go through a full-width copy of a row, left unset
+    // until then: clearing it for every tile would cost several percent.
+    let mut edge = [MaybeUninit::<V::Scalar>::uninit(); WIDEST];
+    let edge = edge.as_mut_ptr().cast::<V::Scalar>();
     let whole = tile.columns == width;
     // SAFETY: `TileSet::run` has checked the reach of `a`, `b`, `c` and the
-    // start row; `edge` is at least `width` wide.
+    // start row; `edge` holds the widest row and is set before it is read.
     unsafe {
         let mut sum = [[V::splat(V::Scalar::ZERO); VECTORS]; ROWS];
         match tile.start {
@@ -248,8 +253,9 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                 for (i, sum) in sum.iter_mut().enumerate() {
                     let mut from = c.add(i * tile.c_row).cast_const();
                     if !whole {
-                        std::ptr::copy_nonoverlapping(from, edge[i].as_mut_ptr(), tile.columns);
-                        from = edge[i].as_ptr();
+                        edge.write_bytes(0, width);
+                        std::ptr::copy_nonoverlapping(from, edge, tile.columns);
+                        from = edge;
                     }
                     for (j, sum) in sum.iter_mut().enumerate() {
                         *sum = V::load(from.add(j * V::LEN));
@@ -267,13 +273,13 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
             }
         }
         for (i, sum) in sum.iter().enumerate() {
-            let to = if whole { c.add(i * tile.c_row) } else { edge[i].as_mut_ptr() };
+            let to = if whole { c.add(i * tile.c_row) } else { edge };
             for (j, sum) in sum.iter().enumerate() {
                 let value = if tile.relu { sum.relu() } else { *sum };
                 value.store(to.add(j * V::LEN));
             }
             if !whole {
-                std::ptr::copy_nonoverlapping(edge[i].as_ptr(), c.add(i * tile.c_row), tile.columns);
+                std::ptr::copy_nonoverlapping(edge.cast_const(), c.add(i * tile.c_row), tile.columns);
             }
         }
     }
