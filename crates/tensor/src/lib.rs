@@ -7,7 +7,7 @@ mod elementwise;
 mod matmul;
 pub mod norm;
 pub mod parallel;
-mod pool;
+pub mod pool;
 pub mod pooling;
 pub mod random;
 mod reduce;

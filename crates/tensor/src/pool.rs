@@ -9,6 +9,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Element;
 
@@ -16,6 +17,21 @@ use crate::Element;
 const SMALLEST_POOLED: usize = 1024;
 /// Four classes to every power of two: at most a fifth of a buffer is unused.
 const CLASSES: usize = 4 * 48;
+
+/// Bytes in tensors now, and the most there have been since the last reset.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that tensors (and buffers kernels work in) hold now; free buffers kept
+/// for later do not count.
+pub fn live_bytes() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// The most [`live_bytes`] since this was last called.
+pub fn take_peak_bytes() -> usize {
+    PEAK.swap(live_bytes(), Ordering::Relaxed)
+}
 
 /// Free buffers of one element type, by size class.
 #[doc(hidden)]
@@ -64,6 +80,12 @@ impl<T: Element> Buffer<T> {
     /// `len` numbers of unspecified value, for a caller that overwrites them all.
     pub(crate) fn unspecified(len: usize) -> Self {
         let values = if len < SMALLEST_POOLED { vec![T::ZERO; len] } else { T::pool().take(len) };
+        Self::counted(values, len)
+    }
+
+    fn counted(values: Vec<T>, len: usize) -> Self {
+        let live = LIVE.fetch_add(size_of_val(&values[..]), Ordering::Relaxed) + size_of_val(&values[..]);
+        PEAK.fetch_max(live, Ordering::Relaxed);
         Self { values, len }
     }
 
@@ -78,7 +100,7 @@ impl<T: Element> Buffer<T> {
 impl<T: Element> From<Vec<T>> for Buffer<T> {
     fn from(values: Vec<T>) -> Self {
         let len = values.len();
-        Self { values, len }
+        Self::counted(values, len)
     }
 }
 
@@ -98,6 +120,7 @@ impl<T: Element> DerefMut for Buffer<T> {
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
+        LIVE.fetch_sub(size_of_val(&values[..]), Ordering::Relaxed);
         // A vector from outside has its own length; only whole classes are kept.
         if values.len() >= SMALLEST_POOLED && size_class(values.len()).1 == values.len() {
             T::pool().give(values);
