@@ -60,14 +60,14 @@ fn train(options: &Options) -> Result<(), Failure> {
     let data: Arc<dyn Dataset> = Arc::new(Cifar10::from_folder(&options.data)?);
     let mut model = common::small_cnn(data.info().classes.len(), options.seed);
     let mut optimizer = Adam::new(AdamOptions::default());
-    println!(
+    say!(
         "{} training and {} test images, {} parameters, seed {}",
         data.len(Split::Train),
         data.len(Split::Test),
         model.parameter_count(),
         options.seed
     );
-    println!("{:>5} {:>10} {:>13} {:>9}", "epoch", "loss", "test accuracy", "images/s");
+    say!("{:>5} {:>10} {:>13} {:>9}", "epoch", "loss", "test accuracy", "images/s");
     let mut step = 0;
     for epoch in 0..options.epochs {
         let plan = EpochPlan {
@@ -89,7 +89,7 @@ fn train(options: &Options) -> Result<(), Failure> {
         }
         let rate = images as f64 / clock.elapsed().as_secs_f64();
         let accuracy = accuracy(&model, &data, options.samples)?;
-        println!("{:>5} {:>10.4} {accuracy:>13.4} {rate:>9.0}", epoch + 1, loss_sum / images.max(1) as f64);
+        say!("{:>5} {:>10.4} {accuracy:>13.4} {rate:>9.0}", epoch + 1, loss_sum / images.max(1) as f64);
     }
     Ok(())
 }

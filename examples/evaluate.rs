@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         .and_then(|pool| pool.install(|| score(&options)));
     match result {
         Ok(line) => {
-            println!("{line}");
+            say!("{line}");
             ExitCode::SUCCESS
         }
         Err(error) => {

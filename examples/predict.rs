@@ -3,11 +3,13 @@
 //!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cerberus::data::{self, Image};
-use cerberus::multitask::draw::{comfortable_scale, encode_png, overlay, to_rgb};
+use cerberus::multitask::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
 use cerberus::multitask::trainer::{TrainConfig, annotate, load_model};
 use cerberus::multitask::{Answer, MultiTaskModel};
 use cerberus::nn::files::write_atomically;
@@ -21,7 +23,8 @@ struct Options {
     /// A checkpoint written by the train example
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder for NAME.json and NAME.png of every picture; made if missing [default: next to nothing, JSON on standard output]
+    /// Folder for every picture's NAME.json, NAME.png (what was found, drawn) and NAME.mask.png (class ids); made if
+    /// missing [default: no files, JSON on standard output alone]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Objects less certain than this are left out
@@ -96,11 +99,18 @@ fn predict(
     let answers: Vec<Answer> =
         answers.into_iter().map(|answer| enlarge(answer, scale, options.threshold)).collect();
     let found = to_json(path, &picture, config, &answers, [height, width]);
-    println!("{found}");
+    say!("{found}");
     if let Some(out) = &options.out {
         let text = serde_json::to_string_pretty(&found)? + "\n";
         write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
         let answers: Vec<&Answer> = answers.iter().collect();
+        for answer in &answers {
+            if let Answer::Mask(classes) = answer {
+                let size = [picture.height as u32, picture.width as u32];
+                let mask = encode_mask(classes, [height, width], size)?;
+                write_atomically(&out.join(format!("{name}.mask.png")), &mask)?;
+            }
+        }
         let annotated = annotate(&answers, height, width, &config.model.classes, None);
         let rgb = to_rgb(&picture);
         let scale = comfortable_scale(rgb.width(), rgb.height());

@@ -88,7 +88,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
         "peak_rss_mb": peak_rss_mb(),
         "parameters": parameters,
     });
-    println!("{line}");
+    say!("{line}");
     Ok(())
 }
 

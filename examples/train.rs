@@ -95,7 +95,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
         }
         Outcome::Interrupted => {
             display.finish();
-            println!("Stopped and saved. Continue with: --resume {}", folder.display());
+            say!("Stopped and saved. Continue with: --resume {}", folder.display());
             Ok(ExitCode::from(130))
         }
     }
@@ -138,7 +138,7 @@ fn introduce(trainer: &Trainer) {
     use cerberus::nn::Module;
     let config = trainer.config();
     let tasks: Vec<&str> = config.model.tasks.iter().map(|task| task.name()).collect();
-    println!(
+    say!(
         "{}: {} on one trunk, {} parameters, {} epochs, batch {}, seed {}, {} threads",
         config.data,
         tasks.join(", "),
@@ -149,33 +149,30 @@ fn introduce(trainer: &Trainer) {
         rayon::current_num_threads(),
     );
     if trainer.state().step > 0 {
-        println!("continuing after step {} (epoch {})", trainer.state().step, trainer.state().epoch + 1);
+        say!("continuing after step {} (epoch {})", trainer.state().step, trainer.state().epoch + 1);
     }
-    println!("writing to {}", trainer.folder().path().display());
+    say!("writing to {}", trainer.folder().path().display());
 }
 
 fn conclude(summary: &Summary, folder: &RunFolder) {
-    println!("\nTest scenes, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs);
+    say!("\nTest scenes, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs);
     for (task, metrics) in &summary.tasks {
         let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        println!("  {task:<9} {}", figures.join("   "));
+        say!("  {task:<9} {}", figures.join("   "));
     }
-    println!(
+    say!(
         "{:.0} images per second in training, {:.0} seconds in all{}",
         summary.images_per_second,
         summary.wall_seconds,
         summary.peak_rss_mb.map_or(String::new(), |mb| format!(", {mb:.0} MiB of memory at most")),
     );
     let show = |path: PathBuf| path.display().to_string();
-    println!("\nWritten:");
-    println!("  {}  these figures", show(folder.summary()));
-    println!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
-    println!(
-        "  {}  test scenes, truth beside prediction (gallery.png shows a dozen)",
-        show(folder.sample(""))
-    );
-    println!("  {}  the best model, for the predict example", show(folder.best()));
-    println!("  {}  the whole run as it ended", show(folder.last()));
+    say!("\nWritten:");
+    say!("  {}  these figures", show(folder.summary()));
+    say!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
+    say!("  {}  test scenes, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
+    say!("  {}  the best model, for the predict example", show(folder.best()));
+    say!("  {}  the whole run as it ended", show(folder.last()));
 }
 
 /// A progress bar and a table on a terminal, plain lines elsewhere.
@@ -201,9 +198,9 @@ impl Display {
 
     fn say(&self, line: String) {
         if self.terminal {
-            self.bar.suspend(|| println!("{line}"));
+            self.bar.suspend(|| say!("{line}"));
         } else {
-            println!("{line}");
+            say!("{line}");
         }
     }
 
@@ -229,9 +226,7 @@ impl Observer for Display {
             self.last_line = Instant::now();
             let [batch, batches] = report.batch;
             let losses = losses.join(" ");
-            println!(
-                "epoch {epoch}/{epochs} step {batch}/{batches} {losses} images/s {images:.0} left {left}"
-            );
+            say!("epoch {epoch}/{epochs} step {batch}/{batches} {losses} images/s {images:.0} left {left}");
         }
     }
 

@@ -90,7 +90,15 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
     assert!(predicted.status.success(), "{}", String::from_utf8_lossy(&predicted.stderr));
     let line: serde_json::Value = serde_json::from_slice(&predicted.stdout).unwrap();
     assert!(line["classify"]["class"].is_string() && line["detect"].is_array());
-    assert!(out.join("test_000.json").is_file() && out.join("test_000.png").is_file());
+    for file in ["test_000.json", "test_000.png", "test_000.mask.png"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let scored = output("evaluate", &["--model", model, "--samples", "8"]);
+    let line: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
+    for key in ["accuracy", "map", "map50", "miou", "images"] {
+        assert!(line[key].is_number(), "{key}");
+    }
+    fails("evaluate", &["--model", model, "--data", "nowhere"], &[1, 2], &["nowhere"]);
 
     let broken = folder.path().join("broken.png");
     std::fs::write(&broken, b"not a picture").unwrap();

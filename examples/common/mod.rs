@@ -4,6 +4,16 @@
 
 use cerberus::prelude::*;
 
+/// Prints a line, and goes on if nobody reads it any more: `println!` would
+/// panic when the output is a pipe whose other end was closed.
+#[macro_export]
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 /// The threads a program computes on: `wanted`, or one for every core.
 ///
 /// # Errors

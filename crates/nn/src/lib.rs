@@ -15,6 +15,10 @@ pub mod module;
 pub mod optim;
 pub mod schedule;
 
+// What `module!` needs of the tensor crate, wherever it is used.
+#[doc(hidden)]
+pub use cerberus_tensor::Element;
+
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use context::{BufferUpdates, Context, commit, predict};
 pub use init::Init;

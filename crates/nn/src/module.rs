@@ -210,7 +210,7 @@ impl<T: Element, M: Module<T> + ?Sized> Module<T> for Box<M> {
 #[macro_export]
 macro_rules! module {
     ($type:ident { $($part:ident),* $(,)? } $(without { $($plain:ident),* $(,)? })?) => {
-        impl<T: ::cerberus_tensor::Element> $crate::Module<T> for $type<T> {
+        impl<T: $crate::Element> $crate::Module<T> for $type<T> {
             #[allow(unused_variables)] // A module without parts uses neither.
             fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, $crate::Entry<'a, T>)) {
                 let Self { $($part,)* $($($plain: _,)*)? } = self;

@@ -40,11 +40,13 @@ impl<T: Element> Operation<T> for Affine {
 
 impl<T: Element> Var<T> {
     /// `alpha x + beta`; see [`Affine`].
+    #[track_caller]
     pub fn affine(self, alpha: f64, beta: f64) -> Var<T> {
         Var::apply(Affine { alpha, beta }, vec![self])
     }
 
     /// `alpha x`.
+    #[track_caller]
     pub fn scale(self, alpha: f64) -> Var<T> {
         self.affine(alpha, 0.0)
     }

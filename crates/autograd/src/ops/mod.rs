@@ -52,6 +52,7 @@ macro_rules! unary {
 
         impl<T: cerberus_tensor::Element> crate::Var<T> {
             $(#[$doc])*
+            #[track_caller]
             pub fn $method(self) -> crate::Var<T> {
                 crate::Var::apply($struct, vec![self])
             }

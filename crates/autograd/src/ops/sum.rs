@@ -52,6 +52,7 @@ impl<T: Element> Var<T> {
     }
 
     /// Sum of all elements, of rank 0.
+    #[track_caller]
     pub fn sum_all(self) -> Var<T> {
         let axes: Vec<usize> = (0..self.shape().len()).collect();
         self.sum(&axes, false)
@@ -65,6 +66,7 @@ impl<T: Element> Var<T> {
     }
 
     /// Mean of all elements, of rank 0.
+    #[track_caller]
     pub fn mean_all(self) -> Var<T> {
         let axes: Vec<usize> = (0..self.shape().len()).collect();
         self.mean(&axes, false)

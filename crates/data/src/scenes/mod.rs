@@ -48,9 +48,10 @@ const FIXED_SEED: u64 = 0;
 /// Scenes made from garments: the default data set of the project.
 ///
 /// The last tenth of each class of the training garments, in file order, is
-/// held out for validation (none of a class with fewer than ten); all test garments are for testing. Every garment is
-/// the subject of one scene of its split (one per epoch in training), and the
-/// smaller garments of a scene come from the same split. With the embedded
+/// held out for validation (none of a class with fewer than ten); all test
+/// garments are for testing. Every garment is the subject of one scene of its
+/// split (one per epoch in training), and the smaller garments of a scene come
+/// from the same split. With the embedded
 /// garments that makes 9,000, 1,000 and 2,000 scenes; with the whole of
 /// Fashion-MNIST 54,000, 6,000 and 10,000. A picture without any pixel above
 /// 25/255 is no garment and left out; Fashion-MNIST has none.

@@ -19,7 +19,8 @@ pub use palette::class_color;
 
 use cerberus_data::Image;
 pub use image::RgbImage;
-use image::{ImageError, ImageFormat};
+use image::error::{ParameterError, ParameterErrorKind};
+use image::{GrayImage, ImageError, ImageFormat};
 use std::io::Cursor;
 
 /// What is drawn over an image.
@@ -60,6 +61,25 @@ pub fn comfortable_scale(width: u32, height: u32) -> u32 {
 pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// A class mask `[height, width]` as a gray PNG of another size whose pixels are the class ids, for other programs to
+/// read; each takes the nearest id.
+///
+/// # Errors
+/// What the encoder reports, or that the mask does not hold `height * width` ids.
+pub fn encode_mask(mask: &[u8], [height, width]: [usize; 2], size: [u32; 2]) -> Result<Vec<u8>, ImageError> {
+    let unfit = || ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch));
+    if mask.len() != height * width || mask.is_empty() {
+        return Err(unfit());
+    }
+    let ids = GrayImage::from_fn(size[1], size[0], |x, y| {
+        let nearest = |place: u32, of: u32, from: usize| place as usize * from / of as usize;
+        image::Luma([mask[nearest(y, size[0], height) * width + nearest(x, size[1], width)]])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    ids.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(bytes.into_inner())
 }
 

@@ -2,7 +2,7 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
-use cerberus_data::DatasetInfo;
+use cerberus_data::{Dataset, DatasetInfo, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,11 @@ impl TrainConfig {
         };
         self.balance = name.to_string();
         Ok(())
+    }
+
+    /// How many samples of a split the run uses.
+    pub fn samples_of(&self, dataset: &dyn Dataset, split: Split) -> usize {
+        dataset.len(split).min(self.samples.unwrap_or(usize::MAX))
     }
 
     /// The learning rate at every step of a run of `steps` steps.

@@ -48,7 +48,9 @@ impl RunFolder {
         let folder = Self { path: path.to_path_buf() };
         let config = folder.config();
         let text = fs::read_to_string(&config).map_err(|error| {
-            folder.problem(format!("there is no run to resume here: cannot read config.json: {error}"))
+            folder.problem(format!(
+                "there is no run to resume here: cannot read config.json: {error}; give the folder that a run was written to"
+            ))
         })?;
         let parsed = serde_json::from_str(&text).map_err(|error| TrainError::Folder {
             path: config,

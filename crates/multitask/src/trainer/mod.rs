@@ -131,9 +131,13 @@ impl Trainer {
         optimizer: AdamW<f32>,
         state: State,
     ) -> Self {
-        let samples = dataset.len(Split::Train).min(config.samples.unwrap_or(usize::MAX));
-        let schedule = config.schedule(config.epochs * batches(samples, config.batch));
+        let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
+        let schedule = config.schedule(steps);
         Self { config, dataset, folder, model, optimizer, schedule, state }
+    }
+
+    fn samples(&self, split: Split) -> usize {
+        self.config.samples_of(&*self.dataset, split)
     }
 
     /// The run's configuration.
@@ -186,7 +190,7 @@ impl Trainer {
             start_batch: self.state.batch,
             limit: self.config.samples,
             // A step on a handful of images would disturb batch norm.
-            drop_last: self.dataset.len(Split::Train) >= self.config.batch,
+            drop_last: self.samples(Split::Train) >= self.config.batch,
             ..EpochPlan::new(Split::Train)
         };
         let loader = Loader::new(Arc::clone(&self.dataset), plan)?;
@@ -286,7 +290,7 @@ impl Trainer {
     fn evaluate(&self, split: Split, observer: &mut dyn Observer) -> Result<Vec<TaskFigures>, TrainError> {
         // A data set without a validation part is validated on its test part.
         let split = if self.dataset.is_empty(split) { Split::Test } else { split };
-        let of = self.dataset.len(split).min(self.config.samples.unwrap_or(usize::MAX));
+        let of = self.samples(split);
         evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
             observer.evaluating(split, images, of);
         })

@@ -56,7 +56,7 @@ impl Summary {
         dataset: &Arc<dyn Dataset>,
         figures: &[TaskFigures],
     ) -> Self {
-        let size = |split: Split| dataset.len(split).min(config.samples.unwrap_or(usize::MAX));
+        let size = |split: Split| config.samples_of(&**dataset, split);
         let splits = [Split::Train, Split::Validation, Split::Test];
         Self {
             tasks: figures

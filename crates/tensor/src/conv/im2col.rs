@@ -5,7 +5,7 @@
 //! `patches [OH*OW, KH*KW*Cin/groups]` times `weight` seen as
 //! `[KH*KW*Cin/groups, Cout/groups]` gives the output pixels of one image and
 //! group. The gradients are the two other products of the same three matrices;
-//! [`add_patches`] is the adjoint of [`patches`].
+//! `add_patches` is the adjoint of `patches`.
 
 use rayon::prelude::*;
 
