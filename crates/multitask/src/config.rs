@@ -67,7 +67,7 @@ pub struct TaskWeights {
 
 impl Default for TaskWeights {
     fn default() -> Self {
-        Self { classify: 1.0, detect: 1.0, segment: 1.0 }
+        Self { classify: 1.0, detect: 1.0, segment: 1.5 }
     }
 }
 

@@ -74,19 +74,23 @@ fn size_class(len: usize) -> (usize, usize) {
 pub(crate) struct Buffer<T: Element> {
     values: Vec<T>,
     len: usize,
+    /// Whether it came from the pool. One that was made outside is not kept: a
+    /// stream of them would make the pool grow without end.
+    pooled: bool,
 }
 
 impl<T: Element> Buffer<T> {
     /// `len` numbers of unspecified value, for a caller that overwrites them all.
     pub(crate) fn unspecified(len: usize) -> Self {
-        let values = if len < SMALLEST_POOLED { vec![T::ZERO; len] } else { T::pool().take(len) };
-        Self::counted(values, len)
+        let pooled = len >= SMALLEST_POOLED;
+        let values = if pooled { T::pool().take(len) } else { vec![T::ZERO; len] };
+        Self::counted(values, len, pooled)
     }
 
-    fn counted(values: Vec<T>, len: usize) -> Self {
+    fn counted(values: Vec<T>, len: usize, pooled: bool) -> Self {
         let live = LIVE.fetch_add(size_of_val(&values[..]), Ordering::Relaxed) + size_of_val(&values[..]);
         PEAK.fetch_max(live, Ordering::Relaxed);
-        Self { values, len }
+        Self { values, len, pooled }
     }
 
     /// `len` times `value`.
@@ -100,7 +104,7 @@ impl<T: Element> Buffer<T> {
 impl<T: Element> From<Vec<T>> for Buffer<T> {
     fn from(values: Vec<T>) -> Self {
         let len = values.len();
-        Self::counted(values, len)
+        Self::counted(values, len, false)
     }
 }
 
@@ -121,8 +125,7 @@ impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
         LIVE.fetch_sub(size_of_val(&values[..]), Ordering::Relaxed);
-        // A vector from outside has its own length; only whole classes are kept.
-        if values.len() >= SMALLEST_POOLED && size_class(values.len()).1 == values.len() {
+        if self.pooled {
             T::pool().give(values);
         }
     }
@@ -151,5 +154,16 @@ mod tests {
         let address = first.as_ptr();
         drop(first);
         assert_eq!(Buffer::<f64>::unspecified(len).as_ptr(), address);
+    }
+
+    #[test]
+    fn a_stream_of_buffers_from_outside_does_not_fill_the_pool() {
+        let (class, len) = size_class(3 << 18);
+        let free = || f64::pool().lock(class).len();
+        let before = free();
+        for _ in 0..10 {
+            drop(Buffer::from(vec![0.0f64; len]));
+        }
+        assert_eq!(free(), before);
     }
 }
