@@ -9,9 +9,10 @@
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 
-use crate::conv::tile::TileSet;
 use crate::matmul::{self, Strided};
 use crate::pool::Pool;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::{self, Kernels};
 
 mod sealed {
     pub trait Sealed {}
@@ -52,16 +53,18 @@ pub trait Element:
     /// few units in the last place.
     fn exp_slice(values: &mut [Self]);
 
-    /// The instruction set the convolution kernels use on this CPU:
+    /// The instruction set the convolution kernels use in this run:
     /// `"avx512"`, `"avx2"` or `"portable"`.
     fn kernel_name() -> &'static str {
-        Self::tiles().name
+        Self::kernels().isa.name()
     }
 
     #[doc(hidden)]
     fn pool() -> &'static Pool<Self>;
     #[doc(hidden)]
-    fn tiles() -> &'static TileSet<Self>;
+    fn kernels() -> &'static Kernels<Self>;
+    #[doc(hidden)]
+    fn kernels_for(isa: Isa) -> Kernels<Self>;
     /// The matrix product on this thread; see [`Tensor::matmul`](crate::Tensor::matmul).
     #[doc(hidden)]
     fn gemm(size: [usize; 3], a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self]);
@@ -93,10 +96,14 @@ macro_rules! element {
                 &POOL
             }
 
-            fn tiles() -> &'static TileSet<Self> {
-                static TILES: std::sync::LazyLock<TileSet<$type>> =
-                    std::sync::LazyLock::new(crate::conv::tile::$type::choose);
-                &TILES
+            fn kernels() -> &'static Kernels<Self> {
+                static KERNELS: std::sync::LazyLock<Kernels<$type>> =
+                    std::sync::LazyLock::new(|| $type::kernels_for(Isa::active()));
+                &KERNELS
+            }
+
+            fn kernels_for(isa: Isa) -> Kernels<Self> {
+                kernels::$type(isa)
             }
 
             fn gemm(size: [usize; 3], a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self]) {

@@ -15,6 +15,7 @@ pub mod resize;
 mod rows;
 mod scalar;
 mod shape;
+mod simd;
 pub mod softmax;
 mod tensor;
 #[cfg(test)]
@@ -23,4 +24,5 @@ mod testing;
 pub use element::Element;
 pub use scalar::{relu, sigmoid, softplus};
 pub use shape::{MAX_RANK, Shape};
+pub use simd::isa::{Isa, IsaError};
 pub use tensor::Tensor;

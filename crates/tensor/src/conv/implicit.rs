@@ -20,33 +20,34 @@
 
 use rayon::prelude::*;
 
-use super::tile::{Segment, Start, Tile, TileSet};
+use super::tile::{Segment, Start, Tile, even_pieces};
 use super::{Conv2dSpec, Epilogue, Geometry, Padding};
 use crate::pool::Buffer;
+use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor};
 
 /// Length of a sum before it is stored and taken up again: a panel of weights
 /// this deep (32 KiB of `f32`) stays in the first-level cache.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 /// Output pixels of one forward block.
 const FORWARD_PIXELS: usize = 512;
 /// Output pixels of one weight-gradient block: its rows of `dy` play the panel's part.
 const GRADIENT_PIXELS: usize = 256;
 /// Partial weight gradients kept at once, and the elements all of them may have.
-const PARTIALS: usize = 16;
-const PARTIAL_ELEMENTS: usize = 8 << 20;
+pub(super) const PARTIALS: usize = 16;
+pub(super) const PARTIAL_ELEMENTS: usize = 8 << 20;
 
 /// Output channels `start .. start + columns` of a group, computed together in `vectors` vectors.
 #[derive(Clone, Copy)]
-struct Panel {
-    start: usize,
-    columns: usize,
-    vectors: usize,
+pub(super) struct Panel {
+    pub start: usize,
+    pub columns: usize,
+    pub vectors: usize,
 }
 
 impl Panel {
     /// The panels that cover `channels` channels.
-    fn cover(channels: usize, lanes: usize) -> Vec<Panel> {
+    pub fn cover(channels: usize, lanes: usize) -> Vec<Panel> {
         let mut panels = Vec::new();
         let mut start = 0;
         while start < channels {
@@ -56,13 +57,6 @@ impl Panel {
         }
         panels
     }
-}
-
-/// Cuts `extent` into tiles of at most `most`, as even as can be.
-fn tile_sizes(extent: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
-    let count = extent.div_ceil(most).max(1);
-    let (size, larger) = (extent / count, extent % count);
-    (0..count).map(move |i| (i * size + i.min(larger), size + usize::from(i < larger)))
 }
 
 /// A 1x1 kernel that takes every pixel as it is sees the image as one long row.
@@ -137,7 +131,7 @@ fn window_runs(g: &Geometry) -> Vec<(usize, usize, usize)> {
 /// Cuts a window's runs into sums of at most [`DEPTH`] values each.
 fn depth_blocks(runs: &[(usize, usize, usize)], width: usize) -> Vec<Vec<Segment>> {
     let pieces = runs.iter().flat_map(|&(a, k, len)| {
-        tile_sizes(len, DEPTH).map(move |(start, len)| Segment { a: a + start, b: (k + start) * width, len })
+        even_pieces(len, DEPTH).map(move |(start, len)| Segment { a: a + start, b: (k + start) * width, len })
     });
     let mut blocks: Vec<Vec<Segment>> = Vec::new();
     let mut depth = DEPTH;
@@ -207,26 +201,17 @@ pub fn conv2d<T: Element>(
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     let (x, weight) = (x.contiguous(), weight.contiguous());
-    let bias = epilogue.bias.as_ref().map(Tensor::contiguous);
-    let bias = bias.as_ref().map(|bias| {
-        assert!(
-            bias.shape() == [g.cout],
-            "conv2d: bias {:?} must have shape [Cout] = [{}]",
-            bias.shape(),
-            g.cout
-        );
-        bias.data()
-    });
+    let bias = epilogue.checked_bias(&g);
     let w = weight.data();
-    let set = T::tiles();
+    let set = T::kernels();
     let panels = Panel::cover(g.cout_group(), set.lanes);
-    let packed = pack(&g, &panels, set.lanes, bias, |p, co| w[p * g.cout + co]);
+    let packed = pack(&g, &panels, set.lanes, bias.as_ref().map(Tensor::data), |p, co| w[p * g.cout + co]);
     forward(&flatten_rows(g), set, &panels, x.data(), &packed, epilogue.relu).reshape(&g.y_shape())
 }
 
 fn forward<T: Element>(
     g: &Geometry,
-    set: &TileSet<T>,
+    set: &Kernels<T>,
     panels: &[Panel],
     x: &[T],
     packed: &Packed<T>,
@@ -254,7 +239,7 @@ fn forward<T: Element>(
 #[allow(clippy::too_many_arguments)] // The innermost driver; a struct would only rename these.
 fn forward_block<T: Element>(
     g: &Geometry,
-    set: &TileSet<T>,
+    set: &Kernels<T>,
     panels: &[Panel],
     runs: &[(usize, usize, usize)],
     x: &[T],
@@ -278,34 +263,24 @@ fn forward_block<T: Element>(
                 let start = if index == 0 { Start::Row(start_row) } else { Start::Stored };
                 let relu = relu && index + 1 == blocks.len();
                 for (oy, y) in y.chunks_exact_mut(ow * g.cout).enumerate() {
-                    for (ox, pixels) in tile_sizes(ow, set.rows) {
-                        let tile = Tile {
-                            a: &x[oy * x_row + ox * x_pixel + group * g.cin_group()..],
-                            a_row: x_pixel,
-                            a_step: 1,
-                            b,
-                            b_step: width,
-                            segments,
-                            c_row: g.cout,
-                            columns: panel.columns,
-                            start,
-                            relu,
-                        };
-                        let c = &mut y[ox * g.cout + group * g.cout_group() + panel.start..];
-                        set.run(pixels, panel.vectors, &tile, c);
-                    }
+                    let tile = Tile {
+                        a: &x[oy * x_row + group * g.cin_group()..],
+                        a_row: x_pixel,
+                        a_step: 1,
+                        b,
+                        b_step: width,
+                        segments,
+                        c_row: g.cout,
+                        columns: panel.columns,
+                        start,
+                        relu,
+                    };
+                    let c = &mut y[group * g.cout_group() + panel.start..];
+                    set.run(ow, panel.vectors, &tile, c);
                 }
             }
         }
     }
-}
-
-/// Whether [`input_gradient`] handles this geometry: stride 1, and no more
-/// padding than the kernel reaches.
-pub fn supports_input_gradient(g: &Geometry) -> bool {
-    let reach = |axis: usize| g.spec.dilation[axis] * (g.kernel[axis] - 1);
-    let p = g.spec.padding;
-    g.spec.stride == [1, 1] && p.top.max(p.bottom) <= reach(0) && p.left.max(p.right) <= reach(1)
 }
 
 /// The input gradient as a forward convolution of `dy`; see [`input_gradient`](super::input_gradient).
@@ -314,7 +289,7 @@ pub fn supports_input_gradient(g: &Geometry) -> bool {
 /// by what the kernel reaches beyond the forward pass's padding.
 ///
 /// # Panics
-/// If the geometry is not [supported](supports_input_gradient).
+/// If the geometry has no [adjoint](Geometry::adjoint).
 #[track_caller]
 pub fn input_gradient<T: Element>(
     dy: &Tensor<T>,
@@ -324,32 +299,16 @@ pub fn input_gradient<T: Element>(
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     g.check_dy("conv2d input gradient", dy.shape());
-    assert!(supports_input_gradient(&g), "conv2d input gradient: {spec:?} is not of the implicit kind");
-    let reach = |axis: usize| spec.dilation[axis] * (g.kernel[axis] - 1);
-    let p = spec.padding;
-    let padding = Padding {
-        top: reach(0) - p.top,
-        bottom: reach(0) - p.bottom,
-        left: reach(1) - p.left,
-        right: reach(1) - p.right,
-    };
-    let adjoint = Geometry {
-        input: g.output,
-        output: g.input,
-        cin: g.cout,
-        cout: g.cin,
-        spec: Conv2dSpec { padding, ..*spec },
-        ..g
+    let Some(adjoint) = g.adjoint() else {
+        panic!(
+            "conv2d input gradient: {spec:?} is not of the implicit kind: stride 1, padding within the kernel's reach"
+        )
     };
     let (dy, weight) = (dy.contiguous(), weight.contiguous());
-    let w = weight.data();
-    let (taps, cin_group, cout_group) = (g.kernel[0] * g.kernel[1], g.cin_group(), g.cout_group());
-    let set = T::tiles();
-    let panels = Panel::cover(cin_group, set.lanes);
-    let packed = pack(&adjoint, &panels, set.lanes, None, |p, ci| {
-        let (tap, co, group) = (taps - 1 - p / cout_group, p % cout_group, ci / cin_group);
-        w[(tap * cin_group + ci % cin_group) * g.cout + group * cout_group + co]
-    });
+    let flipped = super::flipped(&g, weight.data());
+    let set = T::kernels();
+    let panels = Panel::cover(g.cin_group(), set.lanes);
+    let packed = pack(&adjoint, &panels, set.lanes, None, |p, ci| flipped[p * g.cin + ci]);
     forward(&flatten_rows(adjoint), set, &panels, dy.data(), &packed, false).reshape(x_shape)
 }
 
@@ -401,7 +360,7 @@ pub fn weight_gradient<T: Element>(
 /// Adds one block's part of the weight gradient: `x` the padded input rows,
 /// `dy: [rows, OW, Cout]`.
 fn add_weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T], dweight: &mut [T]) {
-    let set = T::tiles();
+    let set = T::kernels();
     let ow = g.output[1];
     let rows = dy.len() / (ow * g.cout);
     let x_row = g.spec.stride[0] * padded_width(g) * g.cin;
@@ -426,21 +385,19 @@ fn add_weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T], dweight: &mu
             let segments: Vec<Segment> =
                 (0..rows).map(|oy| Segment { a: oy * x_row, b: oy * ow * b_step, len: ow }).collect();
             for (place, depth, len) in window_runs(g) {
-                for (start, height) in tile_sizes(len, set.rows) {
-                    let tile = Tile {
-                        a: &x[place + start + group * g.cin_group()..],
-                        a_row: 1,
-                        a_step: g.spec.stride[1] * g.cin,
-                        b,
-                        b_step,
-                        segments: &segments,
-                        c_row: g.cout,
-                        columns: panel.columns,
-                        start: Start::Stored,
-                        relu: false,
-                    };
-                    set.run(height, panel.vectors, &tile, &mut dweight[(depth + start) * g.cout + first..]);
-                }
+                let tile = Tile {
+                    a: &x[place + group * g.cin_group()..],
+                    a_row: 1,
+                    a_step: g.spec.stride[1] * g.cin,
+                    b,
+                    b_step,
+                    segments: &segments,
+                    c_row: g.cout,
+                    columns: panel.columns,
+                    start: Start::Stored,
+                    relu: false,
+                };
+                set.run(len, panel.vectors, &tile, &mut dweight[depth * g.cout + first..]);
             }
         }
     }

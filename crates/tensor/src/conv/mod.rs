@@ -1,4 +1,4 @@
-//! Two-dimensional convolution, three times: each version is the oracle of the next.
+//! Two-dimensional convolution, several times over: each version is the oracle of the next.
 //!
 //! 1. [`plain`]: the definition, as nested loops. Slow, obviously right.
 //! 2. [`im2col`]: the input windows are copied into a patch matrix and one
@@ -7,6 +7,11 @@
 //! 3. [`implicit`]: the same product without the patch matrix. In NHWC the
 //!    `KW*Cin` inputs that an output pixel needs from one kernel row are
 //!    already contiguous, so the product's inner kernel reads them in place.
+//!
+//!
+//! And once more with fewer multiplications, where that pays:
+//!
+//! 4. [`winograd`]: 3x3 kernels over many channels, by polynomial evaluation.
 //!
 //! Each has the forward pass and both gradients. [`conv2d`], [`input_gradient`]
 //! and [`weight_gradient`] choose the fastest that applies.
@@ -20,9 +25,11 @@ pub mod implicit;
 pub mod plain;
 mod spec;
 pub(crate) mod tile;
+pub mod winograd;
 
 pub use spec::{Conv2dSpec, Geometry, Padding};
 
+use crate::pool::Buffer;
 use crate::{Element, Tensor};
 
 /// What is done to each output value before it is stored, while it is still in
@@ -33,6 +40,24 @@ pub struct Epilogue<T: Element> {
     pub bias: Option<Tensor<T>>,
     /// Whether negative values become zero.
     pub relu: bool,
+}
+
+impl<T: Element> Epilogue<T> {
+    /// The bias, contiguous.
+    ///
+    /// # Panics
+    /// If there is one that is not `[Cout]`.
+    #[track_caller]
+    fn checked_bias(&self, g: &Geometry) -> Option<Tensor<T>> {
+        let bias = self.bias.as_ref()?;
+        assert!(
+            bias.shape() == [g.cout],
+            "conv2d: bias {:?} must have shape [Cout] = [{}]",
+            bias.shape(),
+            g.cout
+        );
+        Some(bias.contiguous())
+    }
 }
 
 /// `y[n,oy,ox,co] = sum x[n, oy*sy + ky*dy - top, ox*sx + kx*dx - left, ci] * weight[ky,kx,ci,co]`,
@@ -49,7 +74,12 @@ pub fn conv2d<T: Element>(
     spec: &Conv2dSpec,
     epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
-    implicit::conv2d(x, weight, spec, epilogue)
+    let geometry = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
+    if winograd::supports(&geometry) {
+        winograd::conv2d(x, weight, spec, epilogue)
+    } else {
+        implicit::conv2d(x, weight, spec, epilogue)
+    }
 }
 
 /// The gradient of [`conv2d`] with respect to `x` (of shape `x_shape`), given
@@ -62,10 +92,10 @@ pub fn input_gradient<T: Element>(
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
     let geometry = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
-    if implicit::supports_input_gradient(&geometry) {
-        implicit::input_gradient(dy, weight, x_shape, spec)
-    } else {
-        im2col::input_gradient(dy, weight, x_shape, spec)
+    match geometry.adjoint() {
+        Some(adjoint) if winograd::supports(&adjoint) => winograd::input_gradient(dy, weight, x_shape, spec),
+        Some(_) => implicit::input_gradient(dy, weight, x_shape, spec),
+        None => im2col::input_gradient(dy, weight, x_shape, spec),
     }
 }
 
@@ -78,7 +108,31 @@ pub fn weight_gradient<T: Element>(
     weight_shape: &[usize],
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
-    implicit::weight_gradient(x, dy, weight_shape, spec)
+    let geometry = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
+    if winograd::supports(&geometry) {
+        winograd::weight_gradient(x, dy, weight_shape, spec)
+    } else {
+        implicit::weight_gradient(x, dy, weight_shape, spec)
+    }
+}
+
+/// The weights of the input gradient's convolution: flipped in both axes, with
+/// input and output channels exchanged within each group, `[KH, KW, Cout/groups, Cin]`.
+fn flipped<T: Element>(g: &Geometry, weight: &[T]) -> Buffer<T> {
+    let (taps, cin, cout) = (g.kernel[0] * g.kernel[1], g.cin_group(), g.cout_group());
+    let mut out = Buffer::unspecified(weight.len());
+    crate::parallel::for_each_rows(&mut out, g.cin, |start, rows| {
+        for (index, row) in rows.chunks_exact_mut(g.cin).enumerate() {
+            let (tap, co) = (taps - 1 - (start + index) / cout, (start + index) % cout);
+            for (group, row) in row.chunks_exact_mut(cin).enumerate() {
+                let column = group * cout + co;
+                for (ci, value) in row.iter_mut().enumerate() {
+                    *value = weight[(tap * cin + ci) * g.cout + column];
+                }
+            }
+        }
+    });
+    out
 }
 
 #[cfg(test)]

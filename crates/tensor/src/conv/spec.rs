@@ -137,6 +137,28 @@ impl Geometry {
         place.checked_sub(before).filter(|&place| place < self.input[axis])
     }
 
+    /// The geometry of the input gradient as a convolution of `dy` with flipped
+    /// weights, padded by what the kernel reaches beyond the forward pass's
+    /// padding. `None` unless the stride is 1 and the padding within that reach.
+    pub fn adjoint(&self) -> Option<Geometry> {
+        let reach = |axis: usize| self.spec.dilation[axis] * (self.kernel[axis] - 1);
+        let p = self.spec.padding;
+        let padding = Padding {
+            top: reach(0).checked_sub(p.top)?,
+            bottom: reach(0).checked_sub(p.bottom)?,
+            left: reach(1).checked_sub(p.left)?,
+            right: reach(1).checked_sub(p.right)?,
+        };
+        (self.spec.stride == [1, 1]).then_some(Geometry {
+            input: self.output,
+            output: self.input,
+            cin: self.cout,
+            cout: self.cin,
+            spec: Conv2dSpec { padding, ..self.spec },
+            ..*self
+        })
+    }
+
     /// Multiply-adds of the forward pass, and of each gradient.
     pub fn multiply_adds(&self) -> usize {
         self.n

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::same_bits_for_any_threads;
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -73,6 +74,46 @@ proptest! {
     }
 }
 
+fn check_winograd<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
+    let Case { x, weight, spec } = case;
+    let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));
+    let epilogue = Epilogue { bias: Some(noise(&weight[3..], 0.1)), relu: true };
+    let y = plain::conv2d(&x_values, &w_values, spec, &epilogue);
+    prop_assert!(worst(&winograd::conv2d(&x_values, &w_values, spec, &epilogue), &y) < tolerance);
+    let dy = noise::<T>(y.shape(), 0.5);
+    if Geometry::new("test", x, weight, spec).adjoint().is_some() {
+        let dx = plain::input_gradient(&dy, &w_values, x, spec);
+        prop_assert!(worst(&winograd::input_gradient(&dy, &w_values, x, spec), &dx) < tolerance);
+    }
+    let dw = plain::weight_gradient(&x_values, &dy, weight, spec);
+    prop_assert!(worst(&winograd::weight_gradient(&x_values, &dy, weight, spec), &dw) < tolerance);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn winograd_equals_the_definition(
+        n in 0usize..4, h in 1usize..15, w in 1usize..15, cin in 1usize..40, cout in 1usize..70,
+        pad in [0usize..4, 0usize..4, 0usize..4, 0usize..4],
+    ) {
+        let padding = Padding { top: pad[0], bottom: pad[1], left: pad[2], right: pad[3] };
+        let fit = |size: usize, pad: usize| size.max(3usize.saturating_sub(pad)).max(1);
+        let x = [n, fit(h, pad[0] + pad[1]), fit(w, pad[2] + pad[3]), cin];
+        let case = Case { x, weight: [3, 3, cin, cout], spec: Conv2dSpec { padding, ..Conv2dSpec::default() } };
+        check_winograd::<f64>(&case, 1e-12)?;
+        check_winograd::<f32>(&case, 2e-5)?;
+    }
+}
+
+#[test]
+fn winograd_sums_are_cut_over_blocks_and_over_weights_without_loss() {
+    let spec = Conv2dSpec::same(3);
+    // Many tiles and few channels, then the other way round.
+    check_winograd::<f64>(&Case { x: [3, 37, 41, 20], weight: [3, 3, 20, 40], spec }, 1e-12).unwrap();
+    check_winograd::<f64>(&Case { x: [9, 8, 8, 300], weight: [3, 3, 300, 270], spec }, 1e-11).unwrap();
+}
+
 #[test]
 fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
     let spec = Conv2dSpec::same(3);
@@ -85,18 +126,18 @@ fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
 #[test]
 fn all_passes_have_the_same_bits_for_any_number_of_threads() {
     let spec = Conv2dSpec::same(3);
-    let (x, w) = (noise::<f32>(&[5, 33, 31, 17], 0.2), noise::<f32>(&[3, 3, 17, 45], 0.4));
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let y = conv2d(&x, &w, &spec, &Epilogue::default());
-            let dx = input_gradient(&y, &w, x.shape(), &spec);
-            let dw = weight_gradient(&x, &y, w.shape(), &spec);
-            [y, dx, dw].map(|t| t.to_vec().into_iter().map(f32::to_bits).collect::<Vec<_>>())
-        })
-    };
-    let one = run(1);
-    assert!([2, 3, 8].into_iter().all(|threads| run(threads) == one));
+    for [n, size, cin, cout] in [[5, 33, 17, 45], [24, 6, 260, 200]] {
+        let (x, w) = (noise::<f32>(&[n, size, size, cin], 0.2), noise::<f32>(&[3, 3, cin, cout], 0.4));
+        assert!(same_bits_for_any_threads(|| {
+            let y = implicit::conv2d(&x, &w, &spec, &Epilogue::default());
+            let dx = implicit::input_gradient(&y, &w, x.shape(), &spec);
+            let dw = implicit::weight_gradient(&x, &y, w.shape(), &spec);
+            let fast = winograd::conv2d(&x, &w, &spec, &Epilogue::default());
+            let fast_dx = winograd::input_gradient(&y, &w, x.shape(), &spec);
+            let fast_dw = winograd::weight_gradient(&x, &y, w.shape(), &spec);
+            vec![y, dx, dw, fast, fast_dx, fast_dw]
+        }));
+    }
 }
 
 #[test]

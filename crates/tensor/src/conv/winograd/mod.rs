@@ -1,0 +1,345 @@
+//! Convolution with fewer multiplications: Winograd's algorithm F(4x4, 3x3).
+//!
+//! A 3x3 convolution multiplies nine times for every output. Two polynomials
+//! can also be multiplied by evaluating both at enough points, multiplying the
+//! values there, and interpolating; done in both directions, a square of 4x4
+//! outputs takes 6x6 = 36 multiplications instead of 144. For many channels the
+//! multiplications at each of the 36 positions form a matrix product:
+//!
+//! ```text
+//!  image ──B^T x B──► 36 x [tiles, Cin]                               (spread)
+//!                             x                = 36 x [tiles, Cout] ──A^T m A──► output
+//!  weight ─G w G^T──► 36 x [Cin, Cout]                                (gather)
+//! ```
+//!
+//! The transforms cost a few additions for every value and run over vectors of
+//! channels (`kernel.rs`); the products use the tile of the implicit
+//! convolution. The input gradient is the same with flipped weights, and the
+//! weight gradient is the algorithm's exact adjoint (`weight_gradient.rs`). The
+//! rounding error is about twice that of the direct sum.
+//!
+//! A block of tiles is transformed, multiplied and transformed back while it is
+//! in the second-level cache. [`supports`] says for which geometries all this
+//! is less work than multiplying directly.
+
+pub(crate) mod kernel;
+mod weight_gradient;
+
+pub use weight_gradient::weight_gradient;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use self::kernel::{From, Gather, OUTSIDE, POSITIONS, SIDE, Spread, To, gather, spread};
+use super::implicit::{DEPTH, Panel};
+use super::tile::{Segment, Start, Tile, even_pieces};
+use super::{Epilogue, Geometry, Padding};
+use crate::pool::Buffer;
+use crate::simd::kernels::Kernels;
+use crate::{Element, Tensor};
+
+/// Outputs per tile along an axis.
+const TILE: usize = 4;
+/// Elements of a block's transformed input: about half of a second-level cache.
+const BLOCK_ELEMENTS: usize = 320 * 1024;
+
+/// How the output is cut into tiles.
+#[derive(Clone, Copy)]
+struct Tiling {
+    /// Tiles per image: down, across.
+    tiles: [usize; 2],
+    /// Rows of tiles in the whole batch.
+    rows: usize,
+    /// Rows of tiles in one block.
+    block: usize,
+}
+
+impl Tiling {
+    fn new(g: &Geometry) -> Self {
+        let tiles = g.output.map(|extent| extent.div_ceil(TILE));
+        let rows = g.n * tiles[0];
+        let per_block = (BLOCK_ELEMENTS / (POSITIONS * g.cin.max(1))).clamp(48, 128);
+        // Small batches are cut finer, so that several threads find work.
+        let per_block = per_block.min((rows * tiles[1] / 8).max(24));
+        Self { tiles, rows, block: (per_block / tiles[1].max(1)).max(1) }
+    }
+
+    fn blocks(&self) -> usize {
+        self.rows.div_ceil(self.block)
+    }
+
+    /// The rows of tiles of a block.
+    fn rows_of(&self, block: usize) -> Range<usize> {
+        block * self.block..((block + 1) * self.block).min(self.rows)
+    }
+
+    /// The output rows, counted through the batch, that lie above row `row` of tiles.
+    fn pixel_row(&self, g: &Geometry, row: usize) -> usize {
+        row / self.tiles[0].max(1) * g.output[0] + row % self.tiles[0].max(1) * TILE
+    }
+}
+
+/// Whether the algorithm applies to this geometry and is less work than the
+/// direct sum: 3x3 kernels with stride 1 over enough channels and pixels.
+pub fn supports(g: &Geometry) -> bool {
+    let s = &g.spec;
+    if g.kernel != [3, 3] || s.stride != [1, 1] || s.dilation != [1, 1] || s.groups != 1 {
+        return false;
+    }
+    if g.cin < 16 || g.cout < 16 {
+        return false;
+    }
+    let tiles = g.n * g.output[0].div_ceil(TILE) * g.output[1].div_ceil(TILE);
+    let pixels = g.n * g.output[0] * g.output[1];
+    // In multiplications: a transform costs about six of them per value.
+    let products = tiles * g.cin * g.cout;
+    let transforms = 6 * tiles * (g.cin + g.cout) + 8 * g.cin * g.cout;
+    POSITIONS * (products + transforms) * 10 < 9 * pixels * g.cin * g.cout * 9
+}
+
+/// Transformed weights in panels: for every panel `[36, depth, panel width]`.
+struct Weights<T: Element> {
+    panels: Vec<Panel>,
+    values: Vec<Buffer<T>>,
+}
+
+impl<T: Element> Weights<T> {
+    /// Transforms `weight: [3, 3, depth, channels]`.
+    fn new(set: &Kernels<T>, weight: &[T], depth: usize, channels: usize) -> Self {
+        let panels = Panel::cover(channels, set.lanes);
+        let zeros = vec![T::ZERO; 2 * set.lanes];
+        let values = panels
+            .par_iter()
+            .map(|panel| {
+                let width = panel.vectors * set.lanes;
+                let mut values = Buffer::unspecified(POSITIONS * depth * width);
+                let places: Vec<usize> = (0..depth)
+                    .flat_map(|p| (0..9).map(move |tap| (tap * depth + p) * channels + panel.start))
+                    .collect();
+                let work = Spread {
+                    source: weight,
+                    places: &places,
+                    channels: panel.columns,
+                    zeros: &zeros,
+                    position: depth * width,
+                    row: width,
+                };
+                spread(set, From::Weight, &work, &mut values);
+                values
+            })
+            .collect();
+        Self { panels, values }
+    }
+}
+
+/// The places of the 6x6 input pixels under the tiles of `rows`.
+fn input_places(g: &Geometry, tiling: &Tiling, rows: Range<usize>) -> Vec<usize> {
+    let [h, w] = g.input;
+    let Padding { top, left, .. } = g.spec.padding;
+    let mut places = Vec::with_capacity(rows.len() * tiling.tiles[1] * POSITIONS);
+    for row in rows {
+        let (image, ty) = (row / tiling.tiles[0], row % tiling.tiles[0]);
+        for tx in 0..tiling.tiles[1] {
+            for i in 0..SIDE {
+                let y = (ty * TILE + i).checked_sub(top).filter(|&y| y < h);
+                places.extend((0..SIDE).map(|j| {
+                    let x = (tx * TILE + j).checked_sub(left).filter(|&x| x < w);
+                    y.zip(x).map_or(OUTSIDE, |(y, x)| ((image * h + y) * w + x) * g.cin)
+                }));
+            }
+        }
+    }
+    places
+}
+
+/// The places of the 4x4 output pixels under the tiles of `rows`, counted from
+/// the first of them.
+fn output_places(g: &Geometry, tiling: &Tiling, rows: Range<usize>) -> Vec<usize> {
+    let [oh, ow] = g.output;
+    let origin = tiling.pixel_row(g, rows.start);
+    let mut places = Vec::with_capacity(rows.len() * tiling.tiles[1] * TILE * TILE);
+    for row in rows {
+        let (first, ty) = (tiling.pixel_row(g, row) - origin, row % tiling.tiles[0]);
+        for tx in 0..tiling.tiles[1] {
+            for i in 0..TILE {
+                places.extend((0..TILE).map(|j| {
+                    let inside = ty * TILE + i < oh && tx * TILE + j < ow;
+                    if inside { ((first + i) * ow + tx * TILE + j) * g.cout } else { OUTSIDE }
+                }));
+            }
+        }
+    }
+    places
+}
+
+/// A block's input, transformed: 36 matrices `[tiles, width]`.
+struct Block<T: Element> {
+    values: Buffer<T>,
+    tiles: usize,
+    /// Row length: the channels, padded to whole vectors.
+    width: usize,
+    /// Distance between the matrices.
+    position: usize,
+}
+
+impl<T: Element> Block<T> {
+    fn new(set: &Kernels<T>, from: From, source: &[T], places: &[usize], channels: usize) -> Self {
+        let tiles = places.len() / (from.side() * from.side());
+        let width = channels.next_multiple_of(set.lanes);
+        // Matrices a power of two apart would compete for the same cache lines.
+        let position = tiles * width + set.lanes;
+        let mut values = Buffer::unspecified(POSITIONS * position);
+        let zeros = vec![T::ZERO; channels];
+        let work = Spread { source, places, channels, zeros: &zeros, position, row: width };
+        spread(set, from, &work, &mut values);
+        Self { values, tiles, width, position }
+    }
+
+    fn matrix(&self, position: usize) -> &[T] {
+        &self.values[position * self.position..][..self.tiles * self.width]
+    }
+}
+
+/// The forward pass; see [`conv2d`](super::conv2d).
+///
+/// # Panics
+/// If the geometry is not of the supported kind (a 3x3 kernel, stride and
+/// dilation 1, one group).
+#[track_caller]
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &super::Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
+    let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
+    assert_applies("conv2d", &g);
+    let set = T::kernels();
+    let (x, weight) = (x.contiguous(), weight.contiguous());
+    let weights = Weights::new(set, weight.data(), g.cin, g.cout);
+    let bias = epilogue.checked_bias(&g);
+    forward(&g, set, x.data(), &weights, bias.as_ref().map(Tensor::data), epilogue.relu)
+}
+
+/// The input gradient as a forward pass over `dy`; see
+/// [`input_gradient`](super::input_gradient).
+///
+/// # Panics
+/// As [`conv2d`], and if the padding is more than 2.
+#[track_caller]
+pub fn input_gradient<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    x_shape: &[usize],
+    spec: &super::Conv2dSpec,
+) -> Tensor<T> {
+    let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
+    g.check_dy("conv2d input gradient", dy.shape());
+    let adjoint = g.adjoint().expect("conv2d input gradient: stride 1 and at most 2 of padding");
+    assert_applies("conv2d input gradient", &adjoint);
+    let set = T::kernels();
+    let (dy, weight) = (dy.contiguous(), weight.contiguous());
+    let flipped = super::flipped(&g, weight.data());
+    let weights = Weights::new(set, &flipped, g.cout, g.cin);
+    forward(&adjoint, set, dy.data(), &weights, None, false)
+}
+
+#[track_caller]
+fn assert_applies(operation: &str, g: &Geometry) {
+    let s = &g.spec;
+    assert!(
+        g.kernel == [3, 3] && s.stride == [1, 1] && s.dilation == [1, 1] && s.groups == 1,
+        "{operation}: Winograd's algorithm takes 3x3 kernels with stride 1, dilation 1 and one group, not {g:?}"
+    );
+}
+
+fn forward<T: Element>(
+    g: &Geometry,
+    set: &Kernels<T>,
+    x: &[T],
+    weights: &Weights<T>,
+    bias: Option<&[T]>,
+    relu: bool,
+) -> Tensor<T> {
+    let tiling = Tiling::new(g);
+    let row = g.output[1] * g.cout;
+    Tensor::filled_by(&g.y_shape(), |y| {
+        let mut jobs = Vec::with_capacity(tiling.blocks());
+        let mut rest = y;
+        for block in 0..tiling.blocks() {
+            let rows = tiling.rows_of(block);
+            let pixel_rows = match rows.end == tiling.rows {
+                true => rest.len() / row.max(1),
+                false => tiling.pixel_row(g, rows.end) - tiling.pixel_row(g, rows.start),
+            };
+            let (here, tail) = rest.split_at_mut(pixel_rows * row);
+            rest = tail;
+            jobs.push((rows, here));
+        }
+        jobs.into_par_iter().for_each(|(rows, y)| {
+            if !y.is_empty() {
+                forward_block(g, set, &tiling, rows, x, weights, bias, relu, y);
+            }
+        });
+    })
+}
+
+/// Fills the output under some rows of tiles.
+#[allow(clippy::too_many_arguments)] // The innermost driver; a struct would only rename these.
+fn forward_block<T: Element>(
+    g: &Geometry,
+    set: &Kernels<T>,
+    tiling: &Tiling,
+    rows: Range<usize>,
+    x: &[T],
+    weights: &Weights<T>,
+    bias: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+) {
+    let input = Block::new(set, From::Input, x, &input_places(g, tiling, rows.clone()), g.cin);
+    let places = output_places(g, tiling, rows);
+    let widest = 2 * set.lanes;
+    let zeros = vec![T::ZERO; widest];
+    let mut sums = Buffer::unspecified(POSITIONS * (input.tiles * widest + set.lanes));
+    for (panel, values) in weights.panels.iter().zip(&weights.values) {
+        let width = panel.vectors * set.lanes;
+        let position = input.tiles * width + set.lanes;
+        for index in 0..POSITIONS {
+            let b = &values[index * g.cin * width..][..g.cin * width];
+            let sums = &mut sums[index * position..][..input.tiles * width];
+            for (start, len) in even_pieces(g.cin, DEPTH) {
+                let tile = Tile {
+                    a: input.matrix(index),
+                    a_row: input.width,
+                    a_step: 1,
+                    b,
+                    b_step: width,
+                    segments: &[Segment { a: start, b: start * width, len }],
+                    c_row: width,
+                    columns: width,
+                    start: if start == 0 { Start::Row(&zeros) } else { Start::Stored },
+                    relu: false,
+                };
+                set.run(input.tiles, panel.vectors, &tile, sums);
+            }
+        }
+        let mut row = vec![T::ZERO; width];
+        if let Some(bias) = bias {
+            row[..panel.columns].copy_from_slice(&bias[panel.start..][..panel.columns]);
+        }
+        let shifted: Vec<usize> =
+            places.iter().map(|&p| if p == OUTSIDE { OUTSIDE } else { p + panel.start }).collect();
+        let work = Gather {
+            source: &sums,
+            position,
+            row: width,
+            places: &shifted,
+            channels: panel.columns,
+            bias: &row,
+            relu,
+        };
+        gather(set, To::Output, &work, y);
+    }
+}

@@ -1,0 +1,61 @@
+//! The table of hot kernels of one instruction set, and the choice between them.
+
+use crate::conv::tile::{TileTable, tile_kernel, tile_table};
+use crate::conv::winograd::kernel::{WinogradTable, winograd_table};
+use crate::simd::isa::Isa;
+use crate::simd::{Lanes, Portable};
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+
+/// The hot kernels of one instruction set for one element type.
+pub struct Kernels<T: 'static> {
+    /// The instruction set they are compiled for.
+    pub isa: Isa,
+    /// Elements per vector.
+    pub(crate) lanes: usize,
+    /// The tallest tile whose accumulators fit the registers.
+    pub(crate) rows: usize,
+    pub(crate) tiles: TileTable<T>,
+    pub(crate) winograd: WinogradTable<T>,
+}
+
+macro_rules! table {
+    ($isa:ident, $set:expr, $vector:ty, $rows:tt) => {
+        Kernels {
+            isa: $set,
+            lanes: <$vector>::LEN,
+            rows: $rows,
+            tiles: tile_table!($isa, $vector, $rows),
+            winograd: winograd_table!($isa, $vector),
+        }
+    };
+}
+
+macro_rules! element {
+    ($scalar:ident, $wide:ty, $narrow:ty) => {
+        /// The kernels of `isa`.
+        ///
+        /// # Panics
+        /// If this CPU lacks it: its kernels must never be reached then.
+        pub(crate) fn $scalar(isa: Isa) -> Kernels<$scalar> {
+            assert!(isa.is_available(), "the CPU lacks {}", isa.name());
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => table!(avx512, isa, $wide, 12),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => table!(avx2, isa, $narrow, 6),
+                _ => table!(portable, Isa::Portable, Portable<$scalar>, 6),
+            }
+        }
+    };
+}
+
+element!(f32, __m512, __m256);
+element!(f64, __m512d, __m256d);
+
+/// The kernels of every instruction set of this CPU, for tests.
+#[cfg(test)]
+pub(crate) fn available<T: crate::Element>() -> Vec<Kernels<T>> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(T::kernels_for).collect()
+}
