@@ -9,9 +9,11 @@
 //!    already contiguous, so the product's inner kernel reads them in place.
 //!
 //!
-//! And once more with fewer multiplications, where that pays:
+//! Two more are for particular geometries:
 //!
-//! 4. [`winograd`]: 3x3 kernels over many channels, by polynomial evaluation.
+//! 4. [`winograd`]: 3x3 kernels over many channels, by polynomial evaluation,
+//!    with fewer multiplications.
+//! 5. [`depthwise`]: one channel per group, which leaves no product to compute.
 //!
 //! Each has the forward pass and both gradients. [`conv2d`], [`input_gradient`]
 //! and [`weight_gradient`] choose the fastest that applies.
@@ -20,6 +22,7 @@
 //! groups contiguous in `Cout`, `y [N, OH, OW, Cout]`. As in the whole field,
 //! "convolution" is cross-correlation: the kernel is not flipped.
 
+pub mod depthwise;
 pub mod im2col;
 pub mod implicit;
 pub mod plain;
@@ -75,7 +78,9 @@ pub fn conv2d<T: Element>(
     epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
     let geometry = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
-    if winograd::supports(&geometry) {
+    if depthwise::supports(&geometry) {
+        depthwise::conv2d(x, weight, spec, epilogue)
+    } else if winograd::supports(&geometry) {
         winograd::conv2d(x, weight, spec, epilogue)
     } else {
         implicit::conv2d(x, weight, spec, epilogue)
@@ -93,9 +98,14 @@ pub fn input_gradient<T: Element>(
 ) -> Tensor<T> {
     let geometry = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     match geometry.adjoint() {
+        _ if depthwise::supports_input_gradient(&geometry) => {
+            depthwise::input_gradient(dy, weight, x_shape, spec)
+        }
         Some(adjoint) if winograd::supports(&adjoint) => winograd::input_gradient(dy, weight, x_shape, spec),
-        Some(_) => implicit::input_gradient(dy, weight, x_shape, spec),
-        None => im2col::input_gradient(dy, weight, x_shape, spec),
+        _ if implicit::supports_input_gradient(&geometry) => {
+            implicit::input_gradient(dy, weight, x_shape, spec)
+        }
+        _ => im2col::input_gradient(dy, weight, x_shape, spec),
     }
 }
 
@@ -109,21 +119,23 @@ pub fn weight_gradient<T: Element>(
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
     let geometry = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
-    if winograd::supports(&geometry) {
+    if depthwise::supports(&geometry) {
+        depthwise::weight_gradient(x, dy, weight_shape, spec)
+    } else if winograd::supports(&geometry) {
         winograd::weight_gradient(x, dy, weight_shape, spec)
     } else {
         implicit::weight_gradient(x, dy, weight_shape, spec)
     }
 }
 
-/// The weights of the input gradient's convolution: flipped in both axes, with
-/// input and output channels exchanged within each group, `[KH, KW, Cout/groups, Cin]`.
-fn flipped<T: Element>(g: &Geometry, weight: &[T]) -> Buffer<T> {
-    let (taps, cin, cout) = (g.kernel[0] * g.kernel[1], g.cin_group(), g.cout_group());
-    let mut out = Buffer::unspecified(weight.len());
+/// Some taps of the weights in the given order, with input and output channels
+/// exchanged within each group: `[taps, Cout/groups, Cin]`.
+fn exchanged<T: Element>(g: &Geometry, weight: &[T], taps: &[usize]) -> Buffer<T> {
+    let (cin, cout) = (g.cin_group(), g.cout_group());
+    let mut out = Buffer::unspecified(taps.len() * cout * g.cin);
     crate::parallel::for_each_rows(&mut out, g.cin, |start, rows| {
         for (index, row) in rows.chunks_exact_mut(g.cin).enumerate() {
-            let (tap, co) = (taps - 1 - (start + index) / cout, (start + index) % cout);
+            let (tap, co) = (taps[(start + index) / cout], (start + index) % cout);
             for (group, row) in row.chunks_exact_mut(cin).enumerate() {
                 let column = group * cout + co;
                 for (ci, value) in row.iter_mut().enumerate() {

@@ -1,5 +1,6 @@
 //! The table of hot kernels of one instruction set, and the choice between them.
 
+use crate::conv::depthwise::{DepthwiseTable, depthwise_table};
 use crate::conv::tile::{TileTable, tile_kernel, tile_table};
 use crate::conv::winograd::kernel::{WinogradTable, winograd_table};
 use crate::simd::isa::Isa;
@@ -18,6 +19,7 @@ pub struct Kernels<T: 'static> {
     pub(crate) rows: usize,
     pub(crate) tiles: TileTable<T>,
     pub(crate) winograd: WinogradTable<T>,
+    pub(crate) depthwise: DepthwiseTable<T>,
 }
 
 macro_rules! table {
@@ -28,6 +30,7 @@ macro_rules! table {
             rows: $rows,
             tiles: tile_table!($isa, $vector, $rows),
             winograd: winograd_table!($isa, $vector),
+            depthwise: depthwise_table!($isa, $vector),
         }
     };
 }

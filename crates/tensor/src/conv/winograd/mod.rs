@@ -107,7 +107,7 @@ struct Weights<T: Element> {
 impl<T: Element> Weights<T> {
     /// Transforms `weight: [3, 3, depth, channels]`.
     fn new(set: &Kernels<T>, weight: &[T], depth: usize, channels: usize) -> Self {
-        let panels = Panel::cover(channels, set.lanes);
+        let panels = Panel::cover(1, channels, set.lanes);
         let zeros = vec![T::ZERO; 2 * set.lanes];
         let values = panels
             .par_iter()
@@ -240,7 +240,8 @@ pub fn input_gradient<T: Element>(
     assert_applies("conv2d input gradient", &adjoint);
     let set = T::kernels();
     let (dy, weight) = (dy.contiguous(), weight.contiguous());
-    let flipped = super::flipped(&g, weight.data());
+    let taps: Vec<usize> = (0..9).rev().collect();
+    let flipped = super::exchanged(&g, weight.data(), &taps);
     let weights = Weights::new(set, &flipped, g.cout, g.cin);
     forward(&adjoint, set, dy.data(), &weights, None, false)
 }

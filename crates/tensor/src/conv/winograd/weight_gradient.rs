@@ -101,7 +101,7 @@ pub fn weight_gradient<T: Element>(
     let set = T::kernels();
     let (x, dy) = (x.contiguous(), dy.contiguous());
     let work = Work { g, set, tiling: Tiling::new(&g), x: x.data(), dy: dy.data() };
-    let panels = Panel::cover(g.cout, set.lanes);
+    let panels = Panel::cover(1, g.cout, set.lanes);
     let elements: usize = POSITIONS * g.cin * panels.iter().map(|p| p.vectors * set.lanes).sum::<usize>();
     let blocks = work.tiling.blocks();
     let partials = (PARTIAL_ELEMENTS / elements.max(1)).clamp(1, PARTIALS).min(blocks.max(1));

@@ -1,0 +1,211 @@
+//! Convolution as a matrix product whose patch matrix is never stored.
+//!
+//! In NHWC the `KW*Cin` inputs that one output pixel takes from one kernel row
+//! lie side by side in memory, and the next pixel's start `stride*Cin` further
+//! on. The product's inner kernel (`tile.rs`) therefore reads the "patch
+//! matrix" straight from the image: a tile is a few neighbouring output pixels
+//! times a panel of output channels, and its sum runs over one contiguous
+//! segment per kernel row.
+//!
+//! All three passes use that kernel:
+//! - forward: `a` is the input, `b` the weights, packed into panels;
+//! - input gradient: the same on the output gradient, with the weights flipped
+//!   and their channels exchanged; with stride `s`, `s*s` times, each for the
+//!   input pixels of one phase and the taps that meet them (`input_gradient.rs`);
+//! - weight gradient: `a` is the input with the *channels* as tile rows, `b`
+//!   the output gradient, and the sum runs over pixels (`weight_gradient.rs`).
+//!
+//! Work is cut into blocks of a few image rows. A block's input is copied once
+//! into a small buffer with its padding, so the kernel never meets an edge and
+//! the values stay in cache. Where there are too few blocks to share out, as
+//! for a single small image, the panels of each block are computed apart.
+
+mod input_gradient;
+mod weight_gradient;
+mod window;
+
+pub use input_gradient::{input_gradient, supports_input_gradient};
+pub use weight_gradient::weight_gradient;
+pub(crate) use window::{Block, Packed, Panel, padded_width, window_runs};
+
+use rayon::prelude::*;
+
+use self::window::{Run, depth_blocks};
+use super::tile::{Start, Tile};
+use super::{Conv2dSpec, Epilogue, Geometry};
+use crate::pool::Buffer;
+use crate::simd::kernels::Kernels;
+use crate::{Element, Tensor};
+
+/// Length of a sum before it is stored and taken up again: a panel of weights
+/// this deep (32 KiB of `f32`) stays in the first-level cache.
+pub(super) const DEPTH: usize = 256;
+/// Output pixels of one forward block.
+const FORWARD_PIXELS: usize = 512;
+/// Fewer blocks than this are split into their panels.
+const FEW_BLOCKS: usize = 8;
+/// Partial weight gradients kept at once, and the elements all of them may have.
+pub(super) const PARTIALS: usize = 16;
+pub(super) const PARTIAL_ELEMENTS: usize = 8 << 20;
+
+/// The forward pass; see [`conv2d`](super::conv2d).
+#[track_caller]
+pub fn conv2d<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    spec: &Conv2dSpec,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
+    let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
+    let packed = Packed::new(T::kernels(), weight.contiguous().data(), g.cout, g.spec.groups);
+    forward(&g, x, &packed, epilogue)
+}
+
+/// The forward pass with weights that are packed already.
+#[track_caller]
+pub(super) fn forward<T: Element>(
+    g: &Geometry,
+    x: &Tensor<T>,
+    packed: &Packed<T>,
+    epilogue: &Epilogue<T>,
+) -> Tensor<T> {
+    let source = x.contiguous();
+    let bias = epilogue.checked_bias(g);
+    let pass = Pass::new(g, packed, bias.as_ref().map(Tensor::data), epilogue.relu);
+    let [oh, ow] = g.output;
+    let rows = block_rows(oh, ow);
+    let blocks = oh.div_ceil(rows.max(1));
+    let (image, y_row) = (g.input[0] * g.input[1] * g.cin, ow * g.cout);
+    let block = |n: usize, index: usize| {
+        let here = rows.min(oh - index * rows);
+        Block::new(g, &source.data()[n * image..(n + 1) * image], index * rows, here)
+    };
+    Tensor::filled_by(&g.y_shape(), |y| {
+        if y.is_empty() {
+            return;
+        }
+        if g.n * blocks < FEW_BLOCKS && packed.panels.len() > 1 {
+            return pass.by_panels(y, &|n, index| block(n, index), [blocks, rows]);
+        }
+        y.par_chunks_mut(oh * y_row).enumerate().for_each(|(n, y)| {
+            y.par_chunks_mut(rows * y_row).enumerate().for_each(|(index, y)| {
+                let block = block(n, index);
+                let rows = y.len() / y_row;
+                for panel in 0..packed.panels.len() {
+                    let c = &mut y[packed.panels[panel].start..];
+                    pass.panel(block.values(), panel, rows, Output { c, pixel: g.cout, row: y_row });
+                }
+            });
+        });
+    })
+}
+
+/// Output rows of one block.
+fn block_rows(oh: usize, ow: usize) -> usize {
+    (FORWARD_PIXELS / ow.max(1)).clamp(1, oh.max(1))
+}
+
+/// Where a panel's results go: its first element, and the distances between
+/// neighbouring pixels and between rows.
+struct Output<'a, T> {
+    c: &'a mut [T],
+    pixel: usize,
+    row: usize,
+}
+
+/// One forward pass: what all its blocks share.
+struct Pass<'a, T: Element> {
+    g: &'a Geometry,
+    set: &'static Kernels<T>,
+    packed: &'a Packed<T>,
+    runs: Vec<Run>,
+    /// What each panel's sums start from: its bias, or zeros.
+    starts: Vec<Vec<T>>,
+    relu: bool,
+}
+
+impl<'a, T: Element> Pass<'a, T> {
+    fn new(g: &'a Geometry, packed: &'a Packed<T>, bias: Option<&[T]>, relu: bool) -> Self {
+        let set = T::kernels();
+        let start = |panel: &Panel| {
+            let mut row = vec![T::ZERO; panel.vectors * set.lanes];
+            if let Some(bias) = bias {
+                row[..panel.columns].copy_from_slice(&bias[panel.start..][..panel.columns]);
+            }
+            row
+        };
+        let starts = packed.panels.iter().map(start).collect();
+        Self { g, set, packed, runs: window_runs(g), starts, relu }
+    }
+
+    /// Computes one panel of `rows` output rows from the padded input rows `x` below them.
+    fn panel(&self, x: &[T], index: usize, rows: usize, out: Output<'_, T>) {
+        let g = self.g;
+        let panel = &self.packed.panels[index];
+        let width = panel.vectors * self.set.lanes;
+        let x_pixel = g.spec.stride[1] * g.cin;
+        let x_row = g.spec.stride[0] * padded_width(g) * g.cin;
+        // Rows that follow each other like the pixels in them are one long row.
+        let merged = x_row == g.output[1] * x_pixel && out.row == g.output[1] * out.pixel;
+        let (rows, ow) = if merged { (1, rows * g.output[1]) } else { (rows, g.output[1]) };
+        let blocks = depth_blocks(&self.runs, width);
+        for (number, segments) in blocks.iter().enumerate() {
+            for oy in 0..rows {
+                let tile = Tile {
+                    a: &x[oy * x_row + panel.group * g.cin_group()..],
+                    a_row: x_pixel,
+                    a_step: 1,
+                    b: self.packed.weights(index),
+                    b_step: width,
+                    segments,
+                    c_row: out.pixel,
+                    columns: panel.columns,
+                    start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Stored },
+                    relu: self.relu && number + 1 == blocks.len(),
+                };
+                self.set.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);
+            }
+        }
+    }
+
+    /// Fills `y` from panels computed apart, each in a buffer of its own.
+    fn by_panels<'x>(
+        &self,
+        y: &mut [T],
+        block: &(dyn Fn(usize, usize) -> Block<'x, T> + Sync),
+        [blocks, rows]: [usize; 2],
+    ) {
+        let [oh, ow] = self.g.output;
+        let panels = self.packed.panels.len();
+        let inputs: Vec<Block<T>> =
+            (0..self.g.n * blocks).into_par_iter().map(|i| block(i / blocks, i % blocks)).collect();
+        // results: for every block and panel [rows * OW, columns]
+        let results: Vec<Buffer<T>> = (0..inputs.len() * panels)
+            .into_par_iter()
+            .map(|i| {
+                let (number, panel) = (i / panels, i % panels);
+                let here = rows.min(oh - number % blocks * rows);
+                let pixel = self.packed.panels[panel].columns;
+                let mut c = Buffer::unspecified(here * ow * pixel);
+                self.panel(
+                    inputs[number].values(),
+                    panel,
+                    here,
+                    Output { c: &mut c, pixel, row: ow * pixel },
+                );
+                c
+            })
+            .collect();
+        crate::parallel::for_each_rows(y, self.g.cout, |first, pixels| {
+            for (index, pixel) in pixels.chunks_exact_mut(self.g.cout).enumerate() {
+                let (n, place) = ((first + index) / (oh * ow), (first + index) % (oh * ow));
+                let number = n * blocks + place / (rows * ow);
+                let place = place % (rows * ow);
+                for (panel, result) in self.packed.panels.iter().zip(&results[number * panels..]) {
+                    let values = &result[place * panel.columns..][..panel.columns];
+                    pixel[panel.start..][..panel.columns].copy_from_slice(values);
+                }
+            }
+        });
+    }
+}
