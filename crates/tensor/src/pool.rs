@@ -15,6 +15,8 @@ use crate::Element;
 
 /// Smaller buffers than this go straight to the allocator, which is quick there.
 const SMALLEST_POOLED: usize = 1024;
+/// Bytes that memory is moved in.
+const CACHE_LINE: usize = 64;
 /// Four classes to every power of two: at most a fifth of a buffer is unused.
 const CLASSES: usize = 4 * 48;
 
@@ -73,6 +75,8 @@ fn size_class(len: usize) -> (usize, usize) {
 /// A run of numbers from the pool, given back when dropped.
 pub(crate) struct Buffer<T: Element> {
     values: Vec<T>,
+    /// Where in `values` the numbers start: at the beginning of a cache line.
+    start: usize,
     len: usize,
     /// Whether it came from the pool. One that was made outside is not kept: a
     /// stream of them would make the pool grow without end.
@@ -83,14 +87,19 @@ impl<T: Element> Buffer<T> {
     /// `len` numbers of unspecified value, for a caller that overwrites them all.
     pub(crate) fn unspecified(len: usize) -> Self {
         let pooled = len >= SMALLEST_POOLED;
-        let values = if pooled { T::pool().take(len) } else { vec![T::ZERO; len] };
-        Self::counted(values, len, pooled)
+        if !pooled {
+            return Self::counted(vec![T::ZERO; len], 0, len, false);
+        }
+        let values = T::pool().take(len + CACHE_LINE / size_of::<T>());
+        // Vectors that straddle two cache lines take twice as long to load.
+        let start = values.as_ptr().align_offset(CACHE_LINE);
+        Self::counted(values, start, len, true)
     }
 
-    fn counted(values: Vec<T>, len: usize, pooled: bool) -> Self {
+    fn counted(values: Vec<T>, start: usize, len: usize, pooled: bool) -> Self {
         let live = LIVE.fetch_add(size_of_val(&values[..]), Ordering::Relaxed) + size_of_val(&values[..]);
         PEAK.fetch_max(live, Ordering::Relaxed);
-        Self { values, len, pooled }
+        Self { values, start, len, pooled }
     }
 
     /// `len` times `value`.
@@ -104,20 +113,20 @@ impl<T: Element> Buffer<T> {
 impl<T: Element> From<Vec<T>> for Buffer<T> {
     fn from(values: Vec<T>) -> Self {
         let len = values.len();
-        Self::counted(values, len, false)
+        Self::counted(values, 0, len, false)
     }
 }
 
 impl<T: Element> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        &self.values[..self.len]
+        &self.values[self.start..self.start + self.len]
     }
 }
 
 impl<T: Element> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.values[..self.len]
+        &mut self.values[self.start..self.start + self.len]
     }
 }
 

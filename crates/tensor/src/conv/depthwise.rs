@@ -2,8 +2,10 @@
 //!
 //! There is no sum over channels, so there is no matrix product in it: the work
 //! is a multiply-add per tap on whole vectors of channels, and what limits it
-//! is memory. A pass holds the taps' weights of one vector of channels in
-//! registers and walks along a row of pixels.
+//! is memory. A pass walks along a row a few pixels at a time, through all their
+//! channels, so that memory is read in order and a weight that was loaded serves
+//! several pixels. The image is read in place: rows outside it are one row of
+//! zeros, and only the first and last columns look which taps are inside.
 //!
 //! Forward and input gradient are the same walk (the latter over `dy` with the
 //! taps reversed, as in `implicit/input_gradient.rs`); the weight gradient
@@ -13,13 +15,14 @@
 
 use rayon::prelude::*;
 
-use super::implicit::{Block, padded_width};
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::parallel::map_ranges;
 use crate::simd::kernels::Kernels;
 use crate::simd::{Lanes, per_isa};
 use crate::{Element, Tensor};
 
+/// Neighbouring pixels computed together.
+const PIXELS: usize = 4;
 /// The most taps a kernel may have to be handled here.
 const MOST_TAPS: usize = 25;
 /// Output elements of one block.
@@ -27,18 +30,17 @@ const BLOCK: usize = 32 * 1024;
 /// Output elements that one partial weight gradient sums over, at least.
 const PARTIAL: usize = 256 * 1024;
 
-/// Rows of a depthwise convolution within one block; see [`rows_forward`] and
-/// [`rows_weight_gradient`].
+/// Some output rows of one image; see [`rows_forward`] and [`rows_weight_gradient`].
 pub(crate) struct Rows<'a, T> {
-    /// The padded input.
+    g: &'a Geometry,
+    /// The image, `[H, W, C]`.
     x: &'a [T],
-    /// Where each tap's pixel starts, seen from the window's.
-    taps: &'a [usize],
-    /// Distance of neighbouring windows in `x`: down and across.
-    step: [usize; 2],
-    /// Rows, columns and channels of the output.
-    size: [usize; 3],
-    /// `[taps, C]`; in the weight gradient the output's gradient instead.
+    /// A row of zeros, `[W, C]`, for rows outside the image.
+    zeros: &'a [T],
+    /// The first output row, and how many.
+    first: usize,
+    rows: usize,
+    /// `[taps, C]`; in the weight gradient these rows of the output's gradient.
     other: &'a [T],
     /// `[C]`.
     start: &'a [T],
@@ -110,8 +112,8 @@ fn forward<T: Element>(
 ) -> Tensor<T> {
     let source = x.contiguous();
     let ([oh, ow], image) = (g.output, g.input[0] * g.input[1] * g.cin);
-    let zeros = vec![T::ZERO; g.cin];
-    let taps = taps(g);
+    let zeros = vec![T::ZERO; g.input[1] * g.cin];
+    let no_bias = vec![T::ZERO; g.cin];
     let row = ow * g.cin;
     let rows = (BLOCK / row.max(1)).clamp(1, oh.max(1));
     Tensor::filled_by(&g.y_shape(), |y| {
@@ -120,15 +122,14 @@ fn forward<T: Element>(
         }
         y.par_chunks_mut(oh * row).enumerate().for_each(|(n, y)| {
             y.par_chunks_mut(rows * row).enumerate().for_each(|(index, y)| {
-                let here = y.len() / row;
-                let block = Block::new(g, &source.data()[n * image..(n + 1) * image], index * rows, here);
                 let work = Rows {
-                    x: block.values(),
-                    taps: &taps,
-                    step: steps(g),
-                    size: [here, ow, g.cin],
+                    g,
+                    x: &source.data()[n * image..(n + 1) * image],
+                    zeros: &zeros,
+                    first: index * rows,
+                    rows: y.len() / row,
                     other: weight,
-                    start: bias.unwrap_or(&zeros),
+                    start: bias.unwrap_or(&no_bias),
                     relu,
                 };
                 rows_forward(T::kernels(), &work, y);
@@ -152,100 +153,133 @@ pub fn weight_gradient<T: Element>(
     g.check_dy("conv2d weight gradient", dy.shape());
     assert!(supports(&g), "conv2d weight gradient: {g:?} is not depthwise");
     let (x, dy) = (x.contiguous(), dy.contiguous());
-    let ([oh, ow], image, row) = (g.output, g.input[0] * g.input[1] * g.cin, g.output[1] * g.cin);
-    let taps = taps(&g);
-    let rows = (BLOCK / row.max(1)).clamp(1, oh.max(1));
+    let (oh, image, row) = (g.output[0], g.input[0] * g.input[1] * g.cin, g.output[1] * g.cin);
+    let zeros = vec![T::ZERO; g.input[1] * g.cin];
+    let elements = g.kernel[0] * g.kernel[1] * g.cin;
     let images = (PARTIAL / (oh * row).max(1)).max(1);
     let parts = map_ranges(g.n, images, |range| {
-        let mut sum = vec![T::ZERO; taps.len() * g.cin];
+        let mut sum = vec![T::ZERO; elements];
         for n in range {
-            for oy in (0..oh).step_by(rows) {
-                let here = rows.min(oh - oy);
-                let block = Block::new(&g, &x.data()[n * image..(n + 1) * image], oy, here);
-                let work = Rows {
-                    x: block.values(),
-                    taps: &taps,
-                    step: steps(&g),
-                    size: [here, ow, g.cin],
-                    other: &dy.data()[(n * oh + oy) * row..][..here * row],
-                    start: &[],
-                    relu: false,
-                };
-                rows_weight_gradient(T::kernels(), &work, &mut sum);
-            }
+            let work = Rows {
+                g: &g,
+                x: &x.data()[n * image..(n + 1) * image],
+                zeros: &zeros,
+                first: 0,
+                rows: oh,
+                other: &dy.data()[n * oh * row..][..oh * row],
+                start: &[],
+                relu: false,
+            };
+            rows_weight_gradient(T::kernels(), &work, &mut sum);
         }
         sum
     });
-    let mut total = vec![T::ZERO; taps.len() * g.cin];
+    let mut total = vec![T::ZERO; elements];
     for part in parts {
         total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
     }
     Tensor::from_vec(total, weight_shape)
 }
 
-/// Where each tap's pixel starts in the padded block, seen from the window's.
-fn taps(g: &Geometry) -> Vec<usize> {
-    let [dy, dx] = g.spec.dilation;
-    (0..g.kernel[0] * g.kernel[1])
-        .map(|k| (k / g.kernel[1] * dy * padded_width(g) + k % g.kernel[1] * dx) * g.cin)
-        .collect()
-}
-
-fn steps(g: &Geometry) -> [usize; 2] {
-    [g.spec.stride[0] * padded_width(g) * g.cin, g.spec.stride[1] * g.cin]
-}
-
-/// Asserts that every window of `work` lies in its input.
+/// Asserts that the rows lie in the output and the slices have the geometry's sizes.
 fn check<T: Element>(work: &Rows<T>) {
-    let [rows, columns, channels] = work.size;
-    let last = (rows - 1) * work.step[0] + (columns - 1) * work.step[1] + channels;
-    assert!(work.taps.len() <= MOST_TAPS && work.taps.iter().all(|tap| tap + last <= work.x.len()));
+    let g = work.g;
+    assert!(supports(g) && work.first + work.rows <= g.output[0]);
+    assert!(work.x.len() == g.input[0] * g.input[1] * g.cin && work.zeros.len() >= g.input[1] * g.cin);
 }
 
-/// `y: [rows, columns, C]`, all of it.
+/// `y: [rows, OW, C]`, all of it.
 fn rows_forward<T: Element>(set: &Kernels<T>, work: &Rows<T>, y: &mut [T]) {
     check(work);
-    let [rows, columns, channels] = work.size;
-    assert!(y.len() == rows * columns * channels && work.start.len() >= channels);
-    assert!(work.other.len() == work.taps.len() * channels);
+    let g = work.g;
+    assert!(y.len() == work.rows * g.output[1] * g.cin && work.start.len() >= g.cin);
+    assert!(work.other.len() == g.kernel[0] * g.kernel[1] * g.cin);
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
     unsafe { (set.depthwise.forward)(work, y.as_mut_ptr()) }
 }
 
-/// Adds to `dweight: [taps, C]` what the block's pixels contribute.
+/// Adds to `dweight: [taps, C]` what the rows' pixels contribute.
 fn rows_weight_gradient<T: Element>(set: &Kernels<T>, work: &Rows<T>, dweight: &mut [T]) {
     check(work);
-    let [rows, columns, channels] = work.size;
-    assert!(work.other.len() == rows * columns * channels);
-    assert!(dweight.len() == work.taps.len() * channels);
+    let g = work.g;
+    assert!(work.other.len() == work.rows * g.output[1] * g.cin);
+    assert!(dweight.len() == g.kernel[0] * g.kernel[1] * g.cin);
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
     unsafe { (set.depthwise.weight_gradient)(work, dweight.as_mut_ptr()) }
 }
 
-/// # Safety
-/// `count <= V::LEN` elements must be readable, and the CPU have `V`'s features.
-#[inline(always)]
-unsafe fn load<V: Lanes>(from: *const V::Scalar, count: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe { if count == V::LEN { V::load(from) } else { V::load_part(from, count) } }
+/// The output columns whose taps all lie inside the image.
+fn interior(g: &Geometry) -> std::ops::Range<usize> {
+    let (left, stride) = (g.spec.padding.left, g.spec.stride[1]);
+    let reach = g.spec.dilation[1] * (g.kernel[1] - 1) + 1;
+    let first = left.div_ceil(stride).min(g.output[1]);
+    let last = (g.input[1] + left).checked_sub(reach).map_or(0, |room| room / stride + 1);
+    first..last.clamp(first, g.output[1])
 }
 
+/// Loads a vector, or with `PART` its first `count` elements.
+///
 /// # Safety
-/// `count <= V::LEN` elements must be writable, and the CPU have `V`'s features.
+/// They must be readable, and the CPU have `V`'s features.
 #[inline(always)]
-unsafe fn store<V: Lanes>(value: V, to: *mut V::Scalar, count: usize) {
+unsafe fn load<V: Lanes, const PART: bool>(from: *const V::Scalar, count: usize) -> V {
     // SAFETY: the caller's promise.
-    unsafe { if count == V::LEN { value.store(to) } else { value.store_part(to, count) } }
+    unsafe { if PART { V::load_part(from, count) } else { V::load(from) } }
 }
 
-/// Calls the body with the number of taps as a constant where it is a usual one.
-macro_rules! by_taps {
-    ($body:ident, $vector:ident, $work:ident, $to:ident) => {
-        match $work.taps.len() {
-            9 => $body::<$vector, 9>($work, $to, 9),
-            taps => $body::<$vector, MOST_TAPS>($work, $to, taps),
+/// Stores a vector, or with `PART` its first `count` elements.
+///
+/// # Safety
+/// They must be writable, and the CPU have `V`'s features.
+#[inline(always)]
+unsafe fn store<V: Lanes, const PART: bool>(value: V, to: *mut V::Scalar, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if PART { value.store_part(to, count) } else { value.store(to) } }
+}
+
+/// The start of the input row under every kernel row of output row `oy`, as if
+/// the image went on to the left: element `ix * C + channel` of a row in the
+/// image, of the zeros outside.
+fn lines<T: Element>(work: &Rows<T>, oy: usize) -> [*const T; MOST_TAPS] {
+    let g = work.g;
+    let mut lines = [work.zeros.as_ptr(); MOST_TAPS];
+    for (ky, line) in lines.iter_mut().enumerate().take(g.kernel[0]) {
+        if let Some(iy) = g.source(0, oy, ky) {
+            *line = work.x.as_ptr().wrapping_add(iy * g.input[1] * g.cin);
+        }
+    }
+    lines
+}
+
+/// Cuts the columns of an output row into runs of [`PIXELS`] inside the image
+/// and single ones: the first of each, and how many.
+fn column_runs(g: &Geometry) -> Vec<(usize, usize)> {
+    let inside = interior(g);
+    let mut runs = Vec::new();
+    let mut column = 0;
+    while column < g.output[1] {
+        let whole = inside.contains(&column) && column + PIXELS <= inside.end;
+        runs.push((column, if whole { PIXELS } else { 1 }));
+        column += if whole { PIXELS } else { 1 };
+    }
+    runs
+}
+
+/// Calls the body with the number of columns as a constant.
+macro_rules! for_each_run {
+    ($body:ident, $vector:ident, $work:ident, $to:expr) => {
+        let runs = column_runs($work.g);
+        for row in 0..$work.rows {
+            let lines = lines($work, $work.first + row);
+            for &(column, count) in &runs {
+                let at = [row, column];
+                match count {
+                    PIXELS => $body::<$vector, PIXELS>($work, &lines, at, $to),
+                    _ => $body::<$vector, 1>($work, &lines, at, $to),
+                }
+            }
         }
     };
 }
@@ -257,7 +291,9 @@ macro_rules! by_taps {
 #[inline(always)]
 unsafe fn forward_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
     // SAFETY: the caller's promise.
-    unsafe { by_taps!(forward_taps, V, work, y) }
+    unsafe {
+        for_each_run!(forward_pixels, V, work, y);
+    }
 }
 
 /// See [`rows_weight_gradient`].
@@ -267,73 +303,146 @@ unsafe fn forward_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
 #[inline(always)]
 unsafe fn weight_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V::Scalar) {
     // SAFETY: the caller's promise.
-    unsafe { by_taps!(weight_gradient_taps, V, work, dweight) }
-}
-
-/// # Safety
-/// As [`forward_body`], and `taps` be the number of taps, at most `TAPS`.
-#[inline(always)]
-unsafe fn forward_taps<V: Lanes, const TAPS: usize>(work: &Rows<V::Scalar>, y: *mut V::Scalar, taps: usize) {
-    let [rows, columns, channels] = work.size;
-    let mut channel = 0;
-    while channel < channels {
-        let count = (channels - channel).min(V::LEN);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let start = load::<V>(work.start.as_ptr().add(channel), count);
-            let mut weights = [start; TAPS];
-            for (tap, weight) in weights.iter_mut().enumerate().take(taps) {
-                *weight = load(work.other.as_ptr().add(tap * channels + channel), count);
-            }
-            for row in 0..rows {
-                for column in 0..columns {
-                    let x = work.x.as_ptr().add(row * work.step[0] + column * work.step[1] + channel);
-                    let mut sum = start;
-                    for (weight, &tap) in weights.iter().zip(work.taps).take(taps) {
-                        sum = load::<V>(x.add(tap), count).mul_add(*weight, sum);
-                    }
-                    let sum = if work.relu { sum.relu() } else { sum };
-                    store(sum, y.add((row * columns + column) * channels + channel), count);
-                }
-            }
-        }
-        channel += V::LEN;
+    unsafe {
+        for_each_run!(weight_gradient_pixels, V, work, dweight);
     }
 }
 
+/// A tap that lies inside the image: its number, and the start of its pixel.
+type Tap<T> = (usize, *const T);
+
+/// The taps of `column` that lie inside the image.
+fn taps_inside<T: Element>(
+    g: &Geometry,
+    lines: &[*const T],
+    column: usize,
+    taps: &mut [Tap<T>; MOST_TAPS],
+) -> usize {
+    let mut count = 0;
+    for kx in 0..g.kernel[1] {
+        let Some(ix) = g.source(1, column, kx) else { continue };
+        for (ky, line) in lines.iter().enumerate().take(g.kernel[0]) {
+            taps[count] = (ky * g.kernel[1] + kx, line.wrapping_add(ix * g.cin));
+            count += 1;
+        }
+    }
+    count
+}
+
+/// The output at `N` neighbouring columns, all of which see the same taps.
+///
 /// # Safety
-/// As [`weight_gradient_body`], and `taps` be the number of taps, at most `TAPS`.
+/// As [`forward_body`]; `lines` must be those of the row.
 #[inline(always)]
-unsafe fn weight_gradient_taps<V: Lanes, const TAPS: usize>(
+unsafe fn forward_pixels<V: Lanes, const N: usize>(
     work: &Rows<V::Scalar>,
-    dweight: *mut V::Scalar,
-    taps: usize,
+    lines: &[*const V::Scalar],
+    [row, column]: [usize; 2],
+    y: *mut V::Scalar,
 ) {
-    let [rows, columns, channels] = work.size;
-    let mut channel = 0;
-    while channel < channels {
-        let count = (channels - channel).min(V::LEN);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [V::splat(V::Scalar::ZERO); TAPS];
-            for (tap, sum) in sums.iter_mut().enumerate().take(taps) {
-                *sum = load(dweight.add(tap * channels + channel), count);
-            }
-            for row in 0..rows {
-                for column in 0..columns {
-                    let x = work.x.as_ptr().add(row * work.step[0] + column * work.step[1] + channel);
-                    let dy = work.other.as_ptr().add((row * columns + column) * channels + channel);
-                    let dy = load::<V>(dy, count);
-                    for (sum, &tap) in sums.iter_mut().zip(work.taps).take(taps) {
-                        *sum = load::<V>(x.add(tap), count).mul_add(dy, *sum);
-                    }
-                }
-            }
-            for (tap, sum) in sums.iter().enumerate().take(taps) {
-                store(*sum, dweight.add(tap * channels + channel), count);
+    let mut taps = [(0, std::ptr::null()); MOST_TAPS];
+    let inside = taps_inside(work.g, lines, column, &mut taps);
+    let (taps, channels) = (&taps[..inside], work.g.cin);
+    let whole = channels - channels % V::LEN;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let y = y.add((row * work.g.output[1] + column) * channels);
+        for channel in (0..whole).step_by(V::LEN) {
+            forward_vector::<V, N, false>(work, taps, channel, y);
+        }
+        if whole < channels {
+            forward_vector::<V, N, true>(work, taps, whole, y);
+        }
+    }
+}
+
+/// One vector of channels of [`forward_pixels`], `y` being the first pixel's.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn forward_vector<V: Lanes, const N: usize, const PART: bool>(
+    work: &Rows<V::Scalar>,
+    taps: &[Tap<V::Scalar>],
+    channel: usize,
+    y: *mut V::Scalar,
+) {
+    let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
+    let count = channels - channel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [load::<V, PART>(work.start.as_ptr().add(channel), count); N];
+        for &(tap, pixel) in taps {
+            let weight = load::<V, PART>(work.other.as_ptr().add(tap * channels + channel), count);
+            let pixel = pixel.add(channel);
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = load::<V, PART>(pixel.add(j * step), count).mul_add(weight, *sum);
             }
         }
-        channel += V::LEN;
+        for (j, &sum) in sums.iter().enumerate() {
+            let sum = if work.relu { sum.relu() } else { sum };
+            store::<V, PART>(sum, y.add(j * channels + channel), count);
+        }
+    }
+}
+
+/// What `N` neighbouring columns, all of which see the same taps, add to the
+/// weights' gradient.
+///
+/// # Safety
+/// As [`weight_gradient_body`]; `lines` must be those of the row.
+#[inline(always)]
+unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
+    work: &Rows<V::Scalar>,
+    lines: &[*const V::Scalar],
+    [row, column]: [usize; 2],
+    dweight: *mut V::Scalar,
+) {
+    let mut taps = [(0, std::ptr::null()); MOST_TAPS];
+    let inside = taps_inside(work.g, lines, column, &mut taps);
+    let (taps, channels) = (&taps[..inside], work.g.cin);
+    let whole = channels - channels % V::LEN;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let dy = work.other.as_ptr().add((row * work.g.output[1] + column) * channels);
+        for channel in (0..whole).step_by(V::LEN) {
+            weight_gradient_vector::<V, N, false>(work, taps, channel, dy, dweight);
+        }
+        if whole < channels {
+            weight_gradient_vector::<V, N, true>(work, taps, whole, dy, dweight);
+        }
+    }
+}
+
+/// One vector of channels of [`weight_gradient_pixels`], `dy` being the first pixel's.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn weight_gradient_vector<V: Lanes, const N: usize, const PART: bool>(
+    work: &Rows<V::Scalar>,
+    taps: &[Tap<V::Scalar>],
+    channel: usize,
+    dy: *const V::Scalar,
+    dweight: *mut V::Scalar,
+) {
+    let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
+    let count = channels - channel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut gradients = [V::splat(V::Scalar::ZERO); N];
+        for (j, gradient) in gradients.iter_mut().enumerate() {
+            *gradient = load::<V, PART>(dy.add(j * channels + channel), count);
+        }
+        for &(tap, pixel) in taps {
+            let place = dweight.add(tap * channels + channel);
+            let pixel = pixel.add(channel);
+            let mut sum = load::<V, PART>(place, count);
+            for (j, &gradient) in gradients.iter().enumerate() {
+                sum = load::<V, PART>(pixel.add(j * step), count).mul_add(gradient, sum);
+            }
+            store::<V, PART>(sum, place, count);
+        }
     }
 }
 
