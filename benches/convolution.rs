@@ -1,53 +1,146 @@
-//! Speed of the three convolutions, in GFLOP/s (a multiply-add counts as two).
+//! Speed of the convolutions, in GFLOP/s (a multiply-add counts as two, and all
+//! are counted that the definition asks for) and in percent of the machine's
+//! multiply-add peak, measured just before.
 //!
 //! `cargo bench -p cerberus-tensor --bench convolution`. Each figure is the
-//! median of several runs; set `RAYON_NUM_THREADS` to choose the threads.
+//! median of several runs; set `RAYON_NUM_THREADS` to choose the threads. Words
+//! after `--` choose the layers whose names contain them; `--json` prints lines
+//! for programs (`benches/peers/convolutions.py` is one).
 
 use std::time::Instant;
 
-use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue, Geometry, im2col, implicit, plain};
+use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue, Geometry, Padding, im2col, plain};
+use cerberus_tensor::machine::{Instructions, Traffic, bandwidth, multiply_add_peak};
 use cerberus_tensor::{Element, Tensor};
 
-/// Batch, height and width, input channels, output channels, kernel size, "same" padding or none.
-const LAYERS: [([usize; 5], bool); 7] = [
-    ([32, 64, 3, 32, 3], true),
-    ([32, 64, 32, 32, 3], true),
-    ([32, 32, 64, 64, 3], true),
-    ([32, 16, 128, 128, 3], true),
-    ([32, 8, 256, 256, 3], true),
-    ([32, 14, 256, 256, 1], true),
-    ([32, 15, 32, 64, 3], false),
+/// A layer: `[batch, height and width, input channels, output channels, kernel size]`.
+struct Layer {
+    sizes: [usize; 5],
+    padding: usize,
+    stride: usize,
+    groups: usize,
+}
+
+const fn layer(sizes: [usize; 5], padding: usize) -> Layer {
+    Layer { sizes, padding, stride: 1, groups: 1 }
+}
+
+const LAYERS: [Layer; 11] = [
+    layer([32, 32, 64, 64, 3], 1),
+    layer([32, 16, 128, 128, 3], 1),
+    layer([32, 8, 256, 256, 3], 1),
+    layer([8, 56, 64, 64, 3], 1),
+    layer([32, 14, 256, 256, 1], 0),
+    layer([32, 15, 32, 64, 3], 0),
+    Layer { stride: 2, ..layer([32, 32, 64, 128, 3], 1) },
+    layer([32, 32, 3, 32, 3], 0),
+    layer([32, 64, 3, 32, 3], 1),
+    layer([32, 64, 32, 32, 3], 1),
+    Layer { groups: 96, ..layer([32, 28, 96, 96, 3], 1) },
 ];
 
+impl Layer {
+    fn spec(&self) -> Conv2dSpec {
+        Conv2dSpec {
+            stride: [self.stride; 2],
+            padding: Padding::all(self.padding),
+            groups: self.groups,
+            ..Conv2dSpec::default()
+        }
+    }
+
+    fn name(&self) -> String {
+        let [n, size, cin, cout, kernel] = self.sizes;
+        let mut name = format!("N{n} C{cin} {size}x{size}-{cout} {kernel}x{kernel} p{}", self.padding);
+        if self.stride > 1 {
+            name += &format!(" s{}", self.stride);
+        }
+        if self.groups > 1 {
+            name += " depthwise";
+        }
+        name
+    }
+}
+
 fn main() {
-    println!("{} threads, {} kernels", rayon::current_num_threads(), f32::kernel_name());
-    println!(
-        "{:>32} {:>8} {:>8} {:>8} {:>9} {:>9}",
-        "layer", "plain", "im2col", "forward", "input", "weight"
-    );
-    for ([n, size, cin, cout, kernel], same) in LAYERS {
-        let spec = if same { Conv2dSpec::same(kernel) } else { Conv2dSpec::default() };
-        let noise = |shape: &[usize]| Tensor::<f32>::from_fn(shape, |i| (i as f32 * 0.7).sin());
-        let (x, weight) = (noise(&[n, size, size, cin]), noise(&[kernel, kernel, cin, cout]));
-        let g = Geometry::new("benchmark", x.shape(), weight.shape(), &spec);
-        let dy = noise(&g.y_shape());
-        let none = Epilogue::default();
-        // The definition is slow: one image tells enough.
-        let one = x.narrow(0, 0, 1).contiguous();
-        let slow = Geometry { n: 1, ..g };
-        let figures = [
-            speed(&slow, 1, || drop(plain::conv2d(&one, &weight, &spec, &none))),
-            speed(&g, 3, || drop(im2col::conv2d(&x, &weight, &spec, &none))),
-            speed(&g, 9, || drop(implicit::conv2d(&x, &weight, &spec, &none))),
-            speed(&g, 9, || drop(conv::input_gradient(&dy, &weight, x.shape(), &spec))),
-            speed(&g, 9, || drop(conv::weight_gradient(&x, &dy, weight.shape(), &spec))),
-        ];
-        print!("{:>32}", format!("N{n} C{cin} {size}x{size}-{cout} {kernel}x{kernel}"));
+    // Cargo passes `--bench` of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let json = words.iter().any(|word| word == "--json");
+    let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    let threads = rayon::current_num_threads();
+    let peak =
+        Instructions::available().into_iter().map(|i| multiply_add_peak(i, threads)).fold(0.0, f64::max);
+    if !json {
+        println!("{threads} threads, {} kernels, multiply-add peak {peak:.0} GFLOP/s", f32::kernel_name());
         println!(
-            " {:>8.1} {:>8.1} {:>8.1} {:>9.1} {:>9.1}",
-            figures[0], figures[1], figures[2], figures[3], figures[4]
+            "{:>36} {:>8} {:>8} {:>14} {:>14} {:>14}",
+            "layer", "plain", "im2col", "forward", "input", "weight"
         );
     }
+    for layer in LAYERS {
+        let name = layer.name();
+        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        let figures = measure(&layer, !json);
+        let [plain, im2col, forward, input, weight] = figures;
+        if json {
+            println!(
+                r#"{{"layer":"{name}","peak":{peak:.1},"forward":{forward:.1},"input":{input:.1},"weight":{weight:.1}}}"#
+            );
+            continue;
+        }
+        let of_peak = |speed: f64| format!("{speed:.1} {:>4.0}%", 100.0 * speed / peak);
+        print!("{name:>36} {plain:>8.1} {im2col:>8.1}");
+        println!(" {:>14} {:>14} {:>14}", of_peak(forward), of_peak(input), of_peak(weight));
+        if layer.groups > 1 {
+            copy_rate(&layer, threads, [forward, input]);
+        }
+    }
+}
+
+/// GFLOP/s of the definition, the patch matrix, and the three passes that are used.
+fn measure(layer: &Layer, ladder: bool) -> [f64; 5] {
+    let [n, size, cin, cout, kernel] = layer.sizes;
+    let spec = layer.spec();
+    let noise = |shape: &[usize]| Tensor::<f32>::from_fn(shape, |i| (i as f32 * 0.7).sin());
+    let x = noise(&[n, size, size, cin]);
+    let weight = noise(&[kernel, kernel, cin / layer.groups, cout]);
+    let g = Geometry::new("benchmark", x.shape(), weight.shape(), &spec);
+    let dy = noise(&g.y_shape());
+    let none = Epilogue::default();
+    let (mut definition, mut patches) = (0.0, 0.0);
+    if ladder {
+        // The definition is slow: one image tells enough.
+        let one = x.narrow(0, 0, 1).contiguous();
+        definition = speed(&Geometry { n: 1, ..g }, 1, || drop(plain::conv2d(&one, &weight, &spec, &none)));
+        patches = speed(&g, 3, || drop(im2col::conv2d(&x, &weight, &spec, &none)));
+    }
+    [
+        definition,
+        patches,
+        speed(&g, 15, || drop(conv::conv2d(&x, &weight, &spec, &none))),
+        speed(&g, 15, || drop(conv::input_gradient(&dy, &weight, x.shape(), &spec))),
+        speed(&g, 15, || drop(conv::weight_gradient(&x, &dy, weight.shape(), &spec))),
+    ]
+}
+
+/// A depthwise convolution does so little with each number that memory limits it:
+/// its speed beside that of copying its input to its output.
+fn copy_rate(layer: &Layer, threads: usize, [forward, input]: [f64; 2]) {
+    let [n, size, channels, _, kernel] = layer.sizes;
+    let bytes = 4 * n * size * size * channels;
+    let copy = bandwidth(Traffic::Copy, bytes / threads, threads);
+    // Every number read or written, 8 bytes for the pair, takes kernel² multiply-adds.
+    let moved = |speed: f64| speed * 8.0 / (2 * kernel * kernel) as f64;
+    println!(
+        "{:>36} forward {:.1} GB/s and input {:.1} GB/s, {:.0}% and {:.0}% of the copy rate at this size, {copy:.1} GB/s",
+        "",
+        moved(forward),
+        moved(input),
+        100.0 * moved(forward) / copy,
+        100.0 * moved(input) / copy
+    );
 }
 
 /// Median GFLOP/s of `run` over `times` runs after one to warm up.

@@ -1,27 +1,26 @@
-//! How many images a second a training step does, with the data already in
-//! memory: forward, backward and update, printed as one line of JSON.
+//! How fast a workload runs with its data already in memory: whole training
+//! steps (forward, backward, update), or forward passes alone. Prints one line
+//! of JSON. `benches/peers` runs this beside the same work in PyTorch and Keras.
 //!
 //! `cargo run --release --example throughput -- --workload mtl64 --batch 32`
 
 mod common;
+mod workloads;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cerberus::data::{self, Batch, Split};
-use cerberus::multitask::trainer::{TrainConfig, peak_rss_mb, train_step};
-use cerberus::multitask::{MultiTaskModel, TaskWeights};
-use cerberus::nn::losses::{CrossEntropy, cross_entropy};
-use cerberus::nn::optim::{Adam, AdamOptions, Optimizer};
-use cerberus::prelude::*;
+use cerberus::multitask::trainer::peak_rss_mb;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
-/// Measure training steps on data in memory.
+use workloads::{Failure, Workload};
+
+/// Measure training steps, or predictions, on data in memory.
 #[derive(Parser)]
 #[command(name = "throughput")]
 struct Options {
-    /// What to train
+    /// What to run
     #[arg(long)]
     workload: Workload,
     /// Images per step
@@ -33,25 +32,23 @@ struct Options {
     /// Steps to measure, after a few to warm up
     #[arg(long, default_value_t = 30)]
     steps: usize,
+    /// Measure no more steps after this many seconds
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Shrink the images' values to numbers that only denormals can represent,
+    /// which slow down CPUs that are not told to take them for zero
+    #[arg(long)]
+    denormals: bool,
 }
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Workload {
-    /// The network of the cifar10 example on 32x32 images, Adam
-    Seed32,
-    /// The default three-head step of the train example on 64x64 scenes, Adam
-    Mtl64,
-}
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    let start = Instant::now();
     let options = Options::parse();
     let run = || -> Result<(), Failure> {
         if options.batch == 0 || options.steps == 0 {
             return Err("--batch and --steps must be at least 1".into());
         }
-        common::thread_pool(options.threads)?.install(|| measure(&options))
+        common::thread_pool(options.threads)?.install(|| measure(&options, start))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,74 +59,58 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> Result<(), Failure> {
-    let (name, parameters, mut step): (_, _, Box<dyn FnMut()>) = match options.workload {
-        Workload::Seed32 => seed32(options.batch),
-        Workload::Mtl64 => mtl64(options.batch)?,
+fn measure(options: &Options, start: Instant) -> Result<(), Failure> {
+    let scale = if options.denormals { 1e-39 } else { 1.0 };
+    let mut workload = options.workload.prepare(options.batch, scale)?;
+    let to_first_step = seconds_since_start().unwrap_or_else(|| start.elapsed().as_secs_f64());
+    let mut step = || {
+        let clock = Instant::now();
+        let loss = (workload.step)();
+        (clock.elapsed().as_secs_f64(), loss)
     };
     for _ in 0..options.steps.min(3) {
         step();
     }
-    let mut milliseconds: Vec<f64> = (0..options.steps)
-        .map(|_| {
-            let clock = Instant::now();
-            step();
-            clock.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    milliseconds.sort_by(f64::total_cmp);
-    let median = milliseconds[milliseconds.len() / 2];
+    let clock = Instant::now();
+    let mut seconds = Vec::new();
+    while seconds.len() < options.steps
+        && options.seconds.is_none_or(|limit| seconds.is_empty() || clock.elapsed().as_secs_f64() < limit)
+    {
+        let (time, loss) = step();
+        if !loss.is_finite() {
+            return Err(format!(
+                "step {}: the loss is {loss}; the figures would mean nothing",
+                seconds.len() + 1
+            )
+            .into());
+        }
+        seconds.push(time);
+    }
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    let name = options.workload.to_possible_value().expect("no workload is hidden");
     let line = json!({
-        "workload": name,
+        "workload": name.get_name(),
         "batch": options.batch,
         "threads": rayon::current_num_threads(),
-        "ms_per_step": median,
-        "images_per_second": options.batch as f64 * 1e3 / median,
+        "steps": seconds.len(),
+        "ms_per_step": median * 1e3,
+        "images_per_second": options.batch as f64 / median,
+        "seconds_to_first_step": to_first_step,
         "peak_rss_mb": peak_rss_mb(),
-        "parameters": parameters,
+        "parameters": workload.parameters,
     });
     say!("{line}");
     Ok(())
 }
 
-type Prepared = (&'static str, usize, Box<dyn FnMut()>);
-
-fn seed32(batch: usize) -> Prepared {
-    let mut model = common::small_cnn(10, 1);
-    let mut optimizer = Adam::new(AdamOptions::default());
-    let images = Tensor::from_fn(&[batch, 32, 32, 3], |i| (i as f32 * 0.37).sin());
-    let target: Vec<u8> = (0..batch).map(|i| (i % 10) as u8).collect();
-    let parameters = model.parameter_count();
-    let step = move || {
-        let mut context = Context::training(1, 0);
-        let logits = model.forward(Var::constant(images.clone()), &mut context);
-        let gradients = backward(cross_entropy(logits, &target, &CrossEntropy::default()));
-        drop(context);
-        optimizer.step(&mut model, &gradients, 1e-3);
-    };
-    ("seed32", parameters, Box::new(step))
-}
-
-fn mtl64(batch: usize) -> Result<Prepared, Failure> {
-    let scenes = data::open("fashion-scenes", 1)?;
-    let config = TrainConfig::for_data("fashion-scenes", scenes.info());
-    let indices: Vec<usize> = (0..batch).collect();
-    let samples: Result<Vec<_>, _> =
-        indices.iter().map(|&i| scenes.sample(Split::Train, 0, i % scenes.len(Split::Train))).collect();
-    let batch = Batch::assemble(&samples?, indices)?;
-    let mut model = MultiTaskModel::new(&config.model, 1);
-    let mut optimizer = Adam::new(AdamOptions::default());
-    let parameters = model.parameter_count();
-    let step = move || {
-        train_step(
-            &mut model,
-            &mut optimizer,
-            &batch,
-            &TaskWeights::default(),
-            1e-3,
-            config.clip_norm,
-            [1, 0],
-        );
-    };
-    Ok(("mtl64", parameters, Box::new(step)))
+/// Seconds since the system made this process, to a hundredth, where Linux tells it.
+fn seconds_since_start() -> Option<f64> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The 22nd field; counted from behind the program's name, which may hold spaces.
+    let ticks: f64 = stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()?;
+    // The kernel reports in hundredths of a second on every architecture that we build for.
+    Some((now - ticks / 100.0).max(0.0))
 }

@@ -52,9 +52,9 @@ pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
     pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split};
     pub use crate::nn::{
-        Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, Init, Layer, Linear,
-        MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions, commit, module,
-        predict,
+        Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Layer,
+        Linear, MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions, commit,
+        module, predict,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};

@@ -118,16 +118,23 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
 
 #[test]
 fn throughput_prints_one_line_of_json() {
-    for workload in ["seed32", "mtl64"] {
+    for workload in ["seed32", "resnet18", "mtl64", "scenes64", "infer-seed32"] {
         let output =
             output("throughput", &["--workload", workload, "--batch", "2", "--threads", "1", "--steps", "1"]);
         let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         for key in
-            ["workload", "batch", "threads", "ms_per_step", "images_per_second", "peak_rss_mb", "parameters"]
+            ["batch", "threads", "ms_per_step", "images_per_second", "seconds_to_first_step", "parameters"]
         {
-            assert!(!line[key].is_null() || key == "peak_rss_mb", "{workload}: {key}");
+            assert!(line[key].as_f64().is_some_and(|value| value > 0.0), "{workload}: {key}");
         }
+        assert_eq!(line["workload"], workload);
+        // Null where the system does not tell it.
+        assert!(line.get("peak_rss_mb").is_some(), "{workload}");
     }
+    // The published size of the ResNet-18 for ten classes of 32x32 pictures.
+    let output = output("throughput", &["--workload", "infer-resnet18", "--batch", "1", "--steps", "1"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["parameters"], 11_173_962);
     fails("throughput", &["--workload", "magic"], &[2], &["seed32", "mtl64"]);
     fails("throughput", &["--workload", "seed32", "--batch", "0"], &[2], &["at least 1"]);
 }

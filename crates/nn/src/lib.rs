@@ -22,7 +22,9 @@ pub use cerberus_tensor::Element;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use context::{BufferUpdates, Context, commit, predict};
 pub use init::Init;
-pub use layers::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential};
+pub use layers::{
+    BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,
+};
 pub use module::{Buffer, Entry, EntryMut, Module, Parameter, join};
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use schedule::Schedule;

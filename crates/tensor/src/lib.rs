@@ -4,6 +4,7 @@ pub mod concat;
 pub mod conv;
 mod element;
 mod elementwise;
+pub mod machine;
 mod matmul;
 pub mod norm;
 pub mod parallel;

@@ -9,7 +9,7 @@ mod sequential;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::Conv2d;
 pub use linear::Linear;
-pub use plain::{Dropout, Flatten, MaxPool2d, Relu};
+pub use plain::{Dropout, Flatten, GlobalAvgPool, MaxPool2d, Relu};
 pub use sequential::Sequential;
 
 use cerberus_autograd::Var;

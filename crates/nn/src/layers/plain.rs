@@ -44,6 +44,24 @@ impl<T: Element> Layer<T> for MaxPool2d<T> {
 }
 
 plain! {
+    /// The mean of every channel over all pixels, `[N, H, W, C]` to `[N, C]`.
+    GlobalAvgPool {}
+}
+
+impl<T: Element> Default for GlobalAvgPool<T> {
+    fn default() -> Self {
+        Self { element: PhantomData }
+    }
+}
+
+impl<T: Element> Layer<T> for GlobalAvgPool<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        x.global_avg_pool()
+    }
+}
+
+plain! {
     /// All dimensions but the first in one, in H, W, C order for images.
     Flatten {}
 }

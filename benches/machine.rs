@@ -1,0 +1,35 @@
+//! What this machine can do at most: the figures that the other benchmarks
+//! compare theirs with.
+//!
+//! `cargo bench -p cerberus-tensor --bench machine`. How they are measured is
+//! told in `crates/tensor/src/machine.rs`.
+
+use cerberus_tensor::machine::{Instructions, Traffic, bandwidth, multiply_add_peak};
+
+fn main() {
+    let all = rayon::current_num_threads();
+    let mut threads = vec![1, all];
+    threads.dedup();
+    print!("{:>34}", "");
+    for threads in &threads {
+        print!(" {:>12}", format!("{threads} thread{}", if *threads == 1 { "" } else { "s" }));
+    }
+    println!();
+    let row = |name: &str, unit: &str, measure: &dyn Fn(usize) -> f64| {
+        print!("{name:>34}");
+        threads.iter().for_each(|&threads| print!(" {:>12.1}", measure(threads)));
+        println!(" {unit}");
+    };
+    for instructions in Instructions::available() {
+        let name = format!("{instructions:?} multiply-add, f32");
+        row(&name, "GFLOP/s", &|threads| multiply_add_peak(instructions, threads));
+    }
+    // What a thread's arrays hold together: in the second-level cache, in a large
+    // third-level one, and in no cache.
+    for (place, bytes) in [("1 MiB", 1 << 20), ("64 MiB", 64 << 20), ("1.5 GiB", 3 << 29)] {
+        for (traffic, arrays) in [(Traffic::Read, 1), (Traffic::Copy, 2), (Traffic::Triad, 3)] {
+            let name = format!("{traffic:?}, {place} a thread");
+            row(&name, "GB/s", &|threads| bandwidth(traffic, bytes / arrays, threads));
+        }
+    }
+}

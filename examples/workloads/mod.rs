@@ -1,0 +1,157 @@
+//! The training steps and forward passes that speed is measured by.
+//!
+//! Each network stands in its own file; here they meet their made-up data,
+//! which is in memory before the first step, and become closures that do one
+//! step. The same networks on the same data, in PyTorch and Keras, are in
+//! `benches/peers/`: a change here must be made there as well, where the number
+//! of parameters is compared.
+
+mod multitask;
+mod resnet;
+
+use cerberus::data::{self, Batch, Split};
+use cerberus::multitask::trainer::{TrainConfig, train_step};
+use cerberus::multitask::{MultiTaskModel, TaskWeights};
+use cerberus::nn::losses::{CrossEntropy, cross_entropy};
+use cerberus::prelude::*;
+use clap::ValueEnum;
+
+use crate::common::small_cnn;
+
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Workload {
+    /// The network of the cifar10 example: 32x32 images, 10 classes, Adam
+    Seed32,
+    /// The same for 224x224 images and 1,000 classes: nearly all weights are in the dense layer
+    Seed224,
+    /// The ResNet-18 for 32x32 images, SGD with momentum
+    Resnet18,
+    /// One trunk with three plain heads on 64x64 images, Adam
+    Mtl64,
+    /// The default step of the train example on its 64x64 scenes, AdamW
+    Scenes64,
+    /// Only the forward pass of seed32
+    InferSeed32,
+    /// Only the forward pass of resnet18
+    InferResnet18,
+}
+
+/// A workload with its data in memory.
+pub struct Prepared {
+    /// Number of trained values.
+    pub parameters: usize,
+    /// Does one step; returns the loss (the first output, if it only predicts).
+    pub step: Box<dyn FnMut() -> f32>,
+}
+
+impl Workload {
+    /// The workload for `batch` images at a time, their values multiplied by `scale`.
+    ///
+    /// # Errors
+    /// If data cannot be read.
+    pub fn prepare(self, batch: usize, scale: f32) -> Result<Prepared, Failure> {
+        let images = |size: usize| wave(&[batch, size, size, 3]).scale(scale);
+        let adam = || Adam::new(AdamOptions::default());
+        let labels = |classes: usize| move |i: usize| (i % classes) as u8;
+        Ok(match self {
+            Self::Seed32 => classification(
+                small_cnn(32, 10, 1),
+                adam(),
+                1e-3,
+                images(32),
+                (0..batch).map(labels(10)).collect(),
+            ),
+            Self::Seed224 => {
+                let model = small_cnn(224, 1000, 1);
+                classification(model, adam(), 1e-3, images(224), (0..batch).map(labels(250)).collect())
+            }
+            Self::Resnet18 => {
+                let sgd = Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
+                let model = resnet::resnet18(10, 1);
+                classification(model, sgd, 0.01, images(32), (0..batch).map(labels(10)).collect())
+            }
+            Self::Mtl64 => {
+                let (model, targets) = (multitask::PlainHeads::new(1), multitask::Targets::made_up(batch));
+                training(model, adam(), 1e-3, images(64), move |model, x, context| {
+                    targets.loss(model.forward(x, context))
+                })
+            }
+            Self::Scenes64 => scenes64(batch, scale)?,
+            Self::InferSeed32 => inference(small_cnn(32, 10, 1), images(32)),
+            Self::InferResnet18 => inference(resnet::resnet18(10, 1), images(32)),
+        })
+    }
+}
+
+/// Numbers from -1 to 1 without a pattern that arithmetic could profit from.
+fn wave(shape: &[usize]) -> Tensor {
+    Tensor::from_fn(shape, |i| (i as f32 * 0.37).sin())
+}
+
+/// Steps of a model with one output and class ids.
+fn classification(
+    model: Sequential,
+    optimizer: impl Optimizer + 'static,
+    rate: f64,
+    images: Tensor,
+    target: Vec<u8>,
+) -> Prepared {
+    training(model, optimizer, rate, images, move |model, x, context| {
+        cross_entropy(
+            model.forward(x, context),
+            &target,
+            &CrossEntropy { ignore: None, ..Default::default() },
+        )
+    })
+}
+
+/// Steps of any model: forward, `loss`, backward, update.
+fn training<M: Module + 'static>(
+    mut model: M,
+    mut optimizer: impl Optimizer + 'static,
+    rate: f64,
+    images: Tensor,
+    loss: impl Fn(&M, Var, &mut Context) -> Var + 'static,
+) -> Prepared {
+    let parameters = model.parameter_count();
+    let step = move || {
+        let mut context = Context::training(1, 0);
+        let loss = loss(&model, Var::constant(images.clone()), &mut context);
+        let value = loss.value().item();
+        let gradients = backward(loss);
+        let updates = context.finish();
+        optimizer.step(&mut model, &gradients, rate);
+        commit(&mut model, updates);
+        value
+    };
+    Prepared { parameters, step: Box::new(step) }
+}
+
+/// Forward passes in an evaluation context.
+fn inference(model: Sequential, images: Tensor) -> Prepared {
+    let parameters = model.parameter_count();
+    let step = move || predict(&model, images.clone()).data()[0];
+    Prepared { parameters, step: Box::new(step) }
+}
+
+/// The step of the train example, on its own data.
+fn scenes64(batch: usize, scale: f32) -> Result<Prepared, Failure> {
+    let scenes = data::open("fashion-scenes", 1)?;
+    let config = TrainConfig::for_data("fashion-scenes", scenes.info());
+    let indices: Vec<usize> = (0..batch).collect();
+    let samples: Result<Vec<_>, _> =
+        indices.iter().map(|&i| scenes.sample(Split::Train, 0, i % scenes.len(Split::Train))).collect();
+    let mut batch = Batch::assemble(&samples?, indices)?;
+    batch.images = batch.images.scale(scale);
+    let mut model = MultiTaskModel::new(&config.model, 1);
+    let mut optimizer = AdamW::new(AdamOptions::default());
+    let parameters = model.parameter_count();
+    let step = move || {
+        let (weights, clip) = (TaskWeights::default(), config.clip_norm);
+        train_step(&mut model, &mut optimizer, &batch, &weights, 1e-3, clip, [1, 0]).iter().sum()
+    };
+    Ok(Prepared { parameters, step: Box::new(step) })
+}
