@@ -11,7 +11,7 @@ use std::iter::Sum;
 
 use crate::conv::tile::TileSet;
 use crate::matmul::{self, Strided};
-use crate::pool::Pool;
+use crate::pool::Pooled;
 
 mod sealed {
     pub trait Sealed {}
@@ -32,6 +32,7 @@ pub trait Element:
     + Send
     + Sync
     + 'static
+    + Pooled
     + sealed::Sealed
 {
     /// Zero.
@@ -59,8 +60,6 @@ pub trait Element:
     }
 
     #[doc(hidden)]
-    fn pool() -> &'static Pool<Self>;
-    #[doc(hidden)]
     fn tiles() -> &'static TileSet<Self>;
     /// The matrix product on this thread; see [`Tensor::matmul`](crate::Tensor::matmul).
     #[doc(hidden)]
@@ -86,11 +85,6 @@ macro_rules! element {
 
             fn exp_slice(values: &mut [Self]) {
                 $exp(values)
-            }
-
-            fn pool() -> &'static Pool<Self> {
-                static POOL: Pool<$type> = Pool::new();
-                &POOL
             }
 
             fn tiles() -> &'static TileSet<Self> {

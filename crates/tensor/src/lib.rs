@@ -9,6 +9,7 @@ pub mod norm;
 pub mod parallel;
 pub mod pool;
 pub mod pooling;
+pub mod product;
 pub mod random;
 mod reduce;
 pub mod resize;
