@@ -1,13 +1,74 @@
-//! What a training step keeps alive: the activations of a deep network after
-//! the forward pass, and ever less of them while the backward pass runs.
+//! What a training step keeps alive, and what it asks the system for: the
+//! activations of a deep network after the forward pass, ever less of them
+//! while the backward pass runs, and no large block of memory after the first
+//! steps.
 //!
-//! The only test of its file, because the counters are of the whole process.
+//! The counters are of the whole process, so the tests take turns.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cerberus::autograd::{Gradient, GradientSink, Leaf, backward_into};
+use cerberus::nn::losses::{CrossEntropy, Dice, Focal, cross_entropy, dice, focal, smooth_l1};
+use cerberus::nn::optim::{Adam, AdamOptions, Optimizer};
+use cerberus::nn::{commit, module};
 use cerberus::prelude::*;
+use cerberus::tensor::Element;
 use cerberus::tensor::pool::{live_bytes, take_peak_bytes};
+use cerberus::tensor::resize::Interpolation;
+
+static TURN: Mutex<()> = Mutex::new(());
 
 const LAYERS: usize = 20;
+
+/// A request for this much is large: half of what the system's allocator hands
+/// out as fresh pages.
+const LARGE: usize = 64 * 1024;
+
+/// The system's allocator, counting large requests while [`COUNTING`].
+struct Counting;
+
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+/// The size of the last large request, for the message.
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+fn note(size: usize) {
+    if size >= LARGE && COUNTING.load(Ordering::Relaxed) {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        LAST.store(size, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Notes what is alive each time a gradient arrives, and drops the gradient.
 struct Witness(Vec<usize>);
@@ -21,6 +82,7 @@ impl GradientSink<f32> for Witness {
 
 #[test]
 fn activations_live_once_after_the_forward_pass_and_die_as_the_backward_pass_consumes_them() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut init = Init::new(1);
     let spec = Conv2dSpec { padding: Padding::all(1), ..Conv2dSpec::default() };
     let net = (0..LAYERS).fold(Sequential::new(), |net, layer| {
@@ -54,4 +116,81 @@ fn activations_live_once_after_the_forward_pass_and_die_as_the_backward_pass_con
     assert_eq!(alive.len(), 2 * LAYERS);
     assert!(alive.windows(2).all(|pair| pair[1] <= pair[0]), "memory grew again: {alive:?}");
     assert!(alive[2 * LAYERS - 1] < 3.0, "{alive:?}");
+}
+
+/// A small network with everything a multi-task step uses: batch norm, a
+/// residual, pooling, and heads for a class, for places and for pixels.
+struct Small<T: Element> {
+    stem: Conv2d<T>,
+    norm: BatchNorm2d<T>,
+    body: Conv2d<T>,
+    class: Linear<T>,
+    places: Conv2d<T>,
+    pixels: Conv2d<T>,
+}
+
+module!(Small { stem, norm, body, class, places, pixels });
+
+const IMAGES: usize = 16;
+const SIZE: usize = 32;
+const CLASSES: usize = 11;
+
+impl Small<f32> {
+    fn new() -> Self {
+        let mut init = Init::new(1);
+        let (same, one) = (Conv2dSpec::same(3), Conv2dSpec::default());
+        Self {
+            stem: Conv2d::new(3, 32, 3, same, &mut init).without_bias(),
+            norm: BatchNorm2d::new(32).with_relu(),
+            body: Conv2d::new(32, 32, 3, same, &mut init),
+            class: Linear::new(32, CLASSES, &mut init),
+            places: Conv2d::new(32, CLASSES, 1, one, &mut init),
+            pixels: Conv2d::new(32, CLASSES, 1, one, &mut init),
+        }
+    }
+
+    fn loss(&self, images: &Tensor, context: &mut Context) -> Var {
+        let pool = MaxPool2d::new(2, 2);
+        let x = self.stem.forward(Var::constant(images.clone()), context);
+        let x = pool.forward(self.norm.forward(x, context), context);
+        let x = self.body.forward(x.clone(), context).add_relu(x);
+        let ids = |count: usize| (0..count).map(|i| (i % CLASSES) as u8).collect::<Vec<u8>>();
+        let class = self.class.forward(x.clone().global_avg_pool(), context);
+        let class = cross_entropy(class, &ids(IMAGES), &CrossEntropy::default());
+        let places = self.places.forward(x.clone(), context);
+        let target = Tensor::zeros(places.shape());
+        let found = focal(places.clone(), target.clone(), &Focal::default(), 10.0);
+        let boxes = smooth_l1(places, target, 1.0, None, 10.0);
+        let pixels = self.pixels.forward(x, context).resize([SIZE; 2], Interpolation::Bilinear);
+        let target = ids(IMAGES * SIZE * SIZE);
+        let overlap = dice(pixels.clone().softmax(), &target, &Dice::default());
+        class + found + boxes + overlap + cross_entropy(pixels, &target, &CrossEntropy::default())
+    }
+}
+
+#[test]
+fn after_the_first_steps_a_step_asks_the_system_for_no_large_block() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // On one thread: with several, how many need room to work in at the same
+    // moment is chance, and the pool may grow once more.
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    one.install(|| {
+        let mut model = Small::new();
+        let mut optimizer = Adam::new(AdamOptions::default());
+        let images = Tensor::from_fn(&[IMAGES, SIZE, SIZE, 3], |i| (i as f32 * 0.3).sin());
+        assert!(IMAGES * (SIZE / 2) * (SIZE / 2) * 32 >= LARGE, "a pooling's winners are large too");
+        for step in 0..5 {
+            COUNTING.store(step >= 2, Ordering::Relaxed);
+            let mut context = Context::training(1, step);
+            let loss = model.loss(&images, &mut context);
+            let updates = context.finish();
+            let mut gradients = backward(loss);
+            gradients.clip_global_norm(1.0);
+            optimizer.step(&mut model, &gradients, 1e-3);
+            commit(&mut model, updates);
+        }
+        COUNTING.store(false, Ordering::Relaxed);
+    });
+    let (requests, last) = (REQUESTS.load(Ordering::Relaxed), LAST.load(Ordering::Relaxed));
+    assert_eq!(requests, 0, "the last one was for {last} bytes");
 }

@@ -30,17 +30,18 @@ pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
 
 /// The small network of the classic Keras example for pictures of `size` by
 /// `size` pixels: two convolutions with pooling, then a dense layer that gives
-/// one score per class.
+/// one score per class. The rectifiers act after the poolings, which is the same
+/// function as before them.
 pub fn small_cnn(size: usize, classes: usize, seed: u64) -> Sequential {
     let mut init = Init::new(seed);
     let valid = Conv2dSpec::default();
     // Each convolution takes off a border of one pixel, each pooling halves.
     let left = ((size - 2) / 2 - 2) / 2;
     Sequential::new()
-        .add("conv1", Conv2d::new(3, 32, 3, valid, &mut init).with_relu())
-        .add("pool1", MaxPool2d::new(2, 2))
-        .add("conv2", Conv2d::new(32, 64, 3, valid, &mut init).with_relu())
-        .add("pool2", MaxPool2d::new(2, 2))
+        .add("conv1", Conv2d::new(3, 32, 3, valid, &mut init))
+        .add("pool1", MaxPool2d::new(2, 2).with_relu())
+        .add("conv2", Conv2d::new(32, 64, 3, valid, &mut init))
+        .add("pool2", MaxPool2d::new(2, 2).with_relu())
         .add("flatten", Flatten::default())
         .add("dense", Linear::new(left * left * 64, classes, &mut init))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::sync::OnceLock;
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -28,10 +29,34 @@ pub trait GradientSink<T: Element> {
 }
 
 /// The gradients of all leaves that a loss depends on.
+///
+/// Parameters' gradients stay in the form they arrived in, two factors or one
+/// tensor, whichever is smaller; two factors are multiplied only if someone
+/// asks for the tensor.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Element = f32> {
-    parameters: BTreeMap<ParamId, Tensor<T>>,
+    parameters: BTreeMap<ParamId, Held<T>>,
     leaves: BTreeMap<usize, Tensor<T>>,
+}
+
+/// A gradient as it arrived and, once somebody asked for it, multiplied out.
+#[derive(Clone, Debug)]
+struct Held<T: Element> {
+    gradient: Gradient<T>,
+    product: OnceLock<Tensor<T>>,
+}
+
+impl<T: Element> Held<T> {
+    fn new(gradient: Gradient<T>) -> Self {
+        Self { gradient, product: OnceLock::new() }
+    }
+
+    fn dense(&self) -> &Tensor<T> {
+        match &self.gradient {
+            Gradient::Dense(gradient) => gradient,
+            product => self.product.get_or_init(|| product.clone().into_dense()),
+        }
+    }
 }
 
 impl<T: Element> Default for Gradients<T> {
@@ -42,8 +67,15 @@ impl<T: Element> Default for Gradients<T> {
 
 impl<T: Element> Gradients<T> {
     /// The gradient of a parameter; `None` if the loss does not depend on it.
+    /// One that is held as two factors is multiplied out, and kept; see
+    /// [`factored`](Self::factored).
     pub fn parameter(&self, id: ParamId) -> Option<&Tensor<T>> {
-        self.parameters.get(&id)
+        self.parameters.get(&id).map(Held::dense)
+    }
+
+    /// The gradient of a parameter in the form it is held in.
+    pub fn factored(&self, id: ParamId) -> Option<&Gradient<T>> {
+        self.parameters.get(&id).map(|held| &held.gradient)
     }
 
     /// The gradient of a leaf variable; `None` if the loss does not depend on it.
@@ -54,13 +86,12 @@ impl<T: Element> Gradients<T> {
 
     /// The parameters' gradients in order of their ids.
     pub fn parameters(&self) -> impl Iterator<Item = (ParamId, &Tensor<T>)> {
-        self.parameters.iter().map(|(&id, gradient)| (id, gradient))
+        self.parameters.iter().map(|(&id, held)| (id, held.dense()))
     }
 
     /// Square root of the sum of the squares of all parameters' gradients.
     pub fn global_norm(&self) -> T {
-        let squares = |gradient: &Tensor<T>| gradient.clone().map(|g| g * g).sum_all().item();
-        self.parameters.values().map(squares).sum::<T>().sqrt()
+        T::from_f64(self.parameters.values().map(|held| held.gradient.squared_norm()).sum::<f64>().sqrt())
     }
 
     /// Scales all parameters' gradients so that their global norm is at most
@@ -68,8 +99,9 @@ impl<T: Element> Gradients<T> {
     pub fn clip_global_norm(&mut self, limit: T) -> T {
         let norm = self.global_norm();
         if norm > limit {
-            for gradient in self.parameters.values_mut() {
-                *gradient = std::mem::replace(gradient, Tensor::scalar(T::ZERO)).scale(limit / norm);
+            for held in self.parameters.values_mut() {
+                let gradient = std::mem::replace(&mut held.gradient, Tensor::scalar(T::ZERO).into());
+                *held = Held::new(gradient.scale(limit / norm));
             }
         }
         norm
@@ -78,11 +110,10 @@ impl<T: Element> Gradients<T> {
 
 impl<T: Element> GradientSink<T> for Gradients<T> {
     fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>) {
-        let gradient = gradient.into_dense();
         match leaf.parameter {
-            Some(id) => self.parameters.insert(id, gradient),
-            None => self.leaves.insert(leaf.node, gradient),
-        };
+            Some(id) => drop(self.parameters.insert(id, Held::new(gradient.in_smaller_form()))),
+            None => drop(self.leaves.insert(leaf.node, gradient.into_dense())),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! arguments (and what the forward kernel leaves for the backward one), its
 //! [`Operation`] implementation, and a method on [`Var`](crate::Var).
 
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::{Element, Shape, Tensor, product};
 
 use crate::gradcheck::Case;
 
@@ -128,6 +128,51 @@ impl<T: Element> Gradient<T> {
         match self {
             Self::Dense(gradient) => gradient,
             Self::Product { left, right } => left.matmul(&right),
+        }
+    }
+
+    /// The shape of the gradient itself.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Dense(gradient) => gradient.dims(),
+            Self::Product { left, right } => Shape::new(&[left.shape()[0], right.shape()[1]]),
+        }
+    }
+
+    /// A product only if its factors are smaller than what they make: there is
+    /// no point in keeping two long factors of a small matrix.
+    pub fn in_smaller_form(self) -> Self {
+        match self {
+            Self::Product { left, right }
+                if left.len() + right.len() >= left.shape()[0] * right.shape()[1] =>
+            {
+                Self::Dense(left.matmul(&right))
+            }
+            other => other,
+        }
+    }
+
+    /// The sum of the squares of all elements. That of a product is computed
+    /// from its factors: `sum (L R)² = sum (Lᵀ L) (R Rᵀ)`, element by element.
+    pub fn squared_norm(&self) -> f64 {
+        match self {
+            Self::Dense(gradient) => gradient.squared_norm(),
+            Self::Product { left, right } => {
+                let (inner, outer) = (product::dense(&left.t(), left, None), right.matmul(&right.t()));
+                // Rounding may take a sum of squares below zero.
+                (inner * outer).cast::<f64>().sum_all().item().max(0.0)
+            }
+        }
+    }
+
+    /// `alpha` times the gradient; of a product, the smaller factor is scaled.
+    pub fn scale(self, alpha: T) -> Self {
+        match self {
+            Self::Dense(gradient) => Self::Dense(gradient.scale(alpha)),
+            Self::Product { left, right } if left.len() < right.len() => {
+                Self::Product { left: left.scale(alpha), right }
+            }
+            Self::Product { left, right } => Self::Product { left, right: right.scale(alpha) },
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A layer's weights are drawn from the stream of its own place in the order of
 //! construction, so a model is a function of its seed.
 
+use cerberus_tensor::parallel::for_each_piece;
 use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 use rand::RngExt;
@@ -25,10 +26,33 @@ impl Init {
         stream(self.seed, "init", 0, self.count)
     }
 
+    /// Values that `fill` draws, one 64-bit word each, in parallel: the
+    /// generator is a counter, so every piece starts at its own place in the
+    /// stream, and the values are those of one loop over it.
+    fn draw<T: Element>(
+        &mut self,
+        shape: &[usize],
+        fill: impl Fn(&mut Stream, &mut [T]) + Sync,
+    ) -> Tensor<T> {
+        let start = self.next();
+        Tensor::filled_by(shape, |values| {
+            for_each_piece(values, |first, piece| {
+                let mut random = start.clone();
+                // The generator counts words of 32 bits.
+                random.set_word_pos(2 * first as u128);
+                fill(&mut random, piece);
+            });
+        })
+    }
+
     /// Normal with mean 0 and the given standard deviation.
     pub fn normal<T: Element>(&mut self, shape: &[usize], std: f64) -> Tensor<T> {
-        let mut random = self.next();
-        Tensor::from_fn(shape, |_| T::from_f64(std * standard_normal(&mut random)))
+        self.draw(shape, |random, values| {
+            for pair in values.chunks_mut(2) {
+                let normal = standard_normals(random);
+                pair.iter_mut().zip(normal).for_each(|(value, normal)| *value = T::from_f64(std * normal));
+            }
+        })
     }
 
     /// He initialisation for layers followed by a rectifier: normal with
@@ -41,15 +65,18 @@ impl Init {
     /// variance `2 / (fan_in + fan_out)` (Glorot and Bengio, 2010, equation 16).
     pub fn glorot<T: Element>(&mut self, shape: &[usize], fan_in: usize, fan_out: usize) -> Tensor<T> {
         let bound = (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
-        let mut random = self.next();
-        Tensor::from_fn(shape, |_| T::from_f64(random.random_range(-bound..bound)))
+        self.draw(shape, |random, values| {
+            values.iter_mut().for_each(|value| *value = T::from_f64(random.random_range(-bound..bound)));
+        })
     }
 }
 
-/// Box and Muller's transform of two uniform numbers.
-fn standard_normal(random: &mut Stream) -> f64 {
+/// Box and Muller's transform of two uniform numbers to two normal ones (1958).
+fn standard_normals(random: &mut Stream) -> [f64; 2] {
     let (u, v): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
-    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
+    let radius = (-2.0 * u.ln()).sqrt();
+    [radius * cos, radius * sin]
 }
 
 #[cfg(test)]
@@ -62,6 +89,18 @@ mod tests {
         let spread = |x: Tensor<f64>| (x.clone() * &x).mean(&[0], false).item();
         assert!((spread(init.he(&[40_000], 50)) - 0.04).abs() < 0.001);
         assert!((spread(init.glorot(&[40_000], 60, 40)) - 0.02).abs() < 0.0005);
+    }
+
+    #[test]
+    fn large_tensors_are_the_values_of_one_loop_over_the_stream() {
+        let len: usize = 50_001;
+        let mut random = stream(3, "init", 0, 1);
+        let pairs = (0..len.div_ceil(2)).flat_map(|_| standard_normals(&mut random));
+        let expected: Vec<f64> = pairs.map(|normal| 0.5 * normal).take(len).collect();
+        assert_eq!(Init::new(3).normal::<f64>(&[len], 0.5).to_vec(), expected);
+        let mut random = stream(3, "init", 0, 1);
+        let expected: Vec<f64> = (0..len).map(|_| random.random_range(-0.5..0.5)).collect();
+        assert_eq!(Init::new(3).glorot::<f64>(&[len], 12, 12).to_vec(), expected);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 
 use crate::matmul::{self, Strided};
-use crate::pool::Pool;
+use crate::pool::Pooled;
 use crate::simd::isa::Isa;
 use crate::simd::kernels::{self, Kernels};
 
@@ -33,6 +33,7 @@ pub trait Element:
     + Send
     + Sync
     + 'static
+    + Pooled
     + sealed::Sealed
 {
     /// Zero.
@@ -59,8 +60,6 @@ pub trait Element:
         Self::kernels().isa.name()
     }
 
-    #[doc(hidden)]
-    fn pool() -> &'static Pool<Self>;
     #[doc(hidden)]
     fn kernels() -> &'static Kernels<Self>;
     #[doc(hidden)]
@@ -89,11 +88,6 @@ macro_rules! element {
 
             fn exp_slice(values: &mut [Self]) {
                 $exp(values)
-            }
-
-            fn pool() -> &'static Pool<Self> {
-                static POOL: Pool<$type> = Pool::new();
-                &POOL
             }
 
             fn kernels() -> &'static Kernels<Self> {

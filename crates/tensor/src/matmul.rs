@@ -1,7 +1,7 @@
-//! Matrix products, on the `matrixmultiply` crate.
+//! Matrix products on all threads, and the binding to the `matrixmultiply` crate.
 //!
-//! The crate multiplies on one thread; large products are cut here into bands
-//! of rows (or of columns, for a wide result), by their shape alone.
+//! Large products are cut here into bands of rows (or of columns, for a wide
+//! result), by their shape alone; `gemm.rs` computes each on one thread.
 
 use rayon::prelude::*;
 
@@ -80,13 +80,13 @@ fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
 pub type Strided<'a, T> = (&'a [T], [usize; 2]);
 
 /// Writes `a b` to `out: [M, N]` on this thread.
-fn gemm<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
+pub(crate) fn gemm<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     let size = [a.shape()[0], a.shape()[1], b.shape()[1]];
     let strided = |x| -> Strided<'_, T> {
         let x: &Tensor<T> = x;
         (x.origin(), [x.strides()[0], x.strides()[1]])
     };
-    T::gemm(size, strided(a), strided(b), out)
+    crate::gemm::multiply(size, strided(a), strided(b), out)
 }
 
 /// The products of the `matrixmultiply` crate behind bounds checks.

@@ -11,8 +11,6 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::Element;
-
 /// Smaller buffers than this go straight to the allocator, which is quick there.
 const SMALLEST_POOLED: usize = 1024;
 /// Bytes that memory is moved in.
@@ -35,21 +33,41 @@ pub fn take_peak_bytes() -> usize {
     PEAK.swap(live_bytes(), Ordering::Relaxed)
 }
 
-/// Free buffers of one element type, by size class.
+/// Free buffers of one type of number, by size class.
 #[doc(hidden)]
 pub struct Pool<T> {
     free: [Mutex<Vec<Vec<T>>>; CLASSES],
 }
 
-impl<T: Element> Pool<T> {
-    pub(crate) const fn new() -> Self {
+/// A plain number that buffers can hold: the elements of tensors, and bytes.
+pub trait Pooled: Copy + Default + Send + Sync + 'static {
+    /// Where free buffers of this type are kept.
+    #[doc(hidden)]
+    fn pool() -> &'static Pool<Self>;
+}
+
+macro_rules! pooled {
+    ($($type:ident),*) => {
+        $(impl Pooled for $type {
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$type> = Pool::new();
+                &POOL
+            }
+        })*
+    };
+}
+
+pooled!(f32, f64, u8);
+
+impl<T: Pooled> Pool<T> {
+    const fn new() -> Self {
         Self { free: [const { Mutex::new(Vec::new()) }; CLASSES] }
     }
 
     fn take(&self, len: usize) -> Vec<T> {
         let (class, size) = size_class(len);
         let reused = self.lock(class).pop();
-        reused.unwrap_or_else(|| vec![T::ZERO; size])
+        reused.unwrap_or_else(|| vec![T::default(); size])
     }
 
     fn give(&self, values: Vec<T>) {
@@ -73,7 +91,7 @@ fn size_class(len: usize) -> (usize, usize) {
 }
 
 /// A run of numbers from the pool, given back when dropped.
-pub(crate) struct Buffer<T: Element> {
+pub struct Buffer<T: Pooled> {
     values: Vec<T>,
     /// Where in `values` the numbers start: at the beginning of a cache line.
     start: usize,
@@ -83,12 +101,12 @@ pub(crate) struct Buffer<T: Element> {
     pooled: bool,
 }
 
-impl<T: Element> Buffer<T> {
+impl<T: Pooled> Buffer<T> {
     /// `len` numbers of unspecified value, for a caller that overwrites them all.
     pub(crate) fn unspecified(len: usize) -> Self {
         let pooled = len >= SMALLEST_POOLED;
         if !pooled {
-            return Self::counted(vec![T::ZERO; len], 0, len, false);
+            return Self::counted(vec![T::default(); len], 0, len, false);
         }
         let values = T::pool().take(len + CACHE_LINE / size_of::<T>());
         // Vectors that straddle two cache lines take twice as long to load.
@@ -108,29 +126,36 @@ impl<T: Element> Buffer<T> {
         buffer.fill(value);
         buffer
     }
+
+    /// A copy of `values`.
+    pub fn copy_of(values: &[T]) -> Self {
+        let mut buffer = Self::unspecified(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
 }
 
-impl<T: Element> From<Vec<T>> for Buffer<T> {
+impl<T: Pooled> From<Vec<T>> for Buffer<T> {
     fn from(values: Vec<T>) -> Self {
         let len = values.len();
         Self::counted(values, 0, len, false)
     }
 }
 
-impl<T: Element> Deref for Buffer<T> {
+impl<T: Pooled> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.values[self.start..self.start + self.len]
     }
 }
 
-impl<T: Element> DerefMut for Buffer<T> {
+impl<T: Pooled> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.values[self.start..self.start + self.len]
     }
 }
 
-impl<T: Element> Drop for Buffer<T> {
+impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
         LIVE.fetch_sub(size_of_val(&values[..]), Ordering::Relaxed);

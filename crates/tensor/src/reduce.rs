@@ -50,6 +50,14 @@ impl<T: Element> Tensor<T> {
         self.sum(&(0..self.rank()).collect::<Vec<_>>(), false)
     }
 
+    /// Sum of the squares of all elements, in one pass over them.
+    pub fn squared_norm(&self) -> f64 {
+        let source = self.contiguous();
+        let data = source.data();
+        let squares = |range: std::ops::Range<usize>| sum_of(&data[range], |x| x * x).as_f64();
+        map_ranges(data.len(), PIECE, squares).into_iter().sum()
+    }
+
     /// Mean over `axes`; see [`sum`](Self::sum). The mean over nothing is NaN.
     #[track_caller]
     pub fn mean(&self, axes: &[usize], keep: bool) -> Tensor<T> {
@@ -93,12 +101,18 @@ impl<T: Element> Tensor<T> {
 /// Sum of a slice in sixteen interleaved partial sums, which vectorise and
 /// lose less than one running sum.
 pub(crate) fn sum_slice<T: Element>(values: &[T]) -> T {
+    sum_of(values, |x| x)
+}
+
+/// [`sum_slice`] of `f` of every value.
+#[inline(always)]
+fn sum_of<T: Element>(values: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; 16];
     let chunks = values.chunks_exact(16);
-    let tail: T = chunks.remainder().iter().copied().sum();
+    let tail: T = chunks.remainder().iter().map(|&value| f(value)).sum();
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+            *lane += f(value);
         }
     }
     lanes.iter().copied().sum::<T>() + tail
@@ -194,6 +208,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 (
+                    x.squared_norm().to_bits(),
                     x.sum_all().item().to_bits(),
                     x.sum(&[0], false).to_vec(),
                     x.sum(&[1], false).sum_all().item(),
@@ -202,6 +217,8 @@ mod tests {
         };
         let one = run(1);
         assert!([2, 3, 8].into_iter().all(|threads| run(threads) == one));
+        let squares: f64 = x.to_vec().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        assert!((x.squared_norm() - squares).abs() < 1e-5 * squares);
     }
 
     #[test]

@@ -4,11 +4,20 @@
 //! that add up to 1 (nearest: one position). They depend on the sizes alone, so
 //! both axes' taps are worked out once, and turned around for the adjoint: for
 //! every input position, the outputs that read it. The backward pass therefore
-//! gathers like the forward pass, each row of `dx` is written once by one
-//! thread, and the inner loops run over channels.
+//! gathers like the forward pass, and each row of `dx` is written once by one
+//! thread.
+//!
+//! Both work on one row at a time, first down and then across. Down is a loop
+//! over the whole row as one long vector. Across runs over the channels of a
+//! pixel, which may be an awkward number (11 classes, say): it writes whole
+//! vectors and lets each pixel overwrite what the one before wrote too far.
 
 use crate::parallel::for_each_rows;
+use crate::pool::Buffer;
 use crate::{Element, Tensor};
+
+/// Channels are worked on in runs of this many.
+const LANES: usize = 8;
 
 /// How values between pixel centres are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,13 +81,17 @@ pub fn resize<T: Element>(x: &Tensor<T>, [oh, ow]: [usize; 2], mode: Interpolati
     let x = source.data();
     Tensor::filled_by(&[n, oh, ow, c], |y| {
         for_each_rows(y, ow * c, |first, rows| {
+            // Two rows of x mixed: [W, C], and room to read too far
+            let mut mixed = Buffer::filled(w * c + LANES, T::ZERO);
             for (index, row) in rows.chunks_exact_mut(ow * c).enumerate() {
                 let (image, tap) = ((first + index) / oh, down[(first + index) % oh]);
                 let line = |y: usize| &x[(image * h + y) * w * c..][..w * c];
                 match mode {
                     Interpolation::Nearest => copy_pixels(row, line(tap.from), &across, c),
                     Interpolation::Bilinear => {
-                        blend([line(tap.from), line(tap.to)], tap.weight, &across, row, c)
+                        let rows = line(tap.from).iter().zip(line(tap.to));
+                        mixed.iter_mut().zip(rows).for_each(|(m, (&a, &b))| *m = a + tap.weight * (b - a));
+                        blend(&mixed, &across, row, c);
                     }
                 }
             }
@@ -99,14 +112,14 @@ pub fn resize_backward<T: Element>(dy: &Tensor<T>, [h, w]: [usize; 2], mode: Int
     let dy = source.data();
     Tensor::filled_by(&[n, h, w, c], |dx| {
         for_each_rows(dx, w * c, |first, rows| {
-            // The rows of dy that read this row of x, added up: [OW, C]
-            let mut line = vec![T::ZERO; ow * c];
+            // The rows of dy that read this row of x, added up: [OW, C], and room to read too far
+            let mut line = Buffer::filled(ow * c + LANES, T::ZERO);
             for (index, row) in rows.chunks_exact_mut(w * c).enumerate() {
                 let (image, y) = ((first + index) / h, (first + index) % h);
-                weighted_sum(&mut line, &dy[image * oh * ow * c..], &down[y]);
-                for (pixel, readers) in row.chunks_exact_mut(c).zip(&across) {
-                    weighted_sum(pixel, &line, readers);
-                }
+                weighted_sum(&mut line[..ow * c], &dy[image * oh * ow * c..], &down[y]);
+                for_each_pixel(row, c, &across, |place, lanes, readers| {
+                    gather(lanes, &line[place..], readers, c)
+                });
             }
         });
     })
@@ -129,18 +142,49 @@ fn copy_pixels<T: Element>(y: &mut [T], line: &[T], taps: &[Tap<T>], c: usize) {
     }
 }
 
-/// One output row from two input rows, each `[W, C]`.
-fn blend<T: Element>([above, below]: [&[T]; 2], weight: T, taps: &[Tap<T>], y: &mut [T], c: usize) {
-    for (y, tap) in y.chunks_exact_mut(c).zip(taps) {
-        let pixel = |place: usize| place * c..(place + 1) * c;
-        let (a, b) = (&above[pixel(tap.from)], &above[pixel(tap.to)]);
-        let (d, e) = (&below[pixel(tap.from)], &below[pixel(tap.to)]);
-        for ((y, (&a, &b)), (&d, &e)) in y.iter_mut().zip(a.iter().zip(b)).zip(d.iter().zip(e)) {
-            let top = a + tap.weight * (b - a);
-            let bottom = d + tap.weight * (e - d);
-            *y = top + weight * (bottom - top);
+/// One output row from an input row `[W, C]` with [`LANES`] more behind it.
+fn blend<T: Element>(x: &[T], taps: &[Tap<T>], y: &mut [T], c: usize) {
+    for_each_pixel(y, c, taps, |place, lanes, tap| {
+        let (a, b) = (&x[tap.from * c + place..], &x[tap.to * c + place..]);
+        for ((y, &a), &b) in lanes.iter_mut().zip(&a[..LANES]).zip(&b[..LANES]) {
+            *y = a + tap.weight * (b - a);
+        }
+    });
+}
+
+/// Calls `work(place, lanes, item)` for runs of [`LANES`] channels of every
+/// pixel of `row [.., C]`, `place` being the run's first channel. A run may
+/// reach into the next pixel, which overwrites it.
+#[inline(always)]
+fn for_each_pixel<T: Element, I>(
+    row: &mut [T],
+    c: usize,
+    items: &[I],
+    work: impl Fn(usize, &mut [T; LANES], &I),
+) {
+    for (pixel, item) in items.iter().enumerate() {
+        for place in (0..c).step_by(LANES) {
+            let rest = &mut row[pixel * c + place..];
+            match rest.first_chunk_mut::<LANES>() {
+                Some(lanes) => work(place, lanes, item),
+                None => {
+                    let mut lanes = [T::ZERO; LANES];
+                    work(place, &mut lanes, item);
+                    rest.copy_from_slice(&lanes[..rest.len()]);
+                }
+            }
         }
     }
+}
+
+/// `y = sum weight * x[index * c..]` over `(index, weight)`, for a run of channels.
+#[inline(always)]
+fn gather<T: Element>(y: &mut [T; LANES], x: &[T], readers: &[(usize, T)], c: usize) {
+    let mut sum = [T::ZERO; LANES];
+    for &(index, weight) in readers {
+        sum.iter_mut().zip(&x[index * c..][..LANES]).for_each(|(sum, &x)| *sum += weight * x);
+    }
+    *y = sum;
 }
 
 /// `y = sum weight * rows[index]` over `(index, weight)`, where `rows` is `[.., y.len()]`.

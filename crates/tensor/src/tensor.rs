@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::parallel::for_each_rows;
+use crate::parallel::{for_each_piece, for_each_rows};
 use crate::pool::Buffer;
 use crate::{Element, Shape};
 
@@ -55,7 +55,9 @@ impl<T: Element> Tensor<T> {
     /// A tensor filled with `value`.
     pub fn full(value: T, shape: &[usize]) -> Self {
         let shape = Shape::new(shape);
-        Self::from_buffer(Buffer::filled(shape.elements(), value), shape)
+        let mut buffer = Buffer::unspecified(shape.elements());
+        for_each_piece(&mut buffer, |_, piece| piece.fill(value));
+        Self::from_buffer(buffer, shape)
     }
 
     /// A tensor of zeros.

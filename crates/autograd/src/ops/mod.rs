@@ -83,6 +83,7 @@ fn cases_of<T: Element, O: Operation<T>>() -> Vec<Case> {
 
 operations! {
     add::Add,
+    add_relu::AddRelu,
     sub::Sub,
     mul::Mul,
     div::Div,
@@ -102,6 +103,7 @@ operations! {
     narrow::Narrow,
     concat::Concat,
     matmul::MatMul,
+    linear::Linear,
     softmax::Softmax,
     log_softmax::LogSoftmax,
     conv2d::Conv2d,

@@ -30,6 +30,6 @@ impl<T: Element> Linear<T> {
 impl<T: Element> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        x.matmul(context.parameter(&self.weight)) + context.parameter(&self.bias)
+        x.linear(context.parameter(&self.weight), context.parameter(&self.bias))
     }
 }

@@ -24,22 +24,30 @@ macro_rules! plain {
 }
 
 plain! {
-    /// The largest value of every window, `[N, H, W, C]` to `[N, OH, OW, C]`.
-    MaxPool2d { spec: Pool2dSpec }
+    /// The largest value of every window, `[N, H, W, C]` to `[N, OH, OW, C]`,
+    /// and a rectifier where chosen.
+    MaxPool2d { spec: Pool2dSpec, relu: bool }
 }
 
 impl<T: Element> MaxPool2d<T> {
     /// Square windows of `kernel` pixels, `stride` apart, without padding.
     pub fn new(kernel: usize, stride: usize) -> Self {
         let spec = Pool2dSpec { kernel: [kernel; 2], stride: [stride; 2], padding: Default::default() };
-        Self { spec, element: PhantomData }
+        Self { spec, relu: false, element: PhantomData }
+    }
+
+    /// With a rectifier: before the pooling or after it, the function is the
+    /// same, and here it needs no pass over memory. The layer before should
+    /// then be without one.
+    pub fn with_relu(self) -> Self {
+        Self { relu: true, ..self }
     }
 }
 
 impl<T: Element> Layer<T> for MaxPool2d<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-        x.max_pool2d(self.spec)
+        if self.relu { x.max_pool2d_relu(self.spec) } else { x.max_pool2d(self.spec) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use cerberus_autograd::gradcheck::{Case, sample};
 use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +39,7 @@ impl Default for CrossEntropy {
 ///
 /// `dx_ic = dy/W (p_ic sum_k a_ik - a_ic)` with `p = softmax(x)`; zero for ignored elements.
 pub struct CrossEntropyLoss<T: Element = f64> {
-    target: Vec<u8>,
+    target: Buffer<u8>,
     ignore: Option<u8>,
     coefficients: Coefficients<T>,
     gradient: Kept<T>,
@@ -80,6 +81,7 @@ impl<T: Element> CrossEntropyLoss<T> {
     fn block(&self, x: &mut [T], target: &[u8], smooths: bool) -> f64 {
         let Coefficients { own, spread, total } = &self.coefficients;
         let classes = own.len();
+        let least = T::min_positive_value().sqrt() * T::epsilon();
         let mut loss = 0.0;
         // Shift every row so that its largest logit is 0, and take what the loss needs of the logits.
         for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
@@ -103,7 +105,9 @@ impl<T: Element> CrossEntropyLoss<T> {
             let sum: T = row.iter().copied().sum();
             loss += (total[class] * sum.ln()).as_f64();
             let factor = total[class] / sum;
-            row.iter_mut().for_each(|v| *v *= factor);
+            // A probability near the smallest number there is would make every
+            // product with it on the way back subnormal, and slow.
+            row.iter_mut().for_each(|v| *v = if *v < least { T::ZERO } else { *v * factor });
             if smooths {
                 row.iter_mut().zip(spread).for_each(|(v, &s)| *v -= s);
             }
@@ -136,7 +140,7 @@ impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
                 .sum()
         });
         self.gradient = Some(gradient);
-        self.target = Vec::new();
+        self.target = Buffer::copy_of(&[]);
         Tensor::scalar(T::from_f64(loss))
     }
 
@@ -195,7 +199,7 @@ pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[u8], options: &CrossE
     let smoothing = options.label_smoothing;
     assert!((0.0..=1.0).contains(&smoothing), "cross_entropy: label smoothing {smoothing} is outside 0 to 1");
     let operation = CrossEntropyLoss {
-        target: target.to_vec(),
+        target: Buffer::copy_of(target),
         ignore: options.ignore,
         coefficients: Coefficients::new(&counts, classes, options),
         gradient: None,

@@ -3,6 +3,7 @@
 use cerberus_autograd::gradcheck::{Case, positive_sample};
 use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var, one};
 use cerberus_tensor::parallel::{PIECE, for_each_rows, map_ranges};
+use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ impl Default for Dice {
 /// Linear form, with `D_c = A/B`: `dp_c = -dL/K (2 y_c/B - A/B²)`. Squared form:
 /// `dp_c = -dL/K (2 y_c/B - 2 p_c A/B²)`. Zero for absent classes and ignored pixels.
 pub struct DiceLoss<T: Element = f64> {
-    target: Vec<u8>,
+    target: Buffer<u8>,
     options: Dice,
     shape: Vec<usize>,
     /// How many pixels each class has.
@@ -185,7 +186,7 @@ pub fn dice<T: Element>(probabilities: Var<T>, target: &[u8], options: &Dice) ->
     let counts = Counts::of("dice", &shape, target, options.ignore);
     let classes = *shape.last().expect("a rank that was checked");
     let operation = DiceLoss {
-        target: target.to_vec(),
+        target: Buffer::copy_of(target),
         options: *options,
         shape,
         present: (0..classes).map(|class| counts.count(class)).collect(),

@@ -5,7 +5,7 @@ use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Optimizer;
-use super::state::{Piece, State, StateError};
+use super::state::{Piece, State, StateError, flushed};
 use crate::module::Module;
 
 /// The choices of [`Sgd`].
@@ -62,12 +62,14 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
             };
             return State::new("sgd", []).step(model, gradients, |at| decay(at.rank), update);
         }
+        // A direction that only decays would become subnormal, and slow, before it is 0.
+        let smallest = T::from_f64(16.0) * T::min_positive_value();
         // The buffer is 0 before the first step, so that momentum b + g is g there, as it should be.
         let update = |decay: T, piece: Piece<'_, T, 1>| {
             let [buffer] = piece.state;
             for ((w, &g), b) in piece.value.iter_mut().zip(piece.gradient).zip(buffer) {
                 let g = g + decay * *w;
-                *b = mu * *b + g;
+                *b = flushed(mu * *b + g, smallest);
                 *w -= rate * if nesterov { g + mu * *b } else { *b };
             }
         };

@@ -1,6 +1,6 @@
 //! The optimisers against numbers worked out by PyTorch's rules in plain arithmetic.
 
-use cerberus_autograd::{Var, backward};
+use cerberus_autograd::{Gradient, Var, backward};
 
 use super::*;
 use crate::context::Context;
@@ -70,6 +70,74 @@ fn adam_and_adamw_take_the_steps_of_the_reference() {
         AdamW::new(ADAM),
         [0.36344486699070166, -0.9973498008943269, 0.5639873937487911],
     );
+}
+
+#[test]
+fn state_that_only_decays_ends_at_zero_and_is_never_subnormal() {
+    let mut model = Pair {
+        weight: Parameter::new(Tensor::<f32>::ones(&[2, 1])),
+        bias: Parameter::new(Tensor::ones(&[1])),
+    };
+    let sgd = SgdOptions { momentum: 0.5, ..Default::default() };
+    let adam = AdamOptions { beta1: 0.5, beta2: 0.5, ..Default::default() };
+    let optimizers: [Box<dyn Optimizer<f32>>; 2] = [Box::new(Sgd::new(sgd)), Box::new(Adam::new(adam))];
+    for mut optimizer in optimizers {
+        for step in 0..200 {
+            let mut context = Context::training(0, step);
+            let factor = [1.0, 1e-15, 0.0][step.min(2) as usize];
+            let loss = (context.parameter(&model.weight).sum_all()
+                + context.parameter(&model.bias).sum_all())
+            .scale(factor);
+            let gradients = backward(loss);
+            drop(context);
+            optimizer.step(&mut model, &gradients, 0.1);
+            let state = optimizer.state();
+            let subnormal = state.iter().find(|(_, tensor)| tensor.to_vec().iter().any(|x| x.is_subnormal()));
+            assert!(subnormal.is_none(), "{subnormal:?}");
+        }
+        let moments = optimizer.state().into_iter().filter(|(name, _)| !name.contains("step"));
+        assert!(moments.flat_map(|(_, tensor)| tensor.to_vec()).all(|x| x == 0.0));
+    }
+}
+
+#[test]
+fn a_gradient_in_two_factors_takes_the_step_of_their_product() {
+    // More than one piece of rows, and a bias that is never a product.
+    let (rows, columns) = (3000, 40);
+    let noise = |shape: &[usize], phase: f64| Tensor::from_fn(shape, |i| (i as f64 * 0.7 + phase).sin());
+    let x = noise(&[2, rows], 0.1);
+    let run = |factored: bool| {
+        let mut layer = crate::Linear::new(rows, columns, &mut crate::Init::new(1));
+        let mut adam = Adam::new(ADAM);
+        for step in 0..2 {
+            let mut context = Context::training(0, step);
+            let parameters = layer.parameters();
+            let [weight, bias] = [parameters[0].1, parameters[1].1].map(|p| context.parameter(p));
+            let x = Var::constant(x.clone());
+            // The same function: a weight used twice has no factors.
+            let y = if factored {
+                x.linear(weight, bias)
+            } else {
+                let half = weight.scale(0.5);
+                x.matmul(half.clone() + half) + bias
+            };
+            let mut gradients = backward((y.square()).sum_all());
+            let id = layer.parameters()[0].1.id();
+            assert_eq!(matches!(gradients.factored(id), Some(Gradient::Product { .. })), factored);
+            gradients.clip_global_norm(3.0);
+            drop(context);
+            adam.step(&mut layer, &gradients, 0.1);
+        }
+        layer.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec()).collect::<Vec<f64>>()
+    };
+    let (product, dense) = (run(true), run(false));
+    assert!(product.iter().zip(&dense).all(|(a, b)| (a - b).abs() < 1e-9));
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(true).into_iter().map(f64::to_bits).collect::<Vec<u64>>())
+    };
+    let one = bits(1);
+    assert!([2, 3, 8].into_iter().all(|threads| bits(threads) == one));
 }
 
 #[test]

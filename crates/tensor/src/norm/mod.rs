@@ -11,7 +11,7 @@
 //!
 //! With `relu`, NaN stays NaN on the way forward and lets the gradient through.
 
-use crate::parallel::{PIECE, map_ranges};
+use crate::parallel::{PIECE, for_each_rows, map_ranges};
 use crate::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::{Element, Tensor, relu as rectified};
 
@@ -78,19 +78,7 @@ pub fn normalise<T: Element>(
 ) -> Tensor<T> {
     let channels = last_extent("normalise", &x);
     let rows = ChannelRows::new("normalise", channels, [mean, inv_std], [gamma, beta]);
-    let wide = wide_row(channels);
-    rewrite_rows(x, wide, |_, piece| {
-        for row in piece.chunks_mut(wide) {
-            let channels = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
-            if relu {
-                row.iter_mut()
-                    .zip(channels)
-                    .for_each(|(x, ((&m, &s), &b))| *x = rectified(affine(*x - m, s, b)));
-            } else {
-                row.iter_mut().zip(channels).for_each(|(x, ((&m, &s), &b))| *x = affine(*x - m, s, b));
-            }
-        }
-    })
+    if relu { rows.apply(x, rectified) } else { rows.apply(x, |y| y) }
 }
 
 /// The vector-Jacobian product of [`normalise`] with the batch's own
@@ -178,6 +166,34 @@ impl<T: Element> ChannelRows<T> {
         let scale: Vec<T> =
             gamma.to_vec().iter().zip(inv_std).map(|(&gamma, &inv_std)| gamma * inv_std).collect();
         Self { channels, mean: repeated(mean), scale: repeated(&scale), beta: repeated(&beta.to_vec()) }
+    }
+
+    /// The normalisation of `x`, then `activation`; in place when `x` is the only owner.
+    fn apply(&self, mut x: Tensor<T>, activation: impl Fn(T) -> T + Sync) -> Tensor<T> {
+        let wide = wide_row(self.channels);
+        let values = || self.mean.iter().zip(&self.scale).zip(&self.beta);
+        if let Some(data) = x.unique_data_mut() {
+            for_each_rows(data, wide, |_, piece| {
+                for row in piece.chunks_mut(wide) {
+                    row.iter_mut()
+                        .zip(values())
+                        .for_each(|(x, ((&m, &s), &b))| *x = activation(affine(*x - m, s, b)));
+                }
+            });
+            return x;
+        }
+        let source = x.contiguous();
+        let x = source.data();
+        Tensor::filled_by(source.shape(), |y| {
+            for_each_rows(y, wide, |first, piece| {
+                for (y, x) in piece.chunks_mut(wide).zip(x[first * wide..].chunks(wide)) {
+                    y.iter_mut()
+                        .zip(x)
+                        .zip(values())
+                        .for_each(|((y, &x), ((&m, &s), &b))| *y = activation(affine(x - m, s, b)));
+                }
+            });
+        })
     }
 }
 

@@ -8,6 +8,11 @@
 //!
 //! NaN wins its window, so that it is seen at the output (the last of several).
 //! Padding never wins.
+//!
+//! A rectifier before the pooling is the same function as one after it, on a
+//! quarter of the values, and there it costs nothing: a window whose largest
+//! value is not above 0 gives 0 and has no winner. The convolution before then
+//! needs no pass over its gradient, and its output need not be kept.
 
 mod average;
 
@@ -17,12 +22,16 @@ use rayon::prelude::*;
 
 use crate::conv::Padding;
 use crate::parallel::{PIECE, for_each_rows};
+use crate::pool::Buffer;
 use crate::{Element, Tensor};
+
+/// The winner of a window that has none; larger than any position.
+const NOBODY: u8 = u8::MAX;
 
 /// Window, stride and padding of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dSpec {
-    /// Height and width of the window; at most 256 positions.
+    /// Height and width of the window; at most 255 positions.
     pub kernel: [usize; 2],
     /// Step between windows: down, across.
     pub stride: [usize; 2],
@@ -57,8 +66,8 @@ impl Geometry {
         let fail = |rule: &str| -> ! { panic!("{operation}: x {x:?} (N, H, W, C) with {spec:?}: {rule}") };
         let &[n, h, w, c] = x else { fail("x must have four dimensions") };
         let ([kh, kw], p) = (spec.kernel, spec.padding);
-        if spec.stride.contains(&0) || kh * kw == 0 || kh * kw > 256 {
-            fail("the stride must be at least 1 and the window have 1 to 256 positions");
+        if spec.stride.contains(&0) || kh * kw == 0 || kh * kw > usize::from(NOBODY) {
+            fail("the stride must be at least 1 and the window have 1 to 255 positions");
         }
         if p.top.max(p.bottom) >= kh || p.left.max(p.right) >= kw {
             fail("the padding must be less than the window, which could otherwise lie all in it");
@@ -111,14 +120,29 @@ impl Geometry {
 ///
 /// # Panics
 /// If `x` is not of rank 4, has no pixels or is smaller than the window, the
-/// window has more than 256 positions, or the padding is not less than it.
+/// window has more than 255 positions, or the padding is not less than it.
 #[track_caller]
-pub fn max_pool2d<T: Element>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, Vec<u8>) {
+pub fn max_pool2d<T: Element>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, Buffer<u8>) {
+    pool::<T, false>(x, spec)
+}
+
+/// [`max_pool2d`] and a rectifier, before or after it: `max(y, 0)`, and no
+/// winner for windows without a value above 0. The backward pass is the same.
+///
+/// # Panics
+/// As [`max_pool2d`].
+#[track_caller]
+pub fn max_pool2d_relu<T: Element>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, Buffer<u8>) {
+    pool::<T, true>(x, spec)
+}
+
+#[track_caller]
+fn pool<T: Element, const RELU: bool>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, Buffer<u8>) {
     let g = Geometry::new("max_pool2d", x.shape(), spec);
     let source = x.contiguous();
     let x = source.data();
     let ([h, w], [oh, ow], c) = (g.input, g.output, g.c);
-    let mut winners = vec![0; g.n * oh * ow * c];
+    let mut winners = Buffer::unspecified(g.n * oh * ow * c);
     let rows = (PIECE / (ow * c).max(1)).max(1);
     let y = Tensor::filled_by(&g.y_shape(), |y| {
         if y.is_empty() {
@@ -132,9 +156,12 @@ pub fn max_pool2d<T: Element>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, V
                 let image = &x[image * h * w * c..][..h * w * c];
                 if spec.halves() {
                     let (above, below) = image[2 * oy * w * c..][..2 * w * c].split_at(w * c);
-                    halve(above, below, c, y, winners);
+                    halve::<T, RELU>([above, below], c, y, winners);
                 } else {
                     pool_row(&g, image, oy, y, winners);
+                    if RELU {
+                        y.iter_mut().zip(winners).for_each(|(y, winner)| (*y, *winner) = held(*y, *winner));
+                    }
                 }
             }
         });
@@ -193,8 +220,14 @@ fn wins<T: Element>(x: T, best: T) -> bool {
     (x > best) | x.is_nan()
 }
 
+/// What the rectifier makes of a window's largest value and its winner.
+#[inline(always)]
+fn held<T: Element>(best: T, winner: u8) -> (T, u8) {
+    if best <= T::ZERO { (T::ZERO, NOBODY) } else { (best, winner) }
+}
+
 /// One output row of 2x2 windows with stride 2, from two input rows `[W, C]`.
-fn halve<T: Element>(above: &[T], below: &[T], c: usize, y: &mut [T], winners: &mut [u8]) {
+fn halve<T: Element, const RELU: bool>([above, below]: [&[T]; 2], c: usize, y: &mut [T], winners: &mut [u8]) {
     let sources = above.chunks_exact(2 * c).zip(below.chunks_exact(2 * c));
     for ((y, winners), (above, below)) in y.chunks_exact_mut(c).zip(winners.chunks_exact_mut(c)).zip(sources)
     {
@@ -207,7 +240,7 @@ fn halve<T: Element>(above: &[T], below: &[T], c: usize, y: &mut [T], winners: &
                 best = if take { x } else { best };
                 place = if take { k } else { place };
             }
-            (*y, *winner) = (best, place);
+            (*y, *winner) = if RELU { held(best, place) } else { (best, place) };
         }
     }
 }

@@ -70,14 +70,21 @@ fn check(x_shape: [usize; 4], spec: &Pool2dSpec) -> Result<(), TestCaseError> {
         let bits = |y: &Tensor<f64>| y.to_vec().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(y.shape(), expected.shape());
         prop_assert_eq!(bits(&y), bits(&expected));
-        prop_assert_eq!(&winners, &expected_winners);
+        prop_assert_eq!(&winners[..], &expected_winners[..]);
         let (y, winners) = max_pool2d(&x.cast::<f32>(), spec);
         prop_assert_eq!(bits(&y.cast()), bits(&expected));
-        prop_assert_eq!(&winners, &expected_winners);
+        prop_assert_eq!(&winners[..], &expected_winners[..]);
 
         let dy = noise::<f64>(expected.shape(), 0.7);
         let dx = max_pool2d_backward(&dy, &winners, &x_shape, spec);
         prop_assert!(distance(&dx, &naive_backward(&dy, &winners, &x_shape, spec)) < 1e-12);
+
+        let (rectified, winners) = max_pool2d_relu(&x, spec);
+        prop_assert_eq!(bits(&rectified), bits(&expected.clone().map(|y| if y <= 0.0 { 0.0 } else { y })));
+        let live = dy.zip(rectified, |dy, y| if y <= 0.0 { 0.0 } else { dy });
+        let dx = max_pool2d_backward(&live.clone().map(|_| 1.0), &winners, &x_shape, spec);
+        let expected_dx = live.clone().map(|dy| if dy == 0.0 { 0.0 } else { 1.0 });
+        prop_assert!(distance(&dx, &naive_backward(&expected_dx, &expected_winners, &x_shape, spec)) < 1e-12);
     }
     Ok(())
 }
@@ -120,7 +127,8 @@ fn all_passes_have_the_same_bits_for_any_number_of_threads() {
             let (y, winners) = max_pool2d(&x, &spec);
             let mean = global_avg_pool(&x);
             let spread = global_avg_pool_backward(&mean, x.shape());
-            vec![max_pool2d_backward(&y, &winners, x.shape(), &spec), y, mean, spread]
+            let (rectified, _) = max_pool2d_relu(&x, &spec);
+            vec![max_pool2d_backward(&y, &winners, x.shape(), &spec), y, rectified, mean, spread]
         }));
     }
 }

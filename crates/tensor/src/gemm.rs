@@ -1,0 +1,208 @@
+//! One matrix product on one thread: the place that decides who computes it.
+//!
+//! Small products and portable runs go to the `matrixmultiply` crate. Otherwise
+//! the tile of the convolutions does the work, in the loops of Goto and van de
+//! Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008): a block of
+//! `b` is packed into panels that fit the second-level cache, and each panel
+//! meets all rows of `a` while it is in the first. Rows of `a` that are
+//! contiguous are read in place; columns are packed.
+//!
+//! A flat product with a transposed `b`, such as a dense layer's input gradient
+//! `dy weightᵀ`, would have to turn all of `b` over to pack it. It is computed as
+//! `weight dyᵀ` instead, which reads the weight in place, and only the small
+//! result is turned.
+
+use crate::Element;
+use crate::conv::tile::{Segment, Start, Tile, even_pieces};
+use crate::matmul::Strided;
+use crate::pool::Buffer;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::Kernels;
+
+/// Depth, columns and rows of a block: a panel of `b` 256 deep is 32 KiB, a
+/// block of `b` 512 KiB.
+const DEPTH: usize = 256;
+const COLUMNS: usize = 512;
+const ROWS: usize = 96;
+/// Multiply-adds below which packing does not pay.
+const SMALL: usize = 32 * 1024;
+/// At most so many rows make a product flat.
+const FLAT: usize = 64;
+
+/// Writes `a b` to `c: [M, N]`, row-major, `size` being M, K and N.
+///
+/// # Panics
+/// If a matrix reaches outside its slice.
+pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
+    let [m, k, n] = size;
+    let set = T::kernels();
+    if set.isa == Isa::Portable || m * k * n < SMALL || n < 8 || k < 8 {
+        return T::gemm(size, a, b, c);
+    }
+    let transposed = b.1[0] == 1 && b.1[1] != 1;
+    if transposed && m <= FLAT && n > m {
+        return turned(set, size, a, b, c);
+    }
+    blocked(set, size, a, b, c, n);
+}
+
+/// `a b` into rows `c_row` apart.
+fn blocked<T: Element>(
+    set: &Kernels<T>,
+    [m, k, n]: [usize; 3],
+    a: Strided<T>,
+    b: Strided<T>,
+    c: &mut [T],
+    c_row: usize,
+) {
+    let zeros = vec![T::ZERO; 2 * set.lanes];
+    let in_place = a.1[1] == 1;
+    let mut packed_b = Buffer::unspecified(DEPTH.min(k) * COLUMNS.min(n).next_multiple_of(2 * set.lanes));
+    let mut packed_a = Buffer::unspecified(if in_place { 0 } else { DEPTH.min(k) * ROWS });
+    for (column, columns) in even_pieces(n, COLUMNS) {
+        for (depth, len) in even_pieces(k, DEPTH) {
+            let panels = pack_panels(set, b, [depth, len], [column, columns], &mut packed_b);
+            for (row, rows) in even_pieces(m, if in_place { m } else { ROWS }) {
+                let (source, a_row, a_step) = if in_place {
+                    (&a.0[row * a.1[0] + depth..], a.1[0], 1)
+                } else {
+                    pack_columns(a, [row, rows], [depth, len], &mut packed_a);
+                    (&packed_a[..], 1, rows)
+                };
+                let mut panel = 0;
+                while panel < panels {
+                    let start = panel * 2 * set.lanes;
+                    let here = (columns - start).min(2 * set.lanes);
+                    let vectors = here.div_ceil(set.lanes);
+                    let width = 2 * set.lanes;
+                    let tile = Tile {
+                        a: source,
+                        a_row,
+                        a_step,
+                        b: &packed_b[panel * len * width..],
+                        b_step: vectors * set.lanes,
+                        segments: &[Segment { a: 0, b: 0, len }],
+                        c_row,
+                        columns: here,
+                        start: if depth == 0 { Start::Row(&zeros) } else { Start::Stored },
+                        relu: false,
+                    };
+                    set.run(rows, vectors, &tile, &mut c[row * c_row + column + start..]);
+                    panel += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Packs rows `depth..` and columns `column..` of `b` into panels two vectors
+/// wide (the last one maybe one), each `[len, width]`, and returns their number.
+fn pack_panels<T: Element>(
+    set: &Kernels<T>,
+    (b, [b_row, b_column]): Strided<T>,
+    [depth, len]: [usize; 2],
+    [column, columns]: [usize; 2],
+    to: &mut [T],
+) -> usize {
+    let widest = 2 * set.lanes;
+    let panels = columns.div_ceil(widest);
+    for (panel, to) in to.chunks_mut(len * widest).take(panels).enumerate() {
+        let first = panel * widest;
+        let here = (columns - first).min(widest);
+        let width = here.next_multiple_of(set.lanes);
+        for (p, row) in to.chunks_exact_mut(width).take(len).enumerate() {
+            let from = &b[(depth + p) * b_row + (column + first) * b_column..];
+            let (filled, empty) = row.split_at_mut(here);
+            if b_column == 1 {
+                filled.copy_from_slice(&from[..here]);
+            } else {
+                filled.iter_mut().zip(from.iter().step_by(b_column)).for_each(|(to, &from)| *to = from);
+            }
+            empty.fill(T::ZERO);
+        }
+    }
+    panels
+}
+
+/// Packs rows `row..` and columns `depth..` of `a` as `[len, rows]`.
+fn pack_columns<T: Element>(
+    (a, [a_row, a_column]): Strided<T>,
+    [row, rows]: [usize; 2],
+    [depth, len]: [usize; 2],
+    to: &mut [T],
+) {
+    for (p, to) in to.chunks_exact_mut(rows).take(len).enumerate() {
+        let from = &a[row * a_row + (depth + p) * a_column..];
+        if a_row == 1 {
+            to.copy_from_slice(&from[..rows]);
+        } else {
+            to.iter_mut().zip(from.iter().step_by(a_row)).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
+/// `a b` as the transpose of `bᵀ aᵀ`, some columns of the result at a time.
+fn turned<T: Element>(set: &Kernels<T>, [m, k, n]: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
+    let (a_turned, b_step) = ((a.0, [a.1[1], a.1[0]]), b.1[1]);
+    // Each block packs aᵀ anew, so it takes many rows of bᵀ.
+    let block = 4 * ROWS;
+    let mut result = Buffer::unspecified(block.min(n) * m);
+    for (column, columns) in even_pieces(n, block) {
+        let rows_of_b = (&b.0[column * b_step..], [b_step, 1]);
+        blocked(set, [columns, k, m], rows_of_b, a_turned, &mut result, m);
+        for (row, c) in c.chunks_exact_mut(n).enumerate() {
+            let from = result[row..].iter().step_by(m);
+            c[column..column + columns].iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tensor;
+    use crate::testing::noise;
+    use proptest::prelude::*;
+
+    /// Both ways against three loops, on views of either orientation.
+    fn check<T: Element>([m, k, n]: [usize; 3], views: u8, tolerance: f64) -> Result<(), TestCaseError> {
+        let view = |rows: usize, columns: usize, turned: bool, phase: f64| -> Tensor<T> {
+            if turned { noise(&[columns, rows], phase).t() } else { noise(&[rows, columns], phase) }
+        };
+        let (a, b) = (view(m, k, views & 1 == 1, 0.1), view(k, n, views & 2 == 2, 0.2));
+        let strided = |x: &Tensor<T>| [x.strides()[0], x.strides()[1]];
+        for set in crate::simd::kernels::available::<T>() {
+            let mut plain = vec![T::from_f64(7.0); m * n];
+            blocked(&set, [m, k, n], (a.origin(), strided(&a)), (b.origin(), strided(&b)), &mut plain, n);
+            let mut flat = plain.clone();
+            if views & 2 == 2 {
+                turned(&set, [m, k, n], (a.origin(), strided(&a)), (b.origin(), strided(&b)), &mut flat);
+            }
+            for i in 0..m * n {
+                let exact: f64 =
+                    (0..k).map(|p| a.at(&[i / n, p]).as_f64() * b.at(&[p, i % n]).as_f64()).sum();
+                prop_assert!((plain[i].as_f64() - exact).abs() < tolerance, "{m} {k} {n}");
+                prop_assert!((flat[i].as_f64() - exact).abs() < tolerance, "{m} {k} {n}");
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn products_of_any_shape_and_orientation_equal_three_loops(
+            m in 1usize..40, k in 1usize..50, n in 1usize..90, views in 0u8..4,
+        ) {
+            check::<f64>([m, k, n], views, 1e-12)?;
+            check::<f32>([m, k, n], views, 1e-4)?;
+        }
+    }
+
+    #[test]
+    fn blocks_in_every_direction_are_put_together() {
+        for views in 0..4 {
+            check::<f64>([ROWS + 30, DEPTH + 9, 40], views, 1e-11).unwrap();
+            check::<f64>([9, 40, COLUMNS + 33], views, 1e-11).unwrap();
+        }
+    }
+}
