@@ -130,10 +130,11 @@ fn training<M: Module + 'static>(
     Prepared { parameters, step: Box::new(step) }
 }
 
-/// Forward passes in an evaluation context.
+/// Forward passes in one evaluation context, which packs the weights once.
 fn inference(model: Sequential, images: Tensor) -> Prepared {
     let parameters = model.parameter_count();
-    let step = move || predict(&model, images.clone()).data()[0];
+    let mut context = Context::evaluation();
+    let step = move || model.forward(Var::constant(images.clone()), &mut context).value().data()[0];
     Prepared { parameters, step: Box::new(step) }
 }
 

@@ -52,7 +52,7 @@ impl<T: Element> Layer<T> for BasicBlock<T> {
             Some(shortcut) => shortcut.norm.forward(shortcut.conv.forward(x, context), context),
             None => x,
         };
-        (y + x).relu()
+        y.add_relu(x)
     }
 }
 

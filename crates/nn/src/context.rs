@@ -6,8 +6,10 @@
 //! whoever decides that the step counts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cerberus_autograd::{ParamId, Tape, Var};
+use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
 use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
@@ -23,6 +25,8 @@ pub struct Context<T: Element = f32> {
     /// A parameter used twice is one leaf.
     leaves: HashMap<ParamId, Var<T>>,
     updates: BufferUpdates<T>,
+    /// Weights that an evaluation has packed, for its next passes.
+    prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
 }
 
 /// New values for buffers, by the buffers' ids.
@@ -36,13 +40,23 @@ impl<T: Element> Context<T> {
         Self { tape: Some(Tape::new()), ..Self::new(seed, step) }
     }
 
-    /// A pass that only predicts: nothing is recorded.
+    /// A pass that only predicts: nothing is recorded. Used for several passes,
+    /// it packs the weights of convolutions once; while it lives, the model's
+    /// parameters cannot be changed in place.
     pub fn evaluation() -> Self {
         Self::new(0, 0)
     }
 
     fn new(seed: u64, step: u64) -> Self {
-        Self { tape: None, seed, step, draws: 0, leaves: HashMap::new(), updates: Vec::new() }
+        Self {
+            tape: None,
+            seed,
+            step,
+            draws: 0,
+            leaves: HashMap::new(),
+            updates: Vec::new(),
+            prepared: HashMap::new(),
+        }
     }
 
     /// Whether this pass trains.
@@ -55,6 +69,13 @@ impl<T: Element> Context<T> {
         let Some(tape) = &self.tape else { return Var::constant(parameter.value.clone()) };
         let leaf = self.leaves.entry(parameter.id());
         leaf.or_insert_with(|| tape.parameter(parameter.id(), parameter.value.clone())).clone()
+    }
+
+    /// The weights of a convolution for passes that record nothing, packed once
+    /// for this context.
+    pub(crate) fn prepared(&mut self, weight: &Parameter<T>, spec: Conv2dSpec) -> Arc<PreparedConv2d<T>> {
+        let entry = self.prepared.entry(weight.id());
+        Arc::clone(entry.or_insert_with(|| Arc::new(PreparedConv2d::new(&weight.value, spec))))
     }
 
     /// The next random stream of this pass.

@@ -1,7 +1,7 @@
 //! The convolution layer.
 
 use cerberus_autograd::Var;
-use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::conv::{Conv2dSpec, Epilogue};
 use cerberus_tensor::{Element, Tensor};
 
 use super::Layer;
@@ -73,6 +73,12 @@ impl<T: Element> Conv2d<T> {
 impl<T: Element> Layer<T> for Conv2d<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        if !context.is_training() && !x.is_recorded() {
+            let epilogue =
+                Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: self.relu };
+            let prepared = context.prepared(&self.weight, self.spec);
+            return Var::constant(prepared.forward(x.value(), &epilogue));
+        }
         let weight = context.parameter(&self.weight);
         let bias = self.bias.as_ref().map(|bias| context.parameter(bias));
         x.conv2d(weight, bias, self.spec, self.relu)

@@ -26,10 +26,12 @@ pub mod depthwise;
 pub mod im2col;
 pub mod implicit;
 pub mod plain;
+mod prepared;
 mod spec;
 pub(crate) mod tile;
 pub mod winograd;
 
+pub use prepared::PreparedConv2d;
 pub use spec::{Conv2dSpec, Geometry, Padding};
 
 use crate::pool::Buffer;

@@ -166,6 +166,23 @@ fn winograd_sums_are_cut_over_blocks_and_over_weights_without_loss() {
 }
 
 #[test]
+fn prepared_weights_give_the_same_result_for_every_batch() {
+    let spec = Conv2dSpec::same(3);
+    for [channels, groups] in [[48, 1], [6, 1], [6, 6]] {
+        let weight = noise::<f64>(&[3, 3, channels / groups, channels], 0.2);
+        let spec = Conv2dSpec { groups, ..spec };
+        let prepared = PreparedConv2d::new(&weight, spec);
+        let epilogue = Epilogue { bias: Some(noise(&[channels], 0.4)), relu: true };
+        // From one small image, where packing counts for most, to many.
+        for n in [1, 20, 1] {
+            let x = noise(&[n, 7, 9, channels], 0.3);
+            let y = plain::conv2d(&x, &weight, &spec, &epilogue);
+            assert!(worst(&prepared.forward(&x, &epilogue), &y) < 1e-12);
+        }
+    }
+}
+
+#[test]
 fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
     let spec = Conv2dSpec::same(3);
     check::<f64>(&Case { x: [2, 9, 30, 100], weight: [3, 3, 100, 70], spec }, 1e-12).unwrap();

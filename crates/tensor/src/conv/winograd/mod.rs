@@ -80,9 +80,24 @@ impl Tiling {
     }
 }
 
+/// What it costs to transform a value, and a weight, in multiplications: the
+/// transforms pass through memory rather than compute.
+const TRANSFORM: usize = 6;
+const WEIGHT_TRANSFORM: usize = 8;
+
 /// Whether the algorithm applies to this geometry and is less work than the
 /// direct sum: 3x3 kernels with stride 1 over enough channels and pixels.
 pub fn supports(g: &Geometry) -> bool {
+    is_worthwhile(g, WEIGHT_TRANSFORM)
+}
+
+/// The same for weights that are transformed already. They are still four times
+/// as many to read, which decides for a few pixels.
+pub(super) fn supports_prepared(g: &Geometry) -> bool {
+    is_worthwhile(g, WEIGHT_TRANSFORM / 2)
+}
+
+fn is_worthwhile(g: &Geometry, weight_transform: usize) -> bool {
     let s = &g.spec;
     if g.kernel != [3, 3] || s.stride != [1, 1] || s.dilation != [1, 1] || s.groups != 1 {
         return false;
@@ -92,21 +107,20 @@ pub fn supports(g: &Geometry) -> bool {
     }
     let tiles = g.n * g.output[0].div_ceil(TILE) * g.output[1].div_ceil(TILE);
     let pixels = g.n * g.output[0] * g.output[1];
-    // In multiplications: a transform costs about six of them per value.
     let products = tiles * g.cin * g.cout;
-    let transforms = 6 * tiles * (g.cin + g.cout) + 8 * g.cin * g.cout;
+    let transforms = TRANSFORM * tiles * (g.cin + g.cout) + weight_transform * g.cin * g.cout;
     POSITIONS * (products + transforms) * 10 < 9 * pixels * g.cin * g.cout * 9
 }
 
 /// Transformed weights in panels: for every panel `[36, depth, panel width]`.
-struct Weights<T: Element> {
+pub(super) struct Weights<T: Element> {
     panels: Vec<Panel>,
     values: Vec<Buffer<T>>,
 }
 
 impl<T: Element> Weights<T> {
     /// Transforms `weight: [3, 3, depth, channels]`.
-    fn new(set: &Kernels<T>, weight: &[T], depth: usize, channels: usize) -> Self {
+    pub fn new(set: &Kernels<T>, weight: &[T], depth: usize, channels: usize) -> Self {
         let panels = Panel::cover(1, channels, set.lanes);
         let zeros = vec![T::ZERO; 2 * set.lanes];
         let values = panels
@@ -215,11 +229,8 @@ pub fn conv2d<T: Element>(
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     assert_applies("conv2d", &g);
-    let set = T::kernels();
-    let (x, weight) = (x.contiguous(), weight.contiguous());
-    let weights = Weights::new(set, weight.data(), g.cin, g.cout);
-    let bias = epilogue.checked_bias(&g);
-    forward(&g, set, x.data(), &weights, bias.as_ref().map(Tensor::data), epilogue.relu)
+    let weights = Weights::new(T::kernels(), weight.contiguous().data(), g.cin, g.cout);
+    forward(&g, x, &weights, epilogue)
 }
 
 /// The input gradient as a forward pass over `dy`; see
@@ -238,12 +249,11 @@ pub fn input_gradient<T: Element>(
     g.check_dy("conv2d input gradient", dy.shape());
     let adjoint = g.adjoint().expect("conv2d input gradient: stride 1 and at most 2 of padding");
     assert_applies("conv2d input gradient", &adjoint);
-    let set = T::kernels();
-    let (dy, weight) = (dy.contiguous(), weight.contiguous());
+    let weight = weight.contiguous();
     let taps: Vec<usize> = (0..9).rev().collect();
     let flipped = super::exchanged(&g, weight.data(), &taps);
-    let weights = Weights::new(set, &flipped, g.cout, g.cin);
-    forward(&adjoint, set, dy.data(), &weights, None, false)
+    let weights = Weights::new(T::kernels(), &flipped, g.cout, g.cin);
+    forward(&adjoint, dy, &weights, &Epilogue::default())
 }
 
 #[track_caller]
@@ -255,14 +265,17 @@ fn assert_applies(operation: &str, g: &Geometry) {
     );
 }
 
-fn forward<T: Element>(
+/// The forward pass with weights that are transformed already.
+#[track_caller]
+pub(super) fn forward<T: Element>(
     g: &Geometry,
-    set: &Kernels<T>,
-    x: &[T],
+    x: &Tensor<T>,
     weights: &Weights<T>,
-    bias: Option<&[T]>,
-    relu: bool,
+    epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
+    let set = T::kernels();
+    let (x, bias) = (x.contiguous(), epilogue.checked_bias(g));
+    let (x, bias, relu) = (x.data(), bias.as_ref().map(Tensor::data), epilogue.relu);
     let tiling = Tiling::new(g);
     let row = g.output[1] * g.cout;
     Tensor::filled_by(&g.y_shape(), |y| {

@@ -1,0 +1,47 @@
+//! Weights that are packed once and used for many forward passes.
+//!
+//! A forward pass begins by bringing the weights into the order its kernel
+//! reads. In training they change with every step, so that is part of the pass;
+//! when a model only predicts, it need not be done for every image.
+
+use std::sync::OnceLock;
+
+use super::implicit::Packed;
+use super::{Conv2dSpec, Epilogue, Geometry, depthwise, implicit, winograd};
+use crate::{Element, Tensor};
+
+/// The weights of one convolution, in whatever order its passes turn out to
+/// need. Holds on to the tensor: while it lives, nothing can change its values.
+pub struct PreparedConv2d<T: Element> {
+    weight: Tensor<T>,
+    spec: Conv2dSpec,
+    packed: OnceLock<Packed<T>>,
+    transformed: OnceLock<winograd::Weights<T>>,
+}
+
+impl<T: Element> PreparedConv2d<T> {
+    /// Nothing is packed before the first pass. `weight [KH, KW, Cin/groups, Cout]`.
+    pub fn new(weight: &Tensor<T>, spec: Conv2dSpec) -> Self {
+        let weight = weight.contiguous();
+        Self { weight, spec, packed: OnceLock::new(), transformed: OnceLock::new() }
+    }
+
+    /// The same as [`conv2d`](super::conv2d) with these weights.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other; the message says which rule is broken.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor<T>, epilogue: &Epilogue<T>) -> Tensor<T> {
+        let g = Geometry::new("conv2d", x.shape(), self.weight.shape(), &self.spec);
+        if depthwise::supports(&g) {
+            return depthwise::conv2d(x, &self.weight, &self.spec, epilogue);
+        }
+        let (set, weight) = (T::kernels(), self.weight.data());
+        if winograd::supports_prepared(&g) {
+            let transform = || winograd::Weights::new(set, weight, g.cin, g.cout);
+            return winograd::forward(&g, x, self.transformed.get_or_init(transform), epilogue);
+        }
+        let pack = || Packed::new(set, weight, g.cout, g.spec.groups);
+        implicit::forward(&g, x, self.packed.get_or_init(pack), epilogue)
+    }
+}
