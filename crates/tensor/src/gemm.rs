@@ -36,6 +36,9 @@ const FLAT: usize = 64;
 pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
     let [m, k, n] = size;
     let set = T::kernels();
+    if m == 1 && b.1 == [n, 1] && n <= 2 * set.lanes && k > 2 * set.lanes {
+        return row(set, [k, n], (a.0, a.1[1]), b.0, c);
+    }
     if set.isa == Isa::Portable || m * k * n < SMALL || n < 8 || k < 8 {
         return T::gemm(size, a, b, c);
     }
@@ -44,6 +47,32 @@ pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T
         return turned(set, size, a, b, c);
     }
     blocked(set, size, a, b, c, n);
+}
+
+/// One row times a narrow `b: [K, N]`, which is read in place: the vectors
+/// overhang its rows, and what they compute there is not kept. The last rows,
+/// where they would overhang the slice, are added one by one.
+fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usize), b: &[T], c: &mut [T]) {
+    let vectors = n.div_ceil(set.lanes);
+    let whole = k - (vectors * set.lanes - n).div_ceil(n);
+    let zeros = vec![T::ZERO; 2 * set.lanes];
+    let tile = Tile {
+        a,
+        a_row: 1,
+        a_step,
+        b,
+        b_step: n,
+        segments: &[Segment { a: 0, b: 0, len: whole }],
+        c_row: n,
+        columns: n,
+        start: Start::Row(&zeros),
+        relu: false,
+    };
+    set.run(1, vectors, &tile, c);
+    for p in whole..k {
+        let terms = &b[p * n..][..n];
+        c.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += a[p * a_step] * term);
+    }
 }
 
 /// `a b` into rows `c_row` apart.
@@ -195,6 +224,21 @@ mod tests {
         ) {
             check::<f64>([m, k, n], views, 1e-12)?;
             check::<f32>([m, k, n], views, 1e-4)?;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_times_a_narrow_matrix_equals_two_loops(k in 33usize..90, n in 1usize..8, step in 1usize..4) {
+            for set in crate::simd::kernels::available::<f64>() {
+                let (a, b) = (noise::<f64>(&[k * step], 0.1), noise::<f64>(&[k, n], 0.2));
+                let mut c = vec![7.0; n];
+                row(&set, [k, n], (a.data(), step), b.data(), &mut c);
+                for (j, &found) in c.iter().enumerate() {
+                    let exact: f64 = (0..k).map(|p| a.at(&[p * step]) * b.at(&[p, j])).sum();
+                    prop_assert!((found - exact).abs() < 1e-12);
+                }
+            }
         }
     }
 

@@ -44,6 +44,9 @@ const TILE: usize = 4;
 /// Elements of a block's transformed input: about half of a second-level cache.
 const BLOCK_ELEMENTS: usize = 320 * 1024;
 
+/// Weights up to this number, transformed, are in the second-level cache or close to it.
+const NEAR_WEIGHTS: usize = 128 * 128;
+
 /// How the output is cut into tiles.
 #[derive(Clone, Copy)]
 struct Tiling {
@@ -60,8 +63,10 @@ impl Tiling {
         let tiles = g.output.map(|extent| extent.div_ceil(TILE));
         let rows = g.n * tiles[0];
         let per_block = (BLOCK_ELEMENTS / (POSITIONS * g.cin.max(1))).clamp(48, 128);
-        // Small batches are cut finer, so that several threads find work.
-        let per_block = per_block.min((rows * tiles[1] / 8).max(24));
+        // Small batches are cut finer, so that several threads find work, but not
+        // where every block would have to fetch a large weight from afar.
+        let least = if g.cin * g.cout <= NEAR_WEIGHTS { 8 } else { 24 };
+        let per_block = per_block.min((rows * tiles[1] / 8).max(least));
         Self { tiles, rows, block: (per_block / tiles[1].max(1)).max(1) }
     }
 
@@ -84,6 +89,9 @@ impl Tiling {
 /// transforms pass through memory rather than compute.
 const TRANSFORM: usize = 6;
 const WEIGHT_TRANSFORM: usize = 8;
+/// What it costs to read a weight that is transformed already, four times the
+/// size of the weight itself.
+const TRANSFORMED_WEIGHT: usize = 12;
 
 /// Whether the algorithm applies to this geometry and is less work than the
 /// direct sum: 3x3 kernels with stride 1 over enough channels and pixels.
@@ -94,7 +102,7 @@ pub fn supports(g: &Geometry) -> bool {
 /// The same for weights that are transformed already. They are still four times
 /// as many to read, which decides for a few pixels.
 pub(super) fn supports_prepared(g: &Geometry) -> bool {
-    is_worthwhile(g, WEIGHT_TRANSFORM / 2)
+    is_worthwhile(g, TRANSFORMED_WEIGHT)
 }
 
 fn is_worthwhile(g: &Geometry, weight_transform: usize) -> bool {
