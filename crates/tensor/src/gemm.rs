@@ -36,7 +36,7 @@ const FLAT: usize = 64;
 pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
     let [m, k, n] = size;
     let set = T::kernels();
-    if m == 1 && b.1 == [n, 1] && n <= 2 * set.lanes && k > 2 * set.lanes {
+    if m == 1 && b.1 == [n, 1] && (1..=2 * set.lanes).contains(&n) && k > 2 * set.lanes {
         return row(set, [k, n], (a.0, a.1[1]), b.0, c);
     }
     if set.isa == Isa::Portable || m * k * n < SMALL || n < 8 || k < 8 {
