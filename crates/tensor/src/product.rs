@@ -30,7 +30,7 @@ const MOST_BANDS: usize = 32;
 /// together, are cut: a multiple of 64.
 fn band_length(len: usize, work: usize) -> usize {
     let bands = (work / BAND_WORK).clamp(1, MOST_BANDS);
-    len.div_ceil(bands).next_multiple_of(64)
+    len.div_ceil(bands).max(1).next_multiple_of(64)
 }
 
 /// The product `x weight`, plus `bias` in every row if there is one.
