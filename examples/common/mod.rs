@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each program uses its own part.
 
 use cerberus::prelude::*;
+use cerberus::tensor::Isa;
 
 /// Prints a line, and goes on if nobody reads it any more: `println!` would
 /// panic when the output is a pipe whose other end was closed.
@@ -14,18 +15,21 @@ macro_rules! say {
     }};
 }
 
-/// The threads a program computes on: `wanted`, or one for every core.
+/// The threads a program computes on: `wanted`, or one for every core. Also the
+/// place where a bad `CERBERUS_ISA` is found out, before anything is computed.
 ///
 /// # Errors
-/// A sentence for the user if that many cannot be had.
+/// A sentence for the user if that many cannot be had, or the instruction set
+/// that the environment asks for.
 pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
+    Isa::from_environment().map_err(|error| error.to_string())?;
     let threads = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     // Rayon would read 0 as "choose for me".
     if threads == 0 {
         return Err("--threads must be at least 1".into());
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
+    cerberus::tensor::parallel::pool(threads)
+        .map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
 }
 
 /// The small network of the classic Keras example for pictures of `size` by

@@ -27,5 +27,6 @@ mod testing;
 pub use element::Element;
 pub use scalar::{relu, sigmoid, softplus};
 pub use shape::{MAX_RANK, Shape};
+pub use simd::denormals::flush_denormals;
 pub use simd::isa::{Isa, IsaError};
 pub use tensor::Tensor;

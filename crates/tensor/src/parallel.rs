@@ -10,6 +10,16 @@ use rayon::prelude::*;
 /// core streams through its cache between two visits to the scheduler.
 pub const PIECE: usize = 16 * 1024;
 
+/// A pool of `threads` threads to compute on, which treat denormal numbers as
+/// zero (see [`flush_denormals`](crate::flush_denormals)). Use it by
+/// `pool.install(|| ..)`.
+///
+/// # Errors
+/// If the system does not start so many threads.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| crate::flush_denormals()).build()
+}
+
 /// How many threads compute.
 pub fn threads() -> usize {
     rayon::current_num_threads()

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod denormals;
 pub mod isa;
 pub(crate) mod kernels;
 
