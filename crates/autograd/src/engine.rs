@@ -108,6 +108,20 @@ impl<T: Element> Gradients<T> {
     }
 }
 
+/// Parameters' gradients computed elsewhere.
+impl<T: Element> FromIterator<(ParamId, Tensor<T>)> for Gradients<T> {
+    fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(gradients: I) -> Self {
+        Self { parameters: gradients.into_iter().collect(), ..Self::default() }
+    }
+}
+
+/// Parameters' gradients computed elsewhere; one that is there already is replaced.
+impl<T: Element> Extend<(ParamId, Tensor<T>)> for Gradients<T> {
+    fn extend<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(&mut self, gradients: I) {
+        self.parameters.extend(gradients);
+    }
+}
+
 impl<T: Element> GradientSink<T> for Gradients<T> {
     fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>) {
         match leaf.parameter {

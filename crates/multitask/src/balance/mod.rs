@@ -9,6 +9,7 @@
 //!
 //! - [`on_gramian`]: weights from the products of the gradients, as functions;
 //! - [`strategies`]: all strategies behind the one interface;
+//! - [`balanced_step`]: a training step under a strategy;
 //! - [`registry`]: them by name, for command lines;
 //! - [`solvers`]: the small exact problems underneath;
 //! - [`TaskGradients`], [`Gramian`]: the gradients and their products;
@@ -21,6 +22,7 @@ mod memory;
 pub mod on_gramian;
 pub mod registry;
 pub mod solvers;
+mod step;
 pub mod strategies;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use gradients::TaskGradients;
 pub use gramian::Gramian;
 pub use memory::Memory;
 pub use registry::{NAMES, by_name};
+pub use step::{Balancing, GradientPlace, StepInput, StepResult, balanced_step};
 
 /// Weights could not be chosen.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -151,6 +154,11 @@ pub trait Strategy<T: Element = f32>: Send {
     /// # Errors
     /// [`BalanceError::NotFinite`].
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError>;
+
+    /// The weights that the next trial step is made with, for strategies that look ahead.
+    fn weights_so_far(&self, tasks: usize) -> Vec<f64> {
+        vec![1.0; tasks]
+    }
 
     /// The losses of the same batch after the step, if [asked for](Needs::losses_after_step).
     fn after_step(&mut self, _losses: &[f64]) {}

@@ -68,11 +68,13 @@ pub fn fair_point(problem: &FairProblem) -> Option<Vec<f64>> {
         // At most nine tenths of the way to the boundary.
         let shrink = beta.iter().zip(&step).map(|(b, s)| -s / b).fold(0.0, f64::max);
         let mut length = if shrink > 0.9 { 0.9 / shrink } else { 1.0 };
+        // So near the end the fall drowns in the rounding of the value, and the
+        // full step is safe.
+        let settled = decrement <= 1e-8 * dot(&beta, &dues);
         loop {
             let next: Vec<f64> = beta.iter().zip(&step).map(|(b, s)| b + length * s).collect();
             let next_value = problem.value(&next);
-            // The allowance is the rounding error of the value itself.
-            if next_value <= value - 0.1 * length * decrement + 1e-14 * value.abs() || length < 1e-12 {
+            if settled || next_value <= value - 0.1 * length * decrement || length < 1e-12 {
                 beta = next;
                 value = next_value;
                 break;

@@ -87,8 +87,7 @@ impl Cholesky {
                 let known = dot(&lower[i * size..i * size + j], &lower[j * size..j * size + j]);
                 let rest = matrix.at(places[i], places[j]) - known;
                 lower[i * size + j] = if i == j {
-                    // Not `<=`, so that a NaN is refused too.
-                    if !(rest > noise * matrix.at(places[i], places[i])) {
+                    if rest.is_nan() || rest <= noise * matrix.at(places[i], places[i]) {
                         return None;
                     }
                     rest.sqrt()

@@ -37,6 +37,10 @@ impl<T: Element> Strategy<T> for AutoLambda {
         Ok(Decision::weights(self.weights.values.clone()))
     }
 
+    fn weights_so_far(&self, _tasks: usize) -> Vec<f64> {
+        self.weights.values.clone()
+    }
+
     fn memory(&self) -> Memory<T> {
         self.weights.memory()
     }
