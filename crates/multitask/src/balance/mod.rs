@@ -13,7 +13,8 @@
 //! - [`registry`]: them by name, for command lines;
 //! - [`solvers`]: the small exact problems underneath;
 //! - [`TaskGradients`], [`Gramian`]: the gradients and their products;
-//! - [`diagnostics`]: how much the tasks fight.
+//! - [`diagnostics`]: how much the tasks fight;
+//! - [`toy`]: a problem of two parameters to watch them on.
 
 pub mod diagnostics;
 mod gradients;
@@ -24,6 +25,7 @@ pub mod registry;
 pub mod solvers;
 mod step;
 pub mod strategies;
+pub mod toy;
 
 #[cfg(test)]
 mod tests;
