@@ -197,7 +197,8 @@ fn by_gradients(
     let pass = forward(model, input.batch, input.chance, balancing.place);
     let losses = pass.values();
     let (gradients, heads) = task_gradients(&pass);
-    let seen = if balancing.place == GradientPlace::SummedFeatures { summed(&gradients) } else { gradients };
+    let is_summed = balancing.place == GradientPlace::SummedFeatures;
+    let seen = if is_summed { summed(&gradients) } else { gradients.clone() };
     let mut result = StepResult { losses, weights: Vec::new(), order: None, conflicts: Vec::new() };
     let Ok(gramian) = seen.gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
@@ -214,12 +215,8 @@ fn by_gradients(
         chance: input.chance,
     };
     let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
-    let direction = match (decision.direction, balancing.place) {
-        (Some(direction), _) => direction,
-        // The weights of the sums, applied to the gradients of every image.
-        (None, GradientPlace::SummedFeatures) => task_gradients(&pass).0.combine(&decision.weights),
-        (None, _) => seen[0].combine(&decision.weights),
-    };
+    // The weights of the sums apply to the gradients of every image.
+    let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
     (result.weights, result.order) = (decision.weights, decision.order);
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
