@@ -111,14 +111,17 @@ impl<T: Element> Gradients<T> {
 /// Parameters' gradients computed elsewhere.
 impl<T: Element> FromIterator<(ParamId, Tensor<T>)> for Gradients<T> {
     fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(gradients: I) -> Self {
-        Self { parameters: gradients.into_iter().collect(), ..Self::default() }
+        let mut all = Self::default();
+        all.extend(gradients);
+        all
     }
 }
 
 /// Parameters' gradients computed elsewhere; one that is there already is replaced.
 impl<T: Element> Extend<(ParamId, Tensor<T>)> for Gradients<T> {
     fn extend<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(&mut self, gradients: I) {
-        self.parameters.extend(gradients);
+        let held = |(id, gradient)| (id, Held::new(Gradient::Dense(gradient)));
+        self.parameters.extend(gradients.into_iter().map(held));
     }
 }
 
