@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use cerberus::data::{self, Dataset, Split};
 use cerberus::multitask::TaskKind;
+use cerberus::multitask::balance::GradientPlace;
 use cerberus::multitask::trainer::{
     EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer,
 };
@@ -32,9 +33,18 @@ struct Options {
     /// Tasks to train, separated by commas: classify, detect, segment [default: all that the data has labels for]
     #[arg(long, value_delimiter = ',')]
     tasks: Vec<TaskKind>,
-    /// How the losses are combined: fixed (tuned weights), equal
+    /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an unknown name lists all
     #[arg(long, value_name = "NAME", default_value = "fixed")]
     balance: String,
+    /// What each task should count for, such as 1,2,1, for strategies that can use it [default: equal]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    preference: Vec<f64>,
+    /// With respect to what strategies take gradients: parameters, features, summed-features
+    #[arg(long, value_name = "PLACE", default_value = "parameters")]
+    gradients: GradientPlace,
+    /// Measure every so many steps how much the tasks fight, into conflicts.csv
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    diagnose: usize,
     /// Times the training data are gone through
     #[arg(long)]
     epochs: Option<usize>,
@@ -57,7 +67,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder with its own settings; only --threads may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "epochs", "batch", "seed", "learning_rate", "samples", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out"])]
     resume: Option<PathBuf>,
 }
 
@@ -107,6 +117,9 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     let mut config = TrainConfig::for_data(&options.data, dataset.info());
     config.seed = seed;
     config.set_balance(&options.balance)?;
+    config.preference = options.preference.clone();
+    config.gradients = options.gradients;
+    config.diagnose = options.diagnose;
     config.epochs = options.epochs.unwrap_or(config.epochs);
     config.batch = options.batch.unwrap_or(config.batch);
     config.learning_rate = options.learning_rate.unwrap_or(config.learning_rate);

@@ -115,6 +115,63 @@ fn a_run_that_was_interrupted_and_continued_equals_one_that_was_not() {
     assert_eq!(csv(&whole).len(), 3);
 }
 
+/// One of each kind of memory and need; every other strategy is resumed in the
+/// unit tests of the interface.
+#[test]
+fn a_run_continued_in_the_middle_of_any_strategy_equals_one_that_was_not_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, place) in [
+        ("uw", "parameters"),
+        ("dwa", "parameters"),
+        ("famo", "parameters"),
+        ("auto-lambda", "parameters"),
+        ("gradnorm", "features"),
+        ("gradvac", "summed-features"),
+        ("upgrad", "features"),
+        ("graddrop", "features"),
+        ("moco", "parameters"),
+        ("excess-mtl", "parameters"),
+        ("sdmgrad", "parameters"),
+        ("smooth-mgda", "parameters"),
+    ] {
+        let mut config = small_config();
+        config.set_balance(name).unwrap();
+        config.gradients = place.parse().unwrap();
+        config.diagnose = 3;
+        config.samples = Some(16);
+        let (whole, parts) = (folder.path().join(format!("{name}-whole")), folder.path().join(name));
+        let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &whole).unwrap();
+        run(&mut trainer, 2, u64::MAX).expect("nothing stopped it");
+        let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &parts).unwrap();
+        assert!(run(&mut trainer, 2, 3).is_none());
+        run(&mut Trainer::resume(&parts, scenes).unwrap(), 1, u64::MAX).unwrap();
+        assert!(tensor_bytes(&whole) == tensor_bytes(&parts), "{name}: the checkpoints differ");
+        for log in ["balance.csv", "conflicts.csv"] {
+            let text = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
+            assert_eq!(text(&whole), text(&parts), "{name}: {log}");
+        }
+        let rows = std::fs::read_to_string(whole.join("balance.csv")).unwrap().lines().count();
+        assert_eq!(rows, 5, "a header and four steps");
+    }
+}
+
+#[test]
+fn preferences_and_places_that_do_not_fit_the_strategy_are_refused() {
+    let refuse = |name: &str, preference: &[f64], place: &str, expected: &str| {
+        let mut config = small_config();
+        config.set_balance(name).unwrap();
+        config.preference = preference.to_vec();
+        config.gradients = place.parse().unwrap();
+        let error = config.balancing().err().unwrap();
+        assert!(error.is_usage() && error.to_string().contains(expected), "{error}");
+    };
+    refuse("mgda", &[1.0, 2.0, 1.0], "parameters", "takes no preference");
+    refuse("upgrad", &[1.0, 2.0], "parameters", "3 tasks");
+    refuse("upgrad", &[1.0, -2.0, 1.0], "parameters", "negative");
+    refuse("moco", &[], "summed-features", "direction of its own");
+    refuse("modo", &[], "features", "parameters");
+}
+
 #[test]
 fn a_run_killed_before_its_first_checkpoint_starts_over() {
     let folder = tempfile::tempdir().unwrap();

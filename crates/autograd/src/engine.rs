@@ -108,6 +108,23 @@ impl<T: Element> Gradients<T> {
     }
 }
 
+/// Parameters' gradients computed elsewhere.
+impl<T: Element> FromIterator<(ParamId, Tensor<T>)> for Gradients<T> {
+    fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(gradients: I) -> Self {
+        let mut all = Self::default();
+        all.extend(gradients);
+        all
+    }
+}
+
+/// Parameters' gradients computed elsewhere; one that is there already is replaced.
+impl<T: Element> Extend<(ParamId, Tensor<T>)> for Gradients<T> {
+    fn extend<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(&mut self, gradients: I) {
+        let held = |(id, gradient)| (id, Held::new(Gradient::Dense(gradient)));
+        self.parameters.extend(gradients.into_iter().map(held));
+    }
+}
+
 impl<T: Element> GradientSink<T> for Gradients<T> {
     fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>) {
         match leaf.parameter {

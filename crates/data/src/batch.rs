@@ -48,6 +48,22 @@ impl Batch {
         self.indices.len()
     }
 
+    /// The `len` samples from `start` on.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[track_caller]
+    pub fn narrow(&self, start: usize, len: usize) -> Batch {
+        let range = start..start + len;
+        Batch {
+            images: self.images.narrow(0, start, len),
+            classes: self.classes[range.clone()].to_vec(),
+            objects: self.objects[range.clone()].to_vec(),
+            masks: self.masks[range.clone()].to_vec(),
+            indices: self.indices[range].to_vec(),
+        }
+    }
+
     /// Whether the batch holds no sample.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()

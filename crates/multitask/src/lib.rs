@@ -5,11 +5,13 @@
 //! - [`tasks`]: a task is a head, its loss, its targets, how its output is
 //!   decoded, and its metric; classification, detection, segmentation;
 //! - [`model`]: a trunk with any set of tasks, built from a [`config`];
+//! - [`balance`]: how much each task counts in a step, when their gradients fight;
 //! - [`metrics`], [`boxes`]: how predictions are scored;
 //! - [`trainer`]: epochs, evaluation, checkpoints, interruption and resumption;
 //! - [`draw`]: truth and prediction side by side.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod boxes;
 pub mod config;
 pub mod draw;

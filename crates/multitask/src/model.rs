@@ -48,6 +48,11 @@ impl<T: Element> MultiTaskModel<T> {
         Self { trunk, tasks }
     }
 
+    /// The shared body.
+    pub fn trunk(&self) -> &ConvTrunk<T> {
+        &self.trunk
+    }
+
     /// The tasks, in order.
     pub fn tasks(&self) -> &[Box<dyn Task<T>>] {
         &self.tasks

@@ -78,6 +78,15 @@ impl<T: Element> Context<T> {
         Arc::clone(entry.or_insert_with(|| Arc::new(PreparedConv2d::new(&weight.value, spec))))
     }
 
+    /// A variable of this pass whose gradient can be asked for, cut off from how
+    /// its value was computed; a constant outside training.
+    pub fn leaf(&mut self, value: Tensor<T>) -> Var<T> {
+        match &self.tape {
+            Some(tape) => tape.leaf(value),
+            None => Var::constant(value),
+        }
+    }
+
     /// The next random stream of this pass.
     pub fn random(&mut self) -> Stream {
         self.draws += 1;

@@ -7,10 +7,8 @@ use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::balance::{self, Balancing, GradientNeed, GradientPlace};
 use crate::config::{ModelConfig, TaskKind, TaskWeights};
-
-/// The ways of combining the tasks' losses that have a name.
-pub const BALANCES: [&str; 2] = ["fixed", "equal"];
 
 /// One training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,10 +17,19 @@ pub struct TrainConfig {
     pub data: String,
     /// The model's structure.
     pub model: ModelConfig,
-    /// How the losses are combined, one of [`BALANCES`].
+    /// How the losses are combined, a name that [`balance::by_name`] knows.
     pub balance: String,
     /// Each task's share in the loss.
     pub weights: TaskWeights,
+    /// What each task should count for, in the order of the tasks; equal if empty.
+    #[serde(default)]
+    pub preference: Vec<f64>,
+    /// With respect to what strategies take the tasks' gradients.
+    #[serde(default)]
+    pub gradients: GradientPlace,
+    /// How much the tasks fight is measured every so many steps; never if 0.
+    #[serde(default)]
+    pub diagnose: usize,
     /// How many times the training split is gone through.
     pub epochs: usize,
     /// Images per step.
@@ -47,8 +54,11 @@ impl TrainConfig {
         Self {
             data: data.to_string(),
             model: ModelConfig::for_data(info, &tasks),
-            balance: BALANCES[0].to_string(),
+            balance: "fixed".to_string(),
             weights: TaskWeights::default(),
+            preference: Vec::new(),
+            gradients: GradientPlace::default(),
+            diagnose: 0,
             epochs: 5,
             batch: 32,
             seed: 1,
@@ -64,18 +74,55 @@ impl TrainConfig {
     /// # Errors
     /// If there is no such way; the message lists those there are.
     pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
-        self.weights = match name {
-            "fixed" => TaskWeights::default(),
-            "equal" => TaskWeights { classify: 1.0, detect: 1.0, segment: 1.0 },
-            _ => {
-                let known = BALANCES.join(", ");
-                return Err(TrainError::Option(format!(
-                    "there is no balance {name:?}; those known are {known}"
-                )));
-            }
-        };
+        // Enough tasks for any of them: how many there are is checked later.
+        balance::by_name::<f32>(name, 16, &[1.0; 16])?;
         self.balance = name.to_string();
         Ok(())
+    }
+
+    /// The strategy of this run, which has seen nothing yet.
+    ///
+    /// # Errors
+    /// If the balance, the preference and the place of gradients do not go together.
+    pub fn balancing(&self) -> Result<Balancing, TrainError> {
+        let fail = |message: String| Err(TrainError::Option(message));
+        let tasks = self.model.tasks.len();
+        let fixed: Vec<f64> = self.model.tasks.iter().map(|&kind| self.weights.of(kind)).collect();
+        let strategy = balance::by_name::<f32>(&self.balance, tasks, &fixed)?;
+        let sum: f64 = self.preference.iter().sum();
+        let preference = match self.preference.len() {
+            0 => vec![1.0 / tasks as f64; tasks],
+            len if len != tasks => {
+                return fail(format!("a preference of {len} numbers for {tasks} tasks; give one for each"));
+            }
+            _ if !(sum > 0.0 && sum.is_finite()) || self.preference.iter().any(|p| *p < 0.0) => {
+                return fail("preferences must not be negative, and at least one must be positive".into());
+            }
+            _ if !strategy.takes_preference() => {
+                return fail(format!("the balance {:?} takes no preference; leave it out", self.balance));
+            }
+            _ => self.preference.iter().map(|p| p / sum).collect(),
+        };
+        let needs = strategy.needs();
+        let summed = self.gradients == GradientPlace::SummedFeatures;
+        if summed && needs.gradients == GradientNeed::Rows {
+            return fail(format!(
+                "the balance {:?} makes a direction of its own, which summed features cannot give; \
+                 use features or parameters",
+                self.balance
+            ));
+        }
+        if needs.three_batches && self.gradients != GradientPlace::Parameters {
+            return fail(format!(
+                "the balance {:?} compares gradients of different images, which have only parameters in common; \
+                 use gradients with respect to parameters",
+                self.balance
+            ));
+        }
+        if needs.three_batches && self.batch < 3 {
+            return fail("this balance splits each batch into three; batch must be at least 3".into());
+        }
+        Ok(Balancing { strategy, preference, place: self.gradients })
     }
 
     /// How many samples of a split the run uses.
@@ -123,6 +170,7 @@ impl TrainConfig {
                 ));
             }
         }
-        self.model.check().map_err(TrainError::Option)
+        self.model.check().map_err(TrainError::Option)?;
+        self.balancing().map(drop)
     }
 }

@@ -6,6 +6,8 @@ use cerberus_data::DataError;
 use cerberus_nn::checkpoint::CheckpointError;
 use cerberus_nn::files::WriteError;
 
+use crate::balance::BalanceError;
+
 /// A run could not start, continue or finish.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -29,6 +31,18 @@ pub enum TrainError {
         /// What is wrong with it and what to do.
         problem: String,
     },
+    /// The balance does not exist or does not fit.
+    #[error(transparent)]
+    Balance(#[from] BalanceError),
+    /// A gradient is no longer a number.
+    #[error(
+        "training diverged: a gradient is not finite at step {step}; \
+         the last epoch's checkpoint is intact; try a lower --learning-rate"
+    )]
+    DivergedGradient {
+        /// The step.
+        step: u64,
+    },
     /// The loss is no longer a number.
     #[error(
         "training diverged: the {task} loss became {value} at step {step}; \
@@ -47,6 +61,11 @@ pub enum TrainError {
 impl TrainError {
     /// Whether the caller's options are at fault, rather than files or data.
     pub fn is_usage(&self) -> bool {
-        matches!(self, TrainError::Option(_) | TrainError::Data(DataError::Option { .. }))
+        matches!(
+            self,
+            TrainError::Option(_)
+                | TrainError::Data(DataError::Option { .. })
+                | TrainError::Balance(BalanceError::Option(_))
+        )
     }
 }

@@ -86,6 +86,16 @@ impl RunFolder {
         self.path.join("metrics.csv")
     }
 
+    /// `balance.csv`.
+    pub fn balance(&self) -> PathBuf {
+        self.path.join("balance.csv")
+    }
+
+    /// `conflicts.csv`.
+    pub fn conflicts(&self) -> PathBuf {
+        self.path.join("conflicts.csv")
+    }
+
     /// `summary.json`.
     pub fn summary(&self) -> PathBuf {
         self.path.join("summary.json")

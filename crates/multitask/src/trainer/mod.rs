@@ -7,6 +7,7 @@
 //! validation score is the best so far, the model (`best.safetensors`). The
 //! test split is read once, with the best model.
 
+mod balance_log;
 mod config;
 mod error;
 mod evaluate;
@@ -27,7 +28,8 @@ use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
 use cerberus_nn::schedule::Schedule;
 use cerberus_nn::{Context, commit};
 
-pub use config::{BALANCES, TrainConfig};
+use balance_log::BalanceLog;
+pub use config::TrainConfig;
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score};
 pub use folder::RunFolder;
@@ -35,6 +37,7 @@ pub use report::{Summary, annotate, peak_rss_mb, write_samples};
 pub use saved::load_model;
 pub use state::{EpochRow, State};
 
+use crate::balance::{Balancing, EpochFigures, StepInput, StepResult, balanced_step};
 use crate::config::TaskWeights;
 use crate::model::MultiTaskModel;
 
@@ -82,6 +85,8 @@ pub struct Trainer {
     optimizer: AdamW<f32>,
     schedule: Schedule,
     state: State,
+    balancing: Balancing,
+    log: BalanceLog,
 }
 
 impl Trainer {
@@ -95,9 +100,7 @@ impl Trainer {
         folder.write_json(&folder.config(), &config)?;
         let model = MultiTaskModel::new(&config.model, config.seed);
         let optimizer = adam_w(&config);
-        let mut trainer = Self::assemble(config, dataset, folder, model, optimizer, State::default());
-        trainer.state.loss_sums = vec![0.0; trainer.model.tasks().len()];
-        Ok(trainer)
+        Self::assemble(config, dataset, folder, model, optimizer, State::default())
     }
 
     /// Continues the run in `folder` from its last checkpoint; from its
@@ -113,14 +116,14 @@ impl Trainer {
         let dataset = open(&config)?;
         config.validate(dataset.info())?;
         let mut optimizer = adam_w(&config);
-        let (config, model, mut state) = if folder.last().exists() {
-            saved::load_run(&folder.last(), &mut optimizer)?
-        } else {
+        if !folder.last().exists() {
             let model = MultiTaskModel::new(&config.model, config.seed);
-            (config, model, State::default())
-        };
-        state.loss_sums.resize(model.tasks().len(), 0.0);
-        Ok(Self::assemble(config, dataset, folder, model, optimizer, state))
+            return Self::assemble(config, dataset, folder, model, optimizer, State::default());
+        }
+        let (config, model, state, memory) = saved::load_run(&folder.last(), &mut optimizer)?;
+        let mut trainer = Self::assemble(config, dataset, folder, model, optimizer, state)?;
+        trainer.balancing.strategy.restore(&memory)?;
+        Ok(trainer)
     }
 
     fn assemble(
@@ -129,11 +132,15 @@ impl Trainer {
         folder: RunFolder,
         model: MultiTaskModel,
         optimizer: AdamW<f32>,
-        state: State,
-    ) -> Self {
+        mut state: State,
+    ) -> Result<Self, TrainError> {
         let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
         let schedule = config.schedule(steps);
-        Self { config, dataset, folder, model, optimizer, schedule, state }
+        let balancing = config.balancing()?;
+        let log = BalanceLog::before(&folder, state.step);
+        state.loss_sums.resize(model.tasks().len(), 0.0);
+        state.weight_sums.resize(model.tasks().len(), 0.0);
+        Ok(Self { config, dataset, folder, model, optimizer, schedule, state, balancing, log })
     }
 
     fn samples(&self, split: Split) -> usize {
@@ -201,13 +208,15 @@ impl Trainer {
                 return Ok(false);
             }
             let batch = batch?;
-            let losses = self.step(&batch)?;
+            let result = self.step(&batch)?;
             let seconds = clock.elapsed().as_secs_f64();
             clock = Instant::now();
             let state = &mut self.state;
-            for (sum, loss) in state.loss_sums.iter_mut().zip(losses) {
-                *sum += f64::from(loss) * batch.len() as f64;
+            for (sum, loss) in state.loss_sums.iter_mut().zip(&result.losses) {
+                *sum += f64::from(*loss) * batch.len() as f64;
             }
+            state.weight_sums.iter_mut().zip(&result.weights).for_each(|(sum, weight)| *sum += weight);
+            self.log.push(state.step, &result);
             state.batch += 1;
             state.step += 1;
             state.images += batch.len();
@@ -228,26 +237,45 @@ impl Trainer {
         Ok(true)
     }
 
-    fn step(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
-        let rate = self.schedule.rate(self.state.step as usize);
-        let Self { config, model, optimizer, state, .. } = self;
-        let losses = train_step(
-            model,
-            optimizer,
+    fn step(&mut self, batch: &Batch) -> Result<StepResult, TrainError> {
+        let validation = if self.balancing.strategy.needs().lookahead {
+            Some(self.some_validation(batch.len())?)
+        } else {
+            None
+        };
+        let Self { config, model, optimizer, state, balancing, .. } = self;
+        let input = StepInput {
             batch,
-            &config.weights,
-            rate,
-            config.clip_norm,
-            [config.seed, state.step],
-        );
-        match losses.iter().position(|loss| !loss.is_finite()) {
+            validation: validation.as_ref(),
+            rate: self.schedule.rate(state.step as usize),
+            clip_norm: config.clip_norm,
+            chance: [config.seed, state.step],
+            diagnose: config.diagnose > 0 && state.step.is_multiple_of(config.diagnose as u64),
+        };
+        let result = balanced_step(model, optimizer, balancing, &input)?;
+        let step = state.step;
+        match result.losses.iter().position(|loss| !loss.is_finite()) {
             Some(index) => Err(TrainError::Diverged {
                 task: model.tasks()[index].name().to_string(),
-                value: losses[index],
-                step: state.step,
+                value: result.losses[index],
+                step,
             }),
-            None => Ok(losses),
+            None if result.weights.is_empty() => Err(TrainError::DivergedGradient { step }),
+            None => Ok(result),
         }
+    }
+
+    /// As many validation samples as a batch has, others at each step; of the
+    /// training split where there is no validation split, never of the test split.
+    fn some_validation(&self, count: usize) -> Result<Batch, TrainError> {
+        let has_validation = !self.dataset.is_empty(Split::Validation);
+        let split = if has_validation { Split::Validation } else { Split::Train };
+        let of = self.samples(split).max(1);
+        let first = self.state.step as usize * count;
+        let indices: Vec<usize> = (first..first + count).map(|index| index % of).collect();
+        let epoch = self.state.epoch as u64;
+        let samples = indices.iter().map(|&index| self.dataset.sample(split, epoch, index));
+        Ok(Batch::assemble(&samples.collect::<Result<Vec<_>, _>>()?, indices)?)
     }
 
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
@@ -264,16 +292,20 @@ impl Trainer {
             step: state.step,
             learning_rate: self.schedule.rate(state.step.saturating_sub(1) as usize),
             losses: state.loss_sums.iter().map(|sum| sum / images).collect(),
+            weights: state.weight_sums.iter().map(|sum| sum / state.batch.max(1) as f64).collect(),
             validation,
             score,
             is_best,
             images_per_second: state.epoch_images_per_second(),
             seconds: state.seconds,
         };
+        let metrics: Vec<f64> = row.validation.iter().map(|task| task.metrics[0].1).collect();
+        self.balancing.strategy.end_epoch(&EpochFigures { losses: &row.losses, metrics: &metrics });
         state.history.push(row.clone());
         state.batch = 0;
         state.images = 0;
         state.loss_sums.fill(0.0);
+        state.weight_sums.fill(0.0);
         state.training_seconds_before = state.training_seconds;
         // The best model first: a run killed between the two repeats the epoch
         // and writes the same file again.
@@ -281,8 +313,10 @@ impl Trainer {
             saved::save(&self.folder.best(), &self.config, &self.model, None)?;
         }
         self.save_last()?;
-        let tasks: Vec<String> = self.model.tasks().iter().map(|task| task.name().to_string()).collect();
-        write_atomically(&self.folder.metrics(), state::to_csv(&tasks, &self.state.history).as_bytes())?;
+        write_atomically(
+            &self.folder.metrics(),
+            state::to_csv(&self.task_names(), &self.state.history).as_bytes(),
+        )?;
         observer.epoch(&row);
         Ok(())
     }
@@ -297,7 +331,14 @@ impl Trainer {
     }
 
     fn save_last(&self) -> Result<(), TrainError> {
-        saved::save(&self.folder.last(), &self.config, &self.model, Some((&self.optimizer, &self.state)))
+        let memory = self.balancing.strategy.memory();
+        let run = saved::Run { optimizer: &self.optimizer, state: &self.state, memory };
+        saved::save(&self.folder.last(), &self.config, &self.model, Some(run))?;
+        self.log.write(&self.folder, &self.task_names())
+    }
+
+    fn task_names(&self) -> Vec<String> {
+        self.model.tasks().iter().map(|task| task.name().to_string()).collect()
     }
 
     /// Reads the test split with the best model and writes what was found.

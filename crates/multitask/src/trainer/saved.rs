@@ -2,7 +2,8 @@
 //!
 //! `best.safetensors` holds a model: its tensors under `model.` and, as text,
 //! the configuration that rebuilds it. `last.safetensors` holds a run: the same
-//! and the optimiser's state under `optimizer.`, and the run's position.
+//! and the optimiser's state under `optimizer.`, what the balancing strategy
+//! remembers under `balance.`, and the run's position.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +14,22 @@ use cerberus_nn::{Module, join};
 use cerberus_tensor::Tensor;
 
 use super::{State, TrainConfig, TrainError};
+use crate::balance::Memory;
 use crate::model::MultiTaskModel;
 
 const MODEL: &str = "model";
 const OPTIMIZER: &str = "optimizer";
+const BALANCE: &str = "balance";
+
+/// What a run's checkpoint holds beside the model.
+pub struct Run<'a> {
+    /// The optimiser.
+    pub optimizer: &'a dyn Optimizer<f32>,
+    /// The run's position.
+    pub state: &'a State,
+    /// What the balancing strategy remembers.
+    pub memory: Memory,
+}
 
 /// Writes the model, and with it the optimiser and position if given.
 ///
@@ -26,13 +39,15 @@ pub fn save(
     path: &Path,
     config: &TrainConfig,
     model: &MultiTaskModel,
-    run: Option<(&dyn Optimizer<f32>, &State)>,
+    run: Option<Run>,
 ) -> Result<(), TrainError> {
     let named = |prefix: &'static str| move |(path, tensor): (String, Tensor)| (join(prefix, &path), tensor);
     let mut tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named(MODEL)).collect();
     let mut metadata = BTreeMap::from([("config".to_string(), to_json(config))]);
-    if let Some((optimizer, state)) = run {
+    if let Some(Run { optimizer, state, memory }) = run {
         tensors.extend(optimizer.state().into_iter().map(named(OPTIMIZER)));
+        tensors.extend(memory.tensors.into_iter().map(named(BALANCE)));
+        metadata.insert("balance".to_string(), to_json(&memory.numbers));
         metadata.insert("state".to_string(), to_json(state));
     }
     Ok(checkpoint::save(path, &tensors, &metadata)?)
@@ -58,11 +73,16 @@ pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainErr
 pub fn load_run(
     path: &Path,
     optimizer: &mut dyn Optimizer<f32>,
-) -> Result<(TrainConfig, MultiTaskModel, State), TrainError> {
+) -> Result<(TrainConfig, MultiTaskModel, State, Memory), TrainError> {
     let (config, model, file) = load(path)?;
     file.load_optimizer(optimizer, &model, OPTIMIZER)?;
     let state = parse(path, &file, "state")?;
-    Ok((config, model, state))
+    let mut memory = Memory::default();
+    if file.metadata().contains_key("balance") {
+        memory.numbers = parse(path, &file, "balance")?;
+        memory.tensors = file.under(BALANCE).into_iter().collect();
+    }
+    Ok((config, model, state, memory))
 }
 
 fn load(path: &Path) -> Result<(TrainConfig, MultiTaskModel, Checkpoint), TrainError> {

@@ -15,6 +15,9 @@ pub struct EpochRow {
     pub learning_rate: f64,
     /// Mean training loss of each task, in the model's order.
     pub losses: Vec<f64>,
+    /// Mean weight of each task over the epoch's steps.
+    #[serde(default)]
+    pub weights: Vec<f64>,
     /// Figures on the validation split.
     pub validation: Vec<TaskFigures>,
     /// Mean of the tasks' main metrics.
@@ -38,6 +41,9 @@ pub struct State {
     pub step: u64,
     /// Sums of the tasks' losses over the epoch under way, and of its images.
     pub loss_sums: Vec<f64>,
+    /// Sums of the tasks' weights over the steps of the epoch under way.
+    #[serde(default)]
+    pub weight_sums: Vec<f64>,
     /// Images trained on in the epoch under way.
     pub images: usize,
     /// Finished epochs' figures.
@@ -73,6 +79,7 @@ impl State {
 pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
     let mut columns: Vec<String> = ["epoch", "step", "learning_rate"].map(String::from).to_vec();
     columns.extend(tasks.iter().map(|task| format!("train_loss_{task}")));
+    columns.extend(tasks.iter().map(|task| format!("weight_{task}")));
     if let Some(row) = history.first() {
         for figures in &row.validation {
             columns.extend(
@@ -86,6 +93,9 @@ pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
         let mut cells =
             vec![row.epoch.to_string(), row.step.to_string(), format!("{:.6e}", row.learning_rate)];
         cells.extend(row.losses.iter().map(|loss| format!("{loss:.6}")));
+        // A run begun before weights were kept has none.
+        let weight = |task| row.weights.get(task).map_or(String::new(), |weight| format!("{weight:.6}"));
+        cells.extend((0..tasks.len()).map(weight));
         cells.extend(
             row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| format!("{value:.6}"))),
         );

@@ -1,0 +1,46 @@
+//! GradVac with its memory of how similar the tasks usually are.
+
+use cerberus_tensor::Element;
+use cerberus_tensor::random::stream;
+
+use crate::balance::on_gramian::{Orders, Vaccine, grad_vac};
+use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite};
+
+/// See [`grad_vac`].
+pub struct GradVac {
+    vaccine: Vaccine,
+}
+
+impl GradVac {
+    /// For so many tasks, with the rate at which the expectation follows.
+    pub fn new(tasks: usize, rate: f64) -> Self {
+        Self { vaccine: Vaccine { rate, expected: vec![0.0; tasks * tasks] } }
+    }
+}
+
+impl<T: Element> Strategy<T> for GradVac {
+    fn needs(&self) -> Needs {
+        Needs { gradients: GradientNeed::Gramian, ..Needs::default() }
+    }
+
+    fn takes_preference(&self) -> bool {
+        true
+    }
+
+    fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
+        all_finite(evidence.losses)?;
+        let [seed, step] = evidence.chance;
+        let orders = Orders::random(evidence.losses.len(), &mut stream(seed, "balance", step, 0));
+        let weights = grad_vac(evidence.gramian(), &evidence.shares(), &orders, &mut self.vaccine);
+        Ok(Decision { order: Some(orders.to_string()), ..Decision::weights(weights) })
+    }
+
+    fn memory(&self) -> Memory<T> {
+        Memory::default().with("expected", &self.vaccine.expected)
+    }
+
+    fn restore(&mut self, memory: &Memory<T>) -> Result<(), BalanceError> {
+        self.vaccine.expected = memory.numbers("expected", self.vaccine.expected.len())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! The two-parameter problem against known values, and strategies run on it.
+
+use serde_json::Value;
+
+use super::{combine, numbers, rows};
+use crate::balance::on_gramian::*;
+use crate::balance::toy::{STARTS, toy};
+use crate::balance::{Gramian, solvers::dot};
+
+#[test]
+fn losses_and_gradients_are_the_known_ones() {
+    let text = include_str!("../../../../../tests/vectors/toy.json");
+    let file: Value = serde_json::from_str(text).expect("valid JSON");
+    for point in file["points"].as_array().expect("points") {
+        let x = numbers(&point["x"]);
+        let (losses, jacobian) = toy([x[0], x[1]], point["scale_f1"].as_f64().unwrap());
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+        assert!(losses.iter().zip(numbers(&point["f"])).all(|(a, b)| near(*a, b)), "{x:?}: {losses:?}");
+        for (found, expected) in jacobian.iter().zip(rows(&point["J"])) {
+            assert!(found.iter().zip(&expected).all(|(a, b)| near(*a, *b)), "{x:?}: {found:?}, {expected:?}");
+        }
+    }
+}
+
+/// Where Adam at rate 1e-2 ends after 6000 steps.
+fn descend(start: [f64; 2], scale: f64, weights: impl Fn(&Gramian) -> Vec<f64>) -> [f64; 2] {
+    let mut x = start;
+    let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
+    for step in 1..=6000 {
+        let (_, rows) = toy(x, scale);
+        let rows = rows.map(|row| row.to_vec());
+        let d = combine(&rows, &weights(&Gramian::of_rows(&rows).unwrap()));
+        for k in 0..2 {
+            first[k] += 0.1 * (d[k] - first[k]);
+            second[k] += 0.001 * (d[k] * d[k] - second[k]);
+            let [a, b] = [first[k] / (1.0 - 0.9f64.powi(step)), second[k] / (1.0 - 0.999f64.powi(step))];
+            x[k] -= 1e-2 * a / (b.sqrt() + 1e-8);
+        }
+    }
+    x
+}
+
+#[test]
+fn the_bargain_reaches_the_pareto_set_from_every_start_whatever_the_scale_of_a_loss() {
+    let nash = |gramian: &Gramian| fair_grad(gramian, &[1.0; 2], 1.0);
+    for start in STARTS {
+        for scale in [1.0, 0.1] {
+            let [x, y] = descend(start, scale, nash);
+            assert!((y + 8.0).abs() < 0.5 && x.abs() < 7.5, "from {start:?} to ({x}, {y})");
+        }
+    }
+}
+
+#[test]
+fn a_direction_that_hurts_no_task_lowers_both_losses_along_a_small_step() {
+    for start in [STARTS[0], STARTS[2], STARTS[4]] {
+        let (before, rows) = toy(start, 1.0);
+        let rows = rows.map(|row| row.to_vec());
+        let d = combine(&rows, &up_grad(&Gramian::of_rows(&rows).unwrap(), &[0.5; 2]));
+        let step = 1e-5 / dot(&d, &d).sqrt();
+        let (after, _) = toy([start[0] - step * d[0], start[1] - step * d[1]], 1.0);
+        assert!(after[0] <= before[0] && after[1] <= before[1], "{before:?} to {after:?}");
+    }
+}

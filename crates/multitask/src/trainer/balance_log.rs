@@ -1,0 +1,66 @@
+//! `balance.csv` and `conflicts.csv`: what the strategy did at every step, and how
+//! much the tasks fought.
+//!
+//! Both are written whole with every checkpoint; a continued run keeps the
+//! rows of the steps it does not repeat.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use cerberus_nn::files::write_atomically;
+
+use super::{RunFolder, TrainError};
+use crate::balance::StepResult;
+
+/// The rows so far, each with its step.
+#[derive(Default)]
+pub(super) struct BalanceLog {
+    weights: Vec<(u64, String)>,
+    conflicts: Vec<(u64, String)>,
+}
+
+impl BalanceLog {
+    /// The rows before `step` of the files in `folder`; none where there is no file.
+    pub(super) fn before(folder: &RunFolder, step: u64) -> Self {
+        let rows = |path: &Path| -> Vec<(u64, String)> {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let number = |line: &str| line.split(',').next().and_then(|cell| cell.parse::<u64>().ok());
+            let numbered = text.lines().filter_map(|line| Some((number(line)?, line.to_string())));
+            numbered.filter(|(number, _)| *number < step).collect()
+        };
+        Self { weights: rows(&folder.balance()), conflicts: rows(&folder.conflicts()) }
+    }
+
+    pub(super) fn push(&mut self, step: u64, result: &StepResult) {
+        let mut line = step.to_string();
+        for weight in &result.weights {
+            let _ = write!(line, ",{weight:.6e}");
+        }
+        let _ = write!(line, ",{}", result.order.as_deref().unwrap_or(""));
+        self.weights.push((step, line));
+        for (scope, found) in &result.conflicts {
+            for pair in &found.pairs {
+                let [a, b] = pair.tasks;
+                let line = format!(
+                    "{step},{scope},{a},{b},{:.6},{:.6},{:.6e},{:.6e}",
+                    pair.cosine, pair.magnitude_similarity, pair.curvature_bound, found.condition
+                );
+                self.conflicts.push((step, line));
+            }
+        }
+    }
+
+    pub(super) fn write(&self, folder: &RunFolder, tasks: &[String]) -> Result<(), TrainError> {
+        let text = |header: String, rows: &[(u64, String)]| {
+            rows.iter().fold(header, |text, (_, line)| text + "\n" + line) + "\n"
+        };
+        let names: Vec<String> = tasks.iter().map(|task| format!("weight_{task}")).collect();
+        let header = format!("step,{},order", names.join(","));
+        write_atomically(&folder.balance(), text(header, &self.weights).as_bytes())?;
+        if !self.conflicts.is_empty() {
+            let header = "step,scope,task_a,task_b,cosine,magnitude_similarity,curvature_bound,condition";
+            write_atomically(&folder.conflicts(), text(header.into(), &self.conflicts).as_bytes())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! Trains every task alone and any list of balancing strategies on the same
+//! data, with paired seeds and equal epochs, and says how they compare.
+//!
+//! `cargo run --release --example compare -- --strategies equal,uw,mgda,upgrad --seeds 5`
+//!
+//! Each finished run appends one row to `rows.csv` in the folder. `--resume` skips
+//! those that are there, `--shard i/n` does every n-th run of the plan, and
+//! `--report` only reads the rows. At the end `table.csv` and `index.html` hold
+//! means with 95 % intervals, Δm in all three conventions, and plots.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod plots;
+mod rows;
+mod statistics;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cerberus::data::{self, Dataset, Split};
+use cerberus::multitask::TaskKind;
+use cerberus::multitask::balance::GradientPlace;
+use cerberus::multitask::trainer::{
+    EpochRow, Observer, Outcome, StepReport, Summary, TrainConfig, TrainError, Trainer, peak_rss_mb,
+};
+use cerberus::nn::files::write_atomically;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use rows::{Row, Rows};
+
+/// Compare balancing strategies with each other and with single-task training.
+#[derive(Parser)]
+#[command(name = "compare")]
+struct Options {
+    /// Data: "fashion-scenes" (embedded), or a folder with data files
+    #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
+    data: String,
+    /// Tasks, separated by commas [default: all that the data has labels for]
+    #[arg(long, value_delimiter = ',')]
+    tasks: Vec<TaskKind>,
+    /// Strategies, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "equal,uw,dwa,famo,mgda,pcgrad,cagrad,nash,upgrad")]
+    strategies: Vec<String>,
+    /// Seeds 1 to N, the same for every strategy
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Epochs of every run
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// At most this many samples of each split
+    #[arg(long)]
+    samples: Option<usize>,
+    /// With respect to what strategies take gradients: parameters, features, summed-features
+    #[arg(long, value_name = "PLACE", default_value = "features")]
+    gradients: GradientPlace,
+    /// Measure every so many steps how much the tasks fight; 0 for never
+    #[arg(long, default_value_t = 20)]
+    diagnose: usize,
+    /// Threads to compute on [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder for the rows and the report
+    #[arg(long, default_value = "comparison")]
+    out: PathBuf,
+    /// Go on in a folder that has rows, leaving out the runs it has
+    #[arg(long)]
+    resume: bool,
+    /// Only every N-th run of the plan, from the I-th on: 1/4 to 4/4
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: String,
+    /// Train nothing, only write the report of the rows there are
+    #[arg(long)]
+    report: bool,
+}
+
+/// One run of the plan.
+struct Job {
+    /// The strategy, or `single-TASK`.
+    strategy: String,
+    tasks: Vec<TaskKind>,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let pool = common::thread_pool(options.threads).map_err(TrainError::Option);
+    match pool.and_then(|pool| pool.install(|| run(&options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), TrainError> {
+    let path = options.out.join("rows.csv");
+    let mut rows = Rows::read(&path).map_err(TrainError::Option)?;
+    if !rows.all.is_empty() && !options.resume && !options.report {
+        return Err(TrainError::Option(format!(
+            "{} has rows already; add --resume to go on, --report to see them, or choose another --out",
+            path.display()
+        )));
+    }
+    if !options.report {
+        let jobs = plan(options)?;
+        train_all(options, jobs, &mut rows)?;
+    }
+    if rows.all.is_empty() {
+        return Err(TrainError::Option(format!("{} has no rows to report", path.display())));
+    }
+    let table = table::Table::of(&rows);
+    for line in table.text() {
+        say!("{line}");
+    }
+    write_atomically(&options.out.join("table.csv"), table.csv().as_bytes())?;
+    let page = plots::page(&table, &rows, &options.out.join("runs"));
+    write_atomically(&options.out.join("index.html"), page.as_bytes())?;
+    say!("written: {}", options.out.join("index.html").display());
+    Ok(())
+}
+
+/// This shard's runs, seed by seed, so that a part of the plan is a fair part.
+fn plan(options: &Options) -> Result<Vec<Job>, TrainError> {
+    let fail = || TrainError::Option(format!("--shard {:?} is not I/N with 1 <= I <= N", options.shard));
+    let (index, of) = options.shard.split_once('/').ok_or_else(fail)?;
+    let (index, of): (usize, usize) = (index.parse().map_err(|_| fail())?, of.parse().map_err(|_| fail())?);
+    if index == 0 || index > of || options.seeds == 0 {
+        return Err(fail());
+    }
+    let info = data::open(&options.data, 1)?.info().clone();
+    let mut tasks = options.tasks.clone();
+    if tasks.is_empty() {
+        tasks = TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(&info)).collect();
+    }
+    let mut jobs = Vec::new();
+    for seed in 1..=options.seeds {
+        let singles = tasks.iter().map(|&task| (format!("single-{task}"), vec![task]));
+        let shared = options.strategies.iter().map(|name| (name.clone(), tasks.clone()));
+        jobs.extend(singles.chain(shared).map(|(strategy, tasks)| Job { strategy, tasks, seed }));
+    }
+    // Options that do not fit are refused before hours of work, not after.
+    for job in &jobs {
+        config(options, job)?.validate(&info)?;
+    }
+    let mine = jobs.into_iter().enumerate().filter(|(place, _)| place % of == index - 1);
+    Ok(mine.map(|(_, job)| job).collect())
+}
+
+fn config(options: &Options, job: &Job) -> Result<TrainConfig, TrainError> {
+    let dataset = data::open(&options.data, job.seed)?;
+    let mut config = TrainConfig::for_data(&options.data, dataset.info());
+    let single = job.tasks.len() == 1;
+    config.set_balance(if single { "equal" } else { &job.strategy })?;
+    let rule = config.balancing()?.strategy;
+    config.gradients = if rule.needs().three_batches { GradientPlace::Parameters } else { options.gradients };
+    config.model.tasks = job.tasks.clone();
+    config.seed = job.seed;
+    config.epochs = options.epochs.unwrap_or(config.epochs);
+    config.samples = options.samples;
+    config.diagnose = if single { 0 } else { options.diagnose };
+    Ok(config)
+}
+
+fn train_all(options: &Options, jobs: Vec<Job>, rows: &mut Rows) -> Result<(), TrainError> {
+    let waiting: Vec<Job> = jobs.into_iter().filter(|job| !rows.has(&job.strategy, job.seed)).collect();
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3}%  {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let count = waiting.len();
+    for (index, job) in waiting.iter().enumerate() {
+        let config = config(options, job)?;
+        let folder = options.out.join("runs").join(format!("{}-{}", job.strategy, job.seed));
+        bar.set_message(format!("{}/{count} {} seed {}", index + 1, job.strategy, job.seed));
+        let mut watch = Watch { bar: &bar, done: index, of: count };
+        let summary = one_run(config, &folder, &mut watch)?;
+        let row = Row::of(&job.strategy, &summary);
+        bar.suspend(|| say!("{}", row.line()));
+        rows.append(row).map_err(TrainError::Option)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Trains in `folder`, going on where an earlier attempt was cut off.
+fn one_run(config: TrainConfig, folder: &Path, watch: &mut Watch) -> Result<Summary, TrainError> {
+    let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
+        Ok(data::open(&config.data, config.seed)?)
+    };
+    let mut trainer = if folder.join("config.json").exists() {
+        let trainer = Trainer::resume(folder, open)?;
+        if *trainer.config() != config {
+            return Err(TrainError::Option(format!(
+                "{} was begun with other options; choose another --out",
+                folder.display()
+            )));
+        }
+        trainer
+    } else {
+        let dataset = open(&config)?;
+        Trainer::start(config, dataset, folder)?
+    };
+    match trainer.run(watch, &AtomicBool::new(false))? {
+        Outcome::Finished(summary) => Ok(*summary),
+        Outcome::Interrupted => unreachable!("nothing raises the flag"),
+    }
+}
+
+/// One bar for the whole plan.
+struct Watch<'a> {
+    bar: &'a ProgressBar,
+    done: usize,
+    of: usize,
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, report: &StepReport) {
+        let [step, steps] = report.step;
+        self.bar.set_length(steps * self.of as u64);
+        self.bar.set_position(steps * self.done as u64 + step);
+    }
+
+    fn evaluating(&mut self, _split: Split, _images: usize, _of: usize) {}
+
+    fn epoch(&mut self, _row: &EpochRow) {}
+}
+
+/// Of this process so far: the most over the runs before and this one.
+fn memory_mb() -> f64 {
+    peak_rss_mb().unwrap_or(f64::NAN)
+}

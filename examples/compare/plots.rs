@@ -1,0 +1,192 @@
+//! The page: the table, and plots as inline SVG.
+//!
+//! Metrics with their intervals; weights over time and conflicts over time of the
+//! first seed, read from the runs' own logs; for two tasks the Pareto plot. A
+//! plotting library would have to be built with every other example, for a few
+//! dots and lines.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::rows::Rows;
+use super::table::{Table, mains};
+
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d3a9b", "#444444"];
+
+/// The whole page; `runs` is the folder with the runs' folders.
+pub fn page(table: &Table, rows: &Rows, runs: &Path) -> String {
+    let mut html = String::from(
+        "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Comparison</title>\
+         <style>body{font-family:sans-serif;margin:2em;max-width:75em}svg{margin:0 1em 1em 0}\
+         pre{overflow-x:auto;background:#f4f4f4;padding:1em}</style></head><body><h1>Comparison of balancing strategies</h1>",
+    );
+    let _ = write!(html, "<pre>{}</pre>", table.text().join("\n"));
+    html += "<p>Dots are means over the seeds, bars their 95 % intervals. Δm compares with single-task \
+             training of the same seed, in percent: <i>by task</i> averages each task's metrics first (LibMTL), \
+             <i>flat</i> averages all metrics and turns the sign (CAGrad, Nash-MTL, FAMO: negative is better), \
+             <i>main</i> takes one metric per task (Vandenhende et al.).</p><h2>Metrics</h2>";
+    for (place, metric) in table.metrics.iter().enumerate() {
+        let dots: Vec<(String, f64, f64)> = table
+            .lines
+            .iter()
+            .filter_map(|line| line.metrics[place].map(|e| (line.strategy.clone(), e.mean, e.half)))
+            .collect();
+        html += &intervals(metric, &dots);
+    }
+    if let ([a, b], Some(volume)) = (&mains(&table.metrics)[..], table.hypervolume) {
+        let _ = write!(html, "<h2>Pareto plot</h2><p>Hypervolume from (0, 0): {volume:.4}</p>");
+        let points: Vec<(String, f64, f64)> = table
+            .lines
+            .iter()
+            .filter_map(|line| Some((line.strategy.clone(), line.metrics[*a]?.mean, line.metrics[*b]?.mean)))
+            .collect();
+        html += &scatter(&table.metrics[*a], &table.metrics[*b], &points);
+    }
+    html += "<h2>Weights over time</h2>";
+    for strategy in rows.strategies().iter().filter(|name| !name.starts_with("single-")) {
+        let file = runs.join(format!("{strategy}-1")).join("balance.csv");
+        html += &curves(strategy, &columns(&file, |name| name.starts_with("weight_")));
+    }
+    html += "<h2>Conflicts over time: cosines of the task gradients</h2>";
+    for strategy in rows.strategies().iter().filter(|name| !name.starts_with("single-")) {
+        let file = runs.join(format!("{strategy}-1")).join("conflicts.csv");
+        html += &curves(strategy, &cosines(&file));
+    }
+    html + "</body></html>\n"
+}
+
+type Curve = (String, Vec<(f64, f64)>);
+
+/// Columns of a CSV file against its first.
+fn columns(file: &Path, wanted: impl Fn(&str) -> bool) -> Vec<Curve> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
+    let mut curves: Vec<(usize, Curve)> = header
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| wanted(name))
+        .map(|(place, name)| (place, (name.to_string(), Vec::new())))
+        .collect();
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |place: usize| cells.get(place).and_then(|cell| cell.parse::<f64>().ok());
+        for (place, (_, points)) in &mut curves {
+            if let (Some(x), Some(y)) = (number(0), number(*place)) {
+                points.push((x, y));
+            }
+        }
+    }
+    curves.into_iter().map(|(_, curve)| curve).collect()
+}
+
+/// The cosine of each pair over all shared variables.
+fn cosines(file: &Path) -> Vec<Curve> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut curves: Vec<Curve> = Vec::new();
+    for line in text.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [step, "all", a, b, cosine, ..] = cells[..] else { continue };
+        let (Ok(step), Ok(cosine)) = (step.parse::<f64>(), cosine.parse::<f64>()) else { continue };
+        let name = format!("{a}-{b}");
+        match curves.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, points)) => points.push((step, cosine)),
+            None => curves.push((name, vec![(step, cosine)])),
+        }
+    }
+    curves
+}
+
+/// Evenly spread places for a range of values.
+fn scale(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values
+        .filter(|v| v.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let margin = ((high - low) * 0.08).max(1e-6);
+    (low - margin, high + margin)
+}
+
+fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
+    let half = |h: f64| if h.is_finite() { h } else { 0.0 };
+    let (low, high) = scale(dots.iter().flat_map(|(_, mean, h)| [mean - half(*h), mean + half(*h)]));
+    let height = 34 + 18 * dots.len();
+    let x = |value: f64| 150.0 + (value - low) / (high - low) * 300.0;
+    let mut svg = frame(title, 470, height);
+    for (row, (name, mean, h)) in dots.iter().enumerate() {
+        let y = 36 + 18 * row;
+        let _ = write!(
+            svg,
+            "<text x=\"144\" y=\"{}\" text-anchor=\"end\">{name}</text>\
+             <line x1=\"{:.1}\" y1=\"{y}\" x2=\"{:.1}\" y2=\"{y}\" stroke=\"#888\" stroke-width=\"2\"/>\
+             <circle cx=\"{:.1}\" cy=\"{y}\" r=\"4\" fill=\"#0072b2\"><title>{mean:.4}</title></circle>",
+            y + 4,
+            x(mean - half(*h)),
+            x(mean + half(*h)),
+            x(*mean),
+        );
+    }
+    svg + "</svg>"
+}
+
+fn scatter(xlabel: &str, ylabel: &str, points: &[(String, f64, f64)]) -> String {
+    let (x0, x1) = scale(points.iter().map(|p| p.1));
+    let (y0, y1) = scale(points.iter().map(|p| p.2));
+    let mut svg = frame(&format!("{ylabel} over {xlabel}"), 520, 380);
+    for (index, (name, x, y)) in points.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        let (x, y) = (30.0 + (x - x0) / (x1 - x0) * 400.0, 360.0 - (y - y0) / (y1 - y0) * 320.0);
+        let _ = write!(
+            svg,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
+            x + 8.0,
+            y + 4.0
+        );
+    }
+    svg + "</svg>"
+}
+
+fn curves(title: &str, curves: &[Curve]) -> String {
+    let points = || curves.iter().flat_map(|(_, points)| points);
+    if points().next().is_none() {
+        return String::new();
+    }
+    let (x0, x1) = scale(points().map(|p| p.0));
+    let (y0, y1) = scale(points().map(|p| p.1));
+    let mut svg = frame(title, 360, 220);
+    let place =
+        |(x, y): (f64, f64)| (45.0 + (x - x0) / (x1 - x0) * 300.0, 190.0 - (y - y0) / (y1 - y0) * 160.0);
+    let _ = write!(
+        svg,
+        "<text x=\"40\" y=\"40\" text-anchor=\"end\">{y1:.2}</text><text x=\"40\" y=\"192\" text-anchor=\"end\">{y0:.2}</text>"
+    );
+    for (index, (name, points)) in curves.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        // More points than pixels say nothing.
+        let step = points.len().div_ceil(300).max(1);
+        let path: Vec<String> = points
+            .iter()
+            .step_by(step)
+            .map(|&point| {
+                let (x, y) = place(point);
+                format!("{x:.1},{y:.1}")
+            })
+            .collect();
+        let _ = write!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\
+             <text x=\"{}\" y=\"212\" fill=\"{colour}\">{}</text>",
+            path.join(" "),
+            45 + 100 * index,
+            name.trim_start_matches("weight_")
+        );
+    }
+    svg + "</svg>"
+}
+
+fn frame(title: &str, width: usize, height: usize) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"11\">\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fbfbfb\" stroke=\"#ddd\"/><text x=\"8\" y=\"16\" font-weight=\"bold\">{title}</text>"
+    )
+}
