@@ -4,7 +4,8 @@
 //! `cargo bench -p cerberus-tensor --bench machine`. How they are measured is
 //! told in `crates/tensor/src/machine.rs`.
 
-use cerberus_tensor::machine::{Instructions, Traffic, bandwidth, multiply_add_peak};
+use cerberus_tensor::Isa;
+use cerberus_tensor::machine::{Traffic, bandwidth, multiply_add_peak};
 
 fn main() {
     let all = rayon::current_num_threads();
@@ -20,9 +21,9 @@ fn main() {
         threads.iter().for_each(|&threads| print!(" {:>12.1}", measure(threads)));
         println!(" {unit}");
     };
-    for instructions in Instructions::available() {
-        let name = format!("{instructions:?} multiply-add, f32");
-        row(&name, "GFLOP/s", &|threads| multiply_add_peak(instructions, threads));
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let name = format!("{} multiply-add, f32", isa.name());
+        row(&name, "GFLOP/s", &|threads| multiply_add_peak(isa, threads));
     }
     // What a thread's arrays hold together: in the second-level cache, in a large
     // third-level one, and in no cache.

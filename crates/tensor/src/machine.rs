@@ -18,58 +18,33 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
+use crate::Isa;
+
 /// Sums under way at a time.
 const CHAINS: usize = 12;
 /// The best of so many runs counts.
 const RUNS: usize = 7;
 
-/// A way to multiply and add, measured by [`multiply_add_peak`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instructions {
-    /// 512-bit vectors.
-    Avx512,
-    /// 256-bit vectors.
-    Avx2,
-    /// What the compiler makes of plain arrays in this build.
-    Portable,
-}
-
-impl Instructions {
-    /// Those that this CPU has, widest first.
-    pub fn available() -> Vec<Self> {
-        let mut all = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                all.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(Self::Avx2);
-            }
-        }
-        all.push(Self::Portable);
-        all
-    }
-
+impl Isa {
     /// Numbers in a vector.
     fn lanes(self) -> usize {
         match self {
-            Self::Avx512 => 16,
-            Self::Avx2 => 8,
-            Self::Portable => PORTABLE,
+            Isa::Avx512 => 16,
+            Isa::Avx2 => 8,
+            Isa::Portable => PORTABLE,
         }
     }
 
     /// `rounds` multiply-adds of every chain.
-    fn run(self, rounds: usize) {
+    fn multiply_add(self, rounds: usize) {
         let (factor, term) = (black_box(0.5), black_box(0.75));
         let sum = match self {
             // SAFETY: `multiply_add_peak` has seen that the CPU has these features.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { avx512(rounds, factor, term) },
+            Isa::Avx512 => unsafe { avx512(rounds, factor, term) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2(rounds, factor, term) },
+            Isa::Avx2 => unsafe { avx2(rounds, factor, term) },
             _ => portable(rounds, factor, term),
         };
         black_box(sum);
@@ -77,20 +52,17 @@ impl Instructions {
 }
 
 /// The most f32 multiply-adds that `threads` threads do together, in GFLOP/s
-/// (a multiply-add counts as two).
+/// (a multiply-add counts as two), on one instruction set.
 ///
 /// # Panics
-/// If the CPU does not have the instructions, or without threads.
+/// If the CPU does not have it, or without threads.
 #[track_caller]
-pub fn multiply_add_peak(instructions: Instructions, threads: usize) -> f64 {
-    assert!(
-        Instructions::available().contains(&instructions),
-        "multiply_add_peak: this CPU has no {instructions:?}"
-    );
+pub fn multiply_add_peak(isa: Isa, threads: usize) -> f64 {
+    assert!(isa.is_available(), "multiply_add_peak: this CPU has no {}", isa.name());
     // About 10 ms on a fast core.
     const ROUNDS: usize = 2_000_000;
-    let flops = 2.0 * (CHAINS * instructions.lanes() * ROUNDS * threads) as f64;
-    flops / fastest(threads, |_| move || instructions.run(ROUNDS)) / 1e9
+    let flops = 2.0 * (CHAINS * isa.lanes() * ROUNDS * threads) as f64;
+    flops / fastest(threads, |_| move || isa.multiply_add(ROUNDS)) / 1e9
 }
 
 /// What [`bandwidth`] does with memory, after McCalpin's STREAM benchmark.
@@ -236,14 +208,14 @@ mod tests {
             let expected = |lanes: usize| each * (CHAINS * lanes) as f32;
             assert_eq!(portable(rounds, 0.5, 0.75), expected(PORTABLE));
             #[cfg(target_arch = "x86_64")]
-            for instructions in Instructions::available() {
-                let lanes = instructions.lanes();
-                match instructions {
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                let lanes = isa.lanes();
+                match isa {
                     // SAFETY: only available instructions are listed.
-                    Instructions::Avx512 => assert_eq!(unsafe { avx512(rounds, 0.5, 0.75) }, expected(lanes)),
+                    Isa::Avx512 => assert_eq!(unsafe { avx512(rounds, 0.5, 0.75) }, expected(lanes)),
                     // SAFETY: as above.
-                    Instructions::Avx2 => assert_eq!(unsafe { avx2(rounds, 0.5, 0.75) }, expected(lanes)),
-                    Instructions::Portable => {}
+                    Isa::Avx2 => assert_eq!(unsafe { avx2(rounds, 0.5, 0.75) }, expected(lanes)),
+                    Isa::Portable => {}
                 }
             }
         }

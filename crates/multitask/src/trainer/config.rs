@@ -59,7 +59,7 @@ impl TrainConfig {
             preference: Vec::new(),
             gradients: GradientPlace::default(),
             diagnose: 0,
-            epochs: 5,
+            epochs: 8,
             batch: 32,
             seed: 1,
             learning_rate: 5e-3,

@@ -284,6 +284,25 @@ macro_rules! for_each_run {
     };
 }
 
+/// Calls the body on all channels: two vectors at a time, then one, then what
+/// does not fill one.
+macro_rules! for_each_vector {
+    ($body:ident, $vector:ident, $columns:ident, $channels:ident, $work:expr) => {
+        let mut channel = 0;
+        while channel + 2 * $vector::LEN <= $channels {
+            $body::<$vector, $columns, 2, false>(channel, $work);
+            channel += 2 * $vector::LEN;
+        }
+        if channel + $vector::LEN <= $channels {
+            $body::<$vector, $columns, 1, false>(channel, $work);
+            channel += $vector::LEN;
+        }
+        if channel < $channels {
+            $body::<$vector, $columns, 1, true>(channel, $work);
+        }
+    };
+}
+
 /// See [`rows_forward`].
 ///
 /// # Safety
@@ -308,7 +327,7 @@ unsafe fn weight_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V
     }
 }
 
-/// A tap that lies inside the image: its number, and the start of its pixel.
+/// A tap that lies inside the image: where its weights start, and its pixel.
 type Tap<T> = (usize, *const T);
 
 /// The taps of `column` that lie inside the image.
@@ -322,7 +341,7 @@ fn taps_inside<T: Element>(
     for kx in 0..g.kernel[1] {
         let Some(ix) = g.source(1, column, kx) else { continue };
         for (ky, line) in lines.iter().enumerate().take(g.kernel[0]) {
-            taps[count] = (ky * g.kernel[1] + kx, line.wrapping_add(ix * g.cin));
+            taps[count] = ((ky * g.kernel[1] + kx) * g.cin, line.wrapping_add(ix * g.cin));
             count += 1;
         }
     }
@@ -343,45 +362,47 @@ unsafe fn forward_pixels<V: Lanes, const N: usize>(
     let mut taps = [(0, std::ptr::null()); MOST_TAPS];
     let inside = taps_inside(work.g, lines, column, &mut taps);
     let (taps, channels) = (&taps[..inside], work.g.cin);
-    let whole = channels - channels % V::LEN;
     // SAFETY: the caller's promise.
     unsafe {
         let y = y.add((row * work.g.output[1] + column) * channels);
-        for channel in (0..whole).step_by(V::LEN) {
-            forward_vector::<V, N, false>(work, taps, channel, y);
-        }
-        if whole < channels {
-            forward_vector::<V, N, true>(work, taps, whole, y);
-        }
+        for_each_vector!(forward_vectors, V, N, channels, (work, taps, y));
     }
 }
 
-/// One vector of channels of [`forward_pixels`], `y` being the first pixel's.
+/// `W` vectors of channels of [`forward_pixels`], `y` being the first pixel's.
 ///
 /// # Safety
-/// As there.
+/// As there; `PART` only with one vector.
 #[inline(always)]
-unsafe fn forward_vector<V: Lanes, const N: usize, const PART: bool>(
-    work: &Rows<V::Scalar>,
-    taps: &[Tap<V::Scalar>],
+unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
     channel: usize,
-    y: *mut V::Scalar,
+    (work, taps, y): (&Rows<V::Scalar>, &[Tap<V::Scalar>], *mut V::Scalar),
 ) {
     let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
     let count = channels - channel;
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sums = [load::<V, PART>(work.start.as_ptr().add(channel), count); N];
-        for &(tap, pixel) in taps {
-            let weight = load::<V, PART>(work.other.as_ptr().add(tap * channels + channel), count);
+        let mut sums = [[V::splat(V::Scalar::ZERO); W]; N];
+        for (k, start) in (0..W).map(|k| (k, work.start.as_ptr().add(channel + k * V::LEN))) {
+            let start = load::<V, PART>(start, count);
+            sums.iter_mut().for_each(|sums| sums[k] = start);
+        }
+        for &(weight, pixel) in taps {
+            let weight = work.other.as_ptr().add(weight + channel);
             let pixel = pixel.add(channel);
-            for (j, sum) in sums.iter_mut().enumerate() {
-                *sum = load::<V, PART>(pixel.add(j * step), count).mul_add(weight, *sum);
+            for k in 0..W {
+                let weight = load::<V, PART>(weight.add(k * V::LEN), count);
+                for (j, sums) in sums.iter_mut().enumerate() {
+                    let x = load::<V, PART>(pixel.add(j * step + k * V::LEN), count);
+                    sums[k] = x.mul_add(weight, sums[k]);
+                }
             }
         }
-        for (j, &sum) in sums.iter().enumerate() {
-            let sum = if work.relu { sum.relu() } else { sum };
-            store::<V, PART>(sum, y.add(j * channels + channel), count);
+        for (j, sums) in sums.iter().enumerate() {
+            for (k, &sum) in sums.iter().enumerate() {
+                let sum = if work.relu { sum.relu() } else { sum };
+                store::<V, PART>(sum, y.add(j * channels + channel + k * V::LEN), count);
+            }
         }
     }
 }
@@ -401,47 +422,43 @@ unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
     let mut taps = [(0, std::ptr::null()); MOST_TAPS];
     let inside = taps_inside(work.g, lines, column, &mut taps);
     let (taps, channels) = (&taps[..inside], work.g.cin);
-    let whole = channels - channels % V::LEN;
     // SAFETY: the caller's promise.
     unsafe {
         let dy = work.other.as_ptr().add((row * work.g.output[1] + column) * channels);
-        for channel in (0..whole).step_by(V::LEN) {
-            weight_gradient_vector::<V, N, false>(work, taps, channel, dy, dweight);
-        }
-        if whole < channels {
-            weight_gradient_vector::<V, N, true>(work, taps, whole, dy, dweight);
-        }
+        for_each_vector!(weight_gradient_vectors, V, N, channels, (work, taps, dy, dweight));
     }
 }
 
-/// One vector of channels of [`weight_gradient_pixels`], `dy` being the first pixel's.
+/// `W` vectors of channels of [`weight_gradient_pixels`], `dy` being the first pixel's.
 ///
 /// # Safety
-/// As there.
+/// As there; `PART` only with one vector.
 #[inline(always)]
-unsafe fn weight_gradient_vector<V: Lanes, const N: usize, const PART: bool>(
-    work: &Rows<V::Scalar>,
-    taps: &[Tap<V::Scalar>],
+unsafe fn weight_gradient_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
     channel: usize,
-    dy: *const V::Scalar,
-    dweight: *mut V::Scalar,
+    (work, taps, dy, dweight): (&Rows<V::Scalar>, &[Tap<V::Scalar>], *const V::Scalar, *mut V::Scalar),
 ) {
     let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
     let count = channels - channel;
     // SAFETY: the caller's promise.
     unsafe {
-        let mut gradients = [V::splat(V::Scalar::ZERO); N];
-        for (j, gradient) in gradients.iter_mut().enumerate() {
-            *gradient = load::<V, PART>(dy.add(j * channels + channel), count);
-        }
-        for &(tap, pixel) in taps {
-            let place = dweight.add(tap * channels + channel);
-            let pixel = pixel.add(channel);
-            let mut sum = load::<V, PART>(place, count);
-            for (j, &gradient) in gradients.iter().enumerate() {
-                sum = load::<V, PART>(pixel.add(j * step), count).mul_add(gradient, sum);
+        let mut gradients = [[V::splat(V::Scalar::ZERO); W]; N];
+        for (j, gradients) in gradients.iter_mut().enumerate() {
+            for (k, gradient) in gradients.iter_mut().enumerate() {
+                *gradient = load::<V, PART>(dy.add(j * channels + channel + k * V::LEN), count);
             }
-            store::<V, PART>(sum, place, count);
+        }
+        for &(weight, pixel) in taps {
+            let place = dweight.add(weight + channel);
+            let pixel = pixel.add(channel);
+            for k in 0..W {
+                let mut sum = load::<V, PART>(place.add(k * V::LEN), count);
+                for (j, gradients) in gradients.iter().enumerate() {
+                    let x = load::<V, PART>(pixel.add(j * step + k * V::LEN), count);
+                    sum = x.mul_add(gradients[k], sum);
+                }
+                store::<V, PART>(sum, place.add(k * V::LEN), count);
+            }
         }
     }
 }

@@ -65,6 +65,40 @@ impl<T: Element> Epilogue<T> {
     }
 }
 
+/// How a pass is computed; each is a module of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// [`depthwise`].
+    Depthwise,
+    /// [`winograd`].
+    Winograd,
+    /// [`implicit`].
+    Implicit,
+    /// [`im2col`].
+    Im2col,
+}
+
+impl Algorithm {
+    /// That of [`conv2d`] and [`weight_gradient`].
+    pub fn of_forward(g: &Geometry) -> Self {
+        match () {
+            _ if depthwise::supports(g) => Self::Depthwise,
+            _ if winograd::supports(g) => Self::Winograd,
+            _ => Self::Implicit,
+        }
+    }
+
+    /// That of [`input_gradient`], for the geometry of the forward pass.
+    pub fn of_input_gradient(g: &Geometry) -> Self {
+        match () {
+            _ if depthwise::supports_input_gradient(g) => Self::Depthwise,
+            _ if g.adjoint().is_some_and(|adjoint| winograd::supports(&adjoint)) => Self::Winograd,
+            _ if implicit::supports_input_gradient(g) => Self::Implicit,
+            _ => Self::Im2col,
+        }
+    }
+}
+
 /// `y[n,oy,ox,co] = sum x[n, oy*sy + ky*dy - top, ox*sx + kx*dx - left, ci] * weight[ky,kx,ci,co]`,
 /// then the epilogue. Positions outside `x` count as zero.
 ///
@@ -79,13 +113,12 @@ pub fn conv2d<T: Element>(
     spec: &Conv2dSpec,
     epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
-    let geometry = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
-    if depthwise::supports(&geometry) {
-        depthwise::conv2d(x, weight, spec, epilogue)
-    } else if winograd::supports(&geometry) {
-        winograd::conv2d(x, weight, spec, epilogue)
-    } else {
-        implicit::conv2d(x, weight, spec, epilogue)
+    let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
+    match Algorithm::of_forward(&g) {
+        Algorithm::Depthwise => depthwise::conv2d(x, weight, spec, epilogue),
+        Algorithm::Winograd => winograd::conv2d(x, weight, spec, epilogue),
+        Algorithm::Implicit => implicit::conv2d(x, weight, spec, epilogue),
+        Algorithm::Im2col => im2col::conv2d(x, weight, spec, epilogue),
     }
 }
 
@@ -98,16 +131,12 @@ pub fn input_gradient<T: Element>(
     x_shape: &[usize],
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
-    let geometry = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
-    match geometry.adjoint() {
-        _ if depthwise::supports_input_gradient(&geometry) => {
-            depthwise::input_gradient(dy, weight, x_shape, spec)
-        }
-        Some(adjoint) if winograd::supports(&adjoint) => winograd::input_gradient(dy, weight, x_shape, spec),
-        _ if implicit::supports_input_gradient(&geometry) => {
-            implicit::input_gradient(dy, weight, x_shape, spec)
-        }
-        _ => im2col::input_gradient(dy, weight, x_shape, spec),
+    let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
+    match Algorithm::of_input_gradient(&g) {
+        Algorithm::Depthwise => depthwise::input_gradient(dy, weight, x_shape, spec),
+        Algorithm::Winograd => winograd::input_gradient(dy, weight, x_shape, spec),
+        Algorithm::Implicit => implicit::input_gradient(dy, weight, x_shape, spec),
+        Algorithm::Im2col => im2col::input_gradient(dy, weight, x_shape, spec),
     }
 }
 
@@ -120,13 +149,12 @@ pub fn weight_gradient<T: Element>(
     weight_shape: &[usize],
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
-    let geometry = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
-    if depthwise::supports(&geometry) {
-        depthwise::weight_gradient(x, dy, weight_shape, spec)
-    } else if winograd::supports(&geometry) {
-        winograd::weight_gradient(x, dy, weight_shape, spec)
-    } else {
-        implicit::weight_gradient(x, dy, weight_shape, spec)
+    let g = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
+    match Algorithm::of_forward(&g) {
+        Algorithm::Depthwise => depthwise::weight_gradient(x, dy, weight_shape, spec),
+        Algorithm::Winograd => winograd::weight_gradient(x, dy, weight_shape, spec),
+        Algorithm::Implicit => implicit::weight_gradient(x, dy, weight_shape, spec),
+        Algorithm::Im2col => im2col::weight_gradient(x, dy, weight_shape, spec),
     }
 }
 
