@@ -178,11 +178,11 @@ pub fn positive_sample(seed: u64, shape: &[usize]) -> Tensor<f64> {
     sample(seed, shape).map(|x| x.abs() + 0.05)
 }
 
-/// What an output is weighted with: all different, so that a gradient that went
-/// astray shows; of one sign and none near zero, so that contributions that are
+/// What an output is weighted with: all different and without equal sums, so that
+/// a gradient that went astray shows; of one sign and none near zero, so that contributions that are
 /// added up do not cancel out.
 pub fn cotangent(shape: &[usize]) -> Tensor<f64> {
-    sample(99, shape).map(|c| 0.4 * c + 1.3)
+    sample(99, shape).map(|c| (0.3 * c).exp())
 }
 
 /// The gradients of `sum(c * f(inputs))` with respect to every input.
