@@ -60,7 +60,7 @@ impl Proof for AddRelu {
             "add_relu: a row",
             "F.relu(a + 0.37 * b)",
             [sample(1, &[2, 3, 4]), sample(3, &[4])],
-            |a, b| { a.add_relu(b.scale(0.37)) }
+            |a, b| a.add_relu(b.scale(0.37))
         ));
         all
     }
