@@ -9,7 +9,7 @@
 //! Activation Functions", 2017): `y = x sigmoid(beta x)`.
 
 use cerberus::autograd::gradcheck::{Case, gradcheck, sample};
-use cerberus::autograd::{Gradient, Inputs, Operation, Saved, Saves, two};
+use cerberus::autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, two};
 use cerberus::data::{FashionMnist, Garments, Image, normalise};
 use cerberus::nn::losses::{CrossEntropy, cross_entropy};
 use cerberus::prelude::*;
@@ -46,13 +46,28 @@ impl<T: Element> Operation<T> for Swish {
         // the engine sums it over the dimensions beta was stretched along.
         two(wants, || &dy * &x.clone().zip(beta.clone(), dx), || &dy * &x.clone().zip(beta.clone(), dbeta))
     }
+}
 
-    /// An operation cannot exist without samples to check it on.
+/// An operation cannot exist without samples to check it on: this does not compile without.
+impl Proof for Swish {
+    fn facts() -> Facts {
+        Facts::new(
+            "swish",
+            Group::Elementwise,
+            "y = x sigmoid(beta x)",
+            "dx = dy (s + beta x s'), dbeta = dy x x s'",
+        )
+    }
+
     fn cases() -> Vec<Case> {
         let case = |name, x: &[usize], beta: &[usize]| {
             Case::binary(name, sample(1, x), sample(2, beta), |x, beta| Var::apply(Swish, vec![x, beta]))
         };
         vec![case("swish: images", &[2, 3, 3, 4], &[4]), case("swish: rows", &[5, 2], &[2])]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        Vec::new()
     }
 }
 
@@ -80,7 +95,7 @@ impl Layer for SwishLayer {
 
 fn main() {
     println!("-- The rule against finite differences");
-    for case in <Swish as Operation<f64>>::cases() {
+    for case in Swish::cases() {
         let error = gradcheck(&case);
         println!("{:<14} error {error:.1e}", case.name);
         assert!(error < 1e-6);

@@ -5,12 +5,14 @@
 //! inputs back to their shape and adds up the contributions of several uses.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::operation::Gradient;
+use crate::operation::{Gradient, Saved};
 use crate::tape::{Input, Node, ParamId, Var};
 
 /// The leaf a gradient belongs to.
@@ -196,13 +198,7 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
         Some(*node)
     };
     // Only paths that lead to one of `wrt` are followed.
-    let mut leads = vec![false; nodes.len()];
-    wrt.iter().filter_map(|var| place(var)).for_each(|node| leads[node] = true);
-    for (index, node) in nodes.iter().enumerate() {
-        if let Node::Result { inputs, .. } = node {
-            leads[index] |= inputs.iter().any(|input| input.node.is_some_and(|node| leads[node]));
-        }
-    }
+    let leads = leading_to(nodes, &wrt.iter().map(|var| place(var)).collect::<Vec<_>>());
     let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
     gradients.resize_with(nodes.len(), || None);
     for output in outputs {
@@ -228,6 +224,96 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
         }
     }
     zeros
+}
+
+/// Like [`grad`], but the gradients are variables on the same tape and can be
+/// differentiated again (`create_graph` elsewhere). Slower than [`grad`]: every
+/// step of the backward pass is recorded.
+///
+/// # Panics
+/// As [`grad`], and if an operation on the way has no differentiable backward
+/// rule; the message names it.
+#[track_caller]
+pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Var<T>> {
+    let mut results: Vec<Var<T>> = wrt.iter().map(|var| Var::constant(Tensor::zeros(var.shape()))).collect();
+    let Some(first) = outputs.first() else { return results };
+    let (tape, _) = recorded_scalar("grad_with_graph", first);
+    let place = |var: &Var<T>| {
+        let (other, node) = var.node()?;
+        assert!(tape.is(other), "grad_with_graph: the variables are on different tapes");
+        Some(*node)
+    };
+    let places: Vec<Option<usize>> = wrt.iter().map(|var| place(var)).collect();
+    let leads = leading_to(&tape.record().borrow().nodes, &places);
+    let mut gradients: Vec<Option<Var<T>>> = vec![None; leads.len()];
+    let add = |sum: &mut Option<Var<T>>, gradient: Var<T>| {
+        *sum = Some(match sum.take() {
+            None => gradient,
+            Some(sum) => sum + gradient,
+        });
+    };
+    for output in outputs {
+        let (_, node) = recorded_scalar("grad_with_graph", output);
+        let _ = place(output);
+        add(&mut gradients[node], Var::constant(Tensor::ones(output.shape())));
+    }
+    for index in (0..leads.len()).rev() {
+        let Some(gradient) = gradients[index].take() else { continue };
+        for (result, _) in results.iter_mut().zip(&places).filter(|(_, place)| **place == Some(index)) {
+            *result = gradient.clone();
+        }
+        // The rule will record on this tape, so the record must not stay borrowed.
+        let (operation, inputs, saved) = match &tape.record().borrow().nodes[index] {
+            Node::Leaf { .. } => continue,
+            Node::Result { operation, inputs, saved, .. } => {
+                (Rc::clone(operation), inputs.clone(), saved.clone())
+            }
+        };
+        let wants: Vec<bool> =
+            inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
+        if !wants.contains(&true) {
+            continue;
+        }
+        let name = operation.name();
+        let on_tape = |value: Option<Tensor<T>>, node| value.map(|value| Var::at_node(value, &tape, node));
+        let saved = Saved {
+            name,
+            inputs: saved
+                .inputs
+                .into_iter()
+                .zip(&inputs)
+                .map(|(value, input)| on_tape(value, input.node))
+                .collect(),
+            output: on_tape(saved.output, Some(index)),
+            element: PhantomData,
+        };
+        let answers = operation.backward_graph(saved, gradient, &wants).unwrap_or_else(|| {
+            panic!(
+                "grad_with_graph: {name} has no differentiable backward rule, so no gradients of gradients"
+            )
+        });
+        assert_eq!(answers.len(), inputs.len(), "{name}: the backward rule must answer for every input");
+        for ((input, answer), wanted) in inputs.iter().zip(answers).zip(&wants) {
+            let (Some(node), true) = (input.node, *wanted) else { continue };
+            let answer = answer.unwrap_or_else(|| {
+                panic!("{name}: the backward rule left out a gradient that was asked for")
+            });
+            add(&mut gradients[node], answer.sum_to(&input.shape));
+        }
+    }
+    results
+}
+
+/// For every node, whether it is one of `targets` or computed from one.
+fn leading_to<T: Element>(nodes: &[Node<T>], targets: &[Option<usize>]) -> Vec<bool> {
+    let mut leads = vec![false; nodes.len()];
+    targets.iter().flatten().for_each(|&node| leads[node] = true);
+    for (index, node) in nodes.iter().enumerate() {
+        if let Node::Result { inputs, .. } = node {
+            leads[index] |= inputs.iter().any(|input| input.node.is_some_and(|node| leads[node]));
+        }
+    }
+    leads
 }
 
 #[track_caller]

@@ -1,16 +1,25 @@
 //! What the engine asks of an operation: a forward rule, a backward rule, what
-//! to keep between the two, and samples that prove them.
+//! to keep between the two.
 //!
 //! One operation, one file in `ops/`, always in this rhythm: a struct with the
 //! arguments (and what the forward kernel leaves for the backward one), its
-//! [`Operation`] implementation, and a method on [`Var`](crate::Var).
+//! [`Operation`] implementation, its [`Proof`], and a method on [`Var`].
+//!
+//! The backward rule may be written twice: on tensors ([`Operation::backward`]),
+//! where kernels fuse and overwrite, and on variables
+//! ([`Operation::backward_graph`]), where it is itself a computation that can be
+//! differentiated. One of the two is enough: without the first, the second
+//! serves both; without the second, gradients of gradients are refused.
+
+use std::marker::PhantomData;
 
 use cerberus_tensor::{Element, Shape, Tensor, product};
 
-use crate::gradcheck::Case;
+use crate::Var;
+use crate::proof::Proof;
 
 /// A differentiable operation with any number of inputs and one output.
-pub trait Operation<T: Element>: 'static {
+pub trait Operation<T: Element>: Proof + 'static {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
 
@@ -26,12 +35,22 @@ pub trait Operation<T: Element>: 'static {
     ///
     /// An input that was broadcast may get a gradient of the broadcast shape:
     /// the engine sums it back and adds up the contributions of all uses.
-    fn backward(&self, saved: Saved<T>, dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>>;
+    fn backward(&self, saved: Saved<T>, dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>> {
+        let answers = self.backward_graph(saved.into_constants(), Var::constant(dy), wants);
+        let answers = answers.unwrap_or_else(|| panic!("{}: no backward rule is written", self.name()));
+        answers.into_iter().map(|answer| answer.map(|dx| dx.into_value().into())).collect()
+    }
 
-    /// Samples for the gradient check. An operation cannot exist without.
-    fn cases() -> Vec<Case>
-    where
-        Self: Sized;
+    /// [`backward`](Self::backward) in differentiable operations, for gradients
+    /// of gradients; `None` if the operation does not offer them.
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        _dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        None
+    }
 }
 
 /// What a node keeps from the forward pass for the backward pass.
@@ -77,19 +96,23 @@ impl<T: Element> Inputs<T> {
 
 /// The values a node kept, by the rule's own declaration.
 #[derive(Clone)]
-pub struct Saved<T: Element> {
+pub struct Saved<T: Element, V = Tensor<T>> {
     pub(crate) name: &'static str,
-    pub(crate) inputs: Vec<Option<Tensor<T>>>,
-    pub(crate) output: Option<Tensor<T>>,
+    pub(crate) inputs: Vec<Option<V>>,
+    pub(crate) output: Option<V>,
+    pub(crate) element: PhantomData<T>,
 }
 
-impl<T: Element> Saved<T> {
+/// The values a node kept, as variables with their places on the tape.
+pub type SavedVars<T> = Saved<T, Var<T>>;
+
+impl<T: Element, V> Saved<T, V> {
     /// Input number `index`, moved out: on the last use of a tape the rule owns it alone.
     ///
     /// # Panics
     /// If the rule did not declare that it saves this input.
     #[track_caller]
-    pub fn input(&mut self, index: usize) -> Tensor<T> {
+    pub fn input(&mut self, index: usize) -> V {
         let value = self.inputs.get_mut(index).and_then(Option::take);
         value.unwrap_or_else(|| panic!("{}: the rule reads input {index} but does not save it", self.name))
     }
@@ -99,10 +122,22 @@ impl<T: Element> Saved<T> {
     /// # Panics
     /// If the rule did not declare that it saves its output.
     #[track_caller]
-    pub fn output(&mut self) -> Tensor<T> {
+    pub fn output(&mut self) -> V {
         self.output
             .take()
             .unwrap_or_else(|| panic!("{}: the rule reads its output but does not save it", self.name))
+    }
+}
+
+impl<T: Element> Saved<T> {
+    fn into_constants(self) -> SavedVars<T> {
+        let constant = |value: Option<Tensor<T>>| value.map(Var::constant);
+        Saved {
+            name: self.name,
+            inputs: self.inputs.into_iter().map(constant).collect(),
+            output: constant(self.output),
+            element: PhantomData,
+        }
     }
 }
 
@@ -195,4 +230,18 @@ pub fn two<T: Element>(
     second: impl FnOnce() -> Tensor<T>,
 ) -> Vec<Option<Gradient<T>>> {
     vec![wants[0].then(|| first().into()), wants[1].then(|| second().into())]
+}
+
+/// The answer of a differentiable backward rule with one input.
+pub fn one_var<T: Element>(gradient: Var<T>) -> Option<Vec<Option<Var<T>>>> {
+    Some(vec![Some(gradient)])
+}
+
+/// The answer of a differentiable backward rule with two inputs, each computed only if wanted.
+pub fn two_vars<T: Element>(
+    wants: &[bool],
+    first: impl FnOnce() -> Var<T>,
+    second: impl FnOnce() -> Var<T>,
+) -> Option<Vec<Option<Var<T>>>> {
+    Some(vec![wants[0].then(first), wants[1].then(second)])
 }

@@ -6,6 +6,7 @@
 //! is one loop from the end to the start: no recursion, no sorting, no hashing.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ pub(crate) enum Node<T: Element> {
     /// A value from outside: a parameter, or an input whose gradient is asked for.
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
-    Result { operation: Box<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T>, shape: Shape },
+    Result { operation: Rc<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T>, shape: Shape },
 }
 
 impl<T: Element> Node<T> {
@@ -45,6 +46,7 @@ impl<T: Element> Node<T> {
 }
 
 /// An input of a node: where it came from (nowhere, for a constant) and its shape.
+#[derive(Clone, Copy)]
 pub(crate) struct Input {
     pub node: Option<usize>,
     pub shape: Shape,
@@ -188,6 +190,11 @@ impl<T: Element> Var<T> {
         self.node.is_some()
     }
 
+    /// A value that is on the tape already, at this place.
+    pub(crate) fn at_node(value: Tensor<T>, tape: &Tape<T>, node: Option<usize>) -> Self {
+        Self { value, node: node.map(|node| (tape.clone(), node)) }
+    }
+
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
         self.node.as_ref()
     }
@@ -206,7 +213,12 @@ impl<T: Element> Var<T> {
         };
         tape.assert_usable();
         let saves = operation.saves();
-        let mut saved = Saved { name: operation.name(), inputs: vec![None; inputs.len()], output: None };
+        let mut saved = Saved {
+            name: operation.name(),
+            inputs: vec![None; inputs.len()],
+            output: None,
+            element: PhantomData,
+        };
         for &index in saves.inputs.iter().filter(|&&index| index < inputs.len()) {
             saved.inputs[index] = Some(inputs[index].value.clone());
         }
@@ -224,7 +236,7 @@ impl<T: Element> Var<T> {
         let value = operation.forward(Inputs(values));
         saved.output = saves.output.then(|| value.clone());
         let shape = value.dims();
-        let node = tape.push(Node::Result { operation: Box::new(operation), inputs: places, saved, shape });
+        let node = tape.push(Node::Result { operation: Rc::new(operation), inputs: places, saved, shape });
         Var { value, node: Some((tape, node)) }
     }
 }

@@ -1,10 +1,12 @@
 //! n-d arrays and CPU kernels. Knows nothing of gradients.
 #![deny(unsafe_code)]
+mod batched;
 pub mod concat;
 pub mod conv;
 mod element;
 mod elementwise;
 mod gemm;
+pub mod linear_map;
 pub mod machine;
 mod matmul;
 pub mod norm;
@@ -23,9 +25,10 @@ pub mod softmax;
 mod tensor;
 #[cfg(test)]
 mod testing;
+pub mod windows;
 
 pub use element::Element;
-pub use scalar::{relu, sigmoid, softplus};
+pub use scalar::{erf, relu, sigmoid, softplus};
 pub use shape::{MAX_RANK, Shape};
 pub use simd::denormals::flush_denormals;
 pub use simd::isa::{Isa, IsaError};

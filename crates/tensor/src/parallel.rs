@@ -28,10 +28,7 @@ pub fn threads() -> usize {
 /// Calls `work(start, piece)` on consecutive pieces of `out`, in parallel when
 /// there is more than one.
 pub fn for_each_piece<T: Send>(out: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
-    if out.len() <= PIECE {
-        return work(0, out);
-    }
-    out.par_chunks_mut(PIECE).enumerate().for_each(|(index, piece)| work(index * PIECE, piece));
+    for_each_chunk(out, PIECE, &|index, piece| work(index * PIECE, piece));
 }
 
 /// Calls `work(first_row, rows)` on runs of whole rows of `out`, each about
@@ -41,10 +38,16 @@ pub fn for_each_rows<T: Send>(out: &mut [T], row: usize, work: impl Fn(usize, &m
         return;
     }
     let rows = (PIECE / row).max(1);
-    if out.len() <= rows * row {
+    for_each_chunk(out, rows * row, &|index, piece| work(index * rows, piece));
+}
+
+/// The scheduling is compiled once for each element type, not once for each of
+/// the hundreds of closures: a call per piece costs nothing.
+fn for_each_chunk<T: Send>(out: &mut [T], len: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    if out.len() <= len {
         return work(0, out);
     }
-    out.par_chunks_mut(rows * row).enumerate().for_each(|(index, piece)| work(index * rows, piece));
+    out.par_chunks_mut(len).enumerate().for_each(|(index, piece)| work(index, piece));
 }
 
 /// Maps the index ranges `0..piece, piece..2*piece, ..` below `len` in parallel

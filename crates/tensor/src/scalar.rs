@@ -23,6 +23,12 @@ pub fn softplus<T: Element>(x: T) -> T {
     positive + (-x.abs()).exp().ln_1p()
 }
 
+/// The error function `2/√π ∫₀ˣ e^(-t²) dt`.
+#[inline]
+pub fn erf<T: Element>(x: T) -> T {
+    T::from_f64(libm::erf(x.as_f64()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,10 @@ use crate::gradcheck::sample;
 
 unary! {
     /// `y = |x|`; `dx = dy sign(x)`, and 0 at the kink.
-    Abs, abs, Saves::inputs(&[0]), input,
+    Abs {}, abs, Saves::inputs(&[0]), input,
     |x| x.abs(),
     |x, dy| if x.is_zero() { x } else { dy * x.signum() },
-    vec![sample(1, &[2, 5])]
+    graph |x, dy| dy * x.sign().detach(),
+    facts("y = |x|", "dx = dy sign(x)", "torch.abs(a)").kinks("0 at x = 0"),
+    (), [sample(1, &[2, 5])]
 }

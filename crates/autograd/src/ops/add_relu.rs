@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor, relu};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two_vars};
+use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = max(a + b, 0)`; `da = db = dy` where `y > 0`, 0 elsewhere, the kink
@@ -31,11 +33,45 @@ impl<T: Element> Operation<T> for AddRelu {
         vec![wants[0].then(|| dz.clone().into()), wants[1].then(|| dz.into())]
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let dz = dy * super::relu::passes(saved.output());
+        two_vars(wants, || dz.clone(), || dz.clone())
+    }
+}
+
+impl Proof for AddRelu {
+    fn facts() -> Facts {
+        Facts::new("add_relu", Group::Elementwise, "y = max(a + b, 0)", "da = db = dy where y > 0")
+            .shapes(BROADCAST)
+            .torch("F.relu(a + b)")
+            .kinks("0 at a + b = 0")
+    }
+
     fn cases() -> Vec<Case> {
+        let mut all = broadcast_cases!("add_relu", "F.relu(a + b)", sample, sample, |a, b| a.add_relu(b));
         // On another scale than `a`, so that no sum comes near the kink.
-        let other = |b: &[usize]| sample(2, b).map(|x| 0.37 * x + 0.013);
-        let case = |name, a: &[usize], b: &[usize]| Case::binary(name, sample(1, a), other(b), Var::add_relu);
-        vec![case("add_relu", &[3, 4], &[3, 4]), case("add_relu: a row", &[2, 3, 4], &[4])]
+        all.iter_mut().for_each(|case| case.inputs[1] = case.inputs[1].clone().map(|x| 0.37 * x + 0.013));
+        all.push(case!(
+            "add_relu: a row",
+            "F.relu(a + 0.37 * b)",
+            [sample(1, &[2, 3, 4]), sample(3, &[4])],
+            |a, b| a.add_relu(b.scale(0.37))
+        ));
+        all
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        broadcast_errors!("add_relu", |a, b| a.add_relu(b))
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let (a, b) = (sample(1, &[5, 7001]), sample(2, &[5, 7001]));
+        vec![case!("add_relu", "F.relu(a + b)", [a, b], |a, b| a.add_relu(b))]
     }
 }
 
@@ -43,6 +79,7 @@ impl<T: Element> Var<T> {
     /// `max(self + other, 0)`, with broadcasting; see [`AddRelu`].
     #[track_caller]
     pub fn add_relu(self, other: Var<T>) -> Var<T> {
+        super::assert_broadcast("add_relu", self.shape(), other.shape());
         Var::apply(AddRelu, vec![self, other])
     }
 }

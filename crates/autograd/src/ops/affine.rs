@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = alpha x + beta`; `dx = alpha dy`.
@@ -33,8 +35,41 @@ impl<T: Element> Operation<T> for Affine {
         one(dy.scale(T::from_f64(self.alpha)))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        one_var(dy.scale(self.alpha))
+    }
+}
+
+impl Proof for Affine {
+    fn facts() -> Facts {
+        Facts::new("affine", Group::Elementwise, "y = alpha x + beta", "dx = alpha dy")
+            .torch("alpha * a + beta")
+            .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
-        vec![Case::unary("affine", sample(1, &[2, 3]), |x| x.affine(-1.7, 0.4))]
+        let case =
+            |kind: &str, x| case!(format!("affine{kind}"), "a * -1.7 + 0.4", [x], |x| x.affine(-1.7, 0.4));
+        vec![
+            case("", sample(1, &[2, 3])),
+            case(": rank 0", sample(1, &[])),
+            case(": empty batch", sample(1, &[0, 3])),
+            case(": special values", super::special_values()).special(),
+            case!("affine: negation", "-a", [sample(2, &[4])], |x| -x),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        Vec::new()
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("affine", "a * 2 + 1", [sample(1, &[3, 7001])], |x| x.affine(2.0, 1.0))]
     }
 }
 

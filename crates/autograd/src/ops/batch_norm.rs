@@ -3,8 +3,10 @@
 use cerberus_tensor::norm::{self, BatchStatistics};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::gradcheck::{Case, arguments, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = gamma (x - mean) / sqrt(variance + eps) + beta`, then `max(y, 0)` if
@@ -17,6 +19,7 @@ use crate::tape::Var;
 pub struct BatchNorm<T: Element = f64> {
     statistics: BatchStatistics<T>,
     relu: bool,
+    eps: f64,
 }
 
 impl<T: Element> Operation<T> for BatchNorm<T> {
@@ -37,27 +40,81 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
         let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
         let (dx, dgamma, dbeta) =
             norm::batch_norm_backward(&x, dy, &gamma, &beta, &self.statistics, self.relu);
-        vec![
-            Some(dx.into()),
-            Some(dgamma.into()),
-            Some(dbeta.into()),
-        ]
+        vec![Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
+    }
+
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        mut dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
+        let axes: Vec<usize> = (0..x.shape().len() - 1).collect();
+        // The statistics again, as functions of x.
+        let centred = x.clone() - x.mean(&axes, false);
+        let inv_std = centred.clone().square().mean(&axes, false).affine(1.0, self.eps).rsqrt();
+        let normalised = centred * inv_std.clone();
+        if self.relu {
+            let y = normalised.clone() * gamma.clone() + beta;
+            dy = dy * super::relu::passes(y);
+        }
+        let dbeta = dy.clone().sum(&axes, false);
+        let dgamma = (dy.clone() * normalised.clone()).sum(&axes, false);
+        let mean_product = (dy.clone() * normalised.clone()).mean(&axes, false);
+        let dx = (dy.clone() - dy.mean(&axes, false) - normalised * mean_product) * (gamma * inv_std);
+        Some(vec![Some(dx), Some(dgamma), Some(dbeta)])
+    }
+}
+
+impl<T: Element> Proof for BatchNorm<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "batch_norm",
+            Group::Normalisation,
+            "y = gamma (x - mean) / √(variance + eps) + beta over all axes but the last; max(y, 0) if relu",
+            "dx = gamma / std (dz - mean dz - x̂ mean(dz x̂)), dgamma = Σ dz x̂, dbeta = Σ dz",
+        )
+        .shapes("x [.., C], gamma [C], beta [C]")
+        .torch("F.batch_norm(a, None, None, b, c, training=True)")
+        .kinks("with relu, 0 at 0")
+        .linear(&[1, 2])
+        .never_empty("the mean of nothing is not a number")
     }
 
     fn cases() -> Vec<Case> {
         let case = |name: &str, shape: &[usize], relu: bool| {
             let channels = &shape[shape.len() - 1..];
-            let inputs = vec![sample(11, shape), sample(12, channels), sample(13, channels)];
-            Case::new(format!("batch_norm: {name}"), inputs, move |inputs| {
-                let [x, gamma, beta] = arguments(inputs);
-                x.batch_norm(gamma, beta, 1e-5, relu).0
-            })
+            let torch = format!("{}(batch_norm(a, b, c))", if relu { "F.relu" } else { "" });
+            let case = case!(
+                format!("batch_norm: {name}"),
+                torch,
+                [sample(11, shape), sample(12, channels), sample(13, channels)],
+                |x, gamma, beta| x.batch_norm(gamma, beta, 1e-5, relu).0
+            );
+            if relu { case.composed() } else { case }
         };
         vec![
             case("images", &[2, 3, 4, 3], false),
             case("images, rectified", &[2, 3, 4, 3], true),
             case("rows", &[6, 2], false),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("batch_norm: gamma [4] and beta [4] must be the last extent of x [2, 3]", || {
+            let (x, c) = (super::zeros::<f64>(&[2, 3]), super::zeros(&[4]));
+            let _ = x.batch_norm(c.clone(), c, 1e-5, false);
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!(
+            "batch_norm",
+            "batch_norm(a, b, c)",
+            [sample(1, &[3, 40, 41, 8]), sample(2, &[8]), sample(3, &[8])],
+            |x, gamma, beta| x.batch_norm(gamma, beta, 1e-5, true).0
+        )]
     }
 }
 
@@ -69,9 +126,16 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
-    pub fn batch_norm(self, gamma: Var<T>, beta: Var<T>, eps: f64, relu: bool) -> (Var<T>, BatchStatistics<T>) {
+    pub fn batch_norm(
+        self,
+        gamma: Var<T>,
+        beta: Var<T>,
+        eps: f64,
+        relu: bool,
+    ) -> (Var<T>, BatchStatistics<T>) {
+        super::layer_norm::assert_channels("batch_norm", self.shape(), &gamma, &beta);
         let statistics = norm::batch_statistics(self.value(), eps);
-        let operation = BatchNorm { statistics: statistics.clone(), relu };
+        let operation = BatchNorm { statistics: statistics.clone(), relu, eps };
         (Var::apply(operation, vec![self, gamma, beta]), statistics)
     }
 }

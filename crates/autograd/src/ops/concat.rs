@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor, concat};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y` is the inputs one after another along `axis`; each `dx` is its part of `dy`.
@@ -38,12 +40,65 @@ impl<T: Element> Operation<T> for Concat {
         self.extents.iter().zip(wants).map(part).collect()
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let mut start = 0;
+        let part = |(&extent, &wanted): (&usize, &bool)| {
+            let part = wanted.then(|| dy.clone().narrow(self.axis, start, extent));
+            start += extent;
+            part
+        };
+        Some(self.extents.iter().zip(wants).map(part).collect())
+    }
+}
+
+impl Proof for Concat {
+    fn facts() -> Facts {
+        Facts::new(
+            "concat",
+            Group::Shape,
+            "y = the inputs one after another along axis",
+            "each dx = its part of dy",
+        )
+        .shapes("equal but along axis")
+        .torch("torch.cat((a, b, ..), axis)")
+        .linear(&[0, 1, 2])
+    }
+
     fn cases() -> Vec<Case> {
-        let parts = vec![sample(1, &[2, 2, 3]), sample(2, &[2, 1, 3]), sample(3, &[2, 4, 3])];
         vec![
-            Case::new("concat: three parts", parts, |parts| Var::concat(parts, 1)),
-            Case::binary("concat: channels", sample(4, &[2, 2]), sample(5, &[2, 3]), |a, b| Var::concat(vec![a, b], 1)),
+            case!(
+                "concat: three parts",
+                "torch.cat((a, b, c), 1)",
+                [sample(1, &[2, 2, 3]), sample(2, &[2, 1, 3]), sample(3, &[2, 4, 3])],
+                |a, b, c| Var::concat(vec![a, b, c], 1)
+            ),
+            case!(
+                "concat: channels",
+                "torch.cat((a, b), 1)",
+                [sample(4, &[2, 2]), sample(5, &[2, 3])],
+                |a, b| Var::concat(vec![a, b], 1)
+            ),
+            case!("concat: twice the same", "torch.cat((a, a), 0)", [sample(4, &[2, 2])], |a| {
+                Var::concat(vec![a.clone(), a], 0)
+            }),
+            case!(
+                "concat: empty batch",
+                "torch.cat((a, b), 1)",
+                [sample(4, &[0, 2]), sample(5, &[0, 3])],
+                |a, b| Var::concat(vec![a, b], 1)
+            ),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("concat: shapes [2, 3] and [2, 4] must be equal but for dimension 0", || {
+            let _ = Var::concat(vec![super::zeros::<f64>(&[2, 3]), super::zeros(&[2, 4])], 0);
+        })]
     }
 }
 

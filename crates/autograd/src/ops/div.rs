@@ -4,8 +4,10 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, positive_sample, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, two};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
+use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = a / b`; `da = dy / b`, `db = -dy a / b²`.
@@ -30,14 +32,43 @@ impl<T: Element> Operation<T> for Div {
         two(wants, || &dy / &b, || -(&dy * &a) / &b.clone().map(|b| b * b))
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (a, b) = (saved.input(0), saved.input(1));
+        two_vars(wants, || dy.clone() / b.clone(), || -(dy.clone() * a) / b.clone().square())
+    }
+}
+
+impl Proof for Div {
+    fn facts() -> Facts {
+        Facts::new("div", Group::Elementwise, "y = a / b", "da = dy / b, db = -dy a / b²")
+            .shapes(BROADCAST)
+            .torch("a / b")
+            .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
-        let case = |name, a: &[usize], b: &[usize]| Case::binary(name, sample(1, a), positive_sample(2, b), |a, b| a / b);
-        vec![
-            case("div", &[2, 3], &[2, 3]),
-            case("div: both broadcast", &[4, 1, 3], &[2, 1]),
-            case("div: a scalar", &[2, 3], &[]),
-            Case::unary("div: an input used twice", positive_sample(3, &[5]), |x| x.clone() / x.clone() + x),
-        ]
+        let mut all = broadcast_cases!("div", "a / b", sample, positive_sample, |a, b| a / b);
+        all.push(
+            case!("div: an input used twice", "a / a + a * a", [positive_sample(3, &[5])], |x| x.clone()
+                / x.clone()
+                + x.clone() * x)
+            .composed(),
+        );
+        all
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        broadcast_errors!("div", |a, b| a / b)
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let (a, b) = (positive_sample(1, &[5, 7001]), positive_sample(2, &[7001]));
+        vec![case!("div", "a / b", [a, b], |a, b| a / b)]
     }
 }
 
@@ -47,6 +78,7 @@ impl<T: Element> std::ops::Div for Var<T> {
     /// `y = a / b`, with broadcasting; see [`Div`].
     #[track_caller]
     fn div(self, other: Var<T>) -> Var<T> {
+        super::assert_broadcast("div", self.shape(), other.shape());
         Var::apply(Div, vec![self, other])
     }
 }

@@ -5,8 +5,10 @@ use crate::gradcheck::sample;
 
 unary! {
     /// `y = eˣ`; `dx = dy y`.
-    Exp, exp, Saves::OUTPUT, output,
+    Exp {}, exp, Saves::OUTPUT, output,
     |x| x.exp(),
     |y, dy| dy * y,
-    vec![sample(1, &[2, 5])]
+    graph |y, dy| dy * y,
+    facts("y = eˣ", "dx = dy y", "torch.exp(a)"),
+    (), [sample(1, &[2, 5])]
 }

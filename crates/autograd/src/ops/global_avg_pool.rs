@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Shape, Tensor, pooling};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y [N, C]` is the mean over the pixels of `x [N, H, W, C]`; `dx = dy / HW` at every pixel.
@@ -30,8 +32,43 @@ impl<T: Element> Operation<T> for GlobalAvgPool {
         one(pooling::global_avg_pool_backward(&dy, &self.shape))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let [n, h, w, c] = [self.shape[0], self.shape[1], self.shape[2], self.shape[3]];
+        one_var(dy.scale(1.0 / (h * w) as f64).reshape(&[n, 1, 1, c]).expand(&self.shape))
+    }
+}
+
+impl Proof for GlobalAvgPool {
+    fn facts() -> Facts {
+        Facts::new("global_avg_pool", Group::Vision, "y = mean of x over the pixels", "dx = dy / HW")
+            .shapes("x [N, H, W, C], y [N, C]")
+            .torch("F.adaptive_avg_pool2d(a, 1)")
+            .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
-        vec![Case::unary("global_avg_pool", sample(1, &[2, 3, 4, 2]), Var::global_avg_pool)]
+        let case = |kind: &str, x| {
+            case!(format!("global_avg_pool{kind}"), "a.mean((1, 2))", [x], |x| x.global_avg_pool())
+        };
+        vec![
+            case("", sample(1, &[2, 3, 4, 2])).alike_along(0, &[1, 2]),
+            case(": empty batch", sample(1, &[0, 3, 4, 2])),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("global_avg_pool: x [2, 3] must be [N, H, W, C]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).global_avg_pool();
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("global_avg_pool", "a.mean((1, 2))", [sample(1, &[3, 40, 41, 8])], |x| x.global_avg_pool())]
     }
 }
 

@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor, product};
 
-use crate::gradcheck::{Case, arguments, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = x weight + bias` for `x [M, K]`, `weight [K, N]`, `bias [N]`;
@@ -35,18 +37,73 @@ impl<T: Element> Operation<T> for Linear {
         vec![dx, dweight, dbias]
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (x, weight) = (saved.input(0), saved.input(1));
+        Some(vec![
+            wants[0].then(|| dy.clone().matmul(weight.permute(&[1, 0]))),
+            wants[1].then(|| x.permute(&[1, 0]).matmul(dy.clone())),
+            wants[2].then(|| dy.clone().sum(&[0], false)),
+        ])
+    }
+}
+
+impl Proof for Linear {
+    fn facts() -> Facts {
+        Facts::new(
+            "linear",
+            Group::Algebra,
+            "y = x weight + bias",
+            "dx = dy weightᵀ, dweight = xᵀ dy, dbias = Σ dy",
+        )
+        .shapes("x [M, K], weight [K, N], bias [N]")
+        .torch("F.linear(a, b.T, c)")
+        .linear(&[0, 1, 2])
+    }
+
     fn cases() -> Vec<Case> {
-        let inputs = vec![sample(1, &[3, 4]), sample(2, &[4, 2]), sample(3, &[2])];
-        vec![
-            Case::new("linear", inputs, |inputs| {
-                let [x, weight, bias] = arguments(inputs);
+        let case = |kind: &str, rows: usize| {
+            let inputs = [sample(1, &[rows, 4]), sample(2, &[4, 2]), sample(3, &[2])];
+            let [x, weight, bias] = inputs;
+            case!(format!("linear{kind}"), "F.linear(a, b.T, c)", [x, weight, bias], |x, weight, bias| {
                 x.linear(weight, bias)
-            }),
-            Case::binary("linear: a weight used twice", sample(4, &[2, 3]), sample(5, &[3, 3]), |x, weight| {
-                let zero = || Var::constant(Tensor::zeros(&[3]));
-                x.linear(weight.clone(), zero()).linear(weight, zero())
-            }),
+            })
+        };
+        let torch = "a @ b @ b";
+        vec![
+            case("", 3),
+            case(": empty batch", 0).zero_gradient(1).zero_gradient(2),
+            case!(
+                "linear: a weight used twice",
+                torch,
+                [sample(4, &[2, 3]), sample(5, &[3, 3])],
+                |x, weight| {
+                    let zero = || Var::constant(Tensor::zeros(&[3]));
+                    x.linear(weight.clone(), zero()).linear(weight, zero())
+                }
+            )
+            .composed(),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "linear: x [2, 3] weight [4, 5] + bias [5]; expected [M, K] [K, N] + [N]",
+            || {
+                let _ = super::zeros::<f64>(&[2, 3]).linear(super::zeros(&[4, 5]), super::zeros(&[5]));
+            },
+        )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let inputs = [sample(1, &[97, 80]), sample(2, &[80, 101]), sample(3, &[101])];
+        let [x, weight, bias] = inputs;
+        vec![case!("linear", "F.linear(a, b.T, c)", [x, weight, bias], |x, weight, bias| x
+            .linear(weight, bias))]
     }
 }
 
@@ -57,6 +114,14 @@ impl<T: Element> Var<T> {
     /// If the shapes do not fit each other.
     #[track_caller]
     pub fn linear(self, weight: Var<T>, bias: Var<T>) -> Var<T> {
+        let fits = matches!((self.shape(), weight.shape(), bias.shape()), (&[_, k], &[inner, n], &[columns]) if k == inner && n == columns);
+        assert!(
+            fits,
+            "linear: x {:?} weight {:?} + bias {:?}; expected [M, K] [K, N] + [N]",
+            self.shape(),
+            weight.shape(),
+            bias.shape()
+        );
         Var::apply(Linear, vec![self, weight, bias])
     }
 }

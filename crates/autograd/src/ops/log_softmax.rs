@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor, softmax};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`.
@@ -27,12 +29,60 @@ impl<T: Element> Operation<T> for LogSoftmax {
         one(softmax::log_softmax_backward(&saved.output(), dy))
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let y = saved.output();
+        let axis = y.shape().len() - 1;
+        one_var(dy.clone() - y.exp() * dy.sum(&[axis], true))
+    }
+}
+
+impl Proof for LogSoftmax {
+    fn facts() -> Facts {
+        Facts::new(
+            "log_softmax",
+            Group::Reduction,
+            "y = x - ln Σ eˣ along the last axis",
+            "dx = dy - eʸ Σ dy",
+        )
+        .shapes("rank 1 or more")
+        .torch("torch.log_softmax(a, -1)")
+    }
+
     fn cases() -> Vec<Case> {
+        let case = |kind: &str, x| {
+            case!(format!("log_softmax{kind}"), "torch.log_softmax(a, -1)", [x], |x| x.log_softmax())
+        };
         vec![
-            Case::unary("log_softmax", sample(1, &[3, 5]), Var::log_softmax),
-            Case::unary("log_softmax: steep", sample(2, &[2, 4]).scale(8.0), Var::log_softmax),
-            Case::unary("log_softmax: one class", sample(3, &[2, 3, 1]), |x| x.clone().log_softmax() + x),
+            case("", sample(1, &[3, 5])),
+            case(": steep", sample(2, &[2, 4]).scale(8.0)),
+            case(": empty batch", sample(1, &[0, 3])),
+            case(
+                ": infinities",
+                Tensor::from_vec(
+                    vec![1.0, f64::NEG_INFINITY, 2.0, f64::NAN, 0.0, 1.0, 700.0, -700.0, 0.0],
+                    &[3, 3],
+                ),
+            )
+            .special(),
+            case!("log_softmax: one class", "torch.log_softmax(a, -1) + a", [sample(3, &[2, 3, 1])], |x| {
+                x.clone().log_softmax() + x
+            }),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("log_softmax: x of rank 0 has no last dimension", || {
+            let _ = super::zeros::<f64>(&[]).log_softmax();
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("log_softmax", "torch.log_softmax(a, -1)", [sample(1, &[7001, 5])], |x| x.log_softmax())]
     }
 }
 

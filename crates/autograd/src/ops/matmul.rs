@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two_vars};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = a b` for `a [M, K]`, `b [K, N]`; `da = dy bᵀ`, `db = aᵀ dy`.
@@ -33,24 +35,63 @@ impl<T: Element> Operation<T> for MatMul {
         vec![da, db]
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (a, b) = (saved.input(0), saved.input(1));
+        two_vars(wants, || dy.clone().matmul(b.permute(&[1, 0])), || a.permute(&[1, 0]).matmul(dy.clone()))
+    }
+}
+
+impl Proof for MatMul {
+    fn facts() -> Facts {
+        Facts::new("matmul", Group::Algebra, "y = a b", "da = dy bᵀ, db = aᵀ dy")
+            .shapes("a [M, K], b [K, N]; stacks of them: see batched_matmul")
+            .torch("torch.matmul(a, b)")
+            .linear(&[0, 1])
+    }
+
     fn cases() -> Vec<Case> {
         vec![
-            Case::binary("matmul", sample(1, &[3, 4]), sample(2, &[4, 2]), Var::matmul),
-            Case::binary("matmul: a transposed view", sample(3, &[4, 3]), sample(4, &[4, 2]), |a, b| {
-                a.permute(&[1, 0]).matmul(b)
-            }),
-            Case::unary("matmul: an input used twice", sample(5, &[3, 3]), |a| a.clone().matmul(a)),
+            case!("matmul", "a @ b", [sample(1, &[3, 4]), sample(2, &[4, 2])], |a, b| a.matmul(b)),
+            case!(
+                "matmul: a transposed view",
+                "a.T @ b",
+                [sample(3, &[4, 3]), sample(4, &[4, 2])],
+                |a, b| a.permute(&[1, 0]).matmul(b)
+            ),
+            case!("matmul: empty batch", "a @ b", [sample(3, &[0, 3]), sample(4, &[3, 2])], |a, b| a
+                .matmul(b))
+            .zero_gradient(1),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("matmul: [2, 3] x [4, 5]; expected [M, K] x [K, N]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).matmul(super::zeros(&[4, 5]));
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("matmul", "a @ b", [sample(1, &[97, 80]), sample(2, &[80, 101])], |a, b| a.matmul(b))]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// The matrix product `[M, K] x [K, N]`; see [`MatMul`].
+    /// The matrix product `[M, K] x [K, N]`, see [`MatMul`]; with more dimensions,
+    /// the products of two stacks of matrices, see [`BatchedMatMul`](super::BatchedMatMul).
     ///
     /// # Panics
-    /// If either is not a matrix or the inner extents differ.
+    /// If either has fewer than two dimensions, the inner extents differ, or
+    /// the leading dimensions do not broadcast.
     #[track_caller]
     pub fn matmul(self, other: Var<T>) -> Var<T> {
+        if self.shape().len() > 2 || other.shape().len() > 2 {
+            return self.batched_matmul(other);
+        }
         Var::apply(MatMul, vec![self, other])
     }
 }

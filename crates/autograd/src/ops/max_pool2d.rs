@@ -1,12 +1,15 @@
 //! The largest value of every window.
 
 use cerberus_tensor::conv::Padding;
+use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::pooling::{self, Pool2dSpec};
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y` is the maximum over each window of `x [N, H, W, C]`, per channel; `dx`
@@ -44,23 +47,87 @@ impl<T: Element> Operation<T> for MaxPool2d {
         one(pooling::max_pool2d_backward(&dy, winners, &self.shape, &self.spec))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        // Where each output came from, as a map that can be turned around.
+        let winners = self.winners.as_ref().expect("the forward rule runs before the backward rule");
+        let (places, spec) = (winners.len(), &self.spec);
+        let [oh, ow, c] = [dy.shape()[1], dy.shape()[2], dy.shape()[3]];
+        let [h, w] = [self.shape[1], self.shape[2]];
+        let source = |place: usize| {
+            let (channel, pixel) = (place % c, place / c);
+            let (ox, oy, image) = (pixel % ow, pixel / ow % oh, pixel / ow / oh);
+            let winner = usize::from(winners[place]);
+            // Where the rectifier cut a window off, nobody won.
+            if winner >= spec.kernel[0] * spec.kernel[1] {
+                return None;
+            }
+            let iy = oy * spec.stride[0] + winner / spec.kernel[1] - spec.padding.top;
+            let ix = ox * spec.stride[1] + winner % spec.kernel[1] - spec.padding.left;
+            Some(((image * h + iy) * w + ix) * c + channel)
+        };
+        let map = LinearMap::select(self.shape.elements(), (0..places).map(source));
+        one_var(dy.reshape(&[places]).linear_map("max_pool2d", map.adjoint(), 0..1, &self.shape))
+    }
+}
+
+impl Proof for MaxPool2d {
+    fn facts() -> Facts {
+        Facts::new(
+            "max_pool2d",
+            Group::Vision,
+            "y = max of x over each window; max(y, 0) if relu",
+            "dx = dy where the maximum came from, summed where windows overlap",
+        )
+        .shapes("x [N, H, W, C]")
+        .torch("F.max_pool2d(a, kernel, stride, padding)")
+        .kinks("all to the first of equals; with relu, 0 at 0")
+    }
+
     fn cases() -> Vec<Case> {
-        let case = |name: &str, x: &[usize], spec: Pool2dSpec| {
-            Case::unary(format!("max_pool2d: {name}"), sample(1, x), move |x| x.max_pool2d(spec))
+        let case = |name: &str, x: Tensor<f64>, spec: Pool2dSpec| {
+            let p = spec.padding.top;
+            let torch = format!("max_pool(a, {:?}, {:?}, ({p}, {p}))", spec.kernel, spec.stride);
+            case!(format!("max_pool2d: {name}"), torch, [x], |x| x.max_pool2d(spec))
+        };
+        let spec = |kernel, stride, pad| Pool2dSpec {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: Padding::all(pad),
         };
         let rectified = |name: &str, x: &[usize], spec: Pool2dSpec| {
             // Some windows lie below 0.
             let x = sample(2, x).map(|x| x - 0.8);
-            Case::unary(format!("max_pool2d: {name}"), x, move |x| x.max_pool2d_relu(spec))
+            let p = spec.padding.top;
+            let torch = format!("F.relu(max_pool(a, {:?}, {:?}, ({p}, {p})))", spec.kernel, spec.stride);
+            case!(format!("max_pool2d: {name}"), torch, [x], |x| x.max_pool2d_relu(spec))
         };
-        let spec = |kernel, stride, pad| Pool2dSpec { kernel: [kernel; 2], stride: [stride; 2], padding: Padding::all(pad) };
         vec![
-            case("halves", &[2, 4, 6, 3], spec(2, 2, 0)),
-            case("an odd row left over", &[1, 5, 5, 2], spec(2, 2, 0)),
-            case("overlapping and padded", &[1, 5, 4, 2], spec(3, 2, 1)),
+            case("halves", sample(1, &[2, 4, 6, 3]), spec(2, 2, 0)),
+            case("an odd row left over", sample(1, &[1, 5, 5, 2]), spec(2, 2, 0)),
+            case("overlapping and padded", sample(1, &[1, 5, 4, 2]), spec(3, 2, 1)),
+            case("ties", Tensor::ones(&[1, 4, 4, 1]), spec(2, 2, 0)).special(),
+            case("overlapping ties", Tensor::ones(&[1, 3, 3, 1]), spec(2, 1, 0)).special(),
             rectified("halves, rectified", &[2, 4, 6, 3], spec(2, 2, 0)),
             rectified("overlapping, rectified", &[1, 5, 4, 2], spec(3, 2, 1)),
+            case("empty batch", sample(1, &[0, 4, 4, 2]), spec(2, 2, 0)),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("max_pool2d: x [2, 3] (N, H, W, C)", || {
+            let _ = super::zeros::<f64>(&[2, 3]).max_pool2d(Pool2dSpec::square(2));
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("max_pool2d", "max_pool(a, (3, 3), (2, 2), (0, 0))", [sample(1, &[3, 40, 41, 8])], |x| {
+            x.max_pool2d(Pool2dSpec { stride: [2; 2], ..Pool2dSpec::square(3) })
+        })]
     }
 }
 

@@ -4,8 +4,10 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, two};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
+use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = a b`; `da = dy b`, `db = dy a`.
@@ -30,14 +32,42 @@ impl<T: Element> Operation<T> for Mul {
         two(wants, || &dy * &b, || &dy * &a)
     }
 
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (a, b) = (saved.input(0), saved.input(1));
+        two_vars(wants, || dy.clone() * b, || dy.clone() * a)
+    }
+}
+
+impl Proof for Mul {
+    fn facts() -> Facts {
+        Facts::new("mul", Group::Elementwise, "y = a b", "da = dy b, db = dy a")
+            .shapes(BROADCAST)
+            .torch("a * b")
+            .linear(&[0, 1])
+    }
+
     fn cases() -> Vec<Case> {
-        let case = |name, a: &[usize], b: &[usize]| Case::binary(name, sample(1, a), sample(2, b), |a, b| a * b);
-        vec![
-            case("mul", &[2, 3], &[2, 3]),
-            case("mul: both broadcast", &[4, 1, 3], &[2, 1]),
-            case("mul: a scalar", &[2, 3], &[]),
-            Case::unary("mul: an input used twice", sample(3, &[5]), |x| x.clone() * x.clone() * x),
-        ]
+        let mut all = broadcast_cases!("mul", "a * b", sample, sample, |a, b| a * b);
+        all.push(
+            case!("mul: an input used twice", "a * a + a * a", [sample(3, &[5])], |x| x.clone() * x.clone()
+                + x.clone() * x)
+            .composed(),
+        );
+        all
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        broadcast_errors!("mul", |a, b| a * b)
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let (a, b) = (sample(1, &[5, 7001]), sample(2, &[7001]));
+        vec![case!("mul", "a * b", [a, b], |a, b| a * b)]
     }
 }
 
@@ -47,6 +77,7 @@ impl<T: Element> std::ops::Mul for Var<T> {
     /// `y = a b`, with broadcasting; see [`Mul`].
     #[track_caller]
     fn mul(self, other: Var<T>) -> Var<T> {
+        super::assert_broadcast("mul", self.shape(), other.shape());
         Var::apply(Mul, vec![self, other])
     }
 }

@@ -3,8 +3,10 @@
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = x[start .. start + len]` along `axis`; `dx` is `dy` there and zero elsewhere.
@@ -37,11 +39,43 @@ impl<T: Element> Operation<T> for Narrow {
         one(concat(&[zeros(self.start), dy, zeros(after)], self.axis))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let after = self.shape[self.axis] - self.start - self.len;
+        let zeros = |extent| super::zeros(&self.shape.with(self.axis, extent));
+        one_var(Var::concat(vec![zeros(self.start), dy, zeros(after)], self.axis))
+    }
+}
+
+impl Proof for Narrow {
+    fn facts() -> Facts {
+        Facts::new(
+            "narrow",
+            Group::Shape,
+            "y = x[start .. start + len] along axis",
+            "dx = dy there, 0 elsewhere",
+        )
+        .shapes("any, and a range inside one axis")
+        .torch("torch.narrow(a, axis, start, len)")
+        .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
         vec![
-            Case::unary("narrow: middle", sample(1, &[2, 5, 3]), |x| x.narrow(1, 1, 3)),
-            Case::unary("narrow: to the end", sample(2, &[4, 2]), |x| x.narrow(0, 3, 1)),
+            case!("narrow: middle", "a.narrow(1, 1, 3)", [sample(1, &[2, 5, 3])], |x| x.narrow(1, 1, 3)),
+            case!("narrow: to the end", "a.narrow(0, 3, 1)", [sample(2, &[4, 2])], |x| x.narrow(0, 3, 1)),
+            case!("narrow: empty batch", "a.narrow(1, 0, 2)", [sample(2, &[0, 3])], |x| x.narrow(1, 0, 2)),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("narrow: 2..4 along axis 1 is outside shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).narrow(1, 2, 2);
+        })]
     }
 }
 

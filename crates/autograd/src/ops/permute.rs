@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// Dimension `i` of `y` is dimension `order[i]` of `x`; `dx` is `dy` put back in order.
@@ -34,11 +36,46 @@ impl<T: Element> Operation<T> for Permute {
         one(dy.permute(&back))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let mut back = vec![0; self.order.len()];
+        self.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        one_var(dy.permute(&back))
+    }
+}
+
+impl Proof for Permute {
+    fn facts() -> Facts {
+        Facts::new(
+            "permute",
+            Group::Shape,
+            "dimension i of y is dimension order[i] of x",
+            "dx = dy in the old order",
+        )
+        .shapes("any, and an order of its dimensions")
+        .torch("torch.permute(a, order)")
+        .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
         vec![
-            Case::unary("permute", sample(1, &[2, 3, 4]), |x| x.permute(&[2, 0, 1])),
-            Case::unary("permute: then used as it lies", sample(2, &[2, 3]), |x| x.permute(&[1, 0]).exp()),
+            case!("permute", "a.permute(2, 0, 1)", [sample(1, &[2, 3, 4])], |x| x.permute(&[2, 0, 1])),
+            case!("permute: then used as it lies", "a.permute(1, 0).reshape(6)", [sample(2, &[2, 3])], |x| x
+                .permute(&[1, 0])
+                .reshape(&[6])),
+            case!("permute: rank 0", "a", [sample(2, &[])], |x| x.permute(&[])),
+            case!("permute: empty batch", "a.permute(1, 0)", [sample(2, &[0, 3])], |x| x.permute(&[1, 0])),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("permute: [0, 0] is not an order of the dimensions of [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).permute(&[0, 0]);
+        })]
     }
 }
 

@@ -1,12 +1,21 @@
 //! The rectifier.
 
-use crate::Saves;
+use cerberus_tensor::Element;
+
 use crate::gradcheck::sample;
+use crate::{Saves, Var};
 
 unary! {
     /// `y = max(x, 0)`; `dx = dy` where `y > 0`, 0 elsewhere, the kink included. NaN stays NaN.
-    Relu, relu, Saves::OUTPUT, output,
+    Relu {}, relu, Saves::OUTPUT, output,
     |x| cerberus_tensor::relu(x),
     |y, dy| if y > T::ZERO { dy } else { T::ZERO },
-    vec![sample(1, &[2, 5]), sample(2, &[3, 1, 4])]
+    graph |y, dy| dy * passes(y),
+    facts("y = max(x, 0)", "dx = dy where y > 0", "F.relu(a)").kinks("0 at x = 0"),
+    (), [sample(1, &[2, 5]), sample(2, &[3, 1, 4])]
+}
+
+/// 1 where `y` is positive and 0 elsewhere, as a constant.
+pub(super) fn passes<T: Element>(y: Var<T>) -> Var<T> {
+    Var::constant(y.into_value().map(|y| if y > T::ZERO { T::ONE } else { T::ZERO }))
 }

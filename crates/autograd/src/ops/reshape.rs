@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = x` under another shape; `dx = dy` under the old one.
@@ -32,11 +34,37 @@ impl<T: Element> Operation<T> for Reshape {
         one(dy.reshape(&self.shape))
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        one_var(dy.reshape(&self.shape))
+    }
+}
+
+impl Proof for Reshape {
+    fn facts() -> Facts {
+        Facts::new("reshape", Group::Shape, "y = x in another shape", "dx = dy in the old shape")
+            .shapes("any, to one of as many elements")
+            .torch("torch.reshape(a, shape)")
+            .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
         vec![
-            Case::unary("reshape", sample(1, &[2, 6]), |x| x.reshape(&[3, 4])),
-            Case::unary("reshape: to a scalar", sample(2, &[1, 1]), |x| x.reshape(&[])),
+            case!("reshape", "a.reshape(3, 4)", [sample(1, &[2, 6])], |x| x.reshape(&[3, 4])),
+            case!("reshape: to a scalar", "a.reshape(())", [sample(2, &[1, 1])], |x| x.reshape(&[])),
+            case!("reshape: rank 0", "a.reshape(1, 1)", [sample(2, &[])], |x| x.reshape(&[1, 1])),
+            case!("reshape: empty batch", "a.reshape(0, 2)", [sample(2, &[0, 6])], |x| x.reshape(&[0, 2])),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("reshape: [2, 3] does not have the elements of [4]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).reshape(&[4]);
+        })]
     }
 }
 

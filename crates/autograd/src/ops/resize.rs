@@ -3,8 +3,10 @@
 use cerberus_tensor::resize::{self, Interpolation};
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `x [N, H, W, C]` sampled on a grid of `size` pixels with half-pixel centres;
@@ -12,7 +14,16 @@ use crate::tape::Var;
 pub struct Resize {
     size: [usize; 2],
     interpolation: Interpolation,
+    /// Whether this is the adjoint, from an image of any size to one of `size`.
+    adjoint: bool,
     shape: Shape,
+}
+
+impl Resize {
+    fn apply<T: Element>(&self, x: &Tensor<T>, size: [usize; 2], adjoint: bool) -> Tensor<T> {
+        let function = if adjoint { resize::resize_backward } else { resize::resize };
+        function(x, size, self.interpolation)
+    }
 }
 
 impl<T: Element> Operation<T> for Resize {
@@ -27,23 +38,67 @@ impl<T: Element> Operation<T> for Resize {
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [x] = inputs.take();
         self.shape = x.dims();
-        resize::resize(&x, self.size, self.interpolation)
+        self.apply(&x, self.size, self.adjoint)
     }
 
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
-        one(resize::resize_backward(&dy, [self.shape[1], self.shape[2]], self.interpolation))
+        one(self.apply(&dy, [self.shape[1], self.shape[2]], !self.adjoint))
+    }
+
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let back = Resize {
+            size: [self.shape[1], self.shape[2]],
+            interpolation: self.interpolation,
+            adjoint: !self.adjoint,
+            shape: Shape::new(&[]),
+        };
+        one_var(Var::apply(back, vec![dy]))
+    }
+}
+
+impl Proof for Resize {
+    fn facts() -> Facts {
+        Facts::new(
+            "resize",
+            Group::Vision,
+            "y = x sampled on a grid of another size, half-pixel centres",
+            "dx = every dy back to the pixels it was mixed from",
+        )
+        .shapes("x [N, H, W, C], y [N, OH, OW, C]")
+        .torch("F.interpolate(a, size, mode)")
+        .linear(&[0])
     }
 
     fn cases() -> Vec<Case> {
-        let case = |name: &str, size, interpolation| {
-            Case::unary(format!("resize: {name}"), sample(1, &[2, 3, 4, 2]), move |x| x.resize(size, interpolation))
+        let case = |name: &str, x: &[usize], size, interpolation| {
+            let mode = if interpolation == Interpolation::Nearest { "nearest" } else { "bilinear" };
+            let torch = format!("resize(a, {size:?}, '{mode}')");
+            case!(format!("resize: {name}"), torch, [sample(1, x)], |x| x.resize(size, interpolation))
         };
         vec![
-            case("bilinear, larger", [6, 8], Interpolation::Bilinear),
-            case("bilinear, an odd ratio", [5, 3], Interpolation::Bilinear),
-            case("nearest, larger", [6, 12], Interpolation::Nearest),
-            case("nearest, smaller", [2, 3], Interpolation::Nearest),
+            case("bilinear, larger", &[2, 3, 4, 2], [6, 8], Interpolation::Bilinear),
+            case("bilinear, an odd ratio", &[2, 3, 4, 2], [5, 3], Interpolation::Bilinear),
+            case("nearest, larger", &[2, 3, 4, 2], [6, 12], Interpolation::Nearest),
+            case("nearest, smaller", &[2, 3, 4, 2], [2, 3], Interpolation::Nearest),
+            case("empty batch", &[0, 3, 4, 2], [2, 3], Interpolation::Bilinear),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("resize: x [2, 3] to [4, 4]: x must be [N, H, W, C]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).resize([4, 4], Interpolation::Nearest);
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("resize", "resize(a, (61, 47), 'bilinear')", [sample(1, &[2, 40, 41, 8])], |x| {
+            x.resize([61, 47], Interpolation::Bilinear)
+        })]
     }
 }
 
@@ -54,6 +109,6 @@ impl<T: Element> Var<T> {
     /// If this is not of rank 4 or a size is zero.
     #[track_caller]
     pub fn resize(self, size: [usize; 2], interpolation: Interpolation) -> Var<T> {
-        Var::apply(Resize { size, interpolation, shape: Shape::new(&[]) }, vec![self])
+        Var::apply(Resize { size, interpolation, adjoint: false, shape: Shape::new(&[]) }, vec![self])
     }
 }

@@ -5,8 +5,10 @@ use crate::gradcheck::positive_sample;
 
 unary! {
     /// `y = √x`; `dx = dy / 2y`. NaN for negative `x`; the gradient at 0 is infinite.
-    Sqrt, sqrt, Saves::OUTPUT, output,
+    Sqrt {}, sqrt, Saves::OUTPUT, output,
     |x| x.sqrt(),
     |y, dy| dy / (y + y),
-    vec![positive_sample(1, &[2, 5])]
+    graph |y, dy| dy / y.scale(2.0),
+    facts("y = √x", "dx = dy / 2y", "torch.sqrt(a)"),
+    (), [positive_sample(1, &[2, 5])]
 }

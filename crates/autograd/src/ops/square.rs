@@ -5,8 +5,10 @@ use crate::gradcheck::sample;
 
 unary! {
     /// `y = x²`; `dx = 2 dy x`.
-    Square, square, Saves::inputs(&[0]), input,
+    Square {}, square, Saves::inputs(&[0]), input,
     |x| x * x,
     |x, dy| dy * (x + x),
-    vec![sample(1, &[2, 5])]
+    graph |x, dy| dy * x.scale(2.0),
+    facts("y = x²", "dx = 2 dy x", "torch.square(a)"),
+    (), [sample(1, &[2, 5])]
 }

@@ -4,8 +4,10 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, two};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
+use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = a - b`; `da = dy`, `db = -dy`.
@@ -29,14 +31,41 @@ impl<T: Element> Operation<T> for Sub {
         two(wants, || dy.clone(), || -dy.clone())
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        two_vars(wants, || dy.clone(), || -dy.clone())
+    }
+}
+
+impl Proof for Sub {
+    fn facts() -> Facts {
+        Facts::new("sub", Group::Elementwise, "y = a - b", "da = dy, db = -dy")
+            .shapes(BROADCAST)
+            .torch("a - b")
+            .linear(&[0, 1])
+    }
+
     fn cases() -> Vec<Case> {
-        let case = |name, a: &[usize], b: &[usize]| Case::binary(name, sample(1, a), sample(2, b), |a, b| a - b);
-        vec![
-            case("sub", &[2, 3], &[2, 3]),
-            case("sub: both broadcast", &[4, 1, 3], &[2, 1]),
-            case("sub: a scalar", &[2, 3], &[]),
-            Case::unary("sub: an input used twice", sample(3, &[5]), |x| x.clone() - x.clone() + x),
-        ]
+        let mut all = broadcast_cases!("sub", "a - b", sample, sample, |a, b| a - b);
+        all.push(
+            case!("sub: an input used twice", "a - a + a * a", [sample(3, &[5])], |x| x.clone() - x.clone()
+                + x.clone() * x)
+            .composed(),
+        );
+        all
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        broadcast_errors!("sub", |a, b| a - b)
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let (a, b) = (sample(1, &[5, 7001]), sample(2, &[7001]));
+        vec![case!("sub", "a - b", [a, b], |a, b| a - b)]
     }
 }
 
@@ -46,6 +75,7 @@ impl<T: Element> std::ops::Sub for Var<T> {
     /// `y = a - b`, with broadcasting; see [`Sub`].
     #[track_caller]
     fn sub(self, other: Var<T>) -> Var<T> {
+        super::assert_broadcast("sub", self.shape(), other.shape());
         Var::apply(Sub, vec![self, other])
     }
 }

@@ -2,8 +2,10 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::case;
 use crate::gradcheck::{Case, sample};
-use crate::operation::{Gradient, Inputs, Operation, Saved, Saves, one};
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
 /// `y = sum of x over axes`; `dx = dy`, repeated along the axes.
@@ -34,12 +36,50 @@ impl<T: Element> Operation<T> for Sum {
         one(dy.reshape(&kept).broadcast_to(&self.shape).contiguous())
     }
 
+    fn backward_graph(
+        &self,
+        _saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let kept = self.axes.iter().fold(self.shape, |shape, &axis| shape.with(axis, 1));
+        one_var(dy.reshape(&kept).expand(&self.shape))
+    }
+}
+
+impl Proof for Sum {
+    fn facts() -> Facts {
+        Facts::new("sum", Group::Reduction, "y = Σ x over axes", "dx = dy, repeated along the axes")
+            .shapes("any, and distinct axes of it")
+            .torch("torch.sum(a, axes)")
+            .linear(&[0])
+    }
+
     fn cases() -> Vec<Case> {
         vec![
-            Case::unary("sum: all", sample(1, &[2, 3]), Var::sum_all),
-            Case::unary("sum: outer axes", sample(2, &[2, 3, 4]), |x| x.sum(&[0, 2], false)),
-            Case::unary("sum: inner axis, kept", sample(3, &[2, 3, 4]), |x| x.sum(&[1], true)),
-            Case::unary("sum: mean", sample(4, &[2, 3, 4]), |x| x.mean(&[1, 2], false)),
+            case!("sum: all", "a.sum()", [sample(1, &[2, 3])], |x| x.sum_all()).alike_along(0, &[0, 1]),
+            case!("sum: outer axes", "a.sum((0, 2))", [sample(2, &[2, 3, 4])], |x| x.sum(&[0, 2], false))
+                .alike_along(0, &[0, 2]),
+            case!("sum: inner axis, kept", "a.sum(1, keepdim=True)", [sample(3, &[2, 3, 4])], |x| x
+                .sum(&[1], true))
+            .alike_along(0, &[1]),
+            case!("sum: no axis", "a", [sample(3, &[2, 3])], |x| x.sum(&[], false)),
+            case!("sum: rank 0", "a", [sample(3, &[])], |x| x.sum_all()),
+            case!("sum: empty batch", "a.sum(1)", [sample(3, &[0, 2])], |x| x.sum(&[1], false)),
+            case!("sum: over an empty batch", "a.sum(0)", [sample(3, &[0, 2])], |x| x.sum(&[0], false)),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("sum: axes [0, 0] are not distinct dimensions of shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).sum(&[0, 0], false);
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![
+            case!("sum: all", "a.sum()", [sample(1, &[3, 20_001])], |x| x.sum_all()),
+            case!("sum: rows", "a.sum(0)", [sample(1, &[20_001, 3])], |x| x.sum(&[0], false)),
         ]
     }
 }
@@ -56,19 +96,5 @@ impl<T: Element> Var<T> {
     pub fn sum_all(self) -> Var<T> {
         let axes: Vec<usize> = (0..self.shape().len()).collect();
         self.sum(&axes, false)
-    }
-
-    /// Mean over `axes`, which stay with extent 1 if `keep`.
-    #[track_caller]
-    pub fn mean(self, axes: &[usize], keep: bool) -> Var<T> {
-        let count: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
-        self.sum(axes, keep).scale(1.0 / count as f64)
-    }
-
-    /// Mean of all elements, of rank 0.
-    #[track_caller]
-    pub fn mean_all(self) -> Var<T> {
-        let axes: Vec<usize> = (0..self.shape().len()).collect();
-        self.mean(&axes, false)
     }
 }

@@ -1,7 +1,7 @@
 //! Binary cross-entropy from logits.
 
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::logistic::logistic_loss;
@@ -46,6 +46,20 @@ impl<T: Element> Operation<T> for BinaryCrossEntropyLoss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for BinaryCrossEntropyLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "binary_cross_entropy",
+            Group::Loss,
+            "y = Σ weight (softplus(x) - target x) / normaliser",
+            "dx = dy weight (sigmoid(x) - target) / normaliser",
+        )
+        .shapes("predictions and targets of one shape")
+        .torch("F.binary_cross_entropy_with_logits")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         let target = || positive_sample(32, &[2, 3]).scale(0.6);
@@ -57,6 +71,20 @@ impl<T: Element> Operation<T> for BinaryCrossEntropyLoss<T> {
                 binary_cross_entropy(x, target(), Some(positive_sample(34, &[2, 1])), Some(3.0))
             }),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "binary_cross_entropy: predictions of shape [2, 3] need a target of the same shape, found [3]",
+            || {
+                let _ = binary_cross_entropy(
+                    Var::constant(Tensor::<f64>::zeros(&[2, 3])),
+                    Tensor::zeros(&[3]),
+                    None,
+                    None,
+                );
+            },
+        )]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cross-entropy of class ids from logits, in one pass over memory.
 
 use cerberus_autograd::gradcheck::{Case, sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
@@ -147,6 +147,20 @@ impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for CrossEntropyLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "cross_entropy",
+            Group::Loss,
+            "y = Σ weight[target] (ln Σ eˣ - x[target]) / normaliser",
+            "dx = dy weight (softmax(x) - target) / normaliser",
+        )
+        .shapes("predictions [.., C], a class id for each row")
+        .torch("F.cross_entropy")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         let case = |name: &str, shape: &[usize], target: &'static [u8], options: CrossEntropy| {
@@ -170,8 +184,21 @@ impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
                 &[1, 0, 3],
                 CrossEntropy { class_weights: weights, label_smoothing: 0.1, ..Default::default() },
             ),
-            case("all ignored", &[2, 3], &[255, 255], CrossEntropy::default()),
+            case("all ignored", &[2, 3], &[255, 255], CrossEntropy::default()).zero_gradient(0),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "cross_entropy: predictions of shape [2, 3] need one class id for each of 2 rows, found 1",
+            || {
+                let _ = cross_entropy(
+                    Var::constant(Tensor::<f64>::zeros(&[2, 3])),
+                    &[0],
+                    &CrossEntropy::default(),
+                );
+            },
+        )]
     }
 }
 

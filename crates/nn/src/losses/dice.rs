@@ -1,7 +1,9 @@
 //! The soft Dice loss of segmentation masks.
 
 use cerberus_autograd::gradcheck::{Case, positive_sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var, one};
+use cerberus_autograd::{
+    ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var, one,
+};
 use cerberus_tensor::parallel::{PIECE, for_each_rows, map_ranges};
 use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
@@ -156,6 +158,20 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
             });
         }))
     }
+}
+
+impl<T: Element> Proof for DiceLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "dice",
+            Group::Loss,
+            "y = 1 - mean over classes of the soft Dice coefficient",
+            "the derivative of that, in one pass",
+        )
+        .shapes("probabilities [.., C], a class id for each row")
+        .torch("none")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         let case = |name: &str, target: &'static [u8], form: DiceForm| {
@@ -168,6 +184,15 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
             case("a class absent, pixels ignored", &[0, 2, 255, 2, 2, 255], DiceForm::Linear),
             case("squared", &[0, 1, 255, 0, 1, 0], DiceForm::Squared),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "dice: predictions of shape [2, 3] need one class id for each of 2 rows, found 1",
+            || {
+                let _ = dice(Var::constant(Tensor::<f64>::zeros(&[2, 3])), &[0], &Dice::default());
+            },
+        )]
     }
 }
 

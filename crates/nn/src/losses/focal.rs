@@ -1,7 +1,7 @@
 //! The focal loss for dense detection.
 
 use cerberus_autograd::gradcheck::{Case, sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,20 @@ impl<T: Element> Operation<T> for FocalLoss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for FocalLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "focal",
+            Group::Loss,
+            "y = Σ -alpha (1 - p)^gamma ln p / normaliser, p of the true class",
+            "the derivative of that, in one pass",
+        )
+        .shapes("predictions and targets of one shape")
+        .torch("torchvision.ops.sigmoid_focal_loss")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         let target = || Tensor::from_fn(&[2, 4], |i| f64::from(u8::from(i % 3 == 0)));
@@ -80,6 +94,20 @@ impl<T: Element> Operation<T> for FocalLoss<T> {
             case("alpha 0.6, gamma 1.5", Focal { alpha: 0.6, gamma: 1.5 }),
             case("gamma 0", Focal { alpha: 0.5, gamma: 0.0 }),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "focal: predictions of shape [2, 3] need a target of the same shape, found [3]",
+            || {
+                let _ = focal(
+                    Var::constant(Tensor::<f64>::zeros(&[2, 3])),
+                    Tensor::zeros(&[3]),
+                    &Focal::default(),
+                    1.0,
+                );
+            },
+        )]
     }
 }
 

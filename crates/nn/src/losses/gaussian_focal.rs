@@ -1,7 +1,7 @@
 //! The focal loss of a heatmap with Gaussian peaks.
 
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::logistic::logistic_loss;
@@ -49,6 +49,20 @@ impl<T: Element> Operation<T> for GaussianFocalLoss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for GaussianFocalLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "gaussian_focal",
+            Group::Loss,
+            "the focal loss with soft penalties near a peak / normaliser",
+            "the derivative of that, in one pass",
+        )
+        .shapes("predictions and targets of one shape")
+        .torch("none")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         let target = || {
@@ -67,6 +81,16 @@ impl<T: Element> Operation<T> for GaussianFocalLoss<T> {
                 gaussian_focal(x, target(), Some(5.0))
             }),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "gaussian_focal: predictions of shape [2, 3] need a target of the same shape, found [3]",
+            || {
+                let _ =
+                    gaussian_focal(Var::constant(Tensor::<f64>::zeros(&[2, 3])), Tensor::zeros(&[3]), None);
+            },
+        )]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The generalised intersection-over-union loss of boxes.
 
 use cerberus_autograd::gradcheck::Case;
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
@@ -120,6 +120,20 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for GiouLoss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "giou",
+            Group::Loss,
+            "y = Σ weight (1 - GIoU) / normaliser",
+            "the derivative of that, in one pass",
+        )
+        .shapes("boxes [M, 4]")
+        .torch("torchvision.ops.generalized_box_iou_loss")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         // Overlapping, apart, inside, around, and crossing.
@@ -140,6 +154,12 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
                 giou(x, weighted.clone(), Some(weights), 5.0)
             }),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("giou: boxes must be [M, 4], found [2, 3]", || {
+            let _ = giou(Var::constant(Tensor::<f64>::zeros(&[2, 3])), Tensor::zeros(&[2, 3]), None, 1.0);
+        })]
     }
 }
 

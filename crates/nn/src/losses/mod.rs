@@ -11,7 +11,8 @@
 //! the same way as the operations of `cerberus_autograd`.
 
 use cerberus_autograd::gradcheck::Case;
-use cerberus_autograd::{Gradient, Operation, one};
+use cerberus_autograd::proof::Entry;
+use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
 
 mod labels;
@@ -22,19 +23,16 @@ macro_rules! losses {
     ($($module:ident::{$struct:ident, $($name:ident),*}),* $(,)?) => {
         $(mod $module; pub use $module::{$struct, $($name),*};)*
 
-        /// The samples of every loss, for the gradient check.
-        pub fn cases() -> Vec<Case> {
-            let mut all = Vec::new();
-            $(all.extend(cases_of::<$struct<f64>>());)*
-            all
+        /// Every loss, for the checks and the reference.
+        pub fn all() -> Vec<Entry> {
+            vec![$(Entry::of::<$struct<f64>>()),*]
         }
     };
 }
 
-fn cases_of<O: Operation<f64>>() -> Vec<Case> {
-    let cases = O::cases();
-    assert!(!cases.is_empty(), "{} has no samples", std::any::type_name::<O>());
-    cases
+/// The samples of every loss, for the gradient check.
+pub fn cases() -> Vec<Case> {
+    all().into_iter().flat_map(|entry| (entry.cases)()).collect()
 }
 
 losses! {

@@ -1,7 +1,7 @@
 //! The smooth absolute error, and the plain one.
 
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
-use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
+use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
@@ -60,6 +60,20 @@ impl<T: Element> Operation<T> for SmoothL1Loss<T> {
     fn backward(&self, _saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         scaled(&self.gradient, dy)
     }
+}
+
+impl<T: Element> Proof for SmoothL1Loss<T> {
+    fn facts() -> Facts {
+        Facts::new(
+            "smooth_l1",
+            Group::Loss,
+            "y = Σ weight (d²/2beta where |d| < beta, |d| - beta/2 elsewhere) / normaliser",
+            "dx = dy weight (d/beta or sign d) / normaliser",
+        )
+        .shapes("predictions and targets of one shape")
+        .torch("F.smooth_l1_loss")
+        .first_order_only()
+    }
 
     fn cases() -> Vec<Case> {
         // Differences from 0.05 to 1.5 and none near the bends at 0 and 0.62.
@@ -77,6 +91,21 @@ impl<T: Element> Operation<T> for SmoothL1Loss<T> {
             }),
             Case::unary("smooth_l1: plain l1", apart(0.0), move |x| l1(x, target(), None, 4.0)),
         ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "smooth_l1: predictions of shape [2, 3] need a target of the same shape, found [3]",
+            || {
+                let _ = smooth_l1(
+                    Var::constant(Tensor::<f64>::zeros(&[2, 3])),
+                    Tensor::zeros(&[3]),
+                    1.0,
+                    None,
+                    1.0,
+                );
+            },
+        )]
     }
 }
 

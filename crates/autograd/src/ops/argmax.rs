@@ -1,0 +1,55 @@
+//! The place of the largest value. Integers: no gradient can be lost in them unseen.
+
+use cerberus_tensor::Element;
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `argmax` is the position of the largest value along an axis, the first of
+/// equals, as integers: nothing flows back.
+pub struct Argmax;
+
+impl Proof for Argmax {
+    fn facts() -> Facts {
+        Facts::new(
+            "argmax",
+            Group::Reduction,
+            "the place of the largest x along axis, as integers",
+            "none: integers",
+        )
+        .shapes("any, and a non-empty axis of it")
+        .torch("torch.argmax(a, axis)")
+    }
+
+    fn cases() -> Vec<Case> {
+        // Integers cannot be differentiated; the values they point at can.
+        let torch = "torch.gather(a, 1, a.argmax(1, keepdim=True))[:, 0]";
+        let pick = |name: &str, x: &[usize]| {
+            case!(name, torch, [sample(1, x)], |x| {
+                let (places, rows) = (x.argmax(1), x.shape()[0]);
+                x.gather(1, &places, &[rows, 1]).reshape(&[rows])
+            })
+        };
+        vec![pick("argmax: the values there", &[3, 4]), pick("argmax: empty batch", &[0, 4])]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("argmax: axis 1 of shape [2, 0] is empty", || {
+            let _ = super::zeros::<f64>(&[2, 0]).argmax(1);
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// The position of the largest value along `axis`, row-major over the other
+    /// dimensions; see [`Argmax`].
+    ///
+    /// # Panics
+    /// If there is no such axis or it is empty.
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Vec<usize> {
+        super::extreme::places("argmax", self.value(), axis, |x, best| x > best)
+    }
+}

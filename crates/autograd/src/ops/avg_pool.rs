@@ -1,0 +1,95 @@
+//! The mean of every window, over images of any number of dimensions.
+
+use cerberus_tensor::Element;
+use cerberus_tensor::windows::{Sliding, Windows};
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y` is the mean of `x` over each window, `dx = dy / count` in it, summed where windows
+/// overlap. Padding counts as zeros if `count_padding`, else only positions in the image do.
+pub struct AvgPool;
+
+impl Proof for AvgPool {
+    fn facts() -> Facts {
+        Facts::new(
+            "avg_pool",
+            Group::Vision,
+            "y = mean of x over each window",
+            "dx = dy / count over the window",
+        )
+        .shapes("x [N, image.., C] with an image of 1, 2 or 3 dimensions")
+        .torch("F.avg_pool1d, F.avg_pool2d, F.avg_pool3d")
+        .linear(&[0])
+    }
+
+    fn cases() -> Vec<Case> {
+        let torch = "avg_pool(a, (3, 2), (2, 1), (1, 1), ";
+        let spec = Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 1] };
+        vec![
+            case!("avg_pool: 1d", "avg_pool(a, (2,), (2,), (0,), True)", [sample(1, &[2, 5, 2])], |x| {
+                x.avg_pool(Sliding::<1>::square(2), true)
+            }),
+            case!(
+                "avg_pool: 2d, padding counts",
+                format!("{torch} True)"),
+                [sample(1, &[2, 4, 3, 2])],
+                |x| x.avg_pool(spec, true)
+            ),
+            case!(
+                "avg_pool: 2d, padding does not count",
+                format!("{torch} False)"),
+                [sample(1, &[2, 4, 3, 2])],
+                |x| x.avg_pool(spec, false)
+            ),
+            case!(
+                "avg_pool: 3d",
+                "avg_pool(a, (2, 2, 2), (1, 1, 1), (0, 0, 0), True)",
+                [sample(1, &[1, 3, 2, 3, 2])],
+                |x| x.avg_pool(Sliding { stride: [1; 3], ..Sliding::square(2) }, true)
+            )
+            // The windows are as high as the image.
+            .alike_along(0, &[2]),
+            case!(
+                "avg_pool: empty batch",
+                "avg_pool(a, (2,), (2,), (0,), True)",
+                [sample(1, &[0, 4, 2])],
+                |x| x.avg_pool(Sliding::<1>::square(2), true)
+            ),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new(
+            "avg_pool: image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }",
+            || {
+                let _ = super::zeros::<f64>(&[2, 3, 1]).avg_pool(Sliding::<1>::square(4), true);
+            },
+        )]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// The mean of every window of images `[N, image.., C]`; see [`AvgPool`].
+    ///
+    /// # Panics
+    /// If the image does not have the windows' dimensions or is smaller than a window.
+    #[track_caller]
+    pub fn avg_pool<const D: usize>(self, spec: Sliding<D>, count_padding: bool) -> Var<T> {
+        let windows = Windows::sliding("avg_pool", image("avg_pool", self.shape()), &spec);
+        let map = windows.mean(count_padding.then(|| spec.kernel.iter().product()));
+        self.linear_map("avg_pool", map, 1..D + 1, &windows.output())
+    }
+}
+
+/// The extents between batch and channels.
+///
+/// # Panics
+/// If there are none.
+#[track_caller]
+pub(super) fn image<'a>(operation: &str, x: &'a [usize]) -> &'a [usize] {
+    assert!(x.len() > 2, "{operation}: x {x:?} must be [N, image.., C]");
+    &x[1..x.len() - 1]
+}

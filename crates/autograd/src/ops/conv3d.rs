@@ -1,0 +1,110 @@
+//! Three-dimensional convolution: a sum of two-dimensional ones.
+
+use cerberus_tensor::Element;
+use cerberus_tensor::conv::{Conv2dSpec, Padding};
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y = Σ over kd of conv2d(x at depth o stride + kd dilation, weight[kd]) + bias`, the
+/// depths of a volume taken as a batch of images. Its gradients are those of its parts.
+pub struct Conv3d;
+
+/// Stride, padding on both sides, dilation (depth, height, width) and groups of a [`Conv3d`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv3dSpec {
+    /// Step between outputs.
+    pub stride: [usize; 3],
+    /// Zeros on both sides.
+    pub padding: [usize; 3],
+    /// Distance between the kernel's taps.
+    pub dilation: [usize; 3],
+    /// Into how many independent groups the channels are split.
+    pub groups: usize,
+}
+
+impl Default for Conv3dSpec {
+    fn default() -> Self {
+        Self { stride: [1; 3], padding: [0; 3], dilation: [1; 3], groups: 1 }
+    }
+}
+
+impl Proof for Conv3d {
+    fn facts() -> Facts {
+        Facts::new(
+            "conv3d",
+            Group::Vision,
+            "y[o] = Σ x[o stride + k dilation - padding] weight[k] + bias",
+            "as conv2d, a depth at a time",
+        )
+        .shapes("x [N, D, H, W, Cin], weight [KD, KH, KW, Cin/groups, Cout], bias [Cout]")
+        .torch("F.conv3d(a, b, c, stride, padding, dilation, groups)")
+        .linear(&[0, 1, 2])
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |kind: &str, x: &[usize], weight: &[usize], spec: Conv3dSpec| {
+            let Conv3dSpec { stride, padding, dilation, groups } = spec;
+            let torch = format!("conv3d(a, b, c, {stride:?}, {padding:?}, {dilation:?}, {groups})");
+            let inputs = [sample(1, x), sample(2, weight), sample(3, &weight[4..])];
+            let [x, weight, bias] = inputs;
+            case!(format!("conv3d{kind}"), torch, [x, weight, bias], |x, weight, bias| {
+                x.conv3d(weight, Some(bias), spec)
+            })
+        };
+        let plain = Conv3dSpec::default();
+        let all = Conv3dSpec { stride: [2, 1, 2], padding: [1, 0, 1], dilation: [1, 2, 1], groups: 2 };
+        vec![
+            case("", &[2, 3, 3, 2, 1], &[2, 2, 2, 1, 2], plain),
+            case(": strided, padded, dilated, grouped", &[1, 3, 4, 3, 2], &[2, 2, 2, 1, 2], all),
+            case(": empty batch", &[0, 3, 3, 3, 1], &[2, 2, 2, 1, 2], plain)
+                .zero_gradient(1)
+                .zero_gradient(2),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("conv3d: x [2, 3] and weight [1, 1, 1, 2, 2] must have five dimensions", || {
+            let _ = super::zeros::<f64>(&[2, 3]).conv3d(
+                super::zeros(&[1, 1, 1, 2, 2]),
+                None,
+                Conv3dSpec::default(),
+            );
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Three-dimensional convolution; see [`Conv3d`].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    #[track_caller]
+    pub fn conv3d(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv3dSpec) -> Var<T> {
+        let (&[n, _, h, w, cin], &[kd, kh, kw, cin_group, cout]) = (self.shape(), weight.shape()) else {
+            panic!("conv3d: x {:?} and weight {:?} must have five dimensions", self.shape(), weight.shape())
+        };
+        let ([sd, sh, sw], [pd, ph, pw], [dd, dh, dw]) = (spec.stride, spec.padding, spec.dilation);
+        let x = self.pad(&[(0, 0), (pd, pd), (0, 0), (0, 0), (0, 0)], super::PadMode::Constant(0.0));
+        let (depth, reach) = (x.shape()[1], dd * (kd.max(1) - 1) + 1);
+        assert!(
+            kd > 0 && sd > 0 && reach <= depth,
+            "conv3d: the kernel reaches over {reach} of {depth} padded depths"
+        );
+        let od = (depth - reach) / sd + 1;
+        let padding = Padding { top: ph, bottom: ph, left: pw, right: pw };
+        let plane = Conv2dSpec { stride: [sh, sw], padding, dilation: [dh, dw], groups: spec.groups };
+        let part = |k: usize| {
+            let start = k * dd;
+            let images =
+                x.clone().slice(1, start..start + (od - 1) * sd + 1, sd).reshape(&[n * od, h, w, cin]);
+            let weight = weight.clone().narrow(0, k, 1).reshape(&[kh, kw, cin_group, cout]);
+            images.conv2d(weight, if k == 0 { bias.clone() } else { None }, plane, false)
+        };
+        let y = (1..kd).fold(part(0), |sum, k| sum + part(k));
+        let (oh, ow) = (y.shape()[1], y.shape()[2]);
+        y.reshape(&[n, od, oh, ow, cout])
+    }
+}

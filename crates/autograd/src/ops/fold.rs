@@ -1,0 +1,72 @@
+//! Patches added up to an image (col2im).
+
+use cerberus_tensor::Element;
+use cerberus_tensor::conv::{Conv2dSpec, Padding};
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// Every pixel of `y [N, H, W, C]` is the sum of its copies in the patches
+/// `x [N, OH, OW, KH KW C]`; `dx` is [`Unfold`](super::Unfold) of `dy`, whose adjoint this is.
+pub struct Fold;
+
+impl Proof for Fold {
+    fn facts() -> Facts {
+        Facts::new("fold", Group::Vision, "y[o stride + k dilation - padding] += x[o, k]", "dx = unfold(dy)")
+            .shapes("x [N, OH, OW, KH KW C], y [N, H, W, C]")
+            .torch("F.fold(a, size, kernel, dilation, padding, stride)")
+            .linear(&[0])
+            .nan("pixels in no patch are 0")
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |kind: &str, x: &[usize], size: [usize; 2], spec: Conv2dSpec| {
+            let torch = format!("fold(a, {size:?}, [2, 2], {})", super::conv2d::python(&spec));
+            case!(format!("fold{kind}"), torch, [sample(1, x)], |x| x.fold(size, [2, 2], spec))
+        };
+        let plain = Conv2dSpec::default();
+        vec![
+            case("", &[2, 2, 3, 8], [3, 4], plain),
+            case(
+                ": strided, padded",
+                &[1, 2, 3, 4],
+                [3, 4],
+                Conv2dSpec { stride: [2, 2], padding: Padding::all(1), ..plain },
+            ),
+            case(": empty batch", &[0, 2, 3, 4], [3, 4], plain),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("fold: x [1, 2, 2, 8] to [3, 4] with a kernel of [2, 2]", || {
+            let _ = super::zeros::<f64>(&[1, 2, 2, 8]).fold([3, 4], [2, 2], Conv2dSpec::default());
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Patches added up to images of `size`; see [`Fold`].
+    ///
+    /// # Panics
+    /// If the patches are not those of such an image.
+    #[track_caller]
+    pub fn fold(self, size: [usize; 2], kernel: [usize; 2], spec: Conv2dSpec) -> Var<T> {
+        let shape = self.value().dims();
+        let taps = kernel[0] * kernel[1];
+        let fail = || -> ! {
+            panic!("fold: x {shape:?} to {size:?} with a kernel of {kernel:?} and {spec:?}: not its patches")
+        };
+        let &[n, oh, ow, row] = &*shape else { fail() };
+        if taps == 0 || row % taps != 0 {
+            fail();
+        }
+        let c = row / taps;
+        let (map, found) = super::unfold::patches("fold", &[n, size[0], size[1], c], kernel, spec);
+        if found != [n, oh, ow, taps, c] {
+            fail();
+        }
+        self.reshape(&[n, oh, ow, taps, c]).linear_map("fold", map.adjoint(), 1..4, &size)
+    }
+}

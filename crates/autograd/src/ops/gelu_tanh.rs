@@ -1,0 +1,46 @@
+//! The Gaussian error linear unit, approximated by a hyperbolic tangent.
+
+use cerberus_tensor::Element;
+
+use crate::Saves;
+use crate::gradcheck::sample;
+
+unary! {
+    /// `y = x (1 + tanh u) / 2`, `u = √(2/π) (x + 0.044715 x³)`; `dx = dy ((1 + t) / 2 + x (1 - t²) u' /
+    /// 2)` with `t = tanh u`.
+    GeluTanh {}, gelu_tanh, Saves::inputs(&[0]), input,
+    |x| T::from_f64(0.5) * x * (T::ONE + inner(x).tanh()),
+    |x, dy| {
+        let t = inner(x).tanh();
+        let half = T::from_f64(0.5);
+        dy * (half * (T::ONE + t) + half * x * (T::ONE - t * t) * inner_slope(x))
+    },
+    graph |x, dy| {
+        let square = x.clone().square();
+        let u = x.clone() * square.clone().affine(ROOT * CUBIC, ROOT);
+        let slope = square.affine(3.0 * ROOT * CUBIC, ROOT);
+        let t = u.tanh();
+        dy * (t.clone().affine(0.5, 0.5) + x.scale(0.5) * t.square().affine(-1.0, 1.0) * slope)
+    },
+    facts(
+        "y = x (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³)",
+        "dx = dy ((1 + t) / 2 + x (1 - t²) u' / 2), t = tanh u",
+        "F.gelu(a, approximate='tanh')"
+    ),
+    (), [sample(1, &[2, 5])]
+}
+
+/// `√(2/π)`.
+const ROOT: f64 = 0.797_884_560_802_865_4;
+/// The factor of the cube.
+const CUBIC: f64 = 0.044715;
+
+/// `√(2/π) (x + 0.044715 x³)`.
+fn inner<T: Element>(x: T) -> T {
+    T::from_f64(ROOT) * x * (T::ONE + T::from_f64(CUBIC) * x * x)
+}
+
+/// The derivative of [`inner`].
+fn inner_slope<T: Element>(x: T) -> T {
+    T::from_f64(ROOT) * (T::ONE + T::from_f64(3.0 * CUBIC) * x * x)
+}

@@ -1,0 +1,84 @@
+//! The Euclidean norm over chosen dimensions.
+
+use cerberus_tensor::{Element, Tensor};
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::operation::{Inputs, Operation, SavedVars, Saves, one_var};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y = √(Σ x²)` over axes; `dx = dy x / y`, and 0 where `y` is 0.
+pub struct Norm {}
+
+impl<T: Element> Operation<T> for Norm {
+    fn name(&self) -> &'static str {
+        "norm"
+    }
+
+    fn saves(&self) -> Saves {
+        Saves { inputs: &[0], output: true }
+    }
+
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
+        let [x] = inputs.take();
+        x.map(|x| x * x).sum(&[1], false).map(T::sqrt)
+    }
+
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (x, y) = (saved.input(0), saved.output());
+        let column = [y.shape()[0], 1];
+        // A row of zeros divides by 1 instead of 0.
+        let zero = y.value().clone().map(|y| if y.is_zero() { T::ONE } else { T::ZERO });
+        one_var((dy / (y + Var::constant(zero))).reshape(&column) * x)
+    }
+}
+
+impl Proof for Norm {
+    fn facts() -> Facts {
+        Facts::new("norm", Group::Reduction, "y = √(Σ x²) over axes", "dx = dy x / y")
+            .shapes("any, and distinct axes of it")
+            .torch("torch.linalg.vector_norm(a, 2, axes)")
+            .kinks("0 at y = 0")
+    }
+
+    fn cases() -> Vec<Case> {
+        let torch = "torch.linalg.vector_norm";
+        let zeros = Tensor::from_vec(vec![0.0, 0.0, 3.0, 4.0], &[2, 2]);
+        vec![
+            case!("norm", format!("{torch}(a, 2, 1)"), [sample(1, &[3, 5])], |x| x.norm(&[1], false)),
+            case!("norm: all", format!("{torch}(a)"), [sample(1, &[2, 3])], |x| x.norm(&[0, 1], false)),
+            case!("norm: of zeros", format!("{torch}(a, 2, 1)"), [zeros], |x| x.norm(&[1], false)).special(),
+            case!("norm: empty batch", format!("{torch}(a, 2, 1)"), [sample(1, &[0, 3])], |x| x
+                .norm(&[1], false)),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("norm: axes [2] are not distinct dimensions of shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).norm(&[2], false);
+        })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("norm", "a.norm(2, 1)", [sample(1, &[7001, 5])], |x| x.norm(&[1], false))]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Euclidean norm over `axes`, which stay with extent 1 if `keep`; see [`Norm`].
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn norm(self, axes: &[usize], keep: bool) -> Var<T> {
+        super::assert_axes("norm", axes, self.shape());
+        let (rows, shape) = self.reduced_last(axes, keep);
+        Var::apply(Norm {}, vec![rows]).reshape(&shape)
+    }
+}

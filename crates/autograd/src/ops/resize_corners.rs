@@ -1,0 +1,75 @@
+//! Bilinear resizing that keeps the corners.
+
+use cerberus_tensor::Element;
+use cerberus_tensor::linear_map::LinearMap;
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `x [N, H, W, C]` on a grid of `size` pixels whose corners are those of `x`: output `o`
+/// reads position `o (in - 1) / (out - 1)`, mixing the two nearest along each axis; `dx`
+/// is the adjoint. [`Resize`](super::Resize) has half-pixel centres instead.
+pub struct ResizeCorners;
+
+impl Proof for ResizeCorners {
+    fn facts() -> Facts {
+        Facts::new(
+            "resize_corners",
+            Group::Vision,
+            "y = x sampled on a grid of another size, corners on corners",
+            "dx = every dy back to the pixels it was mixed from",
+        )
+        .shapes("x [N, H, W, C], y [N, OH, OW, C]")
+        .torch("F.interpolate(a, size, mode='bilinear', align_corners=True)")
+        .linear(&[0])
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |kind: &str, x: &[usize], size: [usize; 2]| {
+            let torch = format!("resize(a, {size:?}, 'bilinear', align_corners=True)");
+            case!(format!("resize_corners{kind}"), torch, [sample(1, x)], |x| x.resize_corners(size))
+        };
+        vec![
+            case(": larger", &[2, 3, 4, 2], [5, 7]),
+            case(": smaller", &[1, 5, 4, 2], [3, 2]),
+            case(": empty batch", &[0, 3, 4, 2], [2, 2]),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("resize_corners: x [2, 3] to [4, 4]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).resize_corners([4, 4]);
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Images `[N, H, W, C]` at `size` (height, width), corners on corners; see [`ResizeCorners`].
+    ///
+    /// # Panics
+    /// If this is not of rank 4 or a size is zero.
+    #[track_caller]
+    pub fn resize_corners(self, size: [usize; 2]) -> Var<T> {
+        let (&[_, h, w, _], [oh, ow]) = (self.shape(), size) else {
+            panic!("resize_corners: x {:?} to {size:?}: x must be [N, H, W, C]", self.shape())
+        };
+        assert!(h * w * oh * ow > 0, "resize_corners: x {:?} to {size:?}: no size may be 0", self.shape());
+        let taps = |o: usize, input: usize, output: usize| {
+            let place = if output == 1 { 0.0 } else { (o * (input - 1)) as f64 / (output - 1) as f64 };
+            let from = (place as usize).min(input - 1);
+            [(from, 1.0 - (place - from as f64)), ((from + 1).min(input - 1), place - from as f64)]
+        };
+        let rows = (0..oh * ow).map(|o| {
+            let across = taps(o % ow, w, ow);
+            taps(o / ow, h, oh).into_iter().flat_map(move |(y, down)| {
+                across
+                    .map(|(x, weight)| (y * w + x, down * weight))
+                    .into_iter()
+                    .filter(|(_, weight)| *weight != 0.0)
+            })
+        });
+        self.linear_map("resize_corners", LinearMap::new(h * w, rows), 1..3, &size)
+    }
+}

@@ -1,0 +1,14 @@
+//! One over the square root.
+
+use crate::Saves;
+use crate::gradcheck::positive_sample;
+
+unary! {
+    /// `y = 1 / √x`; `dx = -dy y³ / 2`. NaN for negative `x`.
+    Rsqrt {}, rsqrt, Saves::OUTPUT, output,
+    |x| x.sqrt().recip(),
+    |y, dy| T::from_f64(-0.5) * dy * (y * y * y),
+    graph |y, dy| dy * y.clone().square() * y.scale(-0.5),
+    facts("y = 1 / √x", "dx = -dy y³ / 2", "torch.rsqrt(a)"),
+    (), [positive_sample(1, &[2, 5])]
+}

@@ -1,0 +1,67 @@
+//! Every so manieth position of a range.
+
+use std::ops::Range;
+
+use cerberus_tensor::Element;
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y = x[start], x[start + step], ..` along `axis`, below `end`; `dx` is `dy` at those
+/// positions and 0 elsewhere.
+pub struct Slice;
+
+impl Proof for Slice {
+    fn facts() -> Facts {
+        Facts::new(
+            "slice",
+            Group::Shape,
+            "y = x[start .. end by step] along axis",
+            "dx = dy there, 0 elsewhere",
+        )
+        .shapes("any, and a range inside one axis")
+        .torch("a[start:end:step]")
+        .linear(&[0])
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case!("slice: every second", "a[:, 1:6:2]", [sample(1, &[2, 7, 3])], |x| x.slice(1, 1..6, 2)),
+            case!("slice: a last step cut off", "a[0:5:3]", [sample(1, &[5])], |x| x.slice(0, 0..5, 3)),
+            case!("slice: empty batch", "a[:, 0:3:2]", [sample(1, &[0, 3])], |x| x.slice(1, 0..3, 2)),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("slice: 1..5 by 2 along axis 1 is outside shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).slice(1, 1..5, 2);
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// The positions `range` of `axis`, by `step`; see [`Slice`].
+    ///
+    /// # Panics
+    /// If the range reaches outside the dimension or the step is 0.
+    #[track_caller]
+    pub fn slice(self, axis: usize, range: Range<usize>, step: usize) -> Var<T> {
+        let inside = axis < self.shape().len()
+            && range.end <= self.shape()[axis]
+            && range.start <= range.end
+            && step > 0;
+        assert!(
+            inside,
+            "slice: {}..{} by {step} along axis {axis} is outside shape {:?}",
+            range.start,
+            range.end,
+            self.shape()
+        );
+        if step == 1 {
+            return self.narrow(axis, range.start, range.len());
+        }
+        self.select_along("slice", axis, range.step_by(step).map(Some))
+    }
+}

@@ -1,0 +1,54 @@
+//! The standard deviation: the root of the variance.
+
+use cerberus_tensor::Element;
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y = √var`; `dx = dy (x - mean) / (y (n - correction))`. Infinite slope where all
+/// values are equal.
+pub struct Std;
+
+impl Proof for Std {
+    fn facts() -> Facts {
+        Facts::new("std", Group::Reduction, "y = √var over axes", "dx = dy (x - mean) / (y (n - correction))")
+            .shapes("any, and distinct axes of it")
+            .torch("torch.std(a, axes, correction)")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case!("std", "a.std(1, correction=1)", [sample(1, &[2, 5])], |x| x.std(&[1], 1.0, false)),
+            case!("std: kept", "a.std(0, correction=0, keepdim=True)", [sample(1, &[4, 2])], |x| x.std(
+                &[0],
+                0.0,
+                true
+            )),
+            case!("std: empty batch", "a.std(1, correction=0)", [sample(1, &[0, 5])], |x| x.std(
+                &[1],
+                0.0,
+                false
+            )),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("std: axes [2] are not distinct dimensions of shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).std(&[2], 0.0, false);
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Standard deviation over `axes`; see [`Std`] and [`var`](Self::var).
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn std(self, axes: &[usize], correction: f64, keep: bool) -> Var<T> {
+        super::assert_axes("std", axes, self.shape());
+        self.var(axes, correction, keep).sqrt()
+    }
+}

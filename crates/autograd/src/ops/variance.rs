@@ -1,0 +1,63 @@
+//! Variance and standard deviation: means of squared deviations.
+
+use cerberus_tensor::Element;
+
+use crate::case;
+use crate::gradcheck::{Case, sample};
+use crate::proof::{ErrorCase, Facts, Group, Proof};
+use crate::tape::Var;
+
+/// `y = Σ (x - mean)² / (n - correction)` over axes of `n` elements;
+/// `dx = 2 dy (x - mean) / (n - correction)`. The correction is 0 for the variance of
+/// the values themselves and 1 for an estimate from a sample (Bessel).
+pub struct Variance;
+
+impl Proof for Variance {
+    fn facts() -> Facts {
+        Facts::new(
+            "var",
+            Group::Reduction,
+            "y = Σ (x - mean)² / (n - correction) over axes",
+            "dx = 2 dy (x - mean) / (n - correction)",
+        )
+        .shapes("any, and distinct axes of it")
+        .torch("torch.var(a, axes, correction)")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case!("var: biased", "a.var(1, correction=0)", [sample(1, &[2, 5])], |x| x.var(&[1], 0.0, false)),
+            case!(
+                "var: corrected, outer axes",
+                "a.var((0, 2), correction=1)",
+                [sample(2, &[3, 2, 2])],
+                |x| x.var(&[0, 2], 1.0, false)
+            ),
+            case!("var: empty batch", "a.var(1, correction=0)", [sample(1, &[0, 5])], |x| x.var(
+                &[1],
+                0.0,
+                false
+            )),
+        ]
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        vec![ErrorCase::new("var: axes [2] are not distinct dimensions of shape [2, 3]", || {
+            let _ = super::zeros::<f64>(&[2, 3]).var(&[2], 0.0, false);
+        })]
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Variance over `axes`, divided by their elements less `correction`; see [`Variance`].
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn var(self, axes: &[usize], correction: f64, keep: bool) -> Var<T> {
+        super::assert_axes("var", axes, self.shape());
+        let count: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
+        let centred = self.clone() - self.mean(axes, true);
+        centred.square().sum(axes, keep).scale(1.0 / (count as f64 - correction))
+    }
+}

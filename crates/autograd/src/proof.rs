@@ -1,0 +1,189 @@
+//! What an operation has to bring along besides its rule: facts for the
+//! reference, samples that prove it, and misuses that must be refused.
+//!
+//! [`Proof`] is a supertrait of [`Operation`](crate::Operation), so an operation
+//! without samples does not compile. Operations that are compositions of others
+//! have no rule of their own and implement [`Proof`] alone. The list in
+//! [`ops`](crate::ops) feeds every check of the suite and the page
+//! `docs/operations.md`.
+
+use crate::gradcheck::Case;
+
+/// Which family an operation belongs to, in the order of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// One element of the result from one element of each input.
+    Elementwise,
+    /// Many elements to one.
+    Reduction,
+    /// The same elements elsewhere.
+    Shape,
+    /// Products of matrices and vectors.
+    Algebra,
+    /// Windows over images.
+    Vision,
+    /// Mean and variance taken out.
+    Normalisation,
+    /// From predictions and targets to one number.
+    Loss,
+}
+
+/// What is known about an operation, as the reference prints it and the suite uses it.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The operation's name; messages and cases begin with it.
+    pub name: &'static str,
+    /// Its family.
+    pub group: Group,
+    /// What it computes.
+    pub formula: &'static str,
+    /// Its vector-Jacobian product.
+    pub gradient: &'static str,
+    /// The shapes it takes and gives. [`ANY_SHAPE`]: it cannot be misused.
+    pub shapes: &'static str,
+    /// What PyTorch calls it.
+    pub torch: &'static str,
+    /// Positions of the inputs it is linear (or affine) in while the others stand still.
+    pub linear_in: &'static [usize],
+    /// Whether gradients of gradients are offered.
+    pub second_order: bool,
+    /// Where it has no derivative and what is answered there; empty if nowhere.
+    pub kinks: &'static str,
+    /// What becomes of NaN; empty if inputs of nothing but NaN give outputs of nothing but NaN.
+    pub nan: &'static str,
+    /// Why no sample has an empty batch; empty if one has.
+    pub never_empty: &'static str,
+}
+
+/// The shapes of an operation that takes anything.
+pub const ANY_SHAPE: &str = "any";
+
+/// The shapes of an operation that stretches its inputs to a common shape.
+pub const BROADCAST: &str = "any two that broadcast";
+
+impl Facts {
+    /// Facts about `name`: formula and gradient; smooth, not linear, of any
+    /// shape, with second order and NaN in, NaN out, until told otherwise.
+    pub const fn new(
+        name: &'static str,
+        group: Group,
+        formula: &'static str,
+        gradient: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            group,
+            formula,
+            gradient,
+            shapes: ANY_SHAPE,
+            torch: "",
+            linear_in: &[],
+            second_order: true,
+            kinks: "",
+            nan: "",
+            never_empty: "",
+        }
+    }
+
+    /// The shapes in and out.
+    pub const fn shapes(mut self, shapes: &'static str) -> Self {
+        self.shapes = shapes;
+        self
+    }
+
+    /// PyTorch's name.
+    pub const fn torch(mut self, torch: &'static str) -> Self {
+        self.torch = torch;
+        self
+    }
+
+    /// Linear in these inputs.
+    pub const fn linear(mut self, inputs: &'static [usize]) -> Self {
+        self.linear_in = inputs;
+        self
+    }
+
+    /// Where it has kinks, and the subgradient there.
+    pub const fn kinks(mut self, kinks: &'static str) -> Self {
+        self.kinks = kinks;
+        self
+    }
+
+    /// What happens to NaN, if it is not simply passed on.
+    pub const fn nan(mut self, policy: &'static str) -> Self {
+        self.nan = policy;
+        self
+    }
+
+    /// Why it cannot be given an empty batch.
+    pub const fn never_empty(mut self, reason: &'static str) -> Self {
+        self.never_empty = reason;
+        self
+    }
+
+    /// No gradients of gradients.
+    pub const fn first_order_only(mut self) -> Self {
+        self.second_order = false;
+        self
+    }
+}
+
+/// A misuse that must panic, and what the message must contain.
+pub struct ErrorCase {
+    /// Part of the message; begins with the operation's name.
+    pub message: &'static str,
+    /// The misuse.
+    pub misuse: fn(),
+}
+
+impl ErrorCase {
+    /// `misuse` panics with a message that contains `message`.
+    pub const fn new(message: &'static str, misuse: fn()) -> Self {
+        Self { message, misuse }
+    }
+}
+
+/// What the suite knows about an operation.
+pub trait Proof {
+    /// Facts for the reference.
+    fn facts() -> Facts
+    where
+        Self: Sized;
+
+    /// Samples: what could go wrong must be among them.
+    fn cases() -> Vec<Case>
+    where
+        Self: Sized;
+
+    /// Misuses with the messages they must give; none only for [`ANY_SHAPE`].
+    fn error_cases() -> Vec<ErrorCase>
+    where
+        Self: Sized;
+
+    /// Samples long enough for the work to be split among threads.
+    fn large_cases() -> Vec<Case>
+    where
+        Self: Sized,
+    {
+        Vec::new()
+    }
+}
+
+/// An operation's entry in a list.
+pub struct Entry {
+    /// Its facts.
+    pub facts: Facts,
+    /// Its samples.
+    pub cases: fn() -> Vec<Case>,
+    /// Its misuses.
+    pub error_cases: fn() -> Vec<ErrorCase>,
+    /// Its large samples.
+    pub large_cases: fn() -> Vec<Case>,
+}
+
+impl Entry {
+    /// The entry of `P`.
+    pub fn of<P: Proof>() -> Self {
+        Self { facts: P::facts(), cases: P::cases, error_cases: P::error_cases, large_cases: P::large_cases }
+    }
+}

@@ -1,0 +1,191 @@
+//! Windows over any number of dimensions: for every output position, the input
+//! positions it looks at.
+//!
+//! Pooling of any kind is a set of windows and what is done with their
+//! contents: the mean is a [`LinearMap`], the maximum a choice of positions.
+//! Plain and general, for the shapes that [`pooling`](crate::pooling) has no
+//! kernel of its own for.
+
+use rayon::prelude::*;
+
+use crate::linear_map::LinearMap;
+use crate::{Element, Tensor};
+
+/// For each axis, for each output position, the input positions of its window.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    input: Vec<usize>,
+    taps: Vec<Vec<Vec<usize>>>,
+}
+
+/// Kernel, stride and zeros on both sides of every axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sliding<const D: usize> {
+    /// Positions of a window.
+    pub kernel: [usize; D],
+    /// Step between windows.
+    pub stride: [usize; D],
+    /// Positions before the first and after the last, which belong to no window.
+    pub padding: [usize; D],
+}
+
+impl<const D: usize> Sliding<D> {
+    /// Windows side by side, without padding.
+    pub const fn square(size: usize) -> Self {
+        Self { kernel: [size; D], stride: [size; D], padding: [0; D] }
+    }
+}
+
+impl Windows {
+    /// Windows of a fixed size at a fixed stride over an image of extents `input`.
+    ///
+    /// # Panics
+    /// If a window does not fit, with a message that starts with `operation`.
+    #[track_caller]
+    pub fn sliding<const D: usize>(operation: &str, input: &[usize], spec: &Sliding<D>) -> Self {
+        let fits = input.len() == D
+            && (0..D).all(|a| {
+                spec.stride[a] > 0
+                    && spec.padding[a] < spec.kernel[a]
+                    && spec.kernel[a] <= input[a] + 2 * spec.padding[a]
+                    && input[a] > 0
+            });
+        assert!(
+            fits,
+            "{operation}: image {input:?} with {spec:?}: strides must be at least 1, padding less than the window, and the window fit into the padded image"
+        );
+        let axis = |a: usize| -> Vec<Vec<usize>> {
+            let (kernel, stride, padding) = (spec.kernel[a], spec.stride[a], spec.padding[a]);
+            (0..(input[a] + 2 * padding - kernel) / stride + 1)
+                .map(|o| {
+                    (o * stride..o * stride + kernel)
+                        .filter_map(|i| i.checked_sub(padding))
+                        .filter(|&i| i < input[a])
+                        .collect()
+                })
+                .collect()
+        };
+        Self { input: input.to_vec(), taps: (0..D).map(axis).collect() }
+    }
+
+    /// As many windows as asked for, output `o` of `out` covering
+    /// `floor(o in / out) .. ceil((o + 1) in / out)`.
+    ///
+    /// # Panics
+    /// If an extent is 0, with a message that starts with `operation`.
+    #[track_caller]
+    pub fn adaptive(operation: &str, input: &[usize], output: &[usize]) -> Self {
+        let fits = input.len() == output.len() && input.iter().chain(output).all(|&extent| extent > 0);
+        assert!(fits, "{operation}: image {input:?} to {output:?}: as many extents, all at least 1");
+        let axis = |(&input, &output): (&usize, &usize)| -> Vec<Vec<usize>> {
+            (0..output).map(|o| (o * input / output..((o + 1) * input).div_ceil(output)).collect()).collect()
+        };
+        Self { input: input.to_vec(), taps: input.iter().zip(output).map(axis).collect() }
+    }
+
+    /// The extents of the output.
+    pub fn output(&self) -> Vec<usize> {
+        self.taps.iter().map(Vec::len).collect()
+    }
+
+    /// The flat input positions of flat output position `output`, in order.
+    fn positions(&self, mut output: usize) -> Vec<usize> {
+        let mut of_axis = vec![&[][..]; self.taps.len()];
+        for (slot, taps) in of_axis.iter_mut().zip(&self.taps).rev() {
+            *slot = &taps[output % taps.len()];
+            output /= taps.len();
+        }
+        let extend = |base: Vec<usize>, (taps, extent): (&&[usize], &usize)| -> Vec<usize> {
+            base.iter().flat_map(|&b| taps.iter().map(move |&tap| b * extent + tap)).collect()
+        };
+        of_axis.iter().zip(&self.input).fold(vec![0], extend)
+    }
+
+    /// The mean of every window, as a map over the flat positions of the image.
+    /// Divides by `divisor`, or by the number of positions a window has in the image.
+    pub fn mean(&self, divisor: Option<usize>) -> LinearMap {
+        let outputs: usize = self.output().iter().product();
+        LinearMap::new(
+            self.input.iter().product(),
+            (0..outputs).map(|output| {
+                let positions = self.positions(output);
+                let weight = 1.0 / divisor.unwrap_or(positions.len()) as f64;
+                positions.into_iter().map(move |position| (position, weight)).collect::<Vec<_>>()
+            }),
+        )
+    }
+
+    /// Where the largest value of every window lies: for `x [N, image.., C]`,
+    /// flat positions in `x`, in the order of the output `[N, output.., C]`.
+    /// The first of equals wins; NaN wins over numbers.
+    ///
+    /// # Panics
+    /// If `x` has another number of positions than these windows.
+    #[track_caller]
+    pub fn winners<T: Element>(&self, x: &Tensor<T>) -> Vec<usize> {
+        let (n, c) = (x.shape()[0], x.shape()[x.rank() - 1]);
+        let pixels: usize = self.input.iter().product();
+        assert_eq!(x.len(), n * pixels * c, "windows over {:?} do not fit x {:?}", self.input, x.shape());
+        let source = x.contiguous();
+        let x = source.data();
+        let windows: Vec<Vec<usize>> =
+            (0..self.output().iter().product()).map(|output| self.positions(output)).collect();
+        let of_image = |image: usize| {
+            windows.iter().flat_map(move |positions| {
+                (0..c).map(move |channel| {
+                    let places = positions.iter().map(|position| (image * pixels + position) * c + channel);
+                    let better = |best: usize, place: usize| {
+                        if x[place] > x[best] || (x[place].is_nan() && !x[best].is_nan()) {
+                            place
+                        } else {
+                            best
+                        }
+                    };
+                    places.reduce(better).expect("a window has a position in the image")
+                })
+            })
+        };
+        (0..n).into_par_iter().flat_map_iter(of_image).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::Padding;
+    use crate::pooling::{Pool2dSpec, max_pool2d};
+    use crate::testing::noise;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_winners_of_windows_over_images_hold_what_the_pooling_kernel_finds(
+            n in 0usize..3, h in 1usize..7, w in 1usize..7, c in 1usize..3, k in 1usize..4, stride in 1usize..4, pad in 0usize..2,
+        ) {
+            let pad = pad.min(k - 1);
+            prop_assume!(k <= h + 2 * pad && k <= w + 2 * pad);
+            let x = noise::<f64>(&[n, h, w, c], 0.7);
+            let spec = Pool2dSpec { kernel: [k; 2], stride: [stride; 2], padding: Padding::all(pad) };
+            let (y, _) = max_pool2d(&x, &spec);
+            let sliding = Sliding { kernel: [k; 2], stride: [stride; 2], padding: [pad; 2] };
+            let windows = Windows::sliding("max_pool", &[h, w], &sliding);
+            let found: Vec<f64> = windows.winners(&x).into_iter().map(|place| x.data()[place]).collect();
+            prop_assert_eq!(found, y.to_vec());
+        }
+    }
+
+    #[test]
+    fn adaptive_windows_cover_the_image_and_overlap_where_it_does_not_divide() {
+        let windows = Windows::adaptive("pool", &[5], &[3]);
+        assert_eq!(windows.taps[0], [vec![0, 1], vec![1, 2, 3], vec![3, 4]]);
+    }
+
+    #[test]
+    fn the_mean_counts_only_positions_in_the_image_unless_told_otherwise() {
+        let spec = Sliding { kernel: [2], stride: [2], padding: [1] };
+        let windows = Windows::sliding("avg_pool", &[3], &spec);
+        let x = Tensor::from_vec(vec![1.0, 2.0, 4.0], &[1, 3, 1]);
+        assert_eq!(windows.mean(None).apply(&x).to_vec(), [1.0, 3.0]);
+        assert_eq!(windows.mean(Some(2)).apply(&x).to_vec(), [0.5, 3.0]);
+    }
+}

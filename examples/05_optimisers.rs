@@ -1,0 +1,61 @@
+//! Lesson 5: optimisers.
+//!
+//! `cargo run --release --example 05_optimisers`
+//!
+//! A gradient says which way is down, not how far to go. Three ways to choose,
+//! in a valley that is a hundred times steeper across than along: plain gradient
+//! descent (SGD), with momentum, and Adam, which scales every direction by the
+//! size its gradients have had (Kingma and Ba, 2015).
+
+use cerberus::nn::Optimizer;
+use cerberus::prelude::*;
+
+/// The valley has one parameter, a point of the plane.
+struct Point<T: Element> {
+    place: Parameter<T>,
+}
+
+module!(Point { place });
+
+fn main() {
+    println!("-- Down a narrow valley: loss = x² / 2 + 50 y², from (1, 1)");
+    let plain = SgdOptions { momentum: 0.0, ..SgdOptions::default() };
+    let heavy = SgdOptions { momentum: 0.9, ..SgdOptions::default() };
+    // 0.02 is the largest rate at which the steep direction does not blow up.
+    let sgd = descend(&mut Sgd::new(plain), 0.019, 100);
+    let momentum = descend(&mut Sgd::new(heavy), 0.019, 100);
+    let adam = descend(&mut Adam::new(AdamOptions::default()), 0.1, 100);
+    println!("after 100 steps: SGD {sgd:.1e}, with momentum {momentum:.1e}, Adam {adam:.1e}");
+    assert!(momentum < sgd / 10.0, "momentum adds up the small steps along the valley");
+
+    println!("\n-- A step too long");
+    let wild = descend(&mut Sgd::new(plain), 0.021, 100);
+    println!("SGD at 0.021 instead of 0.019: {wild:.1e}");
+    // Each step multiplies y by 1 - 100 * 0.021 = -1.1.
+    assert!(wild > 1e6);
+
+    println!("\n-- Adam does not care about the scale of the loss");
+    let large = descend_scaled(&mut Adam::new(AdamOptions::default()), 0.1, 100, 1000.0) / 1000.0;
+    println!("the loss times 1000: {large:.1e}; as it was: {adam:.1e}");
+    assert!((large - adam).abs() < 0.05 * adam + 1e-4);
+}
+
+fn descend(optimizer: &mut dyn Optimizer, rate: f64, steps: u64) -> f32 {
+    descend_scaled(optimizer, rate, steps, 1.0)
+}
+
+/// The loss after so many steps.
+fn descend_scaled(optimizer: &mut dyn Optimizer, rate: f64, steps: u64, scale: f64) -> f32 {
+    let mut point = Point { place: Parameter::new(Tensor::ones(&[2])) };
+    let steepness = Var::constant(Tensor::from_vec(vec![0.5, 50.0], &[2]));
+    let mut last = 0.0;
+    for step in 0..steps {
+        let mut context = Context::training(0, step);
+        let loss = (context.parameter(&point.place).square() * steepness.clone()).sum_all().scale(scale);
+        last = loss.value().item();
+        let gradients = backward(loss);
+        drop(context); // it shares the parameter, which the optimiser changes in place
+        optimizer.step(&mut point, &gradients, rate);
+    }
+    last
+}

@@ -1,0 +1,71 @@
+//! Lesson 9: tasks that disagree.
+//!
+//! `cargo run --release --example 09_tasks_that_disagree`
+//!
+//! Several losses on shared features pull on the same weights. Where their
+//! gradients point apart, one task gets better at the cost of another. `grad`
+//! looks at each task's pull alone; here two of them are compared, weighed, and
+//! one is freed of what hurts the other (Yu et al., "Gradient Surgery for
+//! Multi-Task Learning", 2020).
+
+use cerberus::prelude::*;
+
+fn main() {
+    let shared = Tensor::from_vec(vec![1.0f64, 1.0], &[2]);
+    let gradients = |scale: f64| {
+        let tape = Tape::new();
+        let weights = tape.leaf(shared.clone());
+        let [first, second] = losses(&weights, scale);
+        [grad(&[&first], &[&weights]).remove(0), grad(&[&second], &[&weights]).remove(0)]
+    };
+
+    println!("-- Two tasks, one pair of weights");
+    let [a, b] = gradients(1.0);
+    let cosine = dot(&a, &b) / (length(&a) * length(&b));
+    println!("first {:.2?}, second {:.2?}, cosine {cosine:.3}", a.to_vec(), b.to_vec());
+    assert!(cosine < 0.0, "they disagree");
+
+    println!("\n-- A step for both, and what it does to each");
+    let sum = &a + &b;
+    let change = |direction: &Tensor<f64>, task: usize| {
+        let at = |weights: Tensor<f64>| losses(&Var::constant(weights), 1.0)[task].value().item();
+        let mut moved = shared.clone();
+        moved.add_scaled(-1e-3, direction);
+        at(moved) - at(shared.clone())
+    };
+    println!("along the sum: first {:+.1e}, second {:+.1e}", change(&sum, 0), change(&sum, 1));
+    assert!(change(&sum, 0) > 0.0 && change(&sum, 1) < 0.0, "the louder task wins");
+
+    println!("\n-- Without what hurts the other");
+    // Take from each gradient its part against the other.
+    let freed = |g: &Tensor<f64>, other: &Tensor<f64>| {
+        let against = dot(g, other).min(0.0) / dot(other, other);
+        g - &other.clone().scale(against)
+    };
+    let surgery = &freed(&a, &b) + &freed(&b, &a);
+    println!("after surgery: first {:+.1e}, second {:+.1e}", change(&surgery, 0), change(&surgery, 1));
+    assert!(change(&surgery, 0) < 0.0 && change(&surgery, 1) < 0.0, "both get better");
+
+    println!("\n-- Weights are not only a matter of taste");
+    // Measured in other units, the second loss is a hundred times smaller.
+    let [a, b] = gradients(0.01);
+    println!("gradient lengths: {:.3} and {:.3}", length(&a), length(&b));
+    assert!(length(&a) > 5.0 * length(&b), "now the first is the louder one");
+}
+
+/// Two parabolas with different minima; the second in any unit.
+fn losses(weights: &Var<f64>, scale: f64) -> [Var<f64>; 2] {
+    let distance = |x: f64, y: f64| {
+        let centre = Var::constant(Tensor::from_vec(vec![x, y], &[2]));
+        (weights.clone() - centre).square().sum_all()
+    };
+    [distance(1.5, 0.5), distance(-3.0, 3.0).scale(scale)]
+}
+
+fn dot(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
+    (a * b).sum_all().item()
+}
+
+fn length(a: &Tensor<f64>) -> f64 {
+    dot(a, a).sqrt()
+}

@@ -1,0 +1,63 @@
+//! Lesson 10: the same bits.
+//!
+//! `cargo run --release --example 10_the_same_bits`
+//!
+//! Sums of floating-point numbers depend on their order. A sum that is split by
+//! the number of threads gives another result on another machine; one that is
+//! split by its length does not. Everything here is split by length, and random
+//! numbers are named instead of drawn in turn, so a training run can be repeated
+//! to the last bit on any number of threads.
+
+use cerberus::prelude::*;
+use rayon::ThreadPoolBuilder;
+
+fn main() {
+    println!("-- Order matters");
+    let (large, small) = (1e8f32, 1.0f32);
+    println!("(1e8 + 1) - 1e8 = {}, (1e8 - 1e8) + 1 = {}", (large + small) - large, (large - large) + small);
+    assert_eq!(((large + small) - large, (large - large) + small), (0.0, 1.0));
+
+    println!("\n-- One sum, three ways to split it");
+    let values: Vec<f32> = (0..100_000).map(|i| ((i * 7919 % 1000) as f32 - 499.5) * 1e-3).collect();
+    let split = |parts: usize| -> f32 {
+        values.chunks(values.len().div_ceil(parts)).map(|part| part.iter().sum::<f32>()).sum()
+    };
+    let by_threads: Vec<f32> = [1, 2, 3].map(split).to_vec();
+    println!("split in 1, 2 and 3: {by_threads:?}");
+    assert!(by_threads.iter().any(|sum| *sum != by_threads[0]), "a naive split depends on the number");
+
+    println!("\n-- Our sum, on 1, 2 and 3 threads");
+    let tensor = Tensor::from_vec(values.clone(), &[values.len()]);
+    let ours: Vec<u32> = [1, 2, 3].map(|n| on(n, || tensor.sum_all().item().to_bits())).to_vec();
+    println!("bits {ours:x?}");
+    assert!(ours.iter().all(|bits| *bits == ours[0]));
+
+    println!("\n-- A network's gradients, on 1, 2 and 3 threads");
+    let gradients = || {
+        let image = Tensor::from_fn(&[4, 32, 32, 8], |i| (i as f32 * 0.37).sin());
+        let kernel = Tensor::from_fn(&[3, 3, 8, 16], |i| (i as f32 * 0.11).cos());
+        let tape = Tape::new();
+        let weight = tape.leaf(kernel);
+        let y = Var::constant(image).conv2d(weight.clone(), None, Conv2dSpec::same(3), true);
+        let gradient = grad(&[&y.square().mean_all()], &[&weight]).remove(0);
+        // One number that changes with any bit.
+        gradient.to_vec().iter().fold(0u64, |hash, g| hash.rotate_left(5) ^ u64::from(g.to_bits()))
+    };
+    let hashes = [1, 2, 3].map(|n| on(n, gradients));
+    println!("hashes {hashes:x?}");
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]));
+
+    println!("\n-- Random numbers by name");
+    // The order of an epoch is a function of seed and epoch. Who asks first, and
+    // what else was drawn before, does not matter: a run can be continued anywhere.
+    let order = |epoch| EpochPlan { shuffle: true, epoch, seed: 1, ..EpochPlan::new(Split::Train) }.order(6);
+    let third_at_once = order(3);
+    let third_in_turn = (0..4).map(order).last().expect("four epochs");
+    println!("epoch 3 at once {third_at_once:?}, after epochs 0 to 2 {third_in_turn:?}");
+    assert_eq!(third_at_once, third_in_turn);
+    assert_ne!(order(2), third_at_once);
+}
+
+fn on<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
+}

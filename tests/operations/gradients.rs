@@ -1,0 +1,125 @@
+//! Gradients against finite differences, first and second order, and the
+//! adjoint identity of linear operations.
+
+use cerberus_autograd::Var;
+use cerberus_autograd::gradcheck::{
+    Case, cotangent, errors, gradcheck, gradients, sample, second_order_error,
+};
+use cerberus_autograd::ops;
+
+use crate::{all, operation_cases};
+
+/// The largest error a rule may have.
+pub const LIMIT: f64 = 1e-6;
+
+#[test]
+fn every_operation_and_loss_agrees_with_finite_differences_to_the_order_it_offers() {
+    println!("{:<24} {:>5}  {:>8}  {:>8}  worst case", "operation", "cases", "first", "second");
+    let mut failed = Vec::new();
+    for entry in all() {
+        let cases: Vec<Case> = (entry.cases)().into_iter().filter(|case| !case.special).collect();
+        // Of first and second order: the largest error and whose it is.
+        let worst = |error: &dyn Fn(&Case) -> f64| {
+            cases.iter().map(|case| (error(case), &case.name)).fold((0.0, &cases[0].name), |worst, found| {
+                // A NaN must not hide behind a comparison that is false.
+                if found.0.is_nan() || found.0 > worst.0 { found } else { worst }
+            })
+        };
+        let first = worst(&gradcheck);
+        let second = entry.facts.second_order.then(|| worst(&second_order_error));
+        let shown = second.map_or("-".to_string(), |(error, _)| format!("{error:.1e}"));
+        println!("{:<24} {:>5}  {:>8.1e}  {shown:>8}  {}", entry.facts.name, cases.len(), first.0, first.1);
+        for (error, name) in std::iter::once(first).chain(second) {
+            if error.is_nan() || error >= LIMIT {
+                failed.push(format!("{name}: {error:.1e}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "not below {LIMIT:.0e}: {failed:#?}");
+}
+
+#[test]
+fn no_sample_has_a_gradient_of_zero_that_is_not_declared_and_none_is_declared_in_vain() {
+    for case in all().iter().flat_map(|entry| (entry.cases)()).filter(|case| !case.special) {
+        let y = (case.function)(case.inputs.iter().cloned().map(Var::constant).collect());
+        let found = gradients(&*case.function, &case.inputs, &cotangent(y.shape()));
+        for (which, gradient) in found.iter().enumerate() {
+            let zero = gradient.to_vec().iter().all(|&g| g == 0.0);
+            let declared = case.zero_gradient.contains(&which) || gradient.is_empty();
+            assert!(
+                zero == declared || gradient.is_empty(),
+                "{}: input {which}: gradient {gradient:?}",
+                case.name
+            );
+        }
+    }
+}
+
+#[test]
+fn linear_operations_satisfy_the_adjoint_identity() {
+    let mut checked = 0;
+    for (entry, case) in operation_cases().filter(|(_, case)| !case.special && !case.composed) {
+        for &which in entry.facts.linear_in.iter().filter(|&&which| which < case.inputs.len()) {
+            // The operation may also add something: A x = f(x) - f(0).
+            let f = |x| {
+                let mut inputs = case.inputs.clone();
+                inputs[which] = x;
+                (case.function)(inputs.into_iter().map(Var::constant).collect()).into_value()
+            };
+            let x = &case.inputs[which];
+            let image = f(x.clone()) - f(x.clone().scale(0.0));
+            let y = sample(5, image.shape());
+            let adjoint = gradients(&*case.function, &case.inputs, &y).swap_remove(which);
+            let (left, right) = ((&image * &y).sum_all().item(), (x * &adjoint).sum_all().item());
+            let size = (image * y).map(f64::abs).sum_all().item().max(1.0);
+            let error = (left - right).abs() / size;
+            assert!(error < 1e-12, "{}: input {which}: <Ax, y> = {left}, <x, A'y> = {right}", case.name);
+            checked += 1;
+        }
+    }
+    println!("{checked} adjoint identities");
+    assert!(checked > 100);
+}
+
+#[test]
+fn gradients_through_an_operation_without_second_order_are_refused_by_name() {
+    for entry in all().iter().filter(|entry| !entry.facts.second_order) {
+        let case = (entry.cases)().swap_remove(0);
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| second_order_error(&case)));
+        let message = *refused.expect_err("refused").downcast::<String>().expect("a message");
+        let expected = format!("grad_with_graph: {} has no differentiable backward rule", entry.facts.name);
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+#[test]
+fn the_check_sees_a_gradient_that_is_cut_in_one_place() {
+    let cut = Case::unary("cut", sample(1, &[6]), |x| x.clone() * x.detach().sigmoid());
+    assert!(gradcheck(&cut) > 1e-2);
+}
+
+#[test]
+fn the_check_tells_which_input_is_wrong() {
+    let case =
+        Case::binary("wrong", sample(1, &[3]), sample(2, &[3]), |a, b| a + b.clone().scale(2.0) - b.detach());
+    let found = errors(&case);
+    assert!(found[0] < LIMIT && found[1] > 0.1, "{found:?}");
+}
+
+#[test]
+fn every_operation_brings_what_the_suite_needs() {
+    for entry in ops::all() {
+        let (facts, cases) = (&entry.facts, (entry.cases)());
+        let name = facts.name;
+        assert!(!cases.is_empty(), "{name} has no samples");
+        assert!(!facts.torch.is_empty(), "{name}: what does PyTorch call it?");
+        for case in &cases {
+            assert!(case.single.is_some() && !case.torch.is_empty(), "{}: write it with `case!`", case.name);
+        }
+        let empty = cases.iter().any(|case| case.inputs.iter().any(|x| x.is_empty()));
+        assert!(
+            empty == facts.never_empty.is_empty(),
+            "{name}: a sample with an empty batch, or why there is none"
+        );
+    }
+}
