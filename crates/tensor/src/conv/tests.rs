@@ -157,6 +157,46 @@ fn a_stride_or_a_single_image_is_cut_up_without_loss() {
     }
 }
 
+/// Root mean square of the difference to the exact values.
+fn rounding(found: &Tensor<f32>, exact: &Tensor<f64>) -> f64 {
+    let squares = found.to_vec().into_iter().zip(exact.to_vec()).map(|(a, b)| (f64::from(a) - b).powi(2));
+    (squares.sum::<f64>() / exact.len() as f64).sqrt()
+}
+
+#[test]
+fn winograds_rounding_error_is_about_twice_that_of_the_direct_sum() {
+    use rand::RngExt;
+    let mut random = crate::random::stream(1, "rounding", 0, 0);
+    let mut uniform = |shape: &[usize]| Tensor::<f32>::from_fn(shape, |_| random.random_range(-1.0..1.0));
+    let (x, w) = (uniform(&[2, 12, 12, 64]), uniform(&[3, 3, 64, 64]));
+    let (spec, none) = (Conv2dSpec::same(3), Epilogue::default());
+    let (x64, w64) = (x.cast::<f64>(), w.cast::<f64>());
+    let dy = uniform(&[2, 12, 12, 64]);
+    let dy64 = dy.cast::<f64>();
+    let passes: [(Tensor<f64>, Tensor<f32>, Tensor<f32>); 3] = [
+        (
+            im2col::conv2d(&x64, &w64, &spec, &Epilogue::default()),
+            implicit::conv2d(&x, &w, &spec, &none),
+            winograd::conv2d(&x, &w, &spec, &none),
+        ),
+        (
+            im2col::input_gradient(&dy64, &w64, x.shape(), &spec),
+            implicit::input_gradient(&dy, &w, x.shape(), &spec),
+            winograd::input_gradient(&dy, &w, x.shape(), &spec),
+        ),
+        (
+            im2col::weight_gradient(&x64, &dy64, w.shape(), &spec),
+            implicit::weight_gradient(&x, &dy, w.shape(), &spec),
+            winograd::weight_gradient(&x, &dy, w.shape(), &spec),
+        ),
+    ];
+    for (exact, direct, fast) in passes {
+        let (direct, fast) = (rounding(&direct, &exact), rounding(&fast, &exact));
+        println!("root mean square error: direct {direct:.2e}, Winograd {fast:.2e}");
+        assert!(fast < 3.0 * direct, "{fast:.2e} against {direct:.2e}");
+    }
+}
+
 #[test]
 fn winograd_sums_are_cut_over_blocks_and_over_weights_without_loss() {
     let spec = Conv2dSpec::same(3);
