@@ -2,12 +2,15 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
-use cerberus_data::{Dataset, DatasetInfo, Split};
+use std::sync::Arc;
+
+use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::config::{ModelConfig, TaskKind, TaskWeights};
+use crate::config::{HeadConfig, ModelConfig};
+use crate::tasks;
 
 /// The ways of combining the tasks' losses that have a name.
 pub const BALANCES: [&str; 2] = ["fixed", "equal"];
@@ -21,8 +24,9 @@ pub struct TrainConfig {
     pub model: ModelConfig,
     /// How the losses are combined, one of [`BALANCES`].
     pub balance: String,
-    /// Each task's share in the loss.
-    pub weights: TaskWeights,
+    /// How photographs become samples; absent for other data.
+    #[serde(default)]
+    pub photos: Option<PhotoOptions>,
     /// How many times the training split is gone through.
     pub epochs: usize,
     /// Images per step.
@@ -40,15 +44,14 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The defaults for a data set: all tasks it has labels for.
+    /// The defaults for a data set: classification, detection and segmentation, as
+    /// far as it has labels for them.
     pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
-        let tasks: Vec<TaskKind> =
-            TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).collect();
         Self {
             data: data.to_string(),
-            model: ModelConfig::for_data(info, &tasks),
+            model: ModelConfig::for_data(info),
             balance: BALANCES[0].to_string(),
-            weights: TaskWeights::default(),
+            photos: None,
             epochs: 5,
             batch: 32,
             seed: 1,
@@ -59,21 +62,84 @@ impl TrainConfig {
         }
     }
 
+    /// The defaults for photographs, of which there are few: more epochs, smaller steps,
+    /// and features dropped before the classes.
+    pub fn for_photos(data: &str, info: &DatasetInfo, photos: PhotoOptions) -> Self {
+        let mut config = Self::for_data(data, info);
+        for head in config.model.heads.iter_mut().filter(|head| head.kind == "classify") {
+            head.options.dropout = 0.2;
+            head.options.label_smoothing = 0.1;
+        }
+        Self {
+            photos: Some(photos),
+            epochs: 12,
+            batch: 16,
+            weight_decay: 0.05,
+            learning_rate: 3e-3,
+            ..config
+        }
+    }
+
+    /// Opens the data set that the run trains on.
+    ///
+    /// # Errors
+    /// Those of [`cerberus_data::open_photos`].
+    pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
+        let photos = self.photos.clone().unwrap_or_default();
+        Ok(cerberus_data::open_photos(&self.data, self.seed, &photos)?)
+    }
+
+    /// Opens other data to score the model on: of photographs all of them, under the classes it was trained with.
+    ///
+    /// # Errors
+    /// Those of [`cerberus_data::open_photos`].
+    pub fn open_other(&self, data: &str) -> Result<Arc<dyn Dataset>, TrainError> {
+        let heads = self.model.heads.iter();
+        let photos = PhotoOptions {
+            size: self.model.image[0],
+            hold_back: 1.0,
+            classes: heads.map(|head| (head.label.clone(), head.classes.clone())).collect(),
+            ..PhotoOptions::default()
+        };
+        Ok(cerberus_data::open_photos(data, self.seed, &photos)?)
+    }
+
+    /// Chooses the heads, each as [`HeadConfig::parse`] reads it. Heads that are already there keep their options.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] if there is no such head, or no label for it.
+    pub fn set_heads(&mut self, names: &[String], info: &DatasetInfo) -> Result<(), TrainError> {
+        let before = std::mem::take(&mut self.model.heads);
+        for name in names {
+            let mut head = HeadConfig::parse(name, info).map_err(TrainError::Option)?;
+            if let Some(known) = before.iter().find(|known| known.kind == head.kind) {
+                head.options = known.options.clone();
+            }
+            self.model.heads.push(head);
+        }
+        Ok(())
+    }
+
     /// Sets how the losses are combined.
     ///
     /// # Errors
     /// If there is no such way; the message lists those there are.
     pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
-        self.weights = match name {
-            "fixed" => TaskWeights::default(),
-            "equal" => TaskWeights { classify: 1.0, detect: 1.0, segment: 1.0 },
-            _ => {
-                let known = BALANCES.join(", ");
-                return Err(TrainError::Option(format!(
-                    "there is no balance {name:?}; those known are {known}"
-                )));
-            }
-        };
+        let kinds = tasks::kinds::<f32>();
+        let usual =
+            |head: &HeadConfig| kinds.iter().find(|kind| kind.name == head.kind).map_or(1.0, |k| k.weight);
+        for head in &mut self.model.heads {
+            head.weight = match name {
+                "fixed" => usual(head),
+                "equal" => 1.0,
+                _ => {
+                    let known = BALANCES.join(", ");
+                    return Err(TrainError::Option(format!(
+                        "there is no balance {name:?}; those known are {known}"
+                    )));
+                }
+            };
+        }
         self.balance = name.to_string();
         Ok(())
     }
@@ -103,25 +169,34 @@ impl TrainConfig {
         if self.batch == 0 || self.epochs == 0 || self.samples == Some(0) {
             return fail("epochs, batch and samples must be at least 1".into());
         }
-        if self.model.tasks.is_empty() {
-            return fail("there is no task to train; name at least one of classify, detect, segment".into());
+        if self.model.heads.is_empty() {
+            let kinds = tasks::kinds::<f32>();
+            let possible: Vec<&str> = kinds
+                .iter()
+                .filter(|kind| info.labels.iter().any(|label| label.kind == kind.label))
+                .map(|kind| kind.name)
+                .collect();
+            return fail(format!("there is no task to train; name at least one of {}", possible.join(", ")));
         }
-        for (index, kind) in self.model.tasks.iter().enumerate() {
-            if self.model.tasks[..index].contains(kind) {
-                return fail(format!("the task {kind} is named twice"));
-            }
-            if !kind.is_labelled_in(info) {
-                let possible: Vec<_> = TaskKind::ALL
-                    .into_iter()
-                    .filter(|kind| kind.is_labelled_in(info))
-                    .map(TaskKind::name)
-                    .collect();
-                let possible = possible.join(", ");
+        for head in &self.model.heads {
+            // The label must be there, be of the right kind, and have the head's classes.
+            let found = HeadConfig::new(&head.name, &head.kind, Some(&head.label), info);
+            let found = found.map_err(TrainError::Option)?;
+            if found.classes != head.classes {
                 return fail(format!(
-                    "{} has no labels for the task {kind}; it has them for: {possible}",
-                    info.name
+                    "{} has other classes under {:?} than the task {} was made for ({}); choose the data to match",
+                    info.name,
+                    head.label,
+                    head.name,
+                    head.classes.join(", ")
                 ));
             }
+        }
+        if [info.height, info.width, info.channels] != self.model.image {
+            return fail(format!(
+                "{} has images of {}x{} pixels and {} channels, the model takes {:?}; choose the data to match",
+                info.name, info.height, info.width, info.channels, self.model.image
+            ));
         }
         self.model.check().map_err(TrainError::Option)
     }
