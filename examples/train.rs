@@ -48,6 +48,15 @@ struct Options {
     /// Largest learning rate of the schedule
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Against rare classes within a task: its name, =, and inverse, effective, enet, focal or logit; may be repeated
+    #[arg(long, value_name = "TASK=WAY")]
+    imbalance: Vec<String>,
+    /// Draw training samples by the classes of a label: its name, =, and balanced or square_root
+    #[arg(long, value_name = "LABEL=WAY")]
+    sampler: Option<String>,
+    /// Take away this share of each label's training samples, to see what labels are worth
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    missing: f64,
     /// Photographs: the share that is kept from training to test on [default: 0, all are trained on]
     #[arg(long, value_name = "SHARE")]
     hold_back: Option<f64>,
@@ -67,7 +76,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder with its own settings; only --threads may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing"])]
     resume: Option<PathBuf>,
 }
 
@@ -132,6 +141,16 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     for remark in &dataset.info().remarks {
         say!("note: {remark}");
     }
+    for choice in &options.imbalance {
+        config.set_remedy(choice, &*dataset)?;
+    }
+    config.missing = options.missing;
+    if let Some(choice) = &options.sampler {
+        config.set_sampler(choice)?;
+    }
+    // Labels taken away and samplers are part of the data; without them it is open already.
+    let plain = config.missing == 0.0 && config.sampler.is_none();
+    let dataset = if plain { dataset } else { config.open_data()? };
     let out = options.out.clone().unwrap_or_else(|| RunFolder::next_free(Path::new("runs")));
     Trainer::start(config, dataset, &out)
 }

@@ -239,7 +239,7 @@ fn heads_of_one_kind_stand_side_by_side_under_their_names() {
 }
 
 #[test]
-fn options_against_imbalance_change_the_loss_and_nothing_else() {
+fn options_against_imbalance_change_the_loss() {
     let samples: Vec<Sample> = (0..4).map(|index| sample(index, |_| true)).collect();
     let batch = batch(&samples);
     let loss = |change: &dyn Fn(&mut crate::config::HeadOptions)| {

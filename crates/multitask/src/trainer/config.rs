@@ -2,13 +2,11 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
-use std::sync::Arc;
-
 use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{SamplerChoice, TrainError};
 use crate::config::{HeadConfig, ModelConfig};
 use crate::tasks;
 
@@ -27,6 +25,12 @@ pub struct TrainConfig {
     /// How photographs become samples; absent for other data.
     #[serde(default)]
     pub photos: Option<PhotoOptions>,
+    /// The share of each label's training samples that is taken away.
+    #[serde(default)]
+    pub missing: f64,
+    /// Which label's classes training samples are drawn by, if any.
+    #[serde(default)]
+    pub sampler: Option<SamplerChoice>,
     /// How many times the training split is gone through.
     pub epochs: usize,
     /// Images per step.
@@ -52,6 +56,8 @@ impl TrainConfig {
             model: ModelConfig::for_data(info),
             balance: BALANCES[0].to_string(),
             photos: None,
+            missing: 0.0,
+            sampler: None,
             epochs: 5,
             batch: 32,
             seed: 1,
@@ -78,30 +84,6 @@ impl TrainConfig {
             learning_rate: 3e-3,
             ..config
         }
-    }
-
-    /// Opens the data set that the run trains on.
-    ///
-    /// # Errors
-    /// Those of [`cerberus_data::open_photos`].
-    pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
-        let photos = self.photos.clone().unwrap_or_default();
-        Ok(cerberus_data::open_photos(&self.data, self.seed, &photos)?)
-    }
-
-    /// Opens other data to score the model on: of photographs all of them, under the classes it was trained with.
-    ///
-    /// # Errors
-    /// Those of [`cerberus_data::open_photos`].
-    pub fn open_other(&self, data: &str) -> Result<Arc<dyn Dataset>, TrainError> {
-        let heads = self.model.heads.iter();
-        let photos = PhotoOptions {
-            size: self.model.image[0],
-            hold_back: 1.0,
-            classes: heads.map(|head| (head.label.clone(), head.classes.clone())).collect(),
-            ..PhotoOptions::default()
-        };
-        Ok(cerberus_data::open_photos(data, self.seed, &photos)?)
     }
 
     /// Chooses the heads, each as [`HeadConfig::parse`] reads it. Heads that are already there keep their options.

@@ -8,6 +8,7 @@
 //! test split is read once, with the best model.
 
 mod config;
+mod data;
 mod error;
 mod evaluate;
 mod folder;
@@ -28,6 +29,7 @@ use cerberus_nn::schedule::Schedule;
 use cerberus_nn::{Context, commit};
 
 pub use config::{BALANCES, TrainConfig};
+pub use data::{REMEDIES, SamplerChoice};
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score};
 pub use folder::RunFolder;
