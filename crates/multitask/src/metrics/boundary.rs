@@ -5,7 +5,8 @@
 //! of a class is the mean over the images that show it or predict it (Csurka et al., "What is a good
 //! evaluation measure for semantic segmentation?", 2013). A pixel is on the boundary of its class if one of
 //! its four neighbours in the image is of another class. Ignored pixels belong to no class and make no
-//! boundary: the prediction there, and where it only borders on them, is not judged.
+//! boundary: the prediction there, and where it only borders on them, is not judged. An image in which a class is
+//! there but borders on ignored pixels alone (as in trimaps) says nothing about its boundary and does not count.
 
 use super::IGNORED_CLASS;
 
@@ -50,7 +51,8 @@ impl BoundaryF1 {
                 (0..edges.len()).filter(|&i| usize::from(edges[i]) == class).collect()
             };
             let (wanted, found) = (of(&true_edges), of(&predicted_edges));
-            if wanted.is_empty() && found.is_empty() {
+            // Nothing to compare: no boundary at all, or none that was drawn of a class that is there.
+            if wanted.is_empty() && (found.is_empty() || truth.iter().any(|&id| usize::from(id) == class)) {
                 continue;
             }
             let near = |from: &[usize], others: &[u8]| {
@@ -80,10 +82,10 @@ impl BoundaryF1 {
         pairs.map(|(sum, &images)| (images > 0).then(|| sum / images as f64)).collect()
     }
 
-    /// The mean of the classes that have a score; 0 if none has.
-    pub fn mean(&self) -> f64 {
+    /// The mean of the classes that have a score; `None` if none has.
+    pub fn mean(&self) -> Option<f64> {
         let scores: Vec<f64> = self.per_class().into_iter().flatten().collect();
-        scores.iter().sum::<f64>() / scores.len().max(1) as f64
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
         let score = |distance: f64, column: usize| {
             let mut boundary = BoundaryF1::new(2, distance);
             boundary.update(&halves(4), &halves(column), [8, 8]);
-            boundary.mean()
+            boundary.mean().unwrap()
         };
         assert_eq!(score(0.0, 4), 1.0);
         assert_eq!(score(1.0, 5), 1.0);
@@ -129,6 +131,11 @@ mod tests {
         let mut boundary = BoundaryF1::new(2, 1.0);
         boundary.update(&halves(4), &[0; 64], [8, 8]);
         assert_eq!(boundary.per_class(), [Some(0.0), Some(0.0)]);
+        // The outline between the classes is ignored: whatever is predicted, there is nothing to compare.
+        let mut trimap = BoundaryF1::new(2, 1.0);
+        let truth: Vec<u8> = (0..64).map(|p| if p % 8 == 4 { 255 } else { u8::from(p % 8 > 4) }).collect();
+        trimap.update(&truth, &halves(2), [8, 8]);
+        assert_eq!((trimap.per_class(), trimap.mean()), (vec![None; 2], None));
         let mut boundary = BoundaryF1::new(3, 1.0);
         boundary.update(&[255; 64], &halves(4), [8, 8]);
         assert_eq!(boundary.per_class(), [None; 3]);

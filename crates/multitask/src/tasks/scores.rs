@@ -162,14 +162,15 @@ impl Metric for MaskScores {
 
     fn details(&self) -> Figures {
         let things: Vec<f64> = self.confusion.iou_per_class().into_iter().skip(1).flatten().collect();
-        vec![
+        let mut figures = vec![
             ("mask_iou", things.iter().sum::<f64>() / things.len().max(1) as f64),
             ("miou_of_present", self.confusion.mean_iou_of_present()),
             ("dice", self.confusion.mean_dice()),
             ("class_accuracy", self.confusion.mean_class_accuracy()),
             ("frequency_weighted_iou", self.confusion.frequency_weighted_iou()),
-            ("boundary_f1", self.boundary.mean()),
-        ]
+        ];
+        figures.extend(self.boundary.mean().map(|score| ("boundary_f1", score)));
+        figures
     }
 }
 
