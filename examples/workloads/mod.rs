@@ -10,8 +10,8 @@ mod multitask;
 mod resnet;
 
 use cerberus::data::{self, Batch, Split};
-use cerberus::multitask::trainer::{TrainConfig, train_step};
 use cerberus::multitask::MultiTaskModel;
+use cerberus::multitask::trainer::{TrainConfig, train_step};
 use cerberus::nn::losses::{CrossEntropy, cross_entropy};
 use cerberus::prelude::*;
 use clap::ValueEnum;

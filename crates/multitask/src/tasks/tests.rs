@@ -170,21 +170,24 @@ fn a_batch_without_labels_of_a_task_leaves_its_head_as_it_is() {
     let mut model = MultiTaskModel::<f32>::new(&config, 5);
     let mut optimizer = AdamW::new(AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
     let classes_alone = batch(&(0..4).map(|i| sample(i, |name| name == CLASS)).collect::<Vec<_>>());
-    let before = model.tensors();
+    // Copies: the optimiser refuses to change values that somebody shares.
+    let values = |model: &MultiTaskModel| -> Vec<(String, Vec<f32>)> {
+        model.tensors().into_iter().map(|(path, tensor)| (path, tensor.to_vec())).collect()
+    };
+    let before = values(&model);
     let mut step = |model: &mut MultiTaskModel, batch: &Batch| {
         train_step(model, &mut optimizer, batch, &config.weights(), 0.01, 10.0, [1, 0])
     };
     let losses = step(&mut model, &classes_alone);
     assert!(losses[0] > 0.0 && losses[1] == 0.0);
-    for ((path, old), (_, new)) in before.iter().zip(model.tensors()) {
-        let same = old.to_vec() == new.to_vec();
+    for ((path, old), (_, new)) in before.iter().zip(values(&model)) {
         // Neither weights nor running averages of the head without labels move. The merged map is its alone.
-        assert_eq!(same, path.contains("segment") || path.contains("lateral"), "{path}");
+        assert_eq!(*old == new, path.contains("segment") || path.contains("lateral"), "{path}");
     }
     let nothing = batch(&(0..4).map(|i| sample(i, |_| false)).collect::<Vec<_>>());
-    let before = model.tensors();
+    let before = values(&model);
     assert_eq!(step(&mut model, &nothing), [0.0, 0.0]);
-    assert!(before.iter().zip(model.tensors()).all(|((_, old), (_, new))| old.to_vec() == new.to_vec()));
+    assert_eq!(before, values(&model));
 }
 
 #[test]
