@@ -186,7 +186,7 @@ impl Dataset for Classes {
 
     fn sample(&self, _: Split, _: u64, index: usize) -> Result<Sample, DataError> {
         let image = Image { height: 1, width: 1, channels: 1, pixels: vec![self.train as u8] };
-        let class = usize::from(index % 100 == 0);
+        let class = usize::from(index.is_multiple_of(100));
         let mut sample = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
         match self.info.labels[0].name.as_str() {
             CLASS => sample.class = Some(class),

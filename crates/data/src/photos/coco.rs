@@ -277,7 +277,7 @@ impl Reader {
 /// Lists of x, y, x, y as points; `None` where one is no polygon.
 pub(super) fn points(lists: &[Vec<f32>]) -> Option<Vec<Vec<[f32; 2]>>> {
     let polygon = |list: &Vec<f32>| {
-        let whole = list.len() >= 6 && list.len() % 2 == 0 && list.iter().all(|v| v.is_finite());
+        let whole = list.len() >= 6 && list.len().is_multiple_of(2) && list.iter().all(|v| v.is_finite());
         whole.then(|| list.chunks_exact(2).map(|p| [p[0], p[1]]).collect())
     };
     lists.iter().map(polygon).collect()

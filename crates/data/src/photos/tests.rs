@@ -110,14 +110,14 @@ fn mistakes_in_the_table_and_beside_it_are_errors_with_file_line_and_remedy() {
     fails(&["Cat_1,x,0,trainval,40,30,,,,,1,1,2,2".into()], &nothing, &["line 2", "whole number"]);
     fails(&["Cat_1,0,0,trainval,50,30,,,,,1,1,2,2".into()], &nothing, &["Cat_1.jpg", "50x30", "40x30"]);
     let no_picture = |folder: &Path| fs::remove_file(folder.join("images/Cat_1.jpg")).unwrap();
-    fails(&[good.clone()], &no_picture, &["Cat_1.jpg", "fetch"]);
+    fails(std::slice::from_ref(&good), &no_picture, &["Cat_1.jpg", "fetch"]);
     let bad_trimap =
         |folder: &Path| fs::write(folder.join("trimaps/Cat_1.png"), gray_png(vec![7; 1200])).unwrap();
-    fails(&[good.clone()], &bad_trimap, &["Cat_1.png, row 0, column 0", "1, 2 or 3", "7"]);
+    fails(std::slice::from_ref(&good), &bad_trimap, &["Cat_1.png, row 0, column 0", "1, 2 or 3", "7"]);
     let no_rows = |folder: &Path| fs::write(folder.join("labels.csv"), HEADER).unwrap();
-    fails(&[good.clone()], &no_rows, &["labels.csv, line 2"]);
+    fails(std::slice::from_ref(&good), &no_rows, &["labels.csv, line 2"]);
     let no_column = |folder: &Path| fs::write(folder.join("labels.csv"), "name,class\nCat_1,0\n").unwrap();
-    fails(&[good.clone()], &no_column, &["line 1", "width"]);
+    fails(std::slice::from_ref(&good), &no_column, &["line 1", "width"]);
     let escape = row("..", 0, "12,6,20,12,10,5,30,25");
     fails(
         &[good],
