@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn train(options: &Options) -> Result<(), Failure> {
     let data: Arc<dyn Dataset> = Arc::new(Cifar10::from_folder(&options.data)?);
-    let mut model = common::small_cnn(32, data.info().classes.len(), options.seed);
+    let mut model = common::small_cnn(32, data.info().labels[0].classes.len(), options.seed);
     let mut optimizer = Adam::new(AdamOptions::default());
     say!(
         "{} training and {} test images, {} parameters, seed {}",

@@ -8,7 +8,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cerberus::data::{self, Split};
+use cerberus::data::Split;
 use cerberus::multitask::trainer::{TrainError, evaluate, load_model};
 use clap::Parser;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,8 @@ struct Options {
     /// A checkpoint written by the train example
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Data set name or folder [default: what the model was trained on]
+    /// Data set name or folder; of photographs all are scored, of those the model was trained on the ones held back
+    /// [default: what the model was trained on]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// At most this many images
@@ -50,14 +51,15 @@ fn main() -> ExitCode {
 
 fn score(options: &Options) -> Result<Value, TrainError> {
     let (config, model) = load_model(&options.model)?;
-    let name = options.data.as_deref().unwrap_or(&config.data);
-    let dataset = data::open(name, config.seed)?;
+    let held_back = config.photos.as_ref().is_none_or(|photos| photos.hold_back > 0.0);
+    let dataset = match &options.data {
+        Some(other) if !held_back || !same_place(other, &config.data) => config.open_other(other)?,
+        _ => config.open_data()?,
+    };
     config.validate(dataset.info())?;
-    let info = dataset.info();
-    if [info.height, info.width, info.channels] != config.model.image || info.classes != config.model.classes
-    {
+    if dataset.is_empty(Split::Test) {
         return Err(TrainError::Option(format!(
-            "{name} has other images or classes than the model was trained on ({}); choose --data to match",
+            "{} has no images kept from training; give others with --data, or train with --hold-back 0.2",
             config.data
         )));
     }
@@ -65,8 +67,18 @@ fn score(options: &Options) -> Result<Value, TrainError> {
     let figures = evaluate(&model, &dataset, Split::Test, options.samples, &mut |count| images += count)?;
     let mut line = Map::new();
     for task in figures {
-        line.extend(task.metrics.into_iter().map(|(name, value)| (name, json!(value))));
+        for (name, value) in task.metrics.into_iter().chain(task.details) {
+            // Where two tasks have a figure of one name, the later task's name stands before it.
+            let name = if line.contains_key(&name) { format!("{}.{name}", task.task) } else { name };
+            line.insert(name, json!(value));
+        }
     }
     line.insert("images".into(), json!(images));
     Ok(Value::Object(line))
+}
+
+/// Whether two names lead to the same data.
+fn same_place(a: &str, b: &str) -> bool {
+    let place = |name: &str| std::fs::canonicalize(name).ok();
+    a == b || (place(a).is_some() && place(a) == place(b))
 }

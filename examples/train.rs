@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cerberus::data::{self, Dataset, Split};
-use cerberus::multitask::TaskKind;
+use cerberus::data::{self, Dataset, PhotoOptions, Photos, Split};
 use cerberus::multitask::balance::GradientPlace;
 use cerberus::multitask::trainer::{
     EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer,
@@ -27,12 +26,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[derive(Parser)]
 #[command(name = "train", after_help = "Ctrl-C finishes the step and saves; --resume DIR continues.")]
 struct Options {
-    /// Data: "fashion-scenes" (embedded), or a folder with Fashion-MNIST or CIFAR-10 files
+    /// Data: "fashion-scenes" (embedded), or a folder with Fashion-MNIST or CIFAR-10 files, or photographs in the
+    /// layout of Oxford-IIIT Pet, COCO (folder or .json) or YOLO (folder or .yaml)
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
-    /// Tasks to train, separated by commas: classify, detect, segment [default: all that the data has labels for]
+    /// Tasks to train, separated by commas, each KIND, NAME:KIND or NAME:KIND@LABEL; kinds are classify, detect, segment,
+    /// multi_label, regress, depth, centernet, fcos, fcn, unet [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
-    tasks: Vec<TaskKind>,
+    tasks: Vec<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an unknown name lists all
     #[arg(long, value_name = "NAME", default_value = "fixed")]
     balance: String,
@@ -57,6 +58,24 @@ struct Options {
     /// Largest learning rate of the schedule
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Against rare classes within a task: its name, =, and inverse, effective, enet, focal or logit; may be repeated
+    #[arg(long, value_name = "TASK=WAY")]
+    imbalance: Vec<String>,
+    /// Draw training samples by the classes of a label: its name, =, and balanced or square_root
+    #[arg(long, value_name = "LABEL=WAY")]
+    sampler: Option<String>,
+    /// Take away this share of each label's training samples, to see what labels are worth
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    missing: f64,
+    /// Photographs: the share that is kept from training to test on [default: 0, all are trained on]
+    #[arg(long, value_name = "SHARE")]
+    hold_back: Option<f64>,
+    /// Photographs: rows and columns they are stretched to [default: 128]
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<usize>,
+    /// Photographs: how strongly training ones are changed, 0 to 2 [default: 1]
+    #[arg(long, value_name = "STRENGTH")]
+    augment: Option<f64>,
     /// At most this many samples of each split, for a quick look
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -67,7 +86,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder with its own settings; only --threads may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing"])]
     resume: Option<PathBuf>,
 }
 
@@ -91,7 +110,7 @@ fn start(options: Options) -> Result<ExitCode, TrainError> {
 
 fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
     let mut trainer = match &options.resume {
-        Some(folder) => Trainer::resume(folder, |config| Ok(data::open(&config.data, config.seed)?))?,
+        Some(folder) => Trainer::resume(folder, TrainConfig::open_data)?,
         None => new_run(&options)?,
     };
     let folder = trainer.folder().path().to_path_buf();
@@ -113,8 +132,13 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
 
 fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     let seed = options.seed.unwrap_or(1);
-    let dataset: Arc<dyn Dataset> = data::open(&options.data, seed)?;
-    let mut config = TrainConfig::for_data(&options.data, dataset.info());
+    let photos = photo_options(options);
+    let dataset: Arc<dyn Dataset> = data::open_photos(&options.data, seed, &photos)?;
+    let mut config = if Photos::is_at(Path::new(&options.data)) {
+        TrainConfig::for_photos(&options.data, dataset.info(), photos)
+    } else {
+        TrainConfig::for_data(&options.data, dataset.info())
+    };
     config.seed = seed;
     config.set_balance(&options.balance)?;
     config.preference = options.preference.clone();
@@ -125,10 +149,34 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     config.learning_rate = options.learning_rate.unwrap_or(config.learning_rate);
     config.samples = options.samples;
     if !options.tasks.is_empty() {
-        config.model.tasks = options.tasks.clone();
+        config.set_heads(&options.tasks, dataset.info())?;
     }
+    config.set_balance(&options.balance)?;
+    for remark in &dataset.info().remarks {
+        say!("note: {remark}");
+    }
+    for choice in &options.imbalance {
+        config.set_remedy(choice, &*dataset)?;
+    }
+    config.missing = options.missing;
+    if let Some(choice) = &options.sampler {
+        config.set_sampler(choice)?;
+    }
+    // Labels taken away and samplers are part of the data; without them it is open already.
+    let plain = config.missing == 0.0 && config.sampler.is_none();
+    let dataset = if plain { dataset } else { config.open_data()? };
     let out = options.out.clone().unwrap_or_else(|| RunFolder::next_free(Path::new("runs")));
     Trainer::start(config, dataset, &out)
+}
+
+fn photo_options(options: &Options) -> PhotoOptions {
+    let usual = PhotoOptions::default();
+    PhotoOptions {
+        size: options.size.unwrap_or(usual.size),
+        hold_back: options.hold_back.unwrap_or(usual.hold_back),
+        augment: options.augment.unwrap_or(usual.augment),
+        ..usual
+    }
 }
 
 /// A flag that the first Ctrl-C raises; the second ends the program at once.
@@ -150,7 +198,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
 fn introduce(trainer: &Trainer) {
     use cerberus::nn::Module;
     let config = trainer.config();
-    let tasks: Vec<&str> = config.model.tasks.iter().map(|task| task.name()).collect();
+    let tasks: Vec<&str> = config.model.heads.iter().map(|head| head.name.as_str()).collect();
     say!(
         "{}: {} on one trunk, {} parameters, {} epochs, batch {}, seed {}, {} threads",
         config.data,
@@ -168,7 +216,14 @@ fn introduce(trainer: &Trainer) {
 }
 
 fn conclude(summary: &Summary, folder: &RunFolder) {
-    say!("\nTest scenes, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs);
+    match summary.tasks.is_empty() {
+        true => {
+            say!("\nNo image was held back to test on; score the model with the evaluate example on others.")
+        }
+        false => {
+            say!("\nTest images, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs)
+        }
+    }
     for (task, metrics) in &summary.tasks {
         let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         say!("  {task:<9} {}", figures.join("   "));
@@ -183,7 +238,7 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
     say!("\nWritten:");
     say!("  {}  these figures", show(folder.summary()));
     say!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
-    say!("  {}  test scenes, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
+    say!("  {}  images, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
     say!("  {}  the best model, for the predict example", show(folder.best()));
     say!("  {}  the whole run as it ended", show(folder.last()));
 }

@@ -116,6 +116,74 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
     fails("train", &["--resume", run_name], &[1], &["last.safetensors"]);
 }
 
+/// A folder in the layout of Oxford-IIIT Pet: squares of two colours on gray.
+fn pets(folder: &Path, count: usize) {
+    use cerberus::data::Image;
+    let mut table = String::from("name,class,width,height,body_xmin,body_ymin,body_xmax,body_ymax\n");
+    for part in ["images", "trimaps"] {
+        std::fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    for index in 0..count {
+        let (class, at) = (index % 2, 4 + index % 5);
+        let inside = |p: usize| (at..at + 20).contains(&(p % 48)) && (at..at + 20).contains(&(p / 48));
+        let colour = |p: usize| {
+            if !inside(p) {
+                [90; 3]
+            } else if class == 0 {
+                [230, 60, 60]
+            } else {
+                [60, 60, 230]
+            }
+        };
+        let pixels = (0..40 * 48).flat_map(colour).collect();
+        let name = format!("{}_{index}", ["Red", "Blue"][class]);
+        let image = Image { height: 40, width: 48, channels: 3, pixels };
+        std::fs::write(folder.join(format!("images/{name}.jpg")), image.to_png().unwrap()).unwrap();
+        let trimap = (0..40 * 48).map(|p| if inside(p) { 1 } else { 2 }).collect();
+        let trimap = Image { height: 40, width: 48, channels: 1, pixels: trimap };
+        std::fs::write(folder.join(format!("trimaps/{name}.png")), trimap.to_png().unwrap()).unwrap();
+        table += &format!("{name},{class},48,40,{at},{at},{},{}\n", at + 20, at + 20);
+    }
+    std::fs::write(folder.join("labels.csv"), table).unwrap();
+}
+
+#[test]
+fn photographs_are_trained_on_scored_and_predicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, others, run, out] = ["ours", "others", "run", "out"].map(|name| folder.path().join(name));
+    pets(&ours, 10);
+    pets(&others, 3);
+    let text = |path: &Path| path.to_str().unwrap().to_string();
+    let tasks = "classify,detect,segment,tint:classify@class";
+    let trained = output(
+        "train",
+        &["--data", &text(&ours), "--size", "32", "--epochs", "1", "--tasks", tasks, "--out", &text(&run)],
+    );
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    assert!(String::from_utf8_lossy(&trained.stdout).contains("No image was held back"));
+    let model = text(&run.join("checkpoints/best.safetensors"));
+    let scored = output("evaluate", &["--model", &model, "--data", &text(&others)]);
+    assert!(scored.status.success(), "{}", String::from_utf8_lossy(&scored.stderr));
+    let line: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
+    for key in ["accuracy", "box_iou", "ap50", "mask_iou", "tint.accuracy", "ece", "boundary_f1"] {
+        assert!(line[key].is_number(), "{key} in {line}");
+    }
+    assert_eq!(line["images"], 3);
+    fails("evaluate", &["--model", &model], &[2], &["--hold-back", "--data"]);
+
+    let pictures = [text(&others.join("images/Red_0.jpg")), text(&others.join("images/Blue_1.jpg"))];
+    let arguments = ["--model", &model, "--threshold", "0", "--out", &text(&out), &pictures[0], &pictures[1]];
+    assert!(output("predict", &arguments).status.success());
+    let all: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("predictions.json")).unwrap()).unwrap();
+    assert_eq!(all["images"].as_array().unwrap().len(), 2);
+    assert!(all["annotations"].as_array().unwrap().iter().all(|a| a["category_id"].as_u64() > Some(0)));
+    assert!(out.join("Red_0.png").is_file() && out.join("Blue_1.json").is_file());
+
+    std::fs::write(ours.join("labels.csv"), "name,class\n").unwrap();
+    fails("train", &["--data", &text(&ours)], &[1], &["labels.csv, line 1", "width"]);
+}
+
 #[test]
 fn throughput_prints_one_line_of_json() {
     for workload in ["seed32", "resnet18", "mtl64", "scenes64", "infer-seed32"] {

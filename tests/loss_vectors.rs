@@ -2,6 +2,7 @@
 //! in float64 with the field's reference libraries.
 
 use cerberus::autograd::{Tape, Var, backward};
+use cerberus::nn::losses::{BoxOverlap, box_iou, class_weights};
 use cerberus::nn::losses::{
     CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, cross_entropy, dice, focal, gaussian_focal,
     giou,
@@ -83,6 +84,45 @@ fn cross_entropy_equals_the_reference() {
     let value = case["sum"]["loss"].as_f64().expect("a number");
     let sum = |x| cross_entropy(x, &target, &plain).scale(4.0);
     assert_loss("sum", tensor(&case["logits"]), sum, value, &flat(&case["sum"]["grad"]));
+}
+
+#[test]
+fn remedies_against_class_imbalance_equal_the_reference() {
+    let case = section("cross_entropy");
+    let counts = flat(&case["counts"]);
+    let close = |found: Vec<f64>, key: &str| {
+        for (found, expected) in found.iter().zip(flat(&case[key])) {
+            assert!((found - expected).abs() < 1e-9, "{key}: {found} but the reference gives {expected}");
+        }
+    };
+    close(class_weights::inverse_frequency(&counts), "inverse_freq_weights N/(C*n_c) (sklearn balanced)");
+    let key = "class_balanced_weights_beta.999 (Cui 2019; normalised to sum C)";
+    close(class_weights::effective_number(&counts, 0.999), key);
+
+    let reference = &case["logit_adjust_tau1 (Menon 2021; logits+tau*log prior)"];
+    let target: Vec<u8> =
+        flat(&case["target(ignore -100)"]).iter().map(|&t| if t < 0.0 { 255 } else { t as u8 }).collect();
+    let adjustment = Tensor::from_vec(class_weights::logit_adjustment(&counts, 1.0), &[4]);
+    let loss = |x| cross_entropy(x + Var::constant(adjustment.clone()), &target, &CrossEntropy::default());
+    let value = reference["loss"].as_f64().expect("a number");
+    assert_loss("logit adjustment", tensor(&case["logits"]), loss, value, &flat(&reference["grad"]));
+}
+
+#[test]
+fn iou_diou_and_ciou_equal_the_reference() {
+    let case = section("box_losses(pred,target aligned; eps=1e-7)");
+    let target = || tensor(&case["target"]);
+    for (overlap, name) in [(BoxOverlap::Diou, "diou_loss"), (BoxOverlap::Ciou, "ciou_loss")] {
+        let (losses, gradient) = (flat(&case[name]), flat(&case[format!("{name}_grad_pred")]));
+        let loss = |x| box_iou(overlap, x, target(), None, 1.0);
+        assert_loss(name, tensor(&case["pred"]), loss, losses.iter().sum(), &gradient);
+    }
+    for (which, expected) in flat(&case["iou_loss=-ln(iou)"]).into_iter().enumerate() {
+        let only = |tensor: Tensor<f64>| tensor.narrow(0, which, 1);
+        let loss =
+            box_iou(BoxOverlap::Iou, Var::constant(only(tensor(&case["pred"]))), only(target()), None, 1.0);
+        assert!((loss.value().item() - expected).abs() < 1e-9, "box {which}: {}", loss.value().item());
+    }
 }
 
 #[test]

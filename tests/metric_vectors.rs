@@ -2,7 +2,8 @@
 //! computed in float64 with the field's reference libraries.
 
 use cerberus::multitask::boxes::{BBox, nms};
-use cerberus::multitask::metrics::{ConfusionMatrix, TopKAccuracy};
+use cerberus::multitask::metrics::{Calibration, ConfusionMatrix, TopKAccuracy, fit_temperature};
+use cerberus::multitask::tasks::{centre_ness, gaussian_radius};
 use serde_json::Value;
 
 fn section(name: &str) -> Value {
@@ -67,10 +68,53 @@ fn top_k_accuracy_and_classification_confusion_equal_the_reference() {
     }
     let counts: Vec<f64> = (0..25).map(|index| matrix.count(index / 5, index % 5) as f64).collect();
     assert_eq!(counts, flat(&case["confusion[gt,pred]"]));
+    assert_all_close(&matrix.precision_per_class(), &case["precision"], "precision");
     assert_all_close(&matrix.accuracy_per_class(), &case["recall"], "recall");
     assert_all_close(&matrix.dice_per_class(), &case["f1"], "F1");
     assert_close(matrix.mean_dice(), &case["macro_f1"], "macro F1");
     assert_close(matrix.mean_class_accuracy(), &case["balanced_acc"], "balanced accuracy");
+}
+
+#[test]
+fn calibration_equals_the_reference() {
+    let case = section("classification_metrics");
+    let logits = flat(&case["logits"]);
+    let labels: Vec<usize> = flat(&case["y"]).iter().map(|&y| y as usize).collect();
+    let measured = |bins: usize, temperature: f64| {
+        let mut calibration = Calibration::new(bins);
+        for (row, &label) in logits.chunks_exact(5).zip(&labels) {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = row.iter().map(|z| ((z - largest) / temperature).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            let probabilities: Vec<f64> = weights.iter().map(|w| w / total).collect();
+            calibration.record(&probabilities, label);
+        }
+        calibration
+    };
+    assert_close(measured(10, 1.0).expected_error(), &case["ece10"], "ECE, 10 bins");
+    let calibration = measured(15, 1.0);
+    assert_close(calibration.expected_error(), &case["ece15"], "ECE, 15 bins");
+    assert_close(calibration.maximum_error(), &case["mce15"], "MCE, 15 bins");
+    assert_close(calibration.negative_log_likelihood(), &case["nll"], "NLL");
+    assert_close(calibration.brier(), &case["brier(sum over classes, mean over samples)"], "Brier");
+    let scaling = &case["temperature_scaling"];
+    let temperature = fit_temperature(&logits, 5, &labels);
+    // The reference's own optimiser stops about 1e-8 from the minimum, where the likelihood is flat.
+    assert!((temperature - scaling["T*"].as_f64().expect("a number")).abs() < 1e-6, "{temperature}");
+    assert_close(measured(15, temperature).negative_log_likelihood(), &scaling["nll_at_T*"], "NLL at T*");
+}
+
+#[test]
+fn detection_targets_equal_the_reference() {
+    for case in section("gaussian_radius_min_overlap").as_array().expect("a list of cases") {
+        let [h, w, overlap] = ["h", "w", "min_overlap"].map(|key| case[key].as_f64().expect("a number"));
+        assert_close(gaussian_radius(h, w, overlap), &case["radius_float"], &format!("radius of {h} x {w}"));
+    }
+    let cases = section("fcos_centerness sqrt(min(l,r)/max(l,r)*min(t,b)/max(t,b)) (l,t,r,b)");
+    for case in cases.as_array().expect("a list of cases") {
+        let sides = flat(&case["ltrb"]);
+        assert_close(centre_ness(sides[0], sides[1], sides[2], sides[3]), &case["c"], &format!("{sides:?}"));
+    }
 }
 
 #[test]

@@ -224,12 +224,14 @@ fn the_loss_falls() {
 
 #[test]
 fn one_task_alone_and_any_pair_can_be_trained() {
-    use cerberus::multitask::TaskKind::{Classify, Detect, Segment};
     let folder = tempfile::tempdir().unwrap();
-    for (index, tasks) in [vec![Classify], vec![Detect], vec![Segment, Classify]].into_iter().enumerate() {
+    for (index, tasks) in
+        [vec!["classify"], vec!["detect"], vec!["segment", "classify"]].into_iter().enumerate()
+    {
         let mut config = small_config();
         (config.epochs, config.samples) = (1, Some(8));
-        config.model.tasks = tasks.clone();
+        let names: Vec<String> = tasks.iter().map(|name| name.to_string()).collect();
+        config.set_heads(&names, scenes(&config).unwrap().info()).unwrap();
         let path = folder.path().join(index.to_string());
         let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &path).unwrap();
         let summary = run(&mut trainer, 2, u64::MAX).unwrap();
@@ -257,7 +259,7 @@ fn options_that_cannot_be_are_refused_with_the_remedy() {
     };
     refuse(&|config| config.batch = 0, "at least 1");
     refuse(&|config| config.epochs = 0, "at least 1");
-    refuse(&|config| config.model.tasks.clear(), "no task");
+    refuse(&|config| config.model.heads.clear(), "no task");
     let error = small_config().set_balance("magic").unwrap_err();
     assert!(error.to_string().contains("fixed, equal"), "{error}");
     assert!(folder.path().read_dir().unwrap().next().is_none(), "a refused run leaves nothing behind");

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cerberus::data::{self, Dataset, Split};
-use cerberus::multitask::TaskKind;
 use cerberus::multitask::balance::GradientPlace;
 use cerberus::multitask::trainer::{
     EpochRow, Observer, Outcome, StepReport, Summary, TrainConfig, TrainError, Trainer, peak_rss_mb,
@@ -40,7 +39,7 @@ struct Options {
     data: String,
     /// Tasks, separated by commas [default: all that the data has labels for]
     #[arg(long, value_delimiter = ',')]
-    tasks: Vec<TaskKind>,
+    tasks: Vec<String>,
     /// Strategies, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "equal,uw,dwa,famo,mgda,pcgrad,cagrad,nash,upgrad")]
     strategies: Vec<String>,
@@ -80,7 +79,7 @@ struct Options {
 struct Job {
     /// The strategy, or `single-TASK`.
     strategy: String,
-    tasks: Vec<TaskKind>,
+    tasks: Vec<String>,
     seed: u64,
 }
 
@@ -134,11 +133,12 @@ fn plan(options: &Options) -> Result<Vec<Job>, TrainError> {
     let info = data::open(&options.data, 1)?.info().clone();
     let mut tasks = options.tasks.clone();
     if tasks.is_empty() {
-        tasks = TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(&info)).collect();
+        let config = TrainConfig::for_data(&options.data, &info);
+        tasks = config.model.heads.into_iter().map(|head| head.name).collect();
     }
     let mut jobs = Vec::new();
     for seed in 1..=options.seeds {
-        let singles = tasks.iter().map(|&task| (format!("single-{task}"), vec![task]));
+        let singles = tasks.iter().map(|task| (format!("single-{task}"), vec![task.clone()]));
         let shared = options.strategies.iter().map(|name| (name.clone(), tasks.clone()));
         jobs.extend(singles.chain(shared).map(|(strategy, tasks)| Job { strategy, tasks, seed }));
     }
@@ -153,11 +153,11 @@ fn plan(options: &Options) -> Result<Vec<Job>, TrainError> {
 fn config(options: &Options, job: &Job) -> Result<TrainConfig, TrainError> {
     let dataset = data::open(&options.data, job.seed)?;
     let mut config = TrainConfig::for_data(&options.data, dataset.info());
+    config.set_heads(&job.tasks, dataset.info())?;
     let single = job.tasks.len() == 1;
     config.set_balance(if single { "equal" } else { &job.strategy })?;
     let rule = config.balancing()?.strategy;
     config.gradients = if rule.needs().three_batches { GradientPlace::Parameters } else { options.gradients };
-    config.model.tasks = job.tasks.clone();
     config.seed = job.seed;
     config.epochs = options.epochs.unwrap_or(config.epochs);
     config.samples = options.samples;

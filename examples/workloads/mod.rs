@@ -10,8 +10,8 @@ mod multitask;
 mod resnet;
 
 use cerberus::data::{self, Batch, Split};
+use cerberus::multitask::MultiTaskModel;
 use cerberus::multitask::trainer::{TrainConfig, train_step};
-use cerberus::multitask::{MultiTaskModel, TaskWeights};
 use cerberus::nn::losses::{CrossEntropy, cross_entropy};
 use cerberus::prelude::*;
 use clap::ValueEnum;
@@ -151,7 +151,7 @@ fn scenes64(batch: usize, scale: f32) -> Result<Prepared, Failure> {
     let mut optimizer = AdamW::new(AdamOptions::default());
     let parameters = model.parameter_count();
     let step = move || {
-        let (weights, clip) = (TaskWeights::default(), config.clip_norm);
+        let (weights, clip) = (config.model.weights(), config.clip_norm);
         train_step(&mut model, &mut optimizer, &batch, &weights, 1e-3, clip, [1, 0]).iter().sum()
     };
     Ok(Prepared { parameters, step: Box::new(step) })

@@ -3,9 +3,13 @@
 //! Pixels become floats here and nowhere else, so training, evaluation and
 //! prediction cannot disagree about their scale.
 
-use cerberus_tensor::Tensor;
+use std::collections::BTreeMap;
 
-use crate::{DataError, Image, Mask, Object, Sample};
+use cerberus_tensor::Tensor;
+use cerberus_tensor::concat::concat;
+
+use crate::dataset::{CLASS, MASK, OBJECTS};
+use crate::{DataError, Image, Label, Mask, Object, Sample, ValueMap};
 
 /// Several samples of one size. The labels keep the order of the images, and a
 /// sample without a label has `None` in its place.
@@ -19,6 +23,8 @@ pub struct Batch {
     pub objects: Vec<Option<Vec<Object>>>,
     /// The mask of each image.
     pub masks: Vec<Option<Mask>>,
+    /// Each image's further labels by name.
+    pub more: Vec<BTreeMap<String, Label>>,
     /// The index of each sample in its split.
     pub indices: Vec<usize>,
 }
@@ -39,6 +45,7 @@ impl Batch {
             classes: samples.iter().map(|sample| sample.class).collect(),
             objects: samples.iter().map(|sample| sample.objects.clone()).collect(),
             masks: samples.iter().map(|sample| sample.mask.clone()).collect(),
+            more: samples.iter().map(|sample| sample.more.clone()).collect(),
             indices,
         })
     }
@@ -60,6 +67,7 @@ impl Batch {
             classes: self.classes[range.clone()].to_vec(),
             objects: self.objects[range.clone()].to_vec(),
             masks: self.masks[range.clone()].to_vec(),
+            more: self.more[range.clone()].to_vec(),
             indices: self.indices[range].to_vec(),
         }
     }
@@ -67,6 +75,68 @@ impl Batch {
     /// Whether the batch holds no sample.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
+    }
+
+    /// Each image's class under the label `name`; `None` where it is missing,
+    /// as in the methods below.
+    pub fn classes_of(&self, name: &str) -> Vec<Option<usize>> {
+        if name == CLASS {
+            return self.classes.clone();
+        }
+        self.of(name, |label| if let Label::Class(class) = label { Some(*class) } else { None })
+    }
+
+    /// Each image's objects under the label `name`.
+    pub fn objects_of(&self, name: &str) -> Vec<Option<&[Object]>> {
+        if name == OBJECTS {
+            return self.objects.iter().map(Option::as_deref).collect();
+        }
+        self.of(name, |label| if let Label::Objects(objects) = label { Some(&objects[..]) } else { None })
+    }
+
+    /// Each image's mask under the label `name`.
+    pub fn masks_of(&self, name: &str) -> Vec<Option<&Mask>> {
+        if name == MASK {
+            return self.masks.iter().map(Option::as_ref).collect();
+        }
+        self.of(name, |label| if let Label::Mask(mask) = label { Some(mask) } else { None })
+    }
+
+    /// For each image which classes it shows, under the label `name`.
+    pub fn class_sets_of(&self, name: &str) -> Vec<Option<&[bool]>> {
+        self.of(name, |label| if let Label::Classes(classes) = label { Some(&classes[..]) } else { None })
+    }
+
+    /// Each image's numbers under the label `name`.
+    pub fn values_of(&self, name: &str) -> Vec<Option<&[f32]>> {
+        self.of(name, |label| if let Label::Values(values) = label { Some(&values[..]) } else { None })
+    }
+
+    /// Each image's numbers per pixel under the label `name`.
+    pub fn value_maps_of(&self, name: &str) -> Vec<Option<&ValueMap>> {
+        self.of(name, |label| if let Label::ValueMap(map) = label { Some(map) } else { None })
+    }
+
+    fn of<'a, V>(&'a self, name: &str, take: impl Fn(&'a Label) -> Option<V>) -> Vec<Option<V>> {
+        self.more.iter().map(|labels| labels.get(name).and_then(&take)).collect()
+    }
+
+    /// The samples at these places of the batch, in this order.
+    ///
+    /// # Panics
+    /// If a place is not in the batch, or there is none.
+    #[track_caller]
+    pub fn select(&self, places: &[usize]) -> Batch {
+        assert!(!places.is_empty(), "Batch::select: there must be at least one place");
+        let images = places.iter().map(|&place| self.images.narrow(0, place, 1));
+        Batch {
+            images: concat(&images.collect::<Vec<_>>(), 0),
+            classes: places.iter().map(|&place| self.classes[place]).collect(),
+            objects: places.iter().map(|&place| self.objects[place].clone()).collect(),
+            masks: places.iter().map(|&place| self.masks[place].clone()).collect(),
+            more: places.iter().map(|&place| self.more[place].clone()).collect(),
+            indices: places.iter().map(|&place| self.indices[place]).collect(),
+        }
     }
 }
 
@@ -91,16 +161,17 @@ fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String> {
             let found = image.pixels.len();
             return Err(format!("sample {index} holds {found} values, its size {wanted:?} needs {values}"));
         }
-        if let Some(mask) = &sample.mask {
-            let pixels = image.height * image.width;
-            if (mask.height, mask.width) != (image.height, image.width) || mask.classes.len() != pixels {
+        let masks = sample.mask.iter().map(|mask| ("mask", mask.height, mask.width, mask.classes.len()));
+        let maps = sample.more.iter().filter_map(|(name, label)| match label {
+            Label::Mask(mask) => Some((name.as_str(), mask.height, mask.width, mask.classes.len())),
+            Label::ValueMap(map) => Some((name.as_str(), map.height, map.width, map.values.len())),
+            _ => None,
+        });
+        for (name, height, width, held) in masks.chain(maps) {
+            if (height, width) != (image.height, image.width) || held != height * width {
                 return Err(format!(
-                    "the mask of sample {index} is {}x{} with {} values, its image {}x{}",
-                    mask.height,
-                    mask.width,
-                    mask.classes.len(),
-                    image.height,
-                    image.width
+                    "the {name} of sample {index} is {height}x{width} with {held} values, its image {}x{}",
+                    image.height, image.width
                 ));
             }
         }
@@ -145,7 +216,7 @@ mod tests {
 
     fn gray(height: usize, width: usize, value: u8) -> Sample {
         let image = Image { height, width, channels: 1, pixels: vec![value; height * width] };
-        Sample { image, class: Some(3), objects: None, mask: None }
+        Sample { image, class: Some(3), objects: None, mask: None, more: BTreeMap::new() }
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! green and the blue plane. The planes are interleaved when they are read, so
 //! that a sample is one copy.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::dataset::no_such_sample;
+use crate::dataset::{CLASS, LabelInfo, LabelKind, no_such_sample};
 use crate::{DataError, Dataset, DatasetInfo, Image, Sample, Split};
 
 const SIDE: usize = 32;
@@ -67,10 +68,8 @@ impl Cifar10 {
             height: SIDE,
             width: SIDE,
             channels: 3,
-            classes: CLASSES.map(String::from).to_vec(),
-            has_classes: true,
-            has_objects: false,
-            has_masks: false,
+            labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &CLASSES.map(String::from))],
+            remarks: Vec::new(),
         };
         Ok(Cifar10 { train, test, held_out: 0, info })
     }
@@ -165,6 +164,7 @@ impl Dataset for Cifar10 {
             class: Some(usize::from(records.labels[at])),
             objects: None,
             mask: None,
+            more: BTreeMap::new(),
         })
     }
 }

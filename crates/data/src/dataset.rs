@@ -45,15 +45,61 @@ pub struct DatasetInfo {
     pub width: usize,
     /// Channels of every image.
     pub channels: usize,
-    /// Class names, for whole images and objects alike. Masks count one more:
-    /// 0 is background and `c + 1` is class `c`.
+    /// The labels that samples carry (single ones may lack some of them).
+    pub labels: Vec<LabelInfo>,
+    /// What whoever reads reports should know: labels that were left out, say.
+    pub remarks: Vec<String>,
+}
+
+impl DatasetInfo {
+    /// The label of this name.
+    pub fn label(&self, name: &str) -> Option<&LabelInfo> {
+        self.labels.iter().find(|label| label.name == name)
+    }
+}
+
+/// A label of a data set: what it is called, what it is, and its classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelInfo {
+    /// [`CLASS`], [`OBJECTS`] and [`MASK`] are the fields of a
+    /// [`Sample`]; any other is found in its `more`.
+    pub name: String,
+    /// What it says.
+    pub kind: LabelKind,
+    /// Class names, or names of values. Masks count one more than there are
+    /// names: 0 is background and `c + 1` is class `c`.
     pub classes: Vec<String>,
-    /// Whether samples carry a class for the whole image.
-    pub has_classes: bool,
-    /// Whether samples carry objects.
-    pub has_objects: bool,
-    /// Whether samples carry masks.
-    pub has_masks: bool,
+}
+
+impl LabelInfo {
+    /// A label from its parts.
+    pub fn new(name: &str, kind: LabelKind, classes: &[String]) -> LabelInfo {
+        LabelInfo { name: name.into(), kind, classes: classes.to_vec() }
+    }
+}
+
+/// The name of the label in [`Sample::class`].
+pub const CLASS: &str = "class";
+/// The name of the label in [`Sample::objects`].
+pub const OBJECTS: &str = "objects";
+/// The name of the label in [`Sample::mask`].
+pub const MASK: &str = "mask";
+
+/// What a label says; the variants are those of [`Label`](crate::Label).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// One class for the whole image.
+    Class,
+    /// For each class whether it is there.
+    Classes,
+    /// Numbers for the whole image.
+    Values,
+    /// A number for every pixel.
+    ValueMap,
+    /// Things and where they are.
+    Objects,
+    /// A class for every pixel.
+    Mask,
 }
 
 /// A source of samples.

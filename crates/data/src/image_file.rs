@@ -1,26 +1,100 @@
-//! Pictures from files and back: PNG and JPEG in, PNG out.
+//! Pictures from files and back: PNG, JPEG and GIF in, PNG out.
 //!
-//! What a file holds is seen from its content, not from its name. Pixels always
-//! arrive as 8-bit RGB, upright: gray and transparency are converted, and the
-//! turn that a camera noted beside the pixels (EXIF) is carried out.
+//! What a file holds is seen from its content, not from its name: data sets
+//! have `.jpg` files that are PNG or GIF inside. Pixels always arrive as 8-bit
+//! RGB, upright: gray, CMYK and transparency are converted, of a GIF its first
+//! picture is taken, and the turn that a camera noted beside the pixels (EXIF)
+//! is carried out; unless annotations were made on the picture as it is stored,
+//! which shows in its size.
 
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader};
 
 use crate::{DataError, Image};
 
-const REMEDY: &str = "give a PNG or JPEG picture; convert others, and fetch damaged ones again";
+const REMEDY: &str = "give a PNG or JPEG picture (or GIF); convert others, and fetch damaged ones again";
 
 impl Image {
-    /// Reads a PNG or JPEG file as three channels.
+    /// Reads a PNG, JPEG or GIF file as three channels.
     ///
     /// # Errors
     /// [`DataError::Read`] naming the file when it is missing, damaged, too
     /// large to decode in 512 MB, or of another format.
     pub fn read(path: &Path) -> Result<Image, DataError> {
-        decode(path).map_err(|source| DataError::Read { path: path.into(), source, remedy: REMEDY.into() })
+        decode(path, None).map_err(|source| unreadable(path, source))
+    }
+
+    /// Reads a picture that was annotated as one of `size` rows and columns:
+    /// upright if it has that size upright, else as it is stored.
+    ///
+    /// # Errors
+    /// As [`Image::read`], and [`DataError::Malformed`] when the picture has
+    /// another size.
+    pub fn read_as_annotated(path: &Path, size: [usize; 2]) -> Result<Image, DataError> {
+        let image = decode(path, Some(size)).map_err(|source| unreadable(path, source))?;
+        fits(path, size, [image.height, image.width])?;
+        Ok(image)
+    }
+
+    /// Checks from its header that a picture is one of `size` rows and columns,
+    /// upright or as it is stored.
+    ///
+    /// # Errors
+    /// As [`Image::read_as_annotated`].
+    pub(crate) fn check(path: &Path, size: [usize; 2]) -> Result<(), DataError> {
+        let (stored, upright) = header(path).map_err(|source| unreadable(path, source))?;
+        if stored == size { Ok(()) } else { fits(path, size, upright) }
+    }
+
+    /// Rows and columns of a picture, upright, from its header.
+    ///
+    /// # Errors
+    /// As [`Image::read`].
+    pub(crate) fn upright_size(path: &Path) -> Result<[usize; 2], DataError> {
+        header(path).map(|(_, upright)| upright).map_err(|source| unreadable(path, source))
+    }
+
+    /// A gray or paletted PNG as the numbers it holds, with its rows and
+    /// columns: masks keep class ids there.
+    ///
+    /// # Errors
+    /// As [`Image::read`], and when the file has colours.
+    pub(crate) fn read_ids(path: &Path) -> Result<(Vec<u8>, [usize; 2]), DataError> {
+        let picture = picture(path, None).map_err(|source| unreadable(path, source))?;
+        let size = [picture.height() as usize, picture.width() as usize];
+        match picture {
+            DynamicImage::ImageLuma8(ids) => Ok((ids.into_raw(), size)),
+            other => Err(DataError::Malformed {
+                path: path.into(),
+                place: "header".into(),
+                expected: "an 8-bit gray PNG that holds class ids".into(),
+                found: format!("{:?}", other.color()),
+                remedy: "write the mask as 8-bit gray".into(),
+            }),
+        }
+    }
+
+    /// The rectangle of `width` x `height` pixels whose top left corner is (x, y).
+    ///
+    /// # Panics
+    /// When it does not lie in the picture.
+    #[track_caller]
+    pub fn cut(&self, x: usize, y: usize, width: usize, height: usize) -> Image {
+        assert!(
+            x + width <= self.width && y + height <= self.height,
+            "cut: {width}x{height} pixels at ({x}, {y}) do not lie in a picture of {}x{}",
+            self.width,
+            self.height
+        );
+        let mut pixels = Vec::with_capacity(height * width * self.channels);
+        for row in y..y + height {
+            let start = (row * self.width + x) * self.channels;
+            pixels.extend_from_slice(&self.pixels[start..start + width * self.channels]);
+        }
+        Image { height, width, channels: self.channels, pixels }
     }
 
     /// The picture as the bytes of a PNG file.
@@ -83,15 +157,59 @@ impl Image {
     }
 }
 
-fn decode(path: &Path) -> io::Result<Image> {
-    let invalid = |error: image::ImageError| io::Error::new(io::ErrorKind::InvalidData, error);
+fn unreadable(path: &Path, source: io::Error) -> DataError {
+    DataError::Read { path: path.into(), source, remedy: REMEDY.into() }
+}
+
+fn fits(path: &Path, wanted: [usize; 2], found: [usize; 2]) -> Result<(), DataError> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(DataError::Malformed {
+        path: path.into(),
+        place: "header".into(),
+        expected: format!("{}x{} pixels, as the annotations say", wanted[1], wanted[0]),
+        found: format!("{}x{}", found[1], found[0]),
+        remedy: "fetch the picture again, or mend its entry in the annotations".into(),
+    })
+}
+
+fn invalid(error: image::ImageError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Rows and columns of a picture as it is stored, and upright.
+fn header(path: &Path) -> io::Result<([usize; 2], [usize; 2])> {
+    let reader = ImageReader::open(path)?.with_guessed_format()?;
+    let mut decoder = reader.into_decoder().map_err(invalid)?;
+    let (width, height) = decoder.dimensions();
+    let stored = [height as usize, width as usize];
+    let turn = decoder.orientation().map_err(invalid)?;
+    Ok((stored, if swaps_sides(turn) { [stored[1], stored[0]] } else { stored }))
+}
+
+fn swaps_sides(turn: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(turn, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// A picture, upright unless it has the `annotated` size only as it is stored.
+fn picture(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<DynamicImage> {
     let bytes = std::fs::read(path)?;
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut decoder = reader.into_decoder().map_err(invalid)?;
     let turn = decoder.orientation().map_err(invalid)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(invalid)?;
-    picture.apply_orientation(turn);
-    let rgb = picture.into_rgb8();
+    let stored = [picture.height() as usize, picture.width() as usize];
+    let as_stored = swaps_sides(turn) && stored[0] != stored[1] && annotated == Some(stored);
+    if !as_stored {
+        picture.apply_orientation(turn);
+    }
+    Ok(picture)
+}
+
+fn decode(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<Image> {
+    let rgb = picture(path, annotated)?.into_rgb8();
     let (height, width) = (rgb.height() as usize, rgb.width() as usize);
     Ok(Image { height, width, channels: 3, pixels: rgb.into_raw() })
 }

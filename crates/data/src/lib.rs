@@ -5,10 +5,11 @@
 //! them into [`Batch`]es on worker threads while the last batch trains. Nothing
 //! here knows of gradients or of tasks.
 //!
-//! Three sources exist: [`FashionMnist`] garments (a part of them embedded in
+//! Sources: [`FashionMnist`] garments (a part of them embedded in
 //! the binary), [`FashionScenes`] made from those garments, which is the
-//! default data of the project, and [`Cifar10`]. [`open`] finds the right one
-//! from a name or a folder.
+//! default data of the project, [`Cifar10`], and [`photos`]: folders of
+//! annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO.
+//! [`open`] finds the right one from a name or a path.
 //!
 //! ```
 //! use cerberus_data::{EpochPlan, Loader, Split, open};
@@ -30,16 +31,24 @@ mod fashion_mnist;
 pub mod idx;
 mod image_file;
 mod loader;
+mod missing;
+mod mixture;
 mod open;
+pub mod photos;
 mod sample;
+mod sampler;
 mod scenes;
 
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
-pub use dataset::{Dataset, DatasetInfo, Split};
+pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, Split};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
 pub use loader::{EpochPlan, Loader};
-pub use open::open;
-pub use sample::{IGNORED, Image, Mask, Object, Sample};
+pub use missing::MissingLabels;
+pub use mixture::Mixture;
+pub use open::{open, open_photos};
+pub use photos::{PhotoOptions, Photos};
+pub use sample::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};
+pub use sampler::{Resampled, Sampling};
 pub use scenes::{FashionScenes, SCENE_SIZE};

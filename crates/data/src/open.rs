@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes};
+use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, PhotoOptions, Photos};
 
 const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), \
     \"fashion-scenes:FOLDER\" or FOLDER with the four files of Fashion-MNIST (scenes made from those), \
-    and FOLDER with the binary batches of CIFAR-10";
+    FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
+    trimaps/ (Oxford-IIIT Pet), FOLDER with annotations.json or annotations/instances_*.json, or such a \
+    FILE.json (COCO), and FILE.yaml or FOLDER with one (YOLO)";
 
 /// Opens a data set by name or folder.
 ///
@@ -17,12 +19,27 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// | `fashion-scenes:FOLDER`, or a folder with Fashion-MNIST's files | [`FashionScenes`] from those |
 /// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
 ///
-/// `seed` decides the training scenes.
+/// | a folder, JSON or YAML file of [photographs](crate::photos) | [`Photos`] with the default options |
+///
+/// `seed` decides the training scenes, and the augmentation of photographs.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`], which lists the above, when it is none of
 /// them; the error of the file when the folder is right but a file is not.
 pub fn open(name_or_path: &str, seed: u64) -> Result<Arc<dyn Dataset>, DataError> {
+    open_photos(name_or_path, seed, &PhotoOptions::default())
+}
+
+/// [`open`] with a choice of how photographs become samples; other data sets
+/// have no use for `options`.
+///
+/// # Errors
+/// Those of [`open`], and [`DataError::Option`] for an option out of range.
+pub fn open_photos(
+    name_or_path: &str,
+    seed: u64,
+    options: &PhotoOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
     let scenes = |folder: &Path| -> Result<Arc<dyn Dataset>, DataError> {
         Ok(Arc::new(FashionScenes::new(seed, Arc::new(FashionMnist::from_folder(folder)?))))
     };
@@ -38,6 +55,9 @@ pub fn open(name_or_path: &str, seed: u64) -> Result<Arc<dyn Dataset>, DataError
     }
     if Cifar10::find(folder).is_some() {
         return Ok(Arc::new(Cifar10::from_folder(folder)?.with_validation()));
+    }
+    if Photos::is_at(folder) {
+        return Ok(Arc::new(Photos::open(folder, seed, options.clone())?));
     }
     let reason = match (folder.is_dir(), folder.exists()) {
         (true, _) => "the folder holds the files of none",

@@ -1,8 +1,13 @@
 //! One image and its labels.
 //!
+//! Three kinds of label are so common that they have fields: the class of the
+//! image, its objects, its mask. Any number of others stand in `more` by name.
+//!
 //! A label that a data set does not have is `None`, which is not the same as an
 //! empty one: `objects: Some(vec![])` says that the image shows no object,
 //! `objects: None` that nobody looked. Tasks skip what is missing.
+
+use std::collections::BTreeMap;
 
 /// The mask value that says "do not judge this pixel".
 pub const IGNORED: u8 = 255;
@@ -23,10 +28,52 @@ pub struct Image {
 /// A thing in an image: what it is and where.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Object {
-    /// Index into the data set's class names.
+    /// Index into the class names of its label.
     pub class: usize,
     /// x1, y1, x2, y2 in pixels; the right and bottom edges are exclusive.
     pub bbox: [f32; 4],
+    /// A box around a crowd, in which nobody counted: not something to find,
+    /// and detections inside it are neither right nor wrong.
+    pub crowd: bool,
+    /// Area in square pixels by which scores sort it into small and large: of
+    /// its mask where that is known, else of the box.
+    pub area: f32,
+}
+
+impl Object {
+    /// A single thing whose area is that of its box.
+    pub fn new(class: usize, bbox: [f32; 4]) -> Object {
+        let area = (bbox[2] - bbox[0]) * (bbox[3] - bbox[1]);
+        Object { class, bbox, crowd: false, area }
+    }
+}
+
+/// A number for every pixel, such as a depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueMap {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[height, width]`; a value that is not finite is unknown.
+    pub values: Vec<f32>,
+}
+
+/// A label of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Label {
+    /// One class for the whole image.
+    Class(usize),
+    /// For each class whether it is there.
+    Classes(Vec<bool>),
+    /// Numbers for the whole image; one that is not finite is unknown.
+    Values(Vec<f32>),
+    /// A number for every pixel.
+    ValueMap(ValueMap),
+    /// Things and where they are.
+    Objects(Vec<Object>),
+    /// A class for every pixel.
+    Mask(Mask),
 }
 
 /// A class for every pixel.
@@ -52,4 +99,6 @@ pub struct Sample {
     pub objects: Option<Vec<Object>>,
     /// What each pixel belongs to.
     pub mask: Option<Mask>,
+    /// Further labels by name; one that is missing is not in the map.
+    pub more: BTreeMap<String, Label>,
 }

@@ -1,9 +1,13 @@
 //! The loader keeps its order, resumes, stops, and never hangs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cerberus_data::{Batch, DataError, Dataset, DatasetInfo, EpochPlan, Image, Loader, Sample, Split};
+use cerberus_data::{
+    Batch, CLASS, DataError, Dataset, DatasetInfo, EpochPlan, Image, Label, LabelInfo, LabelKind, Loader,
+    MissingLabels, Mixture, Resampled, Sample, Sampling, Split,
+};
 
 /// One-pixel images; what happens at `bad` is up to the test.
 struct Numbers {
@@ -26,10 +30,8 @@ fn numbers(len: usize, bad: Option<(usize, Bad)>) -> Arc<Numbers> {
         height: 1,
         width: 1,
         channels: 1,
-        classes: vec![],
-        has_classes: true,
-        has_objects: false,
-        has_masks: false,
+        labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &[])],
+        remarks: vec![],
     };
     Arc::new(Numbers { info, len, bad, made: AtomicUsize::new(0) })
 }
@@ -58,7 +60,7 @@ impl Dataset for Numbers {
             _ => {}
         }
         let image = Image { height: 1, width, channels: 1, pixels: vec![0; width] };
-        Ok(Sample { image, class: Some(index), objects: None, mask: None })
+        Ok(Sample { image, class: Some(index), objects: None, mask: None, more: BTreeMap::new() })
     }
 }
 
@@ -158,4 +160,91 @@ fn workers_run_ahead_only_so_far() {
     let made = dataset.made.load(Ordering::Relaxed);
     assert!(made <= 2 * 3 * 4, "{made}");
     drop(loader);
+}
+
+/// Images of which every hundredth is of a rare class.
+struct Classes {
+    info: DatasetInfo,
+    train: usize,
+}
+
+fn classes(name: &str, label: &str, train: usize) -> Arc<Classes> {
+    let names = ["often", "rarely"].map(String::from);
+    let mut info = numbers(0, None).info.clone();
+    (info.name, info.labels) = (name.into(), vec![LabelInfo::new(label, LabelKind::Class, &names)]);
+    Arc::new(Classes { info, train })
+}
+
+impl Dataset for Classes {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    fn len(&self, split: Split) -> usize {
+        if split == Split::Train { self.train } else { 3 }
+    }
+
+    fn sample(&self, _: Split, _: u64, index: usize) -> Result<Sample, DataError> {
+        let image = Image { height: 1, width: 1, channels: 1, pixels: vec![self.train as u8] };
+        let class = usize::from(index.is_multiple_of(100));
+        let mut sample = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
+        match self.info.labels[0].name.as_str() {
+            CLASS => sample.class = Some(class),
+            other => drop(sample.more.insert(other.into(), Label::Class(class))),
+        }
+        Ok(sample)
+    }
+}
+
+#[test]
+fn samplers_show_rare_classes_as_often_as_they_promise() {
+    for (by, expected) in [(Sampling::Balanced, 0.5), (Sampling::SquareRoot, 1.0 / (1.0 + 99f64.sqrt()))] {
+        let sampled = Resampled::new(classes("c", CLASS, 2000), CLASS, by, 3).unwrap();
+        assert!((sampled.shares()[1] - expected).abs() < 1e-12, "{:?}", sampled.shares());
+        let rare =
+            (0..2000).filter(|&i| sampled.sample(Split::Train, 1, i).unwrap().class == Some(1)).count();
+        assert!((rare as f64 / 2000.0 - expected).abs() < 0.05, "{by:?}: {rare} of 2000");
+        assert_eq!(sampled.drawn(1, 7), sampled.drawn(1, 7));
+        assert_eq!(sampled.sample(Split::Test, 0, 0).unwrap().class, Some(1), "the test part is as it was");
+        assert!(sampled.sample(Split::Train, 0, 2000).is_err());
+    }
+    assert!(Resampled::new(classes("c", CLASS, 20), "mask", Sampling::Balanced, 3).is_err());
+}
+
+#[test]
+fn mixtures_draw_by_temperature_and_leave_labels_of_other_sets_missing() {
+    let parts = || -> Vec<Arc<dyn Dataset>> { vec![classes("a", CLASS, 90), classes("b", "breed", 10)] };
+    let even = Mixture::new(parts(), 1e9, 1, 1).unwrap();
+    assert!((even.shares()[0] - 0.5).abs() < 1e-6);
+    let two = Mixture::new(parts(), 2.0, 4, 1).unwrap();
+    assert!((two.shares()[0] - 0.75).abs() < 1e-12, "the root of 9 to 1 is 3 to 1");
+    let in_proportion = Mixture::new(parts(), 1.0, 1, 1).unwrap();
+    let from_b = (0..100).flat_map(|i| (0..20).map(move |epoch| (epoch, i)));
+    let from_b = from_b.filter(|&(epoch, i)| in_proportion.part_of(epoch, i) == 1).count();
+    assert!((from_b as f64 / 2000.0 - 0.1).abs() < 0.03, "{from_b}");
+    for index in 0..100 {
+        assert_eq!(two.part_of(0, index), two.part_of(0, index / 4 * 4), "four in a row are of one set");
+        let sample = even.sample(Split::Train, 0, index).unwrap();
+        assert_eq!(
+            sample.class.is_some(),
+            !sample.more.contains_key("breed"),
+            "each has the labels of its set"
+        );
+    }
+    assert_eq!((even.len(Split::Test), even.info().labels.len()), (6, 2));
+    assert!(even.sample(Split::Test, 0, 4).unwrap().more.contains_key("breed"));
+    assert!(Mixture::new(vec![], 1.0, 1, 1).is_err() && Mixture::new(parts(), 0.0, 1, 1).is_err());
+}
+
+#[test]
+fn labels_taken_away_stay_away_and_only_in_training() {
+    let missing = MissingLabels::new(classes("c", CLASS, 200), 0.33, 5).unwrap();
+    let kept = |epoch| -> Vec<bool> {
+        (0..200).map(|i| missing.sample(Split::Train, epoch, i).unwrap().class.is_some()).collect()
+    };
+    assert_eq!(kept(0), kept(1));
+    let share = kept(0).iter().filter(|&&kept| kept).count() as f64 / 200.0;
+    assert!((share - 0.67).abs() < 0.1, "{share}");
+    assert!((0..3).all(|i| missing.sample(Split::Test, 0, i).unwrap().class.is_some()));
+    assert!(MissingLabels::new(classes("c", CLASS, 2), 1.5, 5).is_err());
 }

@@ -1,85 +1,117 @@
 //! What a model is made of, as data: written into every checkpoint, so that a
 //! file alone is enough to rebuild its model.
+//!
+//! A model is a trunk and a list of [`HeadConfig`]s. Each names the kind of its
+//! head (see [`kinds`](crate::tasks::kinds)), the label it learns from, and its
+//! options. On command lines a head is written `KIND`, `NAME:KIND` or
+//! `NAME:KIND@LABEL`: `classify` is short for `classify:classify@class`.
 
-use cerberus_data::DatasetInfo;
+use cerberus_data::{DatasetInfo, LabelKind};
 use serde::{Deserialize, Serialize};
 
-/// A kind of task the default heads can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskKind {
-    /// One class for the whole image.
-    Classify,
-    /// A class and a box for every object.
-    Detect,
-    /// A class for every pixel.
-    Segment,
+use crate::tasks::{self, HeadKind};
+
+/// A head: what it is called, what it does, what it learns from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadConfig {
+    /// The name in reports and paths.
+    pub name: String,
+    /// The kind of head, one of [`kinds`](crate::tasks::kinds).
+    pub kind: String,
+    /// The label of the data it learns from.
+    pub label: String,
+    /// The label's class names, or names of values.
+    pub classes: Vec<String>,
+    /// How much its loss counts in the sum that is minimised.
+    pub weight: f64,
+    /// What else can be chosen.
+    #[serde(default)]
+    pub options: HeadOptions,
 }
 
-impl TaskKind {
-    /// All kinds, in the order in which they are trained and reported.
-    pub const ALL: [TaskKind; 3] = [TaskKind::Classify, TaskKind::Detect, TaskKind::Segment];
+/// Choices that heads have in common; a head ignores those that mean nothing to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadOptions {
+    /// The stages of the trunk it looks at, counted from 1, shallow to deep; empty leaves the choice to the head.
+    pub levels: Vec<usize>,
+    /// The share of features dropped before the last layer in training.
+    pub dropout: f64,
+    /// The share of a class target that is spread over all classes.
+    pub label_smoothing: f64,
+    /// A weight per class (masks count background first).
+    pub class_weights: Option<Vec<f64>>,
+    /// The exponent of the focal loss, used instead of cross-entropy.
+    pub focal: Option<f64>,
+    /// A number per class that is added to the logits in training: the logarithm of the class's share, times a
+    /// temperature.
+    pub logit_adjustment: Option<Vec<f64>>,
+}
 
-    /// The name on command lines, in files and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            TaskKind::Classify => "classify",
-            TaskKind::Detect => "detect",
-            TaskKind::Segment => "segment",
-        }
+impl HeadConfig {
+    /// A head of `kind`, by default named like it, that learns from `label`, by default the first label of the data
+    /// that suits it.
+    ///
+    /// # Errors
+    /// A sentence that says what there is instead, if there is no such kind or the data have no such label.
+    pub fn new(name: &str, kind: &str, label: Option<&str>, info: &DatasetInfo) -> Result<Self, String> {
+        let known = find_kind(kind)?;
+        let suits = |found: LabelKind| found == known.label;
+        let found = match label {
+            Some(label) => info.label(label).filter(|found| suits(found.kind)),
+            None => info.labels.iter().find(|found| suits(found.kind)),
+        };
+        let Some(found) = found else {
+            let possible: Vec<&str> = tasks::kinds::<f32>()
+                .iter()
+                .filter(|k| first_label(k, info).is_some())
+                .map(|k| k.name)
+                .collect();
+            let asked = label.map_or(String::new(), |label| format!(" under the name {label:?}"));
+            return Err(format!(
+                "{} has no labels for the task {kind}{asked}; it has them for: {}",
+                info.name,
+                possible.join(", ")
+            ));
+        };
+        Ok(Self {
+            name: name.into(),
+            kind: kind.into(),
+            label: found.name.clone(),
+            classes: found.classes.clone(),
+            weight: known.weight,
+            options: HeadOptions::default(),
+        })
     }
 
-    /// Whether the data set has labels for it.
-    pub fn is_labelled_in(self, info: &DatasetInfo) -> bool {
-        match self {
-            TaskKind::Classify => info.has_classes,
-            TaskKind::Detect => info.has_objects,
-            TaskKind::Segment => info.has_masks,
-        }
+    /// A head as it is written on command lines: `KIND`, `NAME:KIND` or `NAME:KIND@LABEL`.
+    ///
+    /// # Errors
+    /// As [`HeadConfig::new`].
+    pub fn parse(text: &str, info: &DatasetInfo) -> Result<Self, String> {
+        let (text, label) = text.split_once('@').map_or((text, None), |(text, label)| (text, Some(label)));
+        let (name, kind) = text.split_once(':').unwrap_or((text, text));
+        Self::new(name, kind, label, info)
+    }
+
+    /// The number of classes or values.
+    pub fn outputs(&self) -> usize {
+        self.classes.len()
     }
 }
 
-impl std::fmt::Display for TaskKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
+fn first_label<'a>(kind: &HeadKind<f32>, info: &'a DatasetInfo) -> Option<&'a str> {
+    info.labels.iter().find(|label| label.kind == kind.label).map(|label| label.name.as_str())
 }
 
-impl std::str::FromStr for TaskKind {
-    type Err = String;
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = TaskKind::ALL.map(TaskKind::name).join(", ");
-        let found = TaskKind::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| format!("there is no task {name:?}; the tasks are {known}"))
-    }
-}
-
-/// How much each task's loss counts in the sum that is minimised.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskWeights {
-    /// Weight of the classification loss.
-    pub classify: f64,
-    /// Weight of the detection loss.
-    pub detect: f64,
-    /// Weight of the segmentation loss.
-    pub segment: f64,
-}
-
-impl Default for TaskWeights {
-    fn default() -> Self {
-        Self { classify: 1.0, detect: 1.0, segment: 1.5 }
-    }
-}
-
-impl TaskWeights {
-    /// The weight of one task.
-    pub fn of(&self, kind: TaskKind) -> f64 {
-        match kind {
-            TaskKind::Classify => self.classify,
-            TaskKind::Detect => self.detect,
-            TaskKind::Segment => self.segment,
-        }
-    }
+fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
+    let kinds = tasks::kinds::<f32>();
+    let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let known = known.join(", ");
+    kinds
+        .into_iter()
+        .find(|kind| kind.name == name)
+        .ok_or_else(|| format!("there is no task {name:?}; the tasks are {known}"))
 }
 
 /// Everything that determines a model's structure.
@@ -87,24 +119,33 @@ impl TaskWeights {
 pub struct ModelConfig {
     /// Rows, columns and channels of the images.
     pub image: [usize; 3],
-    /// Class names; masks count background before them.
-    pub classes: Vec<String>,
     /// Output channels of each convolution, stage by stage; a max-pool halves
     /// the image between stages.
     pub stages: Vec<Vec<usize>>,
     /// The heads, in order.
-    pub tasks: Vec<TaskKind>,
+    pub heads: Vec<HeadConfig>,
 }
 
 impl ModelConfig {
-    /// The default model for a data set's images and classes.
-    pub fn for_data(info: &DatasetInfo, tasks: &[TaskKind]) -> Self {
-        Self {
-            image: [info.height, info.width, info.channels],
-            classes: info.classes.clone(),
-            stages: vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]],
-            tasks: tasks.to_vec(),
-        }
+    /// The default model for a data set's images: classification, detection
+    /// and segmentation, as far as there are labels for them.
+    pub fn for_data(info: &DatasetInfo) -> Self {
+        let heads = ["classify", "detect", "segment"];
+        let heads =
+            heads.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()).collect();
+        // Larger images have a stage more, so that the deepest map sees most of
+        // them, and fewer channels where the maps are large.
+        let stages = if info.height.min(info.width) > 96 {
+            vec![vec![16], vec![32, 32], vec![64, 64], vec![128, 128], vec![160, 160]]
+        } else {
+            vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]]
+        };
+        Self { image: [info.height, info.width, info.channels], stages, heads }
+    }
+
+    /// The heads' weights in the loss, in order.
+    pub fn weights(&self) -> Vec<f64> {
+        self.heads.iter().map(|head| head.weight).collect()
     }
 
     /// Checks that a model can be built from this, whoever wrote it.
@@ -123,9 +164,6 @@ impl ModelConfig {
         if channels.clone().any(|&c| c > 1 << 14) || self.stages.len() > 12 {
             return Err(format!("the trunk {:?} is larger than any this program writes", self.stages));
         }
-        if self.classes.is_empty() || self.classes.len() > 254 {
-            return Err(format!("{} classes; there must be 1 to 254", self.classes.len()));
-        }
         let unit = 1 << (self.stages.len() - 1);
         let [height, width, channels] = self.image;
         let fits = |side: usize| side > 0 && side.is_multiple_of(unit);
@@ -134,8 +172,53 @@ impl ModelConfig {
                 "images of {height}x{width} pixels and {channels} channels do not fit; both sides must be multiples of {unit}"
             ));
         }
-        if self.tasks.is_empty() {
+        if self.heads.is_empty() {
             return Err("there is no task".into());
+        }
+        for (index, head) in self.heads.iter().enumerate() {
+            if self.heads[..index].iter().any(|other| other.name == head.name) {
+                return Err(format!("the task {} is named twice", head.name));
+            }
+            self.check_head(head)?;
+        }
+        Ok(())
+    }
+
+    fn check_head(&self, head: &HeadConfig) -> Result<(), String> {
+        let kind = find_kind(&head.kind)?;
+        let fail = |problem: String| Err(format!("the task {}: {problem}", head.name));
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if head.name.is_empty() || !head.name.chars().all(plain) {
+            return fail("its name must be of letters, digits, - and _".into());
+        }
+        let outputs = head.outputs() + usize::from(kind.label == LabelKind::Mask);
+        if head.classes.is_empty() || outputs > 255 {
+            return fail(format!("{} classes; there must be 1 to 254", head.outputs()));
+        }
+        let HeadOptions { levels, dropout, label_smoothing, class_weights, focal, logit_adjustment } =
+            &head.options;
+        let deepest = self.stages.len();
+        if !levels.iter().all(|level| (1..=deepest).contains(level)) || !levels.is_sorted_by(|a, b| a < b) {
+            return fail(format!(
+                "its levels {levels:?} must be stages from 1 to {deepest}, in rising order"
+            ));
+        }
+        if !(0.0..1.0).contains(dropout) || !(0.0..=1.0).contains(label_smoothing) {
+            return fail("dropout must be from 0 to below 1, label smoothing from 0 to 1".into());
+        }
+        if !head.weight.is_finite()
+            || head.weight < 0.0
+            || focal.is_some_and(|gamma| !(0.0..=10.0).contains(&gamma))
+        {
+            return fail("its weight must be at least 0, and a focal exponent from 0 to 10".into());
+        }
+        let one_each = |list: &Option<Vec<f64>>, least: f64| {
+            list.as_ref().is_none_or(|l| l.len() == outputs && l.iter().all(|v| v.is_finite() && *v >= least))
+        };
+        if !one_each(class_weights, 0.0) || !one_each(logit_adjustment, f64::MIN) {
+            return fail(format!(
+                "class weights and logit adjustments must be {outputs} finite numbers, weights not negative"
+            ));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! - [`trunk`]: the shared features, computed once per image;
 //! - [`tasks`]: a task is a head, its loss, its targets, how its output is
-//!   decoded, and its metric; classification, detection, segmentation;
+//!   decoded, and its metric; any number of them, by name;
 //! - [`model`]: a trunk with any set of tasks, built from a [`config`];
 //! - [`balance`]: how much each task counts in a step, when their gradients fight;
 //! - [`metrics`], [`boxes`]: how predictions are scored;
@@ -21,7 +21,7 @@ pub mod tasks;
 pub mod trainer;
 pub mod trunk;
 
-pub use config::{ModelConfig, TaskKind, TaskWeights};
+pub use config::{HeadConfig, HeadOptions, ModelConfig};
 pub use model::MultiTaskModel;
-pub use tasks::{Answer, Detection, Metric, Prediction, Task};
+pub use tasks::{Answer, Detection, HeadKind, Metric, Prediction, Site, Task};
 pub use trunk::{ConvTrunk, Features};

@@ -1,12 +1,13 @@
 //! The whole animal: a trunk, run once, and the heads that look at it.
 
 use cerberus_autograd::Var;
+use cerberus_data::Batch;
 use cerberus_nn::{Context, Entry, EntryMut, Init, Module, join};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::config::{ModelConfig, TaskKind};
-use crate::tasks::{Answer, Classify, Detect, Prediction, Segment, Task};
-use crate::trunk::ConvTrunk;
+use crate::config::ModelConfig;
+use crate::tasks::{self, Answer, Prediction, Site, Task};
+use crate::trunk::{ConvTrunk, Features};
 
 /// One trunk with any set of tasks.
 pub struct MultiTaskModel<T: Element = f32> {
@@ -18,26 +19,20 @@ impl<T: Element> MultiTaskModel<T> {
     /// The model that `config` describes, with fresh weights from `seed`.
     ///
     /// # Panics
-    /// If the stages cannot carry the heads: fewer than three, or none at all.
+    /// If the configuration does not pass its [check](ModelConfig::check).
     #[track_caller]
     pub fn new(config: &ModelConfig, seed: u64) -> Self {
+        if let Err(problem) = config.check() {
+            panic!("MultiTaskModel: {problem}");
+        }
         let mut init = Init::new(seed);
         let [height, width, channels] = config.image;
         let trunk = ConvTrunk::new(channels, &config.stages, &mut init);
-        let image = [height, width];
-        let outputs = trunk.channels();
-        let (deepest, merged) = (outputs[outputs.len() - 1], trunk.merged_channels());
-        let stride = 1 << (outputs.len() - 2);
-        let classes = config.classes.len();
-        let tasks = config.tasks.iter().map(|kind| -> Box<dyn Task<T>> {
-            match kind {
-                TaskKind::Classify => Box::new(Classify::new(deepest, classes, &mut init)),
-                TaskKind::Detect => Box::new(Detect::new(image, stride, merged, classes, &mut init)),
-                TaskKind::Segment => {
-                    let fine = outputs[outputs.len() - 3];
-                    Box::new(Segment::new(image, [merged, fine], classes + 1, &mut init))
-                }
-            }
+        let site = Site { image: [height, width], channels: trunk.channels().to_vec() };
+        let kinds = tasks::kinds::<T>();
+        let tasks = config.heads.iter().map(|head| {
+            let kind = kinds.iter().find(|kind| kind.name == head.kind).expect("a kind that was checked");
+            (kind.build)(&site, head, &mut init)
         });
         let tasks = tasks.collect();
         Self { trunk, tasks }
@@ -58,11 +53,45 @@ impl<T: Element> MultiTaskModel<T> {
         &self.tasks
     }
 
+    /// What the trunk finds in images `[N, H, W, C]`.
+    #[track_caller]
+    pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+        self.trunk.forward(images, context)
+    }
+
     /// Every task's raw outputs for images `[N, H, W, C]`; the trunk runs once.
     #[track_caller]
     pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Vec<Prediction<T>> {
-        let features = self.trunk.forward(images, context);
+        let features = self.features(images, context);
         self.tasks.iter().map(|task| task.forward(&features, context)).collect()
+    }
+
+    /// Every task's loss on a batch's `features`: `None` for a task none of
+    /// whose labels the batch holds.
+    ///
+    /// The trunk has seen all images; a head sees those alone that are labelled
+    /// for it. Images without its label therefore cost it nothing and change
+    /// nothing in it, batch norm's statistics included.
+    #[track_caller]
+    pub fn losses(
+        &self,
+        features: &Features<T>,
+        batch: &Batch,
+        context: &mut Context<T>,
+    ) -> Vec<Option<Var<T>>> {
+        let of = |task: &dyn Task<T>, context: &mut Context<T>| {
+            let labelled = task.labelled(batch);
+            if labelled.is_empty() {
+                return None;
+            }
+            if labelled.len() == batch.len() {
+                let prediction = task.forward(features, context);
+                return Some(task.loss(prediction, batch));
+            }
+            let prediction = task.forward(&features.select(&labelled), context);
+            Some(task.loss(prediction, &batch.select(&labelled)))
+        };
+        self.tasks.iter().map(|task| of(&**task, context)).collect()
     }
 
     /// Every task's answers for images `[N, H, W, C]`: one list per task.

@@ -11,6 +11,8 @@ use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
+use crate::tasks::select;
+
 /// What the trunk found in a batch of images: one map per stage, shallow to
 /// deep, stage `i` at a `2^i`-th of the image size, `[N, H / 2^i, W / 2^i, C_i]`.
 #[derive(Clone)]
@@ -19,6 +21,14 @@ pub struct Features<T: Element = f32> {
     pub stages: Vec<Var<T>>,
     /// The last but one stage with the last one added into it.
     pub merged: Var<T>,
+}
+
+impl<T: Element> Features<T> {
+    /// The features of these images of the batch.
+    pub fn select(&self, places: &[usize]) -> Self {
+        let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
+        Self { stages, merged: select(self.merged.clone(), places) }
+    }
 }
 
 /// `conv 3x3` without bias, batch norm, ReLU.

@@ -20,12 +20,13 @@ mod sprite;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cerberus_tensor::random::{Stream, stream};
 use rand::RngExt;
 
-use crate::dataset::no_such_sample;
+use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS, no_such_sample};
 use crate::fashion_mnist::Garments;
 use crate::{DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Mask, Object, Sample, Split};
 use layout::{Layout, Placed};
@@ -71,15 +72,18 @@ impl FashionScenes {
     pub fn new(seed: u64, source: Arc<FashionMnist>) -> FashionScenes {
         let (train, validation) = hold_out_last_tenth(&source.train);
         let test = Cutout::all(&source.test).collect();
+        let garments = GARMENTS.map(String::from);
         let info = DatasetInfo {
             name: "fashion-scenes".into(),
             height: SCENE_SIZE,
             width: SCENE_SIZE,
             channels: 3,
-            classes: GARMENTS.map(String::from).to_vec(),
-            has_classes: true,
-            has_objects: true,
-            has_masks: true,
+            labels: vec![
+                LabelInfo::new(CLASS, LabelKind::Class, &garments),
+                LabelInfo::new(OBJECTS, LabelKind::Objects, &garments),
+                LabelInfo::new(MASK, LabelKind::Mask, &garments),
+            ],
+            remarks: Vec::new(),
         };
         FashionScenes { seed, source, pools: [train, validation, test], info }
     }
@@ -177,6 +181,7 @@ impl Scene {
             class: self.layout.garments.first().map(|subject| subject.sprite.class),
             objects: Some(self.objects()),
             mask: Some(Mask { height: size.0, width: size.1, classes }),
+            more: BTreeMap::new(),
         }
     }
 
@@ -184,9 +189,7 @@ impl Scene {
     fn objects(&self) -> Vec<Object> {
         let visible = self.layout.visible();
         let garments = self.layout.garments.iter().zip(&visible);
-        garments
-            .map(|(g, pixels)| Object { class: g.sprite.class, bbox: layout::tight_box(pixels) })
-            .collect()
+        garments.map(|(g, pixels)| Object::new(g.sprite.class, layout::tight_box(pixels))).collect()
     }
 }
 

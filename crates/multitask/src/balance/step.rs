@@ -287,11 +287,10 @@ fn forward(model: &MultiTaskModel, batch: &Batch, chance: [u64; 2], place: Gradi
         let merged = leaves.pop().expect("a trunk has a merged map");
         Features { stages: leaves, merged }
     };
-    let mut losses = Vec::new();
-    for task in model.tasks() {
-        let prediction = task.forward(&features, &mut context);
-        losses.push(task.loss(prediction, batch));
-    }
+    // A task without labels in the batch has a loss of 0 that depends on nothing.
+    let losses = model.losses(&features, batch, &mut context);
+    let losses: Vec<Var> =
+        losses.into_iter().map(|loss| loss.unwrap_or_else(|| Var::constant(Tensor::scalar(0.0)))).collect();
     model.visit("", &mut |path, entry| {
         if let Entry::Parameter(parameter) = entry {
             parameters.push((path, parameter.id(), context.parameter(parameter)));

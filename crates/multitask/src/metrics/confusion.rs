@@ -116,6 +116,11 @@ impl ConfusionMatrix {
         self.per_class(|c| ratio(c.hits, c.truth))
     }
 
+    /// Share of each class's predictions that were right (precision); `None` for a class never predicted.
+    pub fn precision_per_class(&self) -> Vec<Option<f64>> {
+        self.per_class(|c| ratio(c.hits, c.predicted))
+    }
+
     /// Mean IoU over the classes that occur **or are predicted** (a union above 0): predicting a class that
     /// is nowhere costs a zero in the mean. This is the stricter treatment, and the one reported as mIoU. 0
     /// for an empty matrix.

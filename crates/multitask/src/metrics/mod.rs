@@ -3,16 +3,31 @@
 //! | task | metric | where |
 //! |---|---|---|
 //! | classification | top-1 and top-k accuracy | [`TopKAccuracy`] |
+//! | | balanced accuracy, F1, precision and recall, from one confusion matrix | [`ConfusionMatrix`] |
+//! | | calibration: ECE, MCE, Brier, NLL, temperature | [`Calibration`], [`fit_temperature`] |
+//! | several labels | average precision | [`AveragePrecision`] |
 //! | segmentation | IoU, Dice, accuracies, from one confusion matrix | [`ConfusionMatrix`] |
-//! | detection | COCO mean average precision and recall | [`CocoEvaluator`] |
+//! | | do outlines agree | [`BoundaryF1`] |
+//! | detection | COCO mean average precision and recall, per class and size, curves | [`CocoEvaluator`] |
+//! | regression, depth | MAE, RMSE, R2, AbsRel, SqRel, delta | [`RegressionErrors`] |
 //!
-//! Metrics work on plain slices and know nothing of tensors. They count in integers and divide once, so the
-//! result does not depend on how the samples were split into batches.
+//! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition
+//! allows, and add in the order of the samples, so the result does not depend on how the samples were split
+//! into batches. None keeps pixels; two keep a score per sample or detection, because an exact average
+//! precision is a function of all of them.
 
 mod accuracy;
+mod average_precision;
+mod boundary;
+mod calibration;
 pub mod coco;
 mod confusion;
+mod regression;
 
 pub use accuracy::TopKAccuracy;
+pub use average_precision::AveragePrecision;
+pub use boundary::BoundaryF1;
+pub use calibration::{Calibration, fit_temperature};
 pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
 pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
+pub use regression::RegressionErrors;

@@ -7,40 +7,56 @@
 //! layer). With scores all equal this is plain average pooling.
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, IGNORED};
-use cerberus_nn::losses::{CrossEntropy, cross_entropy};
-use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, module};
+use cerberus_data::{Batch, IGNORED, LabelKind};
+use cerberus_nn::{Context, Conv2d, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 
-use super::{Answer, Metric, Prediction, Task};
-use crate::config::TaskKind;
-use crate::metrics::TopKAccuracy;
+use super::scores::ClassScores;
+use super::shared::{class_loss, outputs, present};
+use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
+use crate::config::HeadConfig;
 use crate::trunk::Features;
 
 /// Classification by attention pooling and softmax cross-entropy.
 pub struct Classify<T: Element = f32> {
     attention: Conv2d<T>,
+    dropout: Dropout<T>,
     output: Linear<T>,
-    classes: usize,
+    config: HeadConfig,
 }
 
-module!(Classify { attention, output } without { classes });
+module!(Classify { attention, dropout, output } without { config });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "classify",
+        label: LabelKind::Class,
+        weight: 1.0,
+        build: |site, head, init| Box::new(Classify::new(site, head, init)),
+    }
+}
 
 impl<T: Element> Classify<T> {
-    /// A head for `classes` classes on a map of `channels` channels.
-    pub fn new(channels: usize, classes: usize, init: &mut Init) -> Self {
+    /// A head on the deepest map.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+        let channels = site.channels[site.stages() - 1];
         Self {
             attention: Conv2d::new(channels, 1, 1, Conv2dSpec::default(), init).with_weight_std(0.01, init),
-            output: Linear::new(channels, classes, init),
-            classes,
+            dropout: Dropout::new(head.options.dropout),
+            output: Linear::new(channels, head.outputs(), init),
+            config: head.clone(),
         }
     }
 }
 
 impl<T: Element> Task<T> for Classify<T> {
-    fn kind(&self) -> TaskKind {
-        TaskKind::Classify
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.classes_of(&self.config.label))
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
@@ -49,46 +65,24 @@ impl<T: Element> Task<T> for Classify<T> {
         let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
         let weights = scores.softmax().reshape(&[n, places, 1]);
         let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1], false);
+        let pooled = self.dropout.forward(pooled, context);
         Prediction { outputs: vec![self.output.forward(pooled, context)] }
     }
 
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(prediction);
-        let target: Vec<u8> =
-            batch.classes.iter().map(|class| class.map_or(IGNORED, |class| class as u8)).collect();
-        cross_entropy(logits, &target, &CrossEntropy::default())
+        let classes = batch.classes_of(&self.config.label);
+        let target: Vec<u8> = classes.iter().map(|class| class.map_or(IGNORED, |class| class as u8)).collect();
+        class_loss(logits, &target, &self.config.options)
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
         let probabilities = prediction.outputs[0].clone().detach().softmax().into_value();
         let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
-        probabilities.contiguous().data().chunks_exact(self.classes).map(row).collect()
+        probabilities.contiguous().data().chunks_exact(self.config.outputs()).map(row).collect()
     }
 
     fn metric(&self) -> Box<dyn Metric> {
-        Box::new(Accuracy(TopKAccuracy::new(1)))
-    }
-}
-
-/// The outputs as an array.
-pub(super) fn outputs<T: Element, const N: usize>(prediction: Prediction<T>) -> [Var<T>; N] {
-    let found = prediction.outputs.len();
-    prediction.outputs.try_into().unwrap_or_else(|_| panic!("a head of {N} outputs was given {found}"))
-}
-
-/// Share of images whose most probable class is the right one.
-struct Accuracy(TopKAccuracy);
-
-impl Metric for Accuracy {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, class) in answers.iter().zip(&batch.classes) {
-            if let (Answer::Classes(probabilities), Some(class)) = (answer, class) {
-                self.0.record(probabilities, *class);
-            }
-        }
-    }
-
-    fn values(&self) -> Vec<(&'static str, f64)> {
-        vec![("accuracy", self.0.value())]
+        Box::new(ClassScores::new(&self.config))
     }
 }

@@ -8,23 +8,22 @@
 //! is what a short training needs.
 //!
 //! Targets: for an object of `w x h` pixels the heat is a Gaussian with
-//! standard deviations of 0.09 of the sides; a position learns the box of the
+//! standard deviations of 0.09 of the sides (crowds have none); a position learns the box of the
 //! smallest object whose Gaussian reaches it, weighted by the Gaussian and
 //! normalised so that each object counts alike.
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, Object};
+use cerberus_data::{Batch, LabelKind, Object};
 use cerberus_nn::losses::{gaussian_focal, giou};
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
-use cerberus_tensor::conv::{Conv2dSpec, Padding};
-use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
-use cerberus_tensor::{Element, Tensor, sigmoid};
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::{Element, Tensor};
 
-use super::classify::outputs;
-use super::{Answer, Detection, Metric, Prediction, Task};
+use super::scores::ObjectScores;
+use super::shared::{heat_peaks, outputs, present, suppressed};
+use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
 use crate::boxes;
-use crate::config::TaskKind;
-use crate::metrics::coco::{self, CocoEvaluator};
+use crate::config::HeadConfig;
 use crate::trunk::{ConvBlock, Features};
 
 /// Channels of the head's two branches.
@@ -40,8 +39,6 @@ const UNIT: f64 = 8.0;
 const PRIOR: f64 = 0.05;
 /// Weight of the box loss beside the heat loss.
 const BOX_WEIGHT: f64 = 2.0;
-/// The most objects in one image, as in COCO's protocol.
-const MOST: usize = 100;
 /// Boxes of one class that overlap more than this are one object.
 const SAME: f64 = 0.6;
 
@@ -51,18 +48,28 @@ pub struct Detect<T: Element = f32> {
     heat_output: Conv2d<T>,
     sides: ConvBlock<T>,
     sides_output: Conv2d<T>,
+    config: HeadConfig,
     classes: usize,
     stride: usize,
     image: [usize; 2],
 }
 
-module!(Detect { heat, heat_output, sides, sides_output } without { classes, stride, image });
+module!(Detect { heat, heat_output, sides, sides_output } without { config, classes, stride, image });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "detect",
+        label: LabelKind::Objects,
+        weight: 1.0,
+        build: |site, head, init| Box::new(Detect::new(site, head, init)),
+    }
+}
 
 impl<T: Element> Detect<T> {
-    /// A head for `classes` classes in images of `image` rows and columns, on a
-    /// map of `channels` channels with one position every `stride` pixels.
-    pub fn new(image: [usize; 2], stride: usize, channels: usize, classes: usize, init: &mut Init) -> Self {
+    /// A head on the merged map.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
+        let (channels, classes) = (site.merged_channels(), head.outputs());
         Self {
             heat: ConvBlock::new(channels, WIDTH, 3, init),
             heat_output: Conv2d::new(WIDTH, classes, 1, one, init)
@@ -70,9 +77,10 @@ impl<T: Element> Detect<T> {
                 .with_bias((PRIOR / (1.0 - PRIOR)).ln()),
             sides: ConvBlock::new(channels, WIDTH, 3, init),
             sides_output: Conv2d::new(WIDTH, 4, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
+            config: head.clone(),
             classes,
-            stride,
-            image,
+            stride: site.merged_stride(),
+            image: site.image,
         }
     }
 
@@ -87,7 +95,7 @@ impl<T: Element> Detect<T> {
     }
 
     /// Targets for images with these objects.
-    fn targets(&self, images: &[&Vec<Object>]) -> Targets<T> {
+    fn targets(&self, images: &[&[Object]]) -> Targets<T> {
         let [rows, columns] = self.grid();
         let cells = images.len() * rows * columns;
         let mut heat = vec![T::ZERO; cells * self.classes];
@@ -95,12 +103,14 @@ impl<T: Element> Detect<T> {
         let mut weight = vec![T::ZERO; cells];
         let mut count = 0;
         for (image, objects) in images.iter().enumerate() {
-            let mut order: Vec<&Object> = objects.iter().collect();
+            let first = image * rows * columns;
+            objects.iter().filter(|object| object.crowd).for_each(|crowd| self.excuse(crowd, first, &mut heat));
+            let mut order: Vec<&Object> = objects.iter().filter(|object| !object.crowd).collect();
             // Large ones first, so that the smallest has the last word.
             order.sort_by(|a, b| boxes::area(&b.bbox).total_cmp(&boxes::area(&a.bbox)));
             for object in order {
                 count += 1;
-                self.add_target(object, image * rows * columns, &mut heat, &mut bounds, &mut weight);
+                self.add_target(object, first, &mut heat, &mut bounds, &mut weight);
             }
         }
         let tensor = |values, last| Tensor::from_vec(values, &[images.len(), rows, columns, last]);
@@ -109,6 +119,19 @@ impl<T: Element> Detect<T> {
             bounds: Tensor::from_vec(bounds, &[cells, 4]),
             weight: Tensor::from_vec(weight, &[cells]),
             count,
+        }
+    }
+
+    /// Heat inside a crowd is neither right nor wrong: the target is so close to
+    /// one that the loss's weight `(1 - t)^4` is nothing.
+    fn excuse(&self, crowd: &Object, first: usize, heat: &mut [T]) {
+        let [rows, columns] = self.grid();
+        let [x1, y1, x2, y2] = crowd.bbox.map(f64::from);
+        for place in 0..rows * columns {
+            let (y, x) = (self.centre(place / columns), self.centre(place % columns));
+            if (x1..x2).contains(&x) && (y1..y2).contains(&y) {
+                heat[(first + place) * self.classes + crowd.class] = T::from_f64(0.999);
+            }
         }
     }
 
@@ -168,8 +191,12 @@ struct Targets<T: Element> {
 }
 
 impl<T: Element> Task<T> for Detect<T> {
-    fn kind(&self) -> TaskKind {
-        TaskKind::Detect
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.objects_of(&self.config.label))
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
@@ -183,12 +210,7 @@ impl<T: Element> Task<T> for Detect<T> {
 
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let [heat, sides] = outputs(prediction);
-        let known: Vec<usize> = (0..batch.len()).filter(|&i| batch.objects[i].is_some()).collect();
-        if known.is_empty() {
-            return heat.sum_all().scale(0.0);
-        }
-        let images: Vec<&Vec<Object>> = batch.objects.iter().flatten().collect();
-        let (heat, sides) = (select(heat, &known), select(sides, &known));
+        let images: Vec<&[Object]> = batch.objects_of(&self.config.label).into_iter().flatten().collect();
         let targets = self.targets(&images);
         let count = (targets.count as f64).max(1.0);
         let cells = targets.weight.len();
@@ -198,78 +220,20 @@ impl<T: Element> Task<T> for Detect<T> {
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let heat = prediction.outputs[0].value();
-        let window = Pool2dSpec { kernel: [3, 3], stride: [1, 1], padding: Padding::all(1) };
-        let (highest, _) = max_pool2d(heat, &window);
         let [rows, columns] = self.grid();
-        let cells = rows * columns;
+        let heat = prediction.outputs[0].value();
         let sides = prediction.outputs[1].clone().detach().reshape(&[heat.len() / self.classes, 4]);
         let bounds = self.to_boxes(sides).into_value();
-        let (heat, highest) = (heat.contiguous(), highest.contiguous());
-        let per_image = cells * self.classes;
-        (0..heat.len() / per_image.max(1))
-            .map(|image| {
-                let range = image * per_image..(image + 1) * per_image;
-                let (heat, highest) = (&heat.data()[range.clone()], &highest.data()[range]);
-                Answer::Objects(self.peaks(heat, highest, &bounds.data()[image * cells * 4..]))
-            })
-            .collect()
+        let (height, width) = (self.image[0] as f32, self.image[1] as f32);
+        let peaks = heat_peaks(heat, |image, cell| {
+            let place = 4 * (image * rows * columns + cell);
+            let bbox = std::array::from_fn(|side| bounds.data()[place + side].as_f64() as f32);
+            boxes::clip_to_image(&bbox, width, height)
+        });
+        peaks.into_iter().map(|answer| suppressed(answer, SAME)).collect()
     }
 
     fn metric(&self) -> Box<dyn Metric> {
-        Box::new(MeanAp(CocoEvaluator::new(self.classes)))
-    }
-}
-
-impl<T: Element> Detect<T> {
-    /// The objects of one image: local maxima of `heat: [cells, classes]`.
-    fn peaks(&self, heat: &[T], highest: &[T], bounds: &[T]) -> Vec<Detection> {
-        let mut found: Vec<usize> = (0..heat.len()).filter(|&i| heat[i] == highest[i]).collect();
-        found.sort_by(|&a, &b| heat[b].as_f64().total_cmp(&heat[a].as_f64()).then(a.cmp(&b)));
-        found.truncate(MOST);
-        let (height, width) = (self.image[0] as f32, self.image[1] as f32);
-        let detection = |&i: &usize| {
-            let bbox: [f32; 4] =
-                std::array::from_fn(|side| bounds[i / self.classes * 4 + side].as_f64() as f32);
-            let score = sigmoid(heat[i]).as_f64() as f32;
-            Detection { class: i % self.classes, score, bbox: boxes::clip_to_image(&bbox, width, height) }
-        };
-        let found: Vec<Detection> = found.iter().map(detection).collect();
-        let bounds: Vec<_> = found.iter().map(|d| d.bbox).collect();
-        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
-        let classes: Vec<_> = found.iter().map(|d| d.class).collect();
-        let kept = boxes::class_wise_nms(&bounds, &scores, &classes, SAME);
-        kept.into_iter().map(|index| found[index]).collect()
-    }
-}
-
-/// The images with these indices, in rising order.
-fn select<T: Element>(x: Var<T>, images: &[usize]) -> Var<T> {
-    if images.len() == x.shape()[0] {
-        return x;
-    }
-    Var::concat(images.iter().map(|&image| x.clone().narrow(0, image, 1)).collect(), 0)
-}
-
-/// COCO's mean average precision.
-struct MeanAp(CocoEvaluator);
-
-impl Metric for MeanAp {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, objects) in answers.iter().zip(&batch.objects) {
-            if let (Answer::Objects(found), Some(objects)) = (answer, objects) {
-                let truth: Vec<_> =
-                    objects.iter().map(|o| coco::GroundTruth::from_corners(o.class, o.bbox)).collect();
-                let found: Vec<_> =
-                    found.iter().map(|d| coco::Detection::from_corners(d.class, d.bbox, d.score)).collect();
-                self.0.add_image(&truth, &found);
-            }
-        }
-    }
-
-    fn values(&self) -> Vec<(&'static str, f64)> {
-        let summary = self.0.evaluate().summary;
-        // COCO reports -1 where there was nothing to find.
-        vec![("map", summary.map.max(0.0)), ("map50", summary.map50.max(0.0))]
+        Box::new(ObjectScores::new(&self.config))
     }
 }

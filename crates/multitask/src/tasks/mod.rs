@@ -4,24 +4,111 @@
 //! compares them with the labels of a batch (its loss), decodes them into
 //! [`Answer`]s, and opens the [`Metric`] that scores those. Whatever it is, the
 //! trainer, the checkpoints and the reports treat it the same.
-
-mod classify;
-mod detect;
-mod segment;
-
-pub use classify::Classify;
-pub use detect::Detect;
-pub use segment::Segment;
+//!
+//! A kind of head is one file and one line in the list below: its [`HeadKind`]
+//! tells what it is called, which kind of label it needs, and how it is built
+//! where it stands.
+//!
+//! | kind | label | head |
+//! |---|---|---|
+//! | `classify` | a class per image | attention pooling, softmax cross-entropy |
+//! | `multi_label` | several classes per image | average pooling, a yes or no per class |
+//! | `regress` | numbers per image | average pooling, smooth absolute error |
+//! | `detect` | boxes | centre heat map, sides learned around it |
+//! | `centernet` | boxes | "Objects as Points" as published: heat, size, offset |
+//! | `fcos` | boxes | FCOS: classes, sides, centre-ness, on one or several levels |
+//! | `segment` | a class per pixel | light decoder on two maps |
+//! | `fcn` | a class per pixel | FCN: scores of several stages, enlarged and summed |
+//! | `unet` | a class per pixel | U-Net: skip connections at every step up |
+//! | `depth` | a number per pixel | light decoder, smooth absolute error |
 
 use cerberus_autograd::Var;
-use cerberus_data::Batch;
-use cerberus_nn::{Context, Module};
+use cerberus_data::{Batch, LabelKind};
+use cerberus_nn::{Context, Init, Module};
 use cerberus_tensor::Element;
 
-use crate::config::TaskKind;
+use crate::config::HeadConfig;
 use crate::trunk::Features;
 
 pub use crate::boxes::BBox;
+
+pub use centernet::gaussian_radius;
+pub use fcos::centre_ness;
+
+mod scores;
+mod shared;
+
+pub(crate) use shared::select;
+
+macro_rules! heads {
+    ($($module:ident::$head:ident),* $(,)?) => {
+        $(mod $module; pub use $module::$head;)*
+
+        /// The kinds of head there are.
+        pub fn kinds<T: Element>() -> Vec<HeadKind<T>> {
+            vec![$($module::kind()),*]
+        }
+    };
+}
+
+heads! {
+    classify::Classify,
+    detect::Detect,
+    segment::Segment,
+    multi_label::MultiLabel,
+    regress::Regress,
+    centernet::CenterNet,
+    fcos::Fcos,
+    fcn::Fcn,
+    unet::UNet,
+    depth::Depth,
+}
+
+/// A kind of head.
+pub struct HeadKind<T: Element = f32> {
+    /// What it is called on command lines and in files.
+    pub name: &'static str,
+    /// The kind of label it learns from.
+    pub label: LabelKind,
+    /// Its loss's usual weight beside others.
+    pub weight: f64,
+    /// Builds one.
+    pub build: fn(&Site, &HeadConfig, &mut Init) -> Box<dyn Task<T>>,
+}
+
+/// Where a head stands: the images, and the trunk's maps that it may look at.
+pub struct Site {
+    /// Rows and columns of the images.
+    pub image: [usize; 2],
+    /// Channels of each stage, shallow to deep; stage `i` (from 0) is a `2^i`-th
+    /// of the image.
+    pub channels: Vec<usize>,
+}
+
+impl Site {
+    /// The number of stages.
+    pub fn stages(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Channels of the merged map, which has the size of the last stage but one.
+    pub fn merged_channels(&self) -> usize {
+        self.channels[self.stages() - 2]
+    }
+
+    /// Pixels between two positions of the merged map.
+    pub fn merged_stride(&self) -> usize {
+        1 << (self.stages() - 2)
+    }
+
+    /// The stages, from 0, that a head was told to look at, or its own choice.
+    pub fn levels(&self, head: &HeadConfig, own: &[usize]) -> Vec<usize> {
+        if head.options.levels.is_empty() {
+            return own.to_vec();
+        }
+        head.options.levels.iter().map(|level| level - 1).collect()
+    }
+}
 
 /// Raw outputs of one head for a batch, as many maps as the head has.
 #[derive(Clone)]
@@ -44,12 +131,18 @@ pub struct Detection {
 /// What a task says about one image.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// A probability for every class.
+    /// A probability for every class, one of which is right.
     Classes(Vec<f32>),
+    /// For every class the probability that it is there.
+    ClassSet(Vec<f32>),
+    /// Numbers for the image.
+    Values(Vec<f32>),
     /// Objects, most certain first.
     Objects(Vec<Detection>),
     /// A class for every pixel, row by row; 0 is background.
     Mask(Vec<u8>),
+    /// A number for every pixel, row by row.
+    ValueMap(Vec<f32>),
 }
 
 /// Scores answers against labels, batch by batch.
@@ -57,26 +150,36 @@ pub trait Metric {
     /// Adds the answers for one batch; samples without a label are passed over.
     fn update(&mut self, answers: &[Answer], batch: &Batch);
 
-    /// The figures so far by name, each 0 to 1 and better when larger; the
-    /// first is the task's main one, by which checkpoints are compared.
+    /// The figures so far by name; the first is the task's main one, by which
+    /// checkpoints are compared: from 0 to 1, better when larger.
     fn values(&self) -> Vec<(&'static str, f64)>;
+
+    /// Figures that whoever evaluates a model may want beside those: curves'
+    /// averages, calibration, scores by size.
+    fn details(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
 }
 
 /// One question put to the shared features; see the module's description.
 pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
-    /// What kind of task this is.
-    fn kind(&self) -> TaskKind;
+    /// What the head was built from.
+    fn config(&self) -> &HeadConfig;
 
     /// The name under which the task is trained and reported.
     fn name(&self) -> &str {
-        self.kind().name()
+        &self.config().name
     }
+
+    /// The samples of the batch that have a label for this task.
+    fn labelled(&self, batch: &Batch) -> Vec<usize>;
 
     /// The head's raw outputs.
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T>;
 
-    /// The loss of the outputs against the batch's labels: a single number, 0
-    /// when no sample of the batch has a label for this task.
+    /// The loss of the outputs against the batch's labels, a single number: the
+    /// mean over the labels that are there. Called with batches alone in which
+    /// every sample has a label.
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T>;
 
     /// One answer per image.
@@ -85,3 +188,6 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     /// A metric that has seen nothing yet.
     fn metric(&self) -> Box<dyn Metric>;
 }
+
+#[cfg(test)]
+mod tests;

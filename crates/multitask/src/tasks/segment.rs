@@ -7,17 +7,17 @@
 //! however few pixels it has (Milletari, Navab and Ahmadi, 2016).
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, IGNORED};
-use cerberus_nn::losses::{CrossEntropy, Dice, cross_entropy, dice};
+use cerberus_data::{Batch, IGNORED, LabelKind};
+use cerberus_nn::losses::{Dice, dice};
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
-use super::classify::outputs;
-use super::{Answer, Metric, Prediction, Task};
-use crate::config::TaskKind;
-use crate::metrics::ConfusionMatrix;
+use super::scores::MaskScores;
+use super::shared::{class_loss, outputs, present};
+use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
+use crate::config::HeadConfig;
 use crate::trunk::{ConvBlock, Features};
 
 /// Channels of the decoder.
@@ -29,31 +29,44 @@ pub struct Segment<T: Element = f32> {
     from_fine: Conv2d<T>,
     mix: ConvBlock<T>,
     output: Conv2d<T>,
-    classes: usize,
+    config: HeadConfig,
     image: [usize; 2],
 }
 
-module!(Segment { from_merged, from_fine, mix, output } without { classes, image });
+module!(Segment { from_merged, from_fine, mix, output } without { config, image });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "segment",
+        label: LabelKind::Mask,
+        weight: 1.5,
+        build: |site, head, init| Box::new(Segment::new(site, head, init)),
+    }
+}
 
 impl<T: Element> Segment<T> {
-    /// A head for `classes` classes (background included) of images of `image`
-    /// rows and columns, on maps of `merged` and `fine` channels.
-    pub fn new(image: [usize; 2], [merged, fine]: [usize; 2], classes: usize, init: &mut Init) -> Self {
+    /// A head on the merged map and the stage before those it is merged from.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
+        let (merged, fine) = (site.merged_channels(), site.channels[site.stages() - 3]);
         Self {
             from_merged: Conv2d::new(merged, WIDTH, 1, one, init),
             from_fine: Conv2d::new(fine, WIDTH, 1, one, init).without_bias(),
             mix: ConvBlock::new(WIDTH, WIDTH, 3, init),
-            output: Conv2d::new(WIDTH, classes, 1, one, init),
-            classes,
-            image,
+            output: Conv2d::new(WIDTH, head.outputs() + 1, 1, one, init),
+            config: head.clone(),
+            image: site.image,
         }
     }
 }
 
 impl<T: Element> Task<T> for Segment<T> {
-    fn kind(&self) -> TaskKind {
-        TaskKind::Segment
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.masks_of(&self.config.label))
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
@@ -67,42 +80,35 @@ impl<T: Element> Task<T> for Segment<T> {
 
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(prediction);
-        let pixels = self.image[0] * self.image[1];
-        let mut target = Vec::with_capacity(batch.len() * pixels);
-        for mask in &batch.masks {
-            match mask {
-                Some(mask) => target.extend_from_slice(&mask.classes),
-                None => target.resize(target.len() + pixels, IGNORED),
-            }
-        }
-        let overlap = dice(logits.clone().softmax(), &target, &Dice::default());
-        cross_entropy(logits, &target, &CrossEntropy::default()) + overlap
+        mask_loss(logits, batch, &self.config)
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let best = prediction.outputs[0].value().argmax();
-        let mask = |pixels: &[usize]| Answer::Mask(pixels.iter().map(|&class| class as u8).collect());
-        best.chunks_exact(self.image[0] * self.image[1]).map(mask).collect()
+        mask_answers(prediction, self.image)
     }
 
     fn metric(&self) -> Box<dyn Metric> {
-        Box::new(MeanIou(ConfusionMatrix::new(self.classes)))
+        Box::new(MaskScores::new(&self.config, self.image))
     }
 }
 
-/// Mean over classes of intersection over union, over all pixels seen.
-struct MeanIou(ConfusionMatrix);
-
-impl Metric for MeanIou {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, mask) in answers.iter().zip(&batch.masks) {
-            if let (Answer::Mask(predicted), Some(mask)) = (answer, mask) {
-                self.0.update(&mask.classes, predicted);
-            }
+/// Cross-entropy per pixel plus soft Dice of logits `[N, H, W, classes]`.
+pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadConfig) -> Var<T> {
+    let pixels = logits.shape()[1] * logits.shape()[2];
+    let mut target = Vec::with_capacity(batch.len() * pixels);
+    for mask in batch.masks_of(&head.label) {
+        match mask {
+            Some(mask) => target.extend_from_slice(&mask.classes),
+            None => target.resize(target.len() + pixels, IGNORED),
         }
     }
+    let overlap = dice(logits.clone().softmax(), &target, &Dice::default());
+    class_loss(logits, &target, &head.options) + overlap
+}
 
-    fn values(&self) -> Vec<(&'static str, f64)> {
-        vec![("miou", self.0.mean_iou()), ("pixel_accuracy", self.0.pixel_accuracy())]
-    }
+/// The class of the largest logit at every pixel.
+pub(super) fn mask_answers<T: Element>(prediction: &Prediction<T>, image: [usize; 2]) -> Vec<Answer> {
+    let best = prediction.outputs[0].value().argmax();
+    let mask = |pixels: &[usize]| Answer::Mask(pixels.iter().map(|&class| class as u8).collect());
+    best.chunks_exact(image[0] * image[1]).map(mask).collect()
 }

@@ -2,13 +2,14 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
-use cerberus_data::{Dataset, DatasetInfo, Split};
+use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{SamplerChoice, TrainError};
 use crate::balance::{self, Balancing, GradientNeed, GradientPlace};
-use crate::config::{ModelConfig, TaskKind, TaskWeights};
+use crate::config::{HeadConfig, ModelConfig};
+use crate::tasks;
 
 /// One training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +20,6 @@ pub struct TrainConfig {
     pub model: ModelConfig,
     /// How the losses are combined, a name that [`balance::by_name`] knows.
     pub balance: String,
-    /// Each task's share in the loss.
-    pub weights: TaskWeights,
     /// What each task should count for, in the order of the tasks; equal if empty.
     #[serde(default)]
     pub preference: Vec<f64>,
@@ -30,6 +29,15 @@ pub struct TrainConfig {
     /// How much the tasks fight is measured every so many steps; never if 0.
     #[serde(default)]
     pub diagnose: usize,
+    /// How photographs become samples; absent for other data.
+    #[serde(default)]
+    pub photos: Option<PhotoOptions>,
+    /// The share of each label's training samples that is taken away.
+    #[serde(default)]
+    pub missing: f64,
+    /// Which label's classes training samples are drawn by, if any.
+    #[serde(default)]
+    pub sampler: Option<SamplerChoice>,
     /// How many times the training split is gone through.
     pub epochs: usize,
     /// Images per step.
@@ -47,18 +55,19 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The defaults for a data set: all tasks it has labels for.
+    /// The defaults for a data set: classification, detection and segmentation, as
+    /// far as it has labels for them.
     pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
-        let tasks: Vec<TaskKind> =
-            TaskKind::ALL.into_iter().filter(|kind| kind.is_labelled_in(info)).collect();
         Self {
             data: data.to_string(),
-            model: ModelConfig::for_data(info, &tasks),
+            model: ModelConfig::for_data(info),
             balance: "fixed".to_string(),
-            weights: TaskWeights::default(),
             preference: Vec::new(),
             gradients: GradientPlace::default(),
             diagnose: 0,
+            photos: None,
+            missing: 0.0,
+            sampler: None,
             epochs: 8,
             batch: 32,
             seed: 1,
@@ -69,6 +78,40 @@ impl TrainConfig {
         }
     }
 
+    /// The defaults for photographs, of which there are few: more epochs, smaller steps,
+    /// and features dropped before the classes.
+    pub fn for_photos(data: &str, info: &DatasetInfo, photos: PhotoOptions) -> Self {
+        let mut config = Self::for_data(data, info);
+        for head in config.model.heads.iter_mut().filter(|head| head.kind == "classify") {
+            head.options.dropout = 0.2;
+            head.options.label_smoothing = 0.1;
+        }
+        Self {
+            photos: Some(photos),
+            epochs: 12,
+            batch: 16,
+            weight_decay: 0.05,
+            learning_rate: 3e-3,
+            ..config
+        }
+    }
+
+    /// Chooses the heads, each as [`HeadConfig::parse`] reads it. Heads that are already there keep their options.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] if there is no such head, or no label for it.
+    pub fn set_heads(&mut self, names: &[String], info: &DatasetInfo) -> Result<(), TrainError> {
+        let before = std::mem::take(&mut self.model.heads);
+        for name in names {
+            let mut head = HeadConfig::parse(name, info).map_err(TrainError::Option)?;
+            if let Some(known) = before.iter().find(|known| known.kind == head.kind) {
+                head.options = known.options.clone();
+            }
+            self.model.heads.push(head);
+        }
+        Ok(())
+    }
+
     /// Sets how the losses are combined.
     ///
     /// # Errors
@@ -76,6 +119,16 @@ impl TrainConfig {
     pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
         // Enough tasks for any of them: how many there are is checked later.
         balance::by_name::<f32>(name, 16, &[1.0; 16])?;
+        let kinds = tasks::kinds::<f32>();
+        let usual =
+            |head: &HeadConfig| kinds.iter().find(|kind| kind.name == head.kind).map_or(1.0, |k| k.weight);
+        for head in &mut self.model.heads {
+            match name {
+                "fixed" => head.weight = usual(head),
+                "equal" => head.weight = 1.0,
+                _ => {}
+            }
+        }
         self.balance = name.to_string();
         Ok(())
     }
@@ -86,8 +139,8 @@ impl TrainConfig {
     /// If the balance, the preference and the place of gradients do not go together.
     pub fn balancing(&self) -> Result<Balancing, TrainError> {
         let fail = |message: String| Err(TrainError::Option(message));
-        let tasks = self.model.tasks.len();
-        let fixed: Vec<f64> = self.model.tasks.iter().map(|&kind| self.weights.of(kind)).collect();
+        let tasks = self.model.heads.len();
+        let fixed = self.model.weights();
         let strategy = balance::by_name::<f32>(&self.balance, tasks, &fixed)?;
         let sum: f64 = self.preference.iter().sum();
         let preference = match self.preference.len() {
@@ -150,25 +203,34 @@ impl TrainConfig {
         if self.batch == 0 || self.epochs == 0 || self.samples == Some(0) {
             return fail("epochs, batch and samples must be at least 1".into());
         }
-        if self.model.tasks.is_empty() {
-            return fail("there is no task to train; name at least one of classify, detect, segment".into());
+        if self.model.heads.is_empty() {
+            let kinds = tasks::kinds::<f32>();
+            let possible: Vec<&str> = kinds
+                .iter()
+                .filter(|kind| info.labels.iter().any(|label| label.kind == kind.label))
+                .map(|kind| kind.name)
+                .collect();
+            return fail(format!("there is no task to train; name at least one of {}", possible.join(", ")));
         }
-        for (index, kind) in self.model.tasks.iter().enumerate() {
-            if self.model.tasks[..index].contains(kind) {
-                return fail(format!("the task {kind} is named twice"));
-            }
-            if !kind.is_labelled_in(info) {
-                let possible: Vec<_> = TaskKind::ALL
-                    .into_iter()
-                    .filter(|kind| kind.is_labelled_in(info))
-                    .map(TaskKind::name)
-                    .collect();
-                let possible = possible.join(", ");
+        for head in &self.model.heads {
+            // The label must be there, be of the right kind, and have the head's classes.
+            let found = HeadConfig::new(&head.name, &head.kind, Some(&head.label), info);
+            let found = found.map_err(TrainError::Option)?;
+            if found.classes != head.classes {
                 return fail(format!(
-                    "{} has no labels for the task {kind}; it has them for: {possible}",
-                    info.name
+                    "{} has other classes under {:?} than the task {} was made for ({}); choose the data to match",
+                    info.name,
+                    head.label,
+                    head.name,
+                    head.classes.join(", ")
                 ));
             }
+        }
+        if [info.height, info.width, info.channels] != self.model.image {
+            return fail(format!(
+                "{} has images of {}x{} pixels and {} channels, the model takes {:?}; choose the data to match",
+                info.name, info.height, info.width, info.channels, self.model.image
+            ));
         }
         self.model.check().map_err(TrainError::Option)?;
         self.balancing().map(drop)

@@ -14,16 +14,20 @@ pub struct TaskFigures {
     pub task: String,
     /// Metrics by name; the first is the main one.
     pub metrics: Vec<(String, f64)>,
+    /// Further figures, which runs do not record.
+    #[serde(default, skip)]
+    pub details: Vec<(String, f64)>,
 }
 
 /// The mean of the tasks' main metrics, by which checkpoints are compared.
 pub fn score(figures: &[TaskFigures]) -> f64 {
-    let main: f64 = figures.iter().filter_map(|task| task.metrics.first()).map(|(_, value)| value).sum();
+    let main =
+        figures.iter().filter_map(|task| task.metrics.first()).fold(0.0, |sum, (_, value)| sum + value);
     main / figures.len().max(1) as f64
 }
 
 /// Every task's figures on `split`, at most `limit` samples of it; `progress`
-/// is told the number of images done.
+/// is told the number of images done. Of a split without samples there are none.
 ///
 /// # Errors
 /// If a sample cannot be read.
@@ -36,6 +40,9 @@ pub fn evaluate(
 ) -> Result<Vec<TaskFigures>, TrainError> {
     let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
     let plan = EpochPlan { limit, ..EpochPlan::new(split) };
+    if dataset.is_empty(split) {
+        return Ok(Vec::new());
+    }
     for batch in Loader::new(Arc::clone(dataset), plan)? {
         let batch = batch?;
         let answers = model.predict(batch.images.clone());
@@ -44,9 +51,12 @@ pub fn evaluate(
         }
         progress(batch.len());
     }
+    let named =
+        |figures: Vec<(&str, f64)>| figures.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
     let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
         task: task.name().to_string(),
-        metrics: metric.values().into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        metrics: named(metric.values()),
+        details: named(metric.details()),
     });
     Ok(figures.collect())
 }

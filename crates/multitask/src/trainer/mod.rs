@@ -9,6 +9,7 @@
 
 mod balance_log;
 mod config;
+mod data;
 mod error;
 mod evaluate;
 mod folder;
@@ -30,15 +31,15 @@ use cerberus_nn::{Context, commit};
 
 use balance_log::BalanceLog;
 pub use config::TrainConfig;
+pub use data::{REMEDIES, SamplerChoice};
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score};
 pub use folder::RunFolder;
-pub use report::{Summary, annotate, peak_rss_mb, write_samples};
+pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::load_model;
 pub use state::{EpochRow, State};
 
 use crate::balance::{Balancing, EpochFigures, StepInput, StepResult, balanced_step};
-use crate::config::TaskWeights;
 use crate::model::MultiTaskModel;
 
 /// How a call of [`Trainer::run`] ended.
@@ -283,7 +284,10 @@ impl Trainer {
         let validation = self.evaluate(Split::Validation, observer)?;
         let score = score(&validation);
         let state = &mut self.state;
-        let is_best = state.best().is_none_or(|best| score > best.score);
+        // Without a validation part nothing may choose: what is shown is the test
+        // part, if any, and the last epoch is the best.
+        let is_best =
+            state.best().is_none_or(|best| score > best.score) || self.dataset.is_empty(Split::Validation);
         let images = state.images.max(1) as f64;
         state.epoch += 1;
         state.seconds += clock.elapsed().as_secs_f64();
@@ -365,29 +369,27 @@ fn batches(samples: usize, batch: usize) -> usize {
     if samples >= batch { samples / batch } else { 1 }
 }
 
-/// One step: forward, the weighted sum of the losses, backward, update.
-/// Returns each task's loss. `chance` is the seed and the step, for layers that draw.
+/// One step: forward, the weighted sum of the losses (`weights` in the model's
+/// order) of the tasks that the batch has labels for, backward, update.
+/// Returns each task's loss, 0 where there was no label. `chance` is the seed and the step, for layers that draw.
 pub fn train_step(
     model: &mut MultiTaskModel,
     optimizer: &mut dyn Optimizer<f32>,
     batch: &Batch,
-    weights: &TaskWeights,
+    weights: &[f64],
     learning_rate: f64,
     clip_norm: f64,
     chance: [u64; 2],
 ) -> Vec<f32> {
     let mut context = Context::training(chance[0], chance[1]);
-    let predictions = model.forward(Var::constant(batch.images.clone()), &mut context);
-    let losses: Vec<Var> = model
-        .tasks()
-        .iter()
-        .zip(predictions)
-        .map(|(task, prediction)| task.loss(prediction, batch))
-        .collect();
-    let values: Vec<f32> = losses.iter().map(|loss| loss.value().item()).collect();
-    let weighted =
-        losses.into_iter().zip(model.tasks()).map(|(loss, task)| loss.scale(weights.of(task.kind())));
-    let total = weighted.reduce(|a, b| a + b).expect("a model has at least one task");
+    let features = model.features(Var::constant(batch.images.clone()), &mut context);
+    let losses = model.losses(&features, batch, &mut context);
+    drop(features); // The tape keeps what the way back needs.
+    let values: Vec<f32> =
+        losses.iter().map(|l| l.as_ref().map_or(0.0, |loss| loss.value().item())).collect();
+    let weighted = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
+    // A batch in which nothing is labelled teaches nothing.
+    let Some(total) = weighted.reduce(|a, b| a + b) else { return values };
     let mut gradients = backward(total);
     let updates = context.finish();
     if values.iter().all(|value| value.is_finite()) {

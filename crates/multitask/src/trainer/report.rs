@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cerberus_data::{Batch, Dataset, Sample, Split};
+use cerberus_data::{Batch, CLASS, Dataset, Sample, Split};
 use cerberus_nn::Module;
 use cerberus_nn::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::TaskFigures;
 use super::{RunFolder, State, TrainConfig, TrainError};
+use crate::config::HeadConfig;
 use crate::draw::{
     Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side, to_rgb,
 };
@@ -95,22 +96,28 @@ pub fn write_samples(
     model: &MultiTaskModel,
     dataset: &Arc<dyn Dataset>,
 ) -> Result<(), TrainError> {
-    let count = SAMPLES.min(dataset.len(Split::Test));
+    // Of data without a test part, training samples are shown.
+    let split = if dataset.is_empty(Split::Test) { Split::Train } else { Split::Test };
+    let count = SAMPLES.min(dataset.len(split));
     let samples: Vec<Sample> =
-        (0..count).map(|index| dataset.sample(Split::Test, 0, index)).collect::<Result<_, _>>()?;
+        (0..count).map(|index| dataset.sample(split, 0, index)).collect::<Result<_, _>>()?;
     if samples.is_empty() {
         return Ok(());
     }
     let batch = Batch::assemble(&samples, (0..count).collect())?;
     let answers = model.predict(batch.images);
-    let names = &dataset.info().classes;
+    let heads: Vec<&HeadConfig> = model.tasks().iter().map(|task| task.config()).collect();
+    let names = drawn_names(&heads);
+    let names = &names;
     let mut pictures = Vec::with_capacity(count);
     for (index, sample) in samples.iter().enumerate() {
-        let found: Vec<&Answer> = answers.iter().map(|task| &task[index]).collect();
+        let found: Vec<(&HeadConfig, &Answer)> =
+            heads.iter().zip(&answers).map(|(head, task)| (*head, &task[index])).collect();
         let picture = to_rgb(&sample.image);
         let scale = comfortable_scale(picture.width(), picture.height());
-        let truth = annotate_truth(sample, names);
-        let predicted = annotate(&found, sample.image.height, sample.image.width, names, sample.class);
+        let truth = annotate_truth(sample, &heads);
+        let size = [sample.image.height, sample.image.width];
+        let predicted = annotate(&found, size, sample.class);
         pictures.push(side_by_side(&picture, &truth, &predicted, names, scale));
     }
     let write = |name: &str, picture: &RgbImage| -> Result<(), TrainError> {
@@ -127,41 +134,53 @@ pub fn write_samples(
     write("gallery.png", &gallery(&pictures[..pictures.len().min(12)]))
 }
 
-fn annotate_truth(sample: &Sample, names: &[String]) -> Annotated {
-    let boxes = sample.objects.iter().flatten();
+/// The class names of boxes and masks in pictures: those of the first head that draws such.
+pub fn drawn_names(heads: &[&HeadConfig]) -> Vec<String> {
+    let draws = |head: &&&HeadConfig| {
+        ["detect", "centernet", "fcos", "segment", "fcn", "unet"].contains(&&*head.kind)
+    };
+    heads.iter().find(draws).map_or(Vec::new(), |head| head.classes.clone())
+}
+
+fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
+    let boxes = sample.objects.iter().flatten().filter(|object| !object.crowd);
+    let classes = heads.iter().find(|head| head.label == CLASS);
+    let name = sample.class.and_then(|class| classes.and_then(|head| head.classes.get(class).cloned()));
     Annotated {
-        title: sample.class.map(|class| names[class].clone()).unwrap_or_default(),
+        title: name.unwrap_or_default(),
         title_correct: None,
         mask: sample.mask.as_ref().map(|mask| (mask.height, mask.width, mask.classes.clone())),
         boxes: boxes.map(|o| DrawnBox { class: o.class, bbox: o.bbox, score: None }).collect(),
     }
 }
 
-/// The answers about one image of `height` and `width` as something to draw;
+/// What heads say about one image of `[height, width]` as something to draw;
 /// `truth` is its class where known, to mark the predicted one right or wrong.
+/// The first answer of each kind is drawn.
 pub fn annotate(
-    answers: &[&Answer],
-    height: usize,
-    width: usize,
-    names: &[String],
+    answers: &[(&HeadConfig, &Answer)],
+    [height, width]: [usize; 2],
     truth: Option<usize>,
 ) -> Annotated {
     let mut annotated = Annotated::default();
-    for answer in answers {
+    for (head, answer) in answers {
         match answer {
-            Answer::Classes(probabilities) => {
+            Answer::Classes(probabilities) if annotated.title.is_empty() => {
                 let best =
                     (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
                 let Some(best) = best else { continue };
-                annotated.title = format!("{} {:.2}", names[best], probabilities[best]);
-                annotated.title_correct = truth.map(|truth| truth == best);
+                annotated.title = format!("{} {:.2}", head.classes[best], probabilities[best]);
+                annotated.title_correct = truth.filter(|_| head.label == CLASS).map(|truth| truth == best);
             }
-            Answer::Objects(found) => {
+            Answer::Objects(found) if annotated.boxes.is_empty() => {
                 let shown = found.iter().filter(|detection| detection.score >= SHOWN);
                 annotated.boxes =
                     shown.map(|d| DrawnBox { class: d.class, bbox: d.bbox, score: Some(d.score) }).collect();
             }
-            Answer::Mask(classes) => annotated.mask = Some((height, width, classes.clone())),
+            Answer::Mask(classes) if annotated.mask.is_none() => {
+                annotated.mask = Some((height, width, classes.clone()));
+            }
+            _ => {}
         }
     }
     annotated

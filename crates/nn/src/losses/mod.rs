@@ -15,6 +15,7 @@ use cerberus_autograd::proof::Entry;
 use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
 
+pub mod class_weights;
 mod labels;
 mod logistic;
 pub(crate) mod pieces;
@@ -42,6 +43,7 @@ losses! {
     gaussian_focal::{GaussianFocalLoss, gaussian_focal},
     smooth_l1::{SmoothL1Loss, smooth_l1, l1},
     giou::{GiouLoss, giou},
+    box_iou::{BoxIouLoss, BoxOverlap, box_iou},
     dice::{DiceLoss, Dice, DiceForm, dice},
 }
 

@@ -29,6 +29,7 @@ const ALL: usize = 0;
 const SMALL: usize = 1;
 const MEDIUM: usize = 2;
 const LARGE: usize = 3;
+const SIZES: [usize; 3] = [SMALL, MEDIUM, LARGE];
 /// Number of recalls at which the precision is read: 0, 0.01 .. 1.
 pub const RECALLS: usize = 101;
 
@@ -126,8 +127,12 @@ pub struct ClassAp {
     pub ap50: f64,
     /// AP at IoU 0.75.
     pub ap75: f64,
+    /// AP of small, medium and large objects, mean over IoU 0.50 to 0.95.
+    pub ap_by_size: [f64; 3],
     /// Recall with a hundred detections per image, mean over IoU 0.50 to 0.95.
     pub ar100: f64,
+    /// The same recall of small, medium and large objects.
+    pub ar_by_size: [f64; 3],
     /// Number of objects to be found.
     pub ground_truths: u64,
 }
@@ -209,7 +214,9 @@ impl CocoEvaluator {
                 ap: curves.ap(ALL, every.clone()).unwrap_or(-1.0),
                 ap50: curves.ap(ALL, 0..1).unwrap_or(-1.0),
                 ap75: curves.ap(ALL, AT_75..AT_75 + 1).unwrap_or(-1.0),
+                ap_by_size: SIZES.map(|area| curves.ap(area, every.clone()).unwrap_or(-1.0)),
                 ar100: curves.recall(ALL, MAX_DETECTIONS).unwrap_or(-1.0),
+                ar_by_size: SIZES.map(|area| curves.recall(area, MAX_DETECTIONS).unwrap_or(-1.0)),
                 ground_truths: records.positives[ALL],
             })
             .collect();
@@ -233,5 +240,7 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> f64 {
     if count == 0 { -1.0 } else { sum / f64::from(count) }
 }
 
+#[cfg(test)]
+mod plain;
 #[cfg(test)]
 mod tests;

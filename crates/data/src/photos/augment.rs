@@ -1,0 +1,241 @@
+//! One photo, many views: a crop, a flip and a change of colour, applied to
+//! image, boxes and masks alike.
+//!
+//! A [`View`] says what is seen: a rectangle of the photo, whether left and
+//! right change places, and how colours change. [`View::draw`] draws one from a
+//! random stream, [`show`] renders it with all labels.
+//!
+//! - **Crop and scale**: a rectangle with 45 to 100 % of the photo's area and
+//!   3/4 to 4/3 of its proportions, anywhere in it (Szegedy et al., "Going
+//!   Deeper with Convolutions", 2015, section 6, less small), stretched to the
+//!   sample's size. It must keep half of the largest object, else another is
+//!   drawn, and after ten the whole photo is shown.
+//! - **Flip**: one time in two.
+//! - **Colour**: brightness, contrast and saturation by a factor of up to 1.4,
+//!   each channel by one of up to 1.1, and one photo in ten gray.
+//!
+//! All of it shrinks with the strength of the augmentation. Boxes are clipped
+//! to the view; an object of which less than a quarter is left is no longer
+//! one to be found, and becomes a crowd: neither right nor wrong.
+
+use std::collections::BTreeMap;
+
+use cerberus_tensor::random::Stream;
+use rand::RngExt;
+
+use crate::{Image, Label, Mask, Object, Sample, ValueMap};
+
+/// The least share of the photo's area that is seen.
+const LEAST_AREA: f64 = 0.45;
+/// The largest change of proportions.
+const STRETCH: f64 = 4.0 / 3.0;
+/// The largest factor of brightness, contrast and saturation.
+const TINT: f64 = 1.4;
+/// The largest factor of a single channel.
+const CAST: f64 = 1.1;
+/// How many photos lose their colour.
+const GRAY: f64 = 0.1;
+/// The share of an object that must be left of it.
+const LEFT: f32 = 0.25;
+
+/// What is seen of a photo, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Left, top, width and height of the rectangle that is seen, in pixels.
+    pub window: [usize; 4],
+    /// Whether left and right change places.
+    pub flip: bool,
+    /// What happens to colours.
+    pub colour: Colour,
+}
+
+/// A change of colours: for each pixel and channel
+/// `gain_c * (contrast * (s - mean) + mean)` times the brightness, with `s` the
+/// value mixed with the pixel's gray by the saturation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Colour {
+    /// Factor of all values.
+    pub brightness: f32,
+    /// Factor of the distance from the photo's mean gray.
+    pub contrast: f32,
+    /// Factor of the distance from the pixel's gray; 0 takes colour away.
+    pub saturation: f32,
+    /// Factor of red, green and blue.
+    pub gain: [f32; 3],
+}
+
+impl Colour {
+    /// Colours as they are.
+    pub const NONE: Colour = Colour { brightness: 1.0, contrast: 1.0, saturation: 1.0, gain: [1.0; 3] };
+}
+
+impl View {
+    /// All of the photo as it is.
+    pub fn whole(image: &Image) -> View {
+        View { window: [0, 0, image.width, image.height], flip: false, colour: Colour::NONE }
+    }
+
+    /// A view drawn from `random`; `strength` 1 is the full range described
+    /// above, 0 all of the photo as it is.
+    pub fn draw(photo: &Sample, strength: f64, random: &mut Stream) -> View {
+        if strength <= 0.0 {
+            return View::whole(&photo.image);
+        }
+        let flip = random.random();
+        let window = draw_window(photo, strength, random);
+        let mut factor = |most: f64| {
+            let reach = most.ln() * strength;
+            random.random_range(-reach..=reach).exp() as f32
+        };
+        let (brightness, contrast, saturation) = (factor(TINT), factor(TINT), factor(TINT));
+        let gain = [factor(CAST), factor(CAST), factor(CAST)];
+        let gray = random.random::<f64>() < GRAY * strength;
+        let colour = Colour { brightness, contrast, saturation: if gray { 0.0 } else { saturation }, gain };
+        View { window, flip, colour }
+    }
+}
+
+fn draw_window(photo: &Sample, strength: f64, random: &mut Stream) -> [usize; 4] {
+    let (height, width) = (photo.image.height as f64, photo.image.width as f64);
+    let largest = photo.objects.iter().flatten().filter(|object| !object.crowd).map(|object| object.bbox);
+    let largest = largest.max_by(|a, b| box_area(a).total_cmp(&box_area(b)));
+    let least = 1.0 - (1.0 - LEAST_AREA) * strength.min(1.5);
+    let stretch = STRETCH.ln() * strength;
+    for _ in 0..10 {
+        let area: f64 = random.random_range(least..=1.0);
+        let proportion: f64 = random.random_range(-stretch..=stretch).exp();
+        let side = |whole: f64, share: f64| ((whole * share).round() as usize).clamp(1, whole as usize);
+        let (w, h) = (side(width, (area * proportion).sqrt()), side(height, (area / proportion).sqrt()));
+        let x = random.random_range(0..=photo.image.width - w);
+        let y = random.random_range(0..=photo.image.height - h);
+        let window = [x, y, w, h];
+        if largest.is_none_or(|bbox| share_inside(&bbox, window) >= 0.5) {
+            return window;
+        }
+    }
+    [0, 0, photo.image.width, photo.image.height]
+}
+
+fn box_area([x1, y1, x2, y2]: &[f32; 4]) -> f32 {
+    (x2 - x1) * (y2 - y1)
+}
+
+/// The share of a box that lies in a window.
+fn share_inside(bbox: &[f32; 4], [x, y, w, h]: [usize; 4]) -> f32 {
+    let (x, y, w, h) = (x as f32, y as f32, w as f32, h as f32);
+    let across = (bbox[2].min(x + w) - bbox[0].max(x)).max(0.0);
+    let down = (bbox[3].min(y + h) - bbox[1].max(y)).max(0.0);
+    across * down / box_area(bbox).max(f32::MIN_POSITIVE)
+}
+
+/// The view of a photo and its labels, as `size x size` pixels.
+///
+/// # Panics
+/// When the window does not lie in the photo, or the photo is not of 3 channels.
+#[track_caller]
+pub fn show(photo: &Sample, view: &View, size: usize) -> Sample {
+    render(photo, view, [size, size])
+}
+
+/// All of a photo and its labels at another size.
+pub(super) fn resize(photo: &Sample, size: [usize; 2]) -> Sample {
+    render(photo, &View::whole(&photo.image), size)
+}
+
+fn render(photo: &Sample, view: &View, size: [usize; 2]) -> Sample {
+    let more = photo.more.iter().map(|(name, label)| {
+        let label = match label {
+            Label::Objects(objects) => Label::Objects(move_objects(objects, view, size)),
+            Label::Mask(mask) => Label::Mask(move_mask(mask, view, size)),
+            Label::ValueMap(map) => Label::ValueMap(ValueMap {
+                height: size[0],
+                width: size[1],
+                values: nearest(&map.values, map.width, view, size),
+            }),
+            other => other.clone(),
+        };
+        (name.clone(), label)
+    });
+    Sample {
+        image: move_image(&photo.image, view, size),
+        class: photo.class,
+        objects: photo.objects.as_ref().map(|objects| move_objects(objects, view, size)),
+        mask: photo.mask.as_ref().map(|mask| move_mask(mask, view, size)),
+        more: more.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn move_image(image: &Image, view: &View, [height, width]: [usize; 2]) -> Image {
+    let [x, y, w, h] = view.window;
+    let whole = (w, h) == (image.width, image.height);
+    let cut = if whole { image.clone() } else { image.cut(x, y, w, h) };
+    let mut shown = if (h, w) == (height, width) { cut } else { cut.resized(height, width) };
+    if view.flip {
+        for row in shown.pixels.chunks_exact_mut(3 * width) {
+            for column in 0..width / 2 {
+                for channel in 0..3 {
+                    row.swap(3 * column + channel, 3 * (width - 1 - column) + channel);
+                }
+            }
+        }
+    }
+    if view.colour != Colour::NONE {
+        recolour(&mut shown, &view.colour);
+    }
+    shown
+}
+
+fn recolour(image: &mut Image, colour: &Colour) {
+    // Luma as ITU-R BT.601 weighs it.
+    let gray = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
+    let pixels = (image.height * image.width).max(1) as f32;
+    let mean = image.pixels.chunks_exact(3).map(gray).sum::<f32>() / pixels;
+    for pixel in image.pixels.chunks_exact_mut(3) {
+        let own = gray(pixel);
+        for (value, gain) in pixel.iter_mut().zip(colour.gain) {
+            let saturated = own + colour.saturation * (f32::from(*value) - own);
+            let contrasted = mean + colour.contrast * (saturated - mean);
+            *value = (gain * colour.brightness * contrasted + 0.5).clamp(0.0, 255.0) as u8;
+        }
+    }
+}
+
+fn move_objects(objects: &[Object], view: &View, [height, width]: [usize; 2]) -> Vec<Object> {
+    let [x, y, w, h] = view.window.map(|v| v as f32);
+    let (across, down) = (width as f32 / w, height as f32 / h);
+    let moved = objects.iter().filter_map(|object| {
+        let [x1, y1, x2, y2] = object.bbox;
+        let mut bbox = [
+            ((x1 - x) * across).clamp(0.0, width as f32),
+            ((y1 - y) * down).clamp(0.0, height as f32),
+            ((x2 - x) * across).clamp(0.0, width as f32),
+            ((y2 - y) * down).clamp(0.0, height as f32),
+        ];
+        if view.flip {
+            bbox = [width as f32 - bbox[2], bbox[1], width as f32 - bbox[0], bbox[3]];
+        }
+        let left = share_inside(&object.bbox, view.window);
+        let crowd = object.crowd || left < LEFT;
+        let area = object.area * left * across * down;
+        (box_area(&bbox) > 0.0).then_some(Object { bbox, crowd, area, ..*object })
+    });
+    moved.collect()
+}
+
+fn move_mask(mask: &Mask, view: &View, size: [usize; 2]) -> Mask {
+    Mask { height: size[0], width: size[1], classes: nearest(&mask.classes, mask.width, view, size) }
+}
+
+/// Each pixel takes the value nearest to its centre: ids cannot be mixed, and
+/// a depth between two surfaces is that of neither.
+fn nearest<V: Copy>(values: &[V], stride: usize, view: &View, [height, width]: [usize; 2]) -> Vec<V> {
+    let [x, y, w, h] = view.window;
+    let columns: Vec<usize> = (0..width)
+        .map(|column| {
+            let column = if view.flip { width - 1 - column } else { column };
+            x + (2 * column + 1) * w / (2 * width)
+        })
+        .collect();
+    let row = |row: usize| (y + (2 * row + 1) * h / (2 * height)) * stride;
+    (0..height).flat_map(|r| columns.iter().map(move |&column| values[row(r) + column])).collect()
+}

@@ -1,0 +1,79 @@
+//! Average precision of scores for one class against the rest, as in multi-label classification.
+//!
+//! Samples are taken by falling score; `AP = sum_n (R_n - R_(n-1)) P_n` over the distinct scores, without
+//! interpolation, equal scores entering together. That is scikit-learn's `average_precision_score`, and not
+//! COCO's average over 101 recalls.
+//!
+//! An exact average precision needs every score, so memory grows with the samples (nine bytes each), never
+//! with pixels.
+
+use crate::boxes::by_falling_score;
+
+/// Scores and truths of one class.
+///
+/// ```
+/// use cerberus_multitask::metrics::AveragePrecision;
+/// let mut precision = AveragePrecision::default();
+/// for (score, positive) in [(0.1, false), (0.4, false), (0.35, true), (0.8, true)] {
+///     precision.record(score, positive);
+/// }
+/// assert!((precision.value().unwrap() - 0.8333333333333333).abs() < 1e-12);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AveragePrecision {
+    samples: Vec<(f64, bool)>,
+}
+
+impl AveragePrecision {
+    /// Counts one sample; a score that is not a number ranks below all others.
+    pub fn record(&mut self, score: f64, positive: bool) {
+        self.samples.push((score, positive));
+    }
+
+    /// The average precision; `None` when no sample was positive.
+    pub fn value(&self) -> Option<f64> {
+        let positives = self.samples.iter().filter(|(_, positive)| *positive).count() as f64;
+        if positives == 0.0 {
+            return None;
+        }
+        let mut sorted = self.samples.clone();
+        sorted.sort_by(|a, b| by_falling_score(a.0, b.0));
+        let (mut hits, mut seen, mut area, mut recall) = (0.0, 0.0, 0.0, 0.0);
+        for (index, (score, positive)) in sorted.iter().enumerate() {
+            seen += 1.0;
+            hits += f64::from(u8::from(*positive));
+            // Only after the last of equal scores is there a point of the curve.
+            let ties_with_next = sorted.get(index + 1).is_some_and(|(next, _)| next == score);
+            if !ties_with_next {
+                area += (hits / positives - recall) * (hits / seen);
+                recall = hits / positives;
+            }
+        }
+        Some(area)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(samples: &[(f64, bool)]) -> Option<f64> {
+        let mut precision = AveragePrecision::default();
+        samples.iter().for_each(|&(score, positive)| precision.record(score, positive));
+        precision.value()
+    }
+
+    #[test]
+    fn equal_scores_enter_together_whatever_their_order() {
+        assert_eq!(of(&[(0.5, true), (0.5, false)]), Some(0.5));
+        assert_eq!(of(&[(0.5, false), (0.5, true)]), Some(0.5));
+    }
+
+    #[test]
+    fn a_perfect_ranking_is_one_and_no_positives_is_nothing() {
+        assert_eq!(of(&[(0.9, true), (0.8, true), (0.1, false)]), Some(1.0));
+        assert_eq!(of(&[(0.9, false)]), None);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[(f64::NAN, false), (0.1, true)]), Some(1.0));
+    }
+}

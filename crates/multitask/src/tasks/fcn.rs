@@ -1,0 +1,89 @@
+//! A class for every pixel, from the scores of several stages: FCN, light.
+//!
+//! Each stage it looks at (by default the three deepest) gives scores by a 1x1
+//! convolution; they are enlarged to the finest of them, summed, and enlarged to
+//! the image (Long, Shelhamer and Darrell, "Fully Convolutional Networks", 2015).
+//! Cheaper than any other head for masks, and coarser.
+
+use cerberus_autograd::Var;
+use cerberus_data::{Batch, LabelKind};
+use cerberus_nn::{Context, Conv2d, Init, Layer, module};
+use cerberus_tensor::Element;
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::resize::Interpolation;
+
+use super::scores::MaskScores;
+use super::segment::{mask_answers, mask_loss};
+use super::shared::{outputs, present};
+use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
+use crate::config::HeadConfig;
+use crate::trunk::Features;
+
+/// Segmentation by summed scores.
+pub struct Fcn<T: Element = f32> {
+    scores: Vec<Conv2d<T>>,
+    config: HeadConfig,
+    levels: Vec<usize>,
+    image: [usize; 2],
+}
+
+module!(Fcn { scores } without { config, levels, image });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "fcn",
+        label: LabelKind::Mask,
+        weight: 1.5,
+        build: |site, head, init| Box::new(Fcn::new(site, head, init)),
+    }
+}
+
+impl<T: Element> Fcn<T> {
+    /// A head on its levels.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+        let stages = site.stages();
+        let levels = site.levels(head, &[stages - 3, stages - 2, stages - 1]);
+        let classes = head.outputs() + 1;
+        let score = |&level: &usize| Conv2d::new(site.channels[level], classes, 1, Conv2dSpec::default(), init);
+        Self { scores: levels.iter().map(score).collect(), config: head.clone(), levels, image: site.image }
+    }
+}
+
+impl<T: Element> Task<T> for Fcn<T> {
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.masks_of(&self.config.label))
+    }
+
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+        // From deep to shallow, each sum enlarged to the size of the next.
+        let mut sum: Option<Var<T>> = None;
+        for (&level, score) in self.levels.iter().zip(&self.scores).rev() {
+            let x = features.stages[level].clone();
+            let size = [x.shape()[1], x.shape()[2]];
+            let x = score.forward(x, context);
+            sum = Some(match sum {
+                Some(deeper) => x + deeper.resize(size, Interpolation::Bilinear),
+                None => x,
+            });
+        }
+        let sum = sum.expect("a head looks at one stage at least");
+        Prediction { outputs: vec![sum.resize(self.image, Interpolation::Bilinear)] }
+    }
+
+    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(prediction);
+        mask_loss(logits, batch, &self.config)
+    }
+
+    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+        mask_answers(prediction, self.image)
+    }
+
+    fn metric(&self) -> Box<dyn Metric> {
+        Box::new(MaskScores::new(&self.config, self.image))
+    }
+}

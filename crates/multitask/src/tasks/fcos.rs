@@ -1,0 +1,290 @@
+//! FCOS (Tian, Shen, Chen and He, "Fully Convolutional One-Stage Object
+//! Detection", 2019): every position inside an object learns its box.
+//!
+//! On each of its levels (by default the merged map and the deepest stage) two
+//! branches of a 3x3 convolution: classes, and sides with centre-ness. A
+//! position `p` is one of an object if it lies in its box, within 1.5 strides of
+//! its centre, and the farthest side is in the level's range: up to 6 strides on
+//! a level, from there on the next, without end on the deepest. Of several
+//! objects the smallest has it. Losses: focal (alpha 0.25, gamma 2) over the
+//! number of positions N, generalised IoU weighted by the true centre-ness over
+//! its sum, cross-entropy of the centre-ness over N.
+//!
+//! The score of a box is the root of class probability times centre-ness; boxes
+//! of one class that overlap by more than 0.6 are one object.
+
+use cerberus_autograd::Var;
+use cerberus_data::{Batch, LabelKind, Object};
+use cerberus_nn::losses::{Focal, binary_cross_entropy, focal, giou};
+use cerberus_nn::{Context, Conv2d, Init, Layer, module};
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::{Element, Tensor, sigmoid};
+
+use super::scores::ObjectScores;
+use super::shared::{present, select, suppressed};
+use super::{Answer, Detection, HeadKind, Metric, Prediction, Site, Task};
+use crate::boxes;
+use crate::config::HeadConfig;
+use crate::trunk::{ConvBlock, Features};
+
+/// Channels of the branches.
+const WIDTH: usize = 64;
+/// Initial probability of a class at a place.
+const PRIOR: f64 = 0.01;
+/// How far from an object's centre its positions lie, in strides.
+const RADIUS: f64 = 1.5;
+/// The farthest side that is learned on a level, in strides.
+const REACH: f64 = 6.0;
+/// Less certain boxes are dropped.
+const LEAST: f64 = 0.05;
+/// Boxes looked at on a level.
+const MOST: usize = 1000;
+/// Boxes of one class that overlap more than this are one object.
+const SAME: f64 = 0.6;
+
+/// The branches on one map.
+struct Level<T: Element> {
+    classes: ConvBlock<T>,
+    classes_output: Conv2d<T>,
+    sides: ConvBlock<T>,
+    sides_output: Conv2d<T>,
+    centre_output: Conv2d<T>,
+    stride: usize,
+    /// The stage, from 0; the last but one stands for the merged map.
+    stage: usize,
+}
+
+module!(Level { classes, classes_output, sides, sides_output, centre_output } without { stride, stage });
+
+/// Detection by all positions inside objects.
+pub struct Fcos<T: Element = f32> {
+    levels: Vec<Level<T>>,
+    config: HeadConfig,
+    image: [usize; 2],
+}
+
+module!(Fcos { levels } without { config, image });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "fcos",
+        label: LabelKind::Objects,
+        weight: 1.0,
+        build: |site, head, init| Box::new(Fcos::new(site, head, init)),
+    }
+}
+
+impl<T: Element> Level<T> {
+    fn new(site: &Site, stage: usize, classes: usize, init: &mut Init) -> Self {
+        let channels = site.channels[stage];
+        let one = Conv2dSpec::default();
+        let output = |to: usize, bias: f64, init: &mut Init| {
+            Conv2d::new(WIDTH, to, 1, one, init).with_weight_std(0.01, init).with_bias(bias)
+        };
+        Self {
+            classes: ConvBlock::new(channels, WIDTH, 3, init),
+            classes_output: output(classes, (PRIOR / (1.0 - PRIOR)).ln(), init),
+            sides: ConvBlock::new(channels, WIDTH, 3, init),
+            sides_output: output(4, 1.0, init),
+            centre_output: output(1, 0.0, init),
+            stride: 1 << stage,
+            stage,
+        }
+    }
+
+    /// Rows and columns of the map.
+    fn grid(&self, image: [usize; 2]) -> [usize; 2] {
+        image.map(|side| side / self.stride)
+    }
+
+    /// The place in the image of a cell of the map, x and y.
+    fn point(&self, cell: usize, columns: usize) -> [f64; 2] {
+        [cell % columns, cell / columns].map(|place| (place as f64 + 0.5) * self.stride as f64)
+    }
+}
+
+/// What the positions of a batch should have said, level after level, and of a level image after image.
+#[derive(Default)]
+struct Targets {
+    /// The class of each position.
+    class: Vec<Option<usize>>,
+    /// The box of each position, in pixels.
+    bounds: Vec<f64>,
+    /// The true centre-ness of each position; 0 where there is no object.
+    centre: Vec<f64>,
+    /// Positions that are judged: all but those inside crowds.
+    judged: Vec<bool>,
+}
+
+impl<T: Element> Fcos<T> {
+    /// A head on its levels.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+        let stages = site.levels(head, &[site.stages() - 2, site.stages() - 1]);
+        let levels = stages.iter().map(|&stage| Level::new(site, stage, head.outputs(), init));
+        Self { levels: levels.collect(), config: head.clone(), image: site.image }
+    }
+
+    fn targets(&self, images: &[&[Object]]) -> Targets {
+        let mut targets = Targets::default();
+        for (index, level) in self.levels.iter().enumerate() {
+            let stride = level.stride as f64;
+            let from = if index == 0 { 0.0 } else { REACH * self.levels[index - 1].stride as f64 };
+            let to = if index + 1 == self.levels.len() { f64::INFINITY } else { REACH * stride };
+            let [rows, columns] = level.grid(self.image);
+            for objects in images {
+                for cell in 0..rows * columns {
+                    let [x, y] = level.point(cell, columns);
+                    let inside = |o: &Object| {
+                        let [x1, y1, x2, y2] = o.bbox.map(f64::from);
+                        x > x1 && x < x2 && y > y1 && y < y2
+                    };
+                    let learns = |o: &&Object| {
+                        let [x1, y1, x2, y2] = o.bbox.map(f64::from);
+                        let farthest = [x - x1, y - y1, x2 - x, y2 - y].into_iter().fold(0.0, f64::max);
+                        let off = ((x1 + x2) / 2.0 - x).abs().max(((y1 + y2) / 2.0 - y).abs());
+                        !o.crowd && inside(o) && off < RADIUS * stride && farthest > from && farthest <= to
+                    };
+                    let area = |o: &Object| boxes::area(&o.bbox);
+                    let chosen = objects.iter().filter(learns).min_by(|a, b| area(a).total_cmp(&area(b)));
+                    let crowd = objects.iter().any(|o| o.crowd && inside(o));
+                    targets.class.push(chosen.map(|object| object.class));
+                    targets.judged.push(chosen.is_some() || !crowd);
+                    let bbox = chosen.map_or([0.0; 4], |object| object.bbox.map(f64::from));
+                    targets.bounds.extend(bbox);
+                    let [x1, y1, x2, y2] = bbox;
+                    targets.centre.push(chosen.map_or(0.0, |_| centre_ness(x - x1, y - y1, x2 - x, y2 - y)));
+                }
+            }
+        }
+        targets
+    }
+
+    /// All levels' outputs of one kind as `[positions, channels]`.
+    fn rows(&self, prediction: &Prediction<T>, output: usize) -> Var<T> {
+        let maps = (0..self.levels.len()).map(|level| {
+            let x = prediction.outputs[3 * level + output].clone();
+            let channels = x.shape()[3];
+            let positions = x.value().len() / channels;
+            x.reshape(&[positions, channels])
+        });
+        Var::concat(maps.collect(), 0)
+    }
+
+    /// Distances in strides to boxes in pixels, both `[positions, 4]`.
+    fn to_boxes(&self, sides: Var<T>, images: usize) -> Var<T> {
+        let (mut points, mut strides) = (Vec::new(), Vec::new());
+        for level in &self.levels {
+            let [rows, columns] = level.grid(self.image);
+            for place in 0..images * rows * columns {
+                let [x, y] = level.point(place % (rows * columns), columns).map(T::from_f64);
+                points.extend([x, y, x, y]);
+                let stride = level.stride as f64;
+                strides.extend([-stride, -stride, stride, stride].map(T::from_f64));
+            }
+        }
+        let shape = sides.shape().to_vec();
+        let constant = |values| Var::constant(Tensor::from_vec(values, &shape));
+        sides * constant(strides) + constant(points)
+    }
+}
+
+impl<T: Element> Task<T> for Fcos<T> {
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.objects_of(&self.config.label))
+    }
+
+    /// Per level: class logits, distances to the four sides in strides, centre-ness logit.
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+        let mut outputs = Vec::with_capacity(3 * self.levels.len());
+        for level in &self.levels {
+            let merged = level.stage + 2 == features.stages.len();
+            let x = if merged { features.merged.clone() } else { features.stages[level.stage].clone() };
+            let classes = level.classes.forward(x.clone(), context);
+            let sides = level.sides.forward(x, context);
+            outputs.push(level.classes_output.forward(classes, context));
+            outputs.push(level.sides_output.forward(sides.clone(), context).softplus());
+            outputs.push(level.centre_output.forward(sides, context));
+        }
+        Prediction { outputs }
+    }
+
+    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
+        let images: Vec<&[Object]> = batch.objects_of(&self.config.label).into_iter().flatten().collect();
+        let targets = self.targets(&images);
+        let (positions, classes) = (targets.class.len(), self.config.outputs());
+        let count = targets.class.iter().flatten().count().max(1) as f64;
+        let centres: f64 = targets.centre.iter().sum();
+        let tensor = |values: &[f64], shape: &[usize]| {
+            Tensor::from_vec(values.iter().map(|&v| T::from_f64(v)).collect(), shape)
+        };
+        let judged: Vec<usize> = (0..positions).filter(|&place| targets.judged[place]).collect();
+        let mut wanted = vec![0.0; judged.len() * classes];
+        for (row, &place) in judged.iter().enumerate() {
+            if let Some(class) = targets.class[place] {
+                wanted[row * classes + class] = 1.0;
+            }
+        }
+        let logits = select(self.rows(&prediction, 0), &judged);
+        let class_loss = focal(logits, tensor(&wanted, &[judged.len(), classes]), &Focal::default(), count);
+        let bounds = self.to_boxes(self.rows(&prediction, 1), images.len());
+        let target = tensor(&targets.bounds, &[positions, 4]);
+        let weights = tensor(&targets.centre, &[positions]);
+        let box_loss = giou(bounds, target, Some(weights), if centres > 0.0 { centres } else { 1.0 });
+        let positive: Vec<f64> = targets.class.iter().map(|c| f64::from(u8::from(c.is_some()))).collect();
+        let shape = [positions, 1];
+        let centre = self.rows(&prediction, 2);
+        let weights = Some(tensor(&positive, &shape));
+        // The mean over all positions, made one over those of objects.
+        let centre_loss = binary_cross_entropy(centre, tensor(&targets.centre, &shape), weights, None);
+        class_loss + box_loss + centre_loss.scale(positions as f64 / count)
+    }
+
+    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+        let images = prediction.outputs[0].shape()[0];
+        let detached = Prediction { outputs: prediction.outputs.iter().map(|x| x.clone().detach()).collect() };
+        let bounds = self.to_boxes(self.rows(&detached, 1), images).into_value().contiguous();
+        let classes = self.config.outputs();
+        let mut found: Vec<Vec<Detection>> = vec![Vec::new(); images];
+        let mut first = 0;
+        for (index, level) in self.levels.iter().enumerate() {
+            let [rows, columns] = level.grid(self.image);
+            let [logits, centre] = [0, 2].map(|output| detached.outputs[3 * index + output].value().contiguous());
+            for (image, found) in found.iter_mut().enumerate() {
+                let mut here: Vec<Detection> = Vec::new();
+                for place in image * rows * columns..(image + 1) * rows * columns {
+                    let centre = sigmoid(centre.data()[place]).as_f64();
+                    for class in 0..classes {
+                        let p = sigmoid(logits.data()[place * classes + class]).as_f64();
+                        if p < LEAST {
+                            continue;
+                        }
+                        let sides = &bounds.data()[4 * (first + place)..];
+                        let bbox: [f32; 4] = std::array::from_fn(|side| sides[side].as_f64() as f32);
+                        let bbox = boxes::clip_to_image(&bbox, self.image[1] as f32, self.image[0] as f32);
+                        here.push(Detection { class, score: (p * centre).sqrt() as f32, bbox });
+                    }
+                }
+                here.sort_by(|a, b| b.score.total_cmp(&a.score));
+                here.truncate(MOST);
+                found.extend(here);
+            }
+            first += images * rows * columns;
+        }
+        found.into_iter().map(|found| suppressed(Answer::Objects(found), SAME)).collect()
+    }
+
+    fn metric(&self) -> Box<dyn Metric> {
+        Box::new(ObjectScores::new(&self.config))
+    }
+}
+
+/// How central a position is in its box, from its distances to the four sides:
+/// `sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`, 1 in the middle (equation 3).
+pub fn centre_ness(left: f64, top: f64, right: f64, bottom: f64) -> f64 {
+    let share = |a: f64, b: f64| a.min(b) / a.max(b).max(f64::MIN_POSITIVE);
+    (share(left, right) * share(top, bottom)).max(0.0).sqrt()
+}

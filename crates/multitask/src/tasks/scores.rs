@@ -1,0 +1,274 @@
+//! Metrics of the kinds of answers, from those of [`crate::metrics`]: which
+//! figures a task reports, and which of them is its main one.
+
+use cerberus_data::Batch;
+
+use super::{Answer, Metric};
+use crate::boxes;
+use crate::config::HeadConfig;
+use crate::metrics::coco::{self, CocoEvaluator};
+use crate::metrics::{
+    AveragePrecision, BoundaryF1, Calibration, ConfusionMatrix, RegressionErrors, TopKAccuracy,
+};
+
+type Figures = Vec<(&'static str, f64)>;
+
+/// Of one class per image: accuracy, and how it comes about.
+pub(super) struct ClassScores {
+    label: String,
+    top1: TopKAccuracy,
+    top5: TopKAccuracy,
+    confusion: ConfusionMatrix,
+    calibration: Calibration,
+}
+
+impl ClassScores {
+    pub fn new(head: &HeadConfig) -> Self {
+        Self {
+            label: head.label.clone(),
+            top1: TopKAccuracy::new(1),
+            top5: TopKAccuracy::new(5),
+            confusion: ConfusionMatrix::new(head.outputs()),
+            calibration: Calibration::new(15),
+        }
+    }
+}
+
+impl Metric for ClassScores {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        for (answer, class) in answers.iter().zip(batch.classes_of(&self.label)) {
+            if let (Answer::Classes(probabilities), Some(class)) = (answer, class) {
+                self.top1.record(probabilities, class);
+                self.top5.record(probabilities, class);
+                let best = (0..probabilities.len()).rev();
+                let best = best.max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b])).unwrap_or(0);
+                self.confusion.record(class, best);
+                let probabilities: Vec<f64> = probabilities.iter().map(|&p| p.into()).collect();
+                self.calibration.record(&probabilities, class);
+            }
+        }
+    }
+
+    fn values(&self) -> Figures {
+        vec![("accuracy", self.top1.value())]
+    }
+
+    fn details(&self) -> Figures {
+        vec![
+            ("top5_accuracy", self.top5.value()),
+            ("balanced_accuracy", self.confusion.mean_class_accuracy()),
+            ("macro_f1", self.confusion.mean_dice()),
+            ("nll", self.calibration.negative_log_likelihood()),
+            ("brier", self.calibration.brier()),
+            ("ece", self.calibration.expected_error()),
+            ("mce", self.calibration.maximum_error()),
+        ]
+    }
+}
+
+/// Of boxes: COCO's scores, and how well the best box of each object lies.
+pub(super) struct ObjectScores {
+    label: String,
+    coco: CocoEvaluator,
+    overlap: f64,
+    objects: u64,
+}
+
+impl ObjectScores {
+    pub fn new(head: &HeadConfig) -> Self {
+        let coco = CocoEvaluator::new(head.outputs());
+        Self { label: head.label.clone(), coco, overlap: 0.0, objects: 0 }
+    }
+}
+
+impl Metric for ObjectScores {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        for (answer, objects) in answers.iter().zip(batch.objects_of(&self.label)) {
+            let (Answer::Objects(found), Some(objects)) = (answer, objects) else { continue };
+            let truth = objects.iter().map(|o| coco::GroundTruth {
+                area: o.area.into(),
+                crowd: o.crowd,
+                ..coco::GroundTruth::from_corners(o.class, o.bbox)
+            });
+            let boxes = found.iter().map(|d| coco::Detection::from_corners(d.class, d.bbox, d.score));
+            self.coco.add_image(&truth.collect::<Vec<_>>(), &boxes.collect::<Vec<_>>());
+            for object in objects.iter().filter(|object| !object.crowd) {
+                // Of as many most certain boxes of the class as there are objects of it, the one that fits best.
+                let alike =
+                    objects.iter().filter(|other| !other.crowd && other.class == object.class).count();
+                let candidates = found.iter().filter(|d| d.class == object.class).take(alike);
+                self.overlap += candidates.map(|d| boxes::iou(&d.bbox, &object.bbox)).fold(0.0, f64::max);
+                self.objects += 1;
+            }
+        }
+    }
+
+    fn values(&self) -> Figures {
+        let summary = self.coco.evaluate().summary;
+        // COCO reports -1 where there was nothing to find.
+        vec![("map", summary.map.max(0.0)), ("map50", summary.map50.max(0.0))]
+    }
+
+    fn details(&self) -> Figures {
+        let s = self.coco.evaluate().summary;
+        vec![
+            ("box_iou", self.overlap / self.objects.max(1) as f64),
+            ("ap50", s.map50),
+            ("ap75", s.map75),
+            ("ap_small", s.map_small),
+            ("ap_medium", s.map_medium),
+            ("ap_large", s.map_large),
+            ("ar1", s.ar1),
+            ("ar10", s.ar10),
+            ("ar100", s.ar100),
+        ]
+    }
+}
+
+/// Of masks: mean IoU over all pixels seen, and other views of the same pixels.
+pub(super) struct MaskScores {
+    label: String,
+    confusion: ConfusionMatrix,
+    boundary: BoundaryF1,
+}
+
+impl MaskScores {
+    pub fn new(head: &HeadConfig, image: [usize; 2]) -> Self {
+        let classes = head.outputs() + 1;
+        // Boundaries agree within 0.75 % of the diagonal, the paper's choice, and at least one pixel.
+        let diagonal = (image[0] as f64).hypot(image[1] as f64);
+        let distance = (0.0075 * diagonal).max(1.0);
+        Self {
+            label: head.label.clone(),
+            confusion: ConfusionMatrix::new(classes),
+            boundary: BoundaryF1::new(classes, distance),
+        }
+    }
+}
+
+impl Metric for MaskScores {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        for (answer, mask) in answers.iter().zip(batch.masks_of(&self.label)) {
+            if let (Answer::Mask(predicted), Some(mask)) = (answer, mask) {
+                self.confusion.update(&mask.classes, predicted);
+                self.boundary.update(&mask.classes, predicted, [mask.height, mask.width]);
+            }
+        }
+    }
+
+    fn values(&self) -> Figures {
+        vec![("miou", self.confusion.mean_iou()), ("pixel_accuracy", self.confusion.pixel_accuracy())]
+    }
+
+    fn details(&self) -> Figures {
+        let things: Vec<f64> = self.confusion.iou_per_class().into_iter().skip(1).flatten().collect();
+        let mut figures = vec![
+            ("mask_iou", things.iter().sum::<f64>() / things.len().max(1) as f64),
+            ("miou_of_present", self.confusion.mean_iou_of_present()),
+            ("dice", self.confusion.mean_dice()),
+            ("class_accuracy", self.confusion.mean_class_accuracy()),
+            ("frequency_weighted_iou", self.confusion.frequency_weighted_iou()),
+        ];
+        figures.extend(self.boundary.mean().map(|score| ("boundary_f1", score)));
+        figures
+    }
+}
+
+/// Of several classes per image: the mean of the classes' average precisions.
+pub(super) struct ClassSetScores {
+    label: String,
+    precision: Vec<AveragePrecision>,
+    /// Of each class: right, wrong and missed at a probability of a half.
+    counts: Vec<[u64; 3]>,
+}
+
+impl ClassSetScores {
+    pub fn new(head: &HeadConfig) -> Self {
+        let classes = head.outputs();
+        let precision = vec![AveragePrecision::default(); classes];
+        Self { label: head.label.clone(), precision, counts: vec![[0; 3]; classes] }
+    }
+}
+
+impl Metric for ClassSetScores {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        for (answer, truth) in answers.iter().zip(batch.class_sets_of(&self.label)) {
+            let (Answer::ClassSet(probabilities), Some(truth)) = (answer, truth) else { continue };
+            let classes = self.precision.iter_mut().zip(&mut self.counts);
+            for ((precision, counts), (&p, &there)) in classes.zip(probabilities.iter().zip(truth)) {
+                precision.record(p.into(), there);
+                match (p >= 0.5, there) {
+                    (true, true) => counts[0] += 1,
+                    (true, false) => counts[1] += 1,
+                    (false, true) => counts[2] += 1,
+                    (false, false) => {}
+                }
+            }
+        }
+    }
+
+    fn values(&self) -> Figures {
+        let values: Vec<f64> = self.precision.iter().filter_map(AveragePrecision::value).collect();
+        vec![("mean_ap", values.iter().sum::<f64>() / values.len().max(1) as f64)]
+    }
+
+    fn details(&self) -> Figures {
+        let f1 = |[right, wrong, missed]: [u64; 3]| match 2 * right + wrong + missed {
+            0 => 0.0,
+            all => 2.0 * right as f64 / all as f64,
+        };
+        let total = self.counts.iter().fold([0; 3], |t, c| [t[0] + c[0], t[1] + c[1], t[2] + c[2]]);
+        let macro_f1 = self.counts.iter().map(|&c| f1(c)).sum::<f64>() / self.counts.len().max(1) as f64;
+        vec![("micro_f1", f1(total)), ("macro_f1", macro_f1)]
+    }
+}
+
+/// Of numbers, per image or per pixel.
+pub(super) struct NumberScores {
+    label: String,
+    errors: RegressionErrors,
+    depth: bool,
+}
+
+impl NumberScores {
+    pub fn of_images(head: &HeadConfig) -> Self {
+        Self { label: head.label.clone(), errors: RegressionErrors::default(), depth: false }
+    }
+
+    pub fn of_pixels(head: &HeadConfig) -> Self {
+        Self { depth: true, ..Self::of_images(head) }
+    }
+}
+
+impl Metric for NumberScores {
+    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+        let errors = &mut self.errors;
+        for (answer, truth) in answers.iter().zip(batch.values_of(&self.label)) {
+            if let (Answer::Values(found), Some(truth)) = (answer, truth) {
+                truth.iter().zip(found).for_each(|(&t, &p)| errors.record(t.into(), p.into()));
+            }
+        }
+        for (answer, truth) in answers.iter().zip(batch.value_maps_of(&self.label)) {
+            if let (Answer::ValueMap(found), Some(truth)) = (answer, truth) {
+                truth.values.iter().zip(found).for_each(|(&t, &p)| errors.record_depth(t.into(), p.into()));
+            }
+        }
+    }
+
+    fn values(&self) -> Figures {
+        // R2 has no lower bound; what is worse than the mean counts as nothing.
+        let explained = self.errors.r_squared().unwrap_or(0.0).max(0.0);
+        let main = if self.depth { ("delta1", self.errors.within()[0]) } else { ("r2", explained) };
+        vec![main, ("mae", self.errors.mean_absolute()), ("rmse", self.errors.root_mean_square())]
+    }
+
+    fn details(&self) -> Figures {
+        let [_, delta2, delta3] = self.errors.within();
+        vec![
+            ("abs_rel", self.errors.mean_relative()),
+            ("sq_rel", self.errors.mean_squared_relative()),
+            ("delta2", delta2),
+            ("delta3", delta3),
+        ]
+    }
+}

@@ -1,0 +1,126 @@
+//! What several heads do alike: taking outputs apart, finding labels, and the
+//! loss of a class with its remedies against imbalance.
+
+use cerberus_autograd::Var;
+use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy, focal};
+use cerberus_tensor::conv::Padding;
+use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
+use cerberus_tensor::{Element, Tensor, sigmoid};
+
+use super::{Answer, BBox, Detection, Prediction};
+use crate::boxes;
+use crate::config::HeadOptions;
+
+/// The outputs as an array.
+pub(super) fn outputs<T: Element, const N: usize>(prediction: Prediction<T>) -> [Var<T>; N] {
+    let found = prediction.outputs.len();
+    prediction.outputs.try_into().unwrap_or_else(|_| panic!("a head of {N} outputs was given {found}"))
+}
+
+/// The places of what is there.
+pub(super) fn present<V>(labels: &[Option<V>]) -> Vec<usize> {
+    (0..labels.len()).filter(|&place| labels[place].is_some()).collect()
+}
+
+/// The loss of logits `[.., C]` against class ids, 255 ignored: cross-entropy
+/// with the head's class weights and smoothing, or, with a focal exponent, the
+/// sigmoid focal loss of each class against the rest, a mean over elements that
+/// count, weights applied to elements of their class. Adjusted logits (Menon et
+/// al., "Long-tail learning via logit adjustment", 2021, equation 10) take part
+/// in training alone.
+#[track_caller]
+pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[u8], options: &HeadOptions) -> Var<T> {
+    let classes = *logits.shape().last().expect("logits have a rank");
+    let logits = match &options.logit_adjustment {
+        Some(adjustment) => {
+            let values = adjustment.iter().map(|&v| T::from_f64(v)).collect();
+            logits + Var::constant(Tensor::from_vec(values, &[classes]))
+        }
+        None => logits,
+    };
+    let Some(gamma) = options.focal else {
+        let choices = CrossEntropy {
+            class_weights: options.class_weights.clone(),
+            label_smoothing: options.label_smoothing,
+            ..CrossEntropy::default()
+        };
+        return cross_entropy(logits, target, &choices);
+    };
+    focal_by_class(logits, target, gamma, options.class_weights.as_deref())
+}
+
+/// The focal loss of elements that count. A class weight `w` counts its elements
+/// `w` times; they are gathered by class, because the loss has one weight.
+fn focal_by_class<T: Element>(logits: Var<T>, target: &[u8], gamma: f64, weights: Option<&[f64]>) -> Var<T> {
+    let classes = *logits.shape().last().expect("logits have a rank");
+    let rows = logits.reshape(&[target.len(), classes]);
+    let choices = Focal { alpha: 0.5, gamma };
+    let even = vec![1.0; classes];
+    let weights = weights.unwrap_or(&even);
+    let total: f64 = target.iter().filter_map(|&id| weights.get(usize::from(id))).sum();
+    let mut sum: Option<Var<T>> = None;
+    for (class, &weight) in weights.iter().enumerate() {
+        let mine: Vec<usize> = (0..target.len()).filter(|&row| usize::from(target[row]) == class).collect();
+        if mine.is_empty() || weight == 0.0 {
+            continue;
+        }
+        let wanted =
+            Tensor::from_fn(&[mine.len(), classes], |i| if i % classes == class { T::ONE } else { T::ZERO });
+        // Alpha of a half halves both sides.
+        let part = focal(select(rows.clone(), &mine), wanted, &choices, 1.0).scale(2.0 * weight / total);
+        sum = Some(match sum {
+            Some(sum) => sum + part,
+            None => part,
+        });
+    }
+    sum.unwrap_or_else(|| rows.sum_all().scale(0.0))
+}
+
+/// The entries with these indices along the first dimension, in rising order:
+/// runs of neighbours are taken in one piece.
+pub(crate) fn select<T: Element>(x: Var<T>, places: &[usize]) -> Var<T> {
+    if places.len() == x.shape()[0] {
+        return x;
+    }
+    let runs = places.chunk_by(|a, b| a + 1 == *b);
+    let parts = runs.map(|run| x.clone().narrow(0, run[0], run.len()));
+    Var::concat(parts.collect(), 0)
+}
+
+/// The most objects in one image, as in COCO's protocol.
+const MOST: usize = 100;
+
+/// The local maxima of heat maps `[N, rows, columns, classes]` of logits as
+/// objects, the highest first: positions that are the highest of their 3x3
+/// neighbourhood. `bbox(image, cell)` gives the box of a position.
+pub(super) fn heat_peaks<T: Element>(heat: &Tensor<T>, bbox: impl Fn(usize, usize) -> BBox) -> Vec<Answer> {
+    let window = Pool2dSpec { kernel: [3, 3], stride: [1, 1], padding: Padding::all(1) };
+    let (highest, _) = max_pool2d(heat, &window);
+    let (classes, images) = (heat.shape()[3], heat.shape()[0]);
+    let (heat, highest) = (heat.contiguous(), highest.contiguous());
+    let per_image = heat.len() / images.max(1);
+    let peaks = |image: usize| {
+        let range = image * per_image..(image + 1) * per_image;
+        let (heat, highest) = (&heat.data()[range.clone()], &highest.data()[range]);
+        let mut found: Vec<usize> = (0..per_image).filter(|&i| heat[i] == highest[i]).collect();
+        found.sort_by(|&a, &b| heat[b].as_f64().total_cmp(&heat[a].as_f64()).then(a.cmp(&b)));
+        found.truncate(MOST);
+        let detection = |&i: &usize| Detection {
+            class: i % classes,
+            score: sigmoid(heat[i]).as_f64() as f32,
+            bbox: bbox(image, i / classes),
+        };
+        Answer::Objects(found.iter().map(detection).collect())
+    };
+    (0..images).map(peaks).collect()
+}
+
+/// The objects without those that overlap a more certain one of their class by more than `same`.
+pub(super) fn suppressed(answer: Answer, same: f64) -> Answer {
+    let Answer::Objects(found) = answer else { return answer };
+    let bounds: Vec<_> = found.iter().map(|d| d.bbox).collect();
+    let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+    let classes: Vec<_> = found.iter().map(|d| d.class).collect();
+    let kept = boxes::class_wise_nms(&bounds, &scores, &classes, same);
+    Answer::Objects(kept.into_iter().take(MOST).map(|index| found[index]).collect())
+}

@@ -1,0 +1,98 @@
+//! A class for every pixel, with skip connections at every step up: U-Net, light.
+//!
+//! From the deepest stage on, the map is doubled in size, joined with the
+//! trunk's stage of that size, and mixed by two 3x3 convolutions with batch norm
+//! (Ronneberger, Fischer and Brox, "U-Net", 2015), down to the shallowest of its
+//! levels (by default the second stage, half the image). The finest decoder
+//! here, and the dearest.
+
+use cerberus_autograd::Var;
+use cerberus_data::{Batch, LabelKind};
+use cerberus_nn::{Context, Conv2d, Init, Layer, module};
+use cerberus_tensor::Element;
+use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::resize::Interpolation;
+
+use super::scores::MaskScores;
+use super::segment::{mask_answers, mask_loss};
+use super::shared::{outputs, present};
+use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
+use crate::config::HeadConfig;
+use crate::trunk::{ConvBlock, Features};
+
+/// The most channels of the decoder.
+const WIDEST: usize = 64;
+
+/// Segmentation by a decoder with skip connections.
+pub struct UNet<T: Element = f32> {
+    up: Vec<ConvBlock<T>>,
+    mix: Vec<ConvBlock<T>>,
+    output: Conv2d<T>,
+    config: HeadConfig,
+    levels: Vec<usize>,
+    image: [usize; 2],
+}
+
+module!(UNet { up, mix, output } without { config, levels, image });
+
+pub(super) fn kind<T: Element>() -> HeadKind<T> {
+    HeadKind {
+        name: "unet",
+        label: LabelKind::Mask,
+        weight: 1.5,
+        build: |site, head, init| Box::new(UNet::new(site, head, init)),
+    }
+}
+
+impl<T: Element> UNet<T> {
+    /// A head on its levels.
+    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+        let own: Vec<usize> = (1..site.stages()).collect();
+        let levels = site.levels(head, &own);
+        let (mut up, mut mix) = (Vec::new(), Vec::new());
+        let mut channels = site.channels[levels[levels.len() - 1]];
+        for &level in levels.iter().rev().skip(1) {
+            let width = site.channels[level].min(WIDEST);
+            up.push(ConvBlock::new(channels + site.channels[level], width, 3, init));
+            mix.push(ConvBlock::new(width, width, 3, init));
+            channels = width;
+        }
+        let output = Conv2d::new(channels, head.outputs() + 1, 1, Conv2dSpec::default(), init);
+        Self { up, mix, output, config: head.clone(), levels, image: site.image }
+    }
+}
+
+impl<T: Element> Task<T> for UNet<T> {
+    fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    fn labelled(&self, batch: &Batch) -> Vec<usize> {
+        present(&batch.masks_of(&self.config.label))
+    }
+
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+        let mut levels = self.levels.iter().rev().map(|&level| features.stages[level].clone());
+        let mut x = levels.next().expect("a head looks at one stage at least");
+        for (skip, (up, mix)) in levels.zip(self.up.iter().zip(&self.mix)) {
+            let size = [skip.shape()[1], skip.shape()[2]];
+            x = Var::concat(vec![x.resize(size, Interpolation::Bilinear), skip], 3);
+            x = mix.forward(up.forward(x, context), context);
+        }
+        let x = self.output.forward(x, context);
+        Prediction { outputs: vec![x.resize(self.image, Interpolation::Bilinear)] }
+    }
+
+    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(prediction);
+        mask_loss(logits, batch, &self.config)
+    }
+
+    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+        mask_answers(prediction, self.image)
+    }
+
+    fn metric(&self) -> Box<dyn Metric> {
+        Box::new(MaskScores::new(&self.config, self.image))
+    }
+}
