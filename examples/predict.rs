@@ -36,11 +36,12 @@ struct Options {
     images: Vec<PathBuf>,
 }
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run(&options) {
+    let result = common::thread_pool(None).map_err(Failure::from);
+    match result.and_then(|pool| pool.install(|| run(&options))) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("error: {failed} of {} pictures could not be done", options.images.len());

@@ -64,14 +64,17 @@ impl<T: Pooled> Pool<T> {
         Self { free: [const { Mutex::new(Vec::new()) }; CLASSES] }
     }
 
+    /// Elements beyond a class's size, so that the first cache line can be left out.
+    const MARGIN: usize = CACHE_LINE / size_of::<T>();
+
     fn take(&self, len: usize) -> Vec<T> {
         let (class, size) = size_class(len);
         let reused = self.lock(class).pop();
-        reused.unwrap_or_else(|| vec![T::default(); size])
+        reused.unwrap_or_else(|| vec![T::default(); size + Self::MARGIN])
     }
 
     fn give(&self, values: Vec<T>) {
-        let (class, _) = size_class(values.len());
+        let (class, _) = size_class(values.len() - Self::MARGIN);
         self.lock(class).push(values);
     }
 
@@ -108,7 +111,7 @@ impl<T: Pooled> Buffer<T> {
         if !pooled {
             return Self::counted(vec![T::default(); len], 0, len, false);
         }
-        let values = T::pool().take(len + CACHE_LINE / size_of::<T>());
+        let values = T::pool().take(len);
         // Vectors that straddle two cache lines take twice as long to load.
         let start = values.as_ptr().align_offset(CACHE_LINE);
         Self::counted(values, start, len, true)
