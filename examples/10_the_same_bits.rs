@@ -13,9 +13,10 @@ use rayon::ThreadPoolBuilder;
 
 fn main() {
     println!("-- Order matters");
-    let (large, small) = (1e8f32, 1.0f32);
-    println!("(1e8 + 1) - 1e8 = {}, (1e8 - 1e8) + 1 = {}", (large + small) - large, (large - large) + small);
-    assert_eq!(((large + small) - large, (large - large) + small), (0.0, 1.0));
+    // In f32 the numbers around 1e8 are 8 apart.
+    let [a, b, c] = [1.0f32, 1e8, -1e8];
+    println!("(1 + 1e8) - 1e8 = {}, 1 + (1e8 - 1e8) = {}", (a + b) + c, a + (b + c));
+    assert_eq!(((a + b) + c, a + (b + c)), (0.0, 1.0));
 
     println!("\n-- One sum, three ways to split it");
     let values: Vec<f32> = (0..100_000).map(|i| ((i * 7919 % 1000) as f32 - 499.5) * 1e-3).collect();
@@ -52,7 +53,8 @@ fn main() {
     // what else was drawn before, does not matter: a run can be continued anywhere.
     let order = |epoch| EpochPlan { shuffle: true, epoch, seed: 1, ..EpochPlan::new(Split::Train) }.order(6);
     let third_at_once = order(3);
-    let third_in_turn = (0..4).map(order).last().expect("four epochs");
+    let in_turn: Vec<Vec<usize>> = (0..4).map(order).collect();
+    let third_in_turn = in_turn[3].clone();
     println!("epoch 3 at once {third_at_once:?}, after epochs 0 to 2 {third_in_turn:?}");
     assert_eq!(third_at_once, third_in_turn);
     assert_ne!(order(2), third_at_once);

@@ -118,7 +118,7 @@ impl Targets {
             let (image, row, column) = (i / (SIZE * SIZE), i / SIZE % SIZE, i % SIZE);
             ((image + row / 8 + column / 8) % (CLASSES + 1)) as u8
         };
-        let positive = |i: usize| (i / places + i % places) % 16 == 0;
+        let positive = |i: usize| (i / places + i % places).is_multiple_of(16);
         let class = |i: usize| (i / places + i % places / 16) % CLASSES;
         let one_if = |condition: bool| if condition { 1.0 } else { 0.0 };
         Self {

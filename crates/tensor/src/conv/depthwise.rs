@@ -330,6 +330,9 @@ unsafe fn weight_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V
 /// A tap that lies inside the image: where its weights start, and its pixel.
 type Tap<T> = (usize, *const T);
 
+/// A row's work with the taps of one run of its columns.
+type Run<'a, T> = (&'a Rows<'a, T>, &'a [Tap<T>]);
+
 /// The taps of `column` that lie inside the image.
 fn taps_inside<T: Element>(
     g: &Geometry,
@@ -365,7 +368,7 @@ unsafe fn forward_pixels<V: Lanes, const N: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let y = y.add((row * work.g.output[1] + column) * channels);
-        for_each_vector!(forward_vectors, V, N, channels, (work, taps, y));
+        for_each_vector!(forward_vectors, V, N, channels, ((work, taps), y));
     }
 }
 
@@ -376,7 +379,7 @@ unsafe fn forward_pixels<V: Lanes, const N: usize>(
 #[inline(always)]
 unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
     channel: usize,
-    (work, taps, y): (&Rows<V::Scalar>, &[Tap<V::Scalar>], *mut V::Scalar),
+    ((work, taps), y): (Run<V::Scalar>, *mut V::Scalar),
 ) {
     let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
     let count = channels - channel;
@@ -425,7 +428,7 @@ unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let dy = work.other.as_ptr().add((row * work.g.output[1] + column) * channels);
-        for_each_vector!(weight_gradient_vectors, V, N, channels, (work, taps, dy, dweight));
+        for_each_vector!(weight_gradient_vectors, V, N, channels, ((work, taps), dy, dweight));
     }
 }
 
@@ -436,7 +439,7 @@ unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
 #[inline(always)]
 unsafe fn weight_gradient_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
     channel: usize,
-    (work, taps, dy, dweight): (&Rows<V::Scalar>, &[Tap<V::Scalar>], *const V::Scalar, *mut V::Scalar),
+    ((work, taps), dy, dweight): (Run<V::Scalar>, *const V::Scalar, *mut V::Scalar),
 ) {
     let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
     let count = channels - channel;
