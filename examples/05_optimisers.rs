@@ -26,7 +26,7 @@ fn main() {
     let momentum = descend(&mut Sgd::new(heavy), 0.019, 100);
     let adam = descend(&mut Adam::new(AdamOptions::default()), 0.1, 100);
     println!("after 100 steps: SGD {sgd:.1e}, with momentum {momentum:.1e}, Adam {adam:.1e}");
-    assert!(momentum < sgd / 10.0, "momentum adds up the small steps along the valley");
+    assert!(momentum < sgd / 5.0, "momentum adds up the small steps along the valley");
 
     println!("\n-- A step too long");
     let wild = descend(&mut Sgd::new(plain), 0.021, 100);
