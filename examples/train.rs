@@ -140,7 +140,6 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
         TrainConfig::for_data(&options.data, dataset.info())
     };
     config.seed = seed;
-    config.set_balance(&options.balance)?;
     config.preference = options.preference.clone();
     config.gradients = options.gradients;
     config.diagnose = options.diagnose;
