@@ -41,6 +41,10 @@ pub fn ca_grad(gramian: &Gramian, preference: &[f64], c: f64, rescale: Rescale) 
     }
 }
 
+/// Levels tried before the lower end is taken; the active set is nearly always right
+/// after two or three.
+const ROUNDS: usize = 200;
+
 /// The weights `y`, or `None` for a standstill.
 fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
     let radius = c * gramian.length(preference);
@@ -61,10 +65,11 @@ fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
     let most = climb.gains.iter().zip(gramian.norms()).map(|(gain, norm)| (gain + radius) * norm);
     high = most.fold(high, f64::min);
     climb.to(high);
-    for _ in 0..100 {
+    for round in 1..=ROUNDS {
         let before = climb.active();
-        let slack = 1e-12 * (high - low);
-        let guess = climb.level_of_radius().filter(|level| (low - slack..=high + slack).contains(level));
+        // Two active sets may send the level to and fro between the ends, so an end
+        // is never tried again and every third level halves what is between them.
+        let guess = climb.level_of_radius().filter(|level| round % 3 > 0 && low < *level && *level < high);
         let level = guess.unwrap_or(0.5 * (low + high));
         climb.to(level);
         if guess.is_some() && climb.active() == before {
@@ -75,7 +80,7 @@ fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
         } else {
             high = level
         }
-        if high - low <= 4.0 * f64::EPSILON * high.abs().max(low.abs()) {
+        if round == ROUNDS || high - low <= 4.0 * f64::EPSILON * high.abs().max(low.abs()) {
             climb.to(low);
             break;
         }

@@ -162,7 +162,7 @@ proptest! {
         let off: Vec<f64> = d.iter().zip(&mean).map(|(d, mean)| d - mean).collect();
         prop_assert!((norm(&off) - radius).abs() <= 1e-9 * (radius + ZERO * reach(&case.j, &weights)));
         let unit = reach(&case.j, &multipliers) * (norm(&mean) + radius);
-        prop_assert!(bound - worst <= 1e-9 * unit, "gap {:e}", (bound - worst) / unit);
+        prop_assert!(bound - worst <= tolerance(&case.unscaled) * unit, "gap {:e}", (bound - worst) / unit);
     }
 
     #[test]
@@ -185,7 +185,7 @@ proptest! {
         if alpha == 1.0 {
             let d = combine(&case.unscaled, &weights);
             let total: f64 = (0..weights.len()).filter(|&t| weights[t] > 0.0).map(|t| case.preference[t]).sum();
-            prop_assert!((dot(&d, &d) - total).abs() <= 1e-8 * total, "|d|² is {}", dot(&d, &d));
+            prop_assert!((dot(&d, &d) - total).abs() <= 10.0 * tolerance(&case.unscaled) * total, "|d|² is {}", dot(&d, &d));
         }
     }
 
@@ -242,7 +242,8 @@ proptest! {
         let expected = at(&case.j, &p);
         let off = norm(&found.iter().zip(&expected).map(|(a, b)| a - b).collect::<Vec<_>>());
         let longest = case.j.iter().zip(&p).map(|(row, p)| p * norm(row)).fold(0.0, f64::max);
-        prop_assert!(off <= 1e-9 * norm(&expected) + 1e-10 * longest);
+        let tolerance = tolerance(&case.unscaled);
+        prop_assert!(off <= tolerance * norm(&expected) + 0.1 * tolerance * longest, "off by {:e}", off / longest);
     }
 }
 
@@ -251,6 +252,12 @@ fn well_conditioned(j: &[Vec<f64>]) -> bool {
     let gramian = Gramian::of_rows(j).unwrap();
     let values = crate::balance::solvers::eigen(gramian.cosines()).values;
     values.iter().copied().fold(f64::INFINITY, f64::min) > 1e-4
+}
+
+/// The error allowed: a Gramian knows an angle between rows only to the root of its
+/// own rounding, so nearly dependent rows keep half of the digits.
+fn tolerance(j: &[Vec<f64>]) -> f64 {
+    if well_conditioned(j) { 1e-9 } else { 1e-7 }
 }
 
 #[test]
@@ -295,5 +302,24 @@ fn zero_duplicate_and_opposite_gradients_do_what_is_documented() {
     // Duplicates: no conflict, so the direction is along the gradient.
     for (name, _, d) in all(&[vec![3.0, 4.0], vec![3.0, 4.0]]) {
         assert!((dot(&d, &[3.0, 4.0]) - 5.0 * norm(&d)).abs() < 1e-9 && norm(&d) > 0.1, "{name}: {d:?}");
+    }
+}
+
+/// Two active sets that sent the level to and fro between the ends of its bracket.
+#[test]
+fn a_level_between_two_active_sets_is_found() {
+    let j = vec![
+        vec![0.8964167654071717, 0.5788961904839819, -0.5616533879800125, 0.0],
+        vec![0.19360153940254543, 0.9058352491901609, 0.0, -0.7495191053149471],
+        vec![0.0, 0.0, 0.0, -3.6935988888283507e-5],
+        vec![-8.022803810233545e-6, -1.5628491033101583e-5, 9.722536794393923e-6, 3.6689454692002303e-6],
+        vec![-2.1022309495606503e-7, -6.891988820503997e-7, 1.0333275935040726e-6, -2.457036975553369e-7],
+        vec![-0.0031147569971962863, -0.004304003936660291, 0.0, 0.0026333017728314106],
+    ];
+    let preference = [0.0222, 0.0222, 0.3689, 0.1831, 0.2190, 0.1846];
+    let weights = ca_grad(&Gramian::of_rows(&j).unwrap(), &preference, 1.0, Rescale::None);
+    let d = combine(&j, &weights);
+    for g in &j {
+        assert!(dot(g, &d) > 0.0, "{:e}", dot(g, &d) / norm(g) / norm(&d));
     }
 }
