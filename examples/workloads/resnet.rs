@@ -2,7 +2,8 @@
 //! Recognition", 2016, as it is commonly adapted from 224 pixels): a 3x3 stem
 //! without pooling, four stages of two basic blocks, 64, 128, 256 and 512
 //! channels, the last three starting with stride 2. Where a block changes the
-//! shape, its shortcut is a 1x1 convolution (the paper's option B).
+//! shape, its shortcut is a 1x1 convolution (the paper's option B). What the
+//! norms before a convolution put out is computed again in the backward pass.
 
 use cerberus::prelude::*;
 
@@ -37,7 +38,7 @@ impl<T: Element> BasicBlock<T> {
         Self {
             shortcut: (cin != cout || stride != 1).then(shortcut),
             conv1: conv(cin, cout, 3, stride, init),
-            norm1: BatchNorm2d::new(cout).with_relu(),
+            norm1: BatchNorm2d::new(cout).with_relu().recomputed(),
             conv2: conv(cout, cout, 3, 1, init),
             norm2: BatchNorm2d::new(cout),
         }
@@ -61,7 +62,7 @@ pub fn resnet18(classes: usize, seed: u64) -> Sequential {
     let mut init = Init::new(seed);
     let mut net = Sequential::new()
         .add("conv", conv(3, 64, 3, 1, &mut init))
-        .add("norm", BatchNorm2d::new(64).with_relu());
+        .add("norm", BatchNorm2d::new(64).with_relu().recomputed());
     let mut cin = 64;
     for (stage, (cout, stride)) in [(64, 1), (128, 2), (256, 2), (512, 2)].into_iter().enumerate() {
         for (block, stride) in [stride, 1].into_iter().enumerate() {

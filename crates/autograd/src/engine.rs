@@ -171,7 +171,7 @@ pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) 
             Node::Leaf { parameter, .. } => sink.accept(Leaf { node: index, parameter }, gradient),
             Node::Result { operation, inputs, saved, .. } => {
                 let wants: Vec<bool> = inputs.iter().map(|input| input.node.is_some()).collect();
-                let answers = operation.backward(saved, gradient.into_dense(), &wants);
+                let answers = operation.backward(saved.recall(), gradient.into_dense(), &wants);
                 distribute(operation.name(), &inputs, answers, &wants, &mut gradients);
             }
         }
@@ -218,7 +218,7 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
             let wants: Vec<bool> =
                 inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
             if wants.contains(&true) {
-                let answers = operation.backward(saved.clone(), gradient, &wants);
+                let answers = operation.backward(saved.clone().recall(), gradient, &wants);
                 distribute(operation.name(), inputs, answers, &wants, &mut gradients);
             }
         }
@@ -266,7 +266,7 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
         let (operation, inputs, saved) = match &tape.record().borrow().nodes[index] {
             Node::Leaf { .. } => continue,
             Node::Result { operation, inputs, saved, .. } => {
-                (Rc::clone(operation), inputs.clone(), saved.clone())
+                (Rc::clone(operation), inputs.clone(), saved.clone().recall())
             }
         };
         let wants: Vec<bool> =

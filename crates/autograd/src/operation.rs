@@ -12,6 +12,7 @@
 //! serves both; without the second, gradients of gradients are refused.
 
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use cerberus_tensor::{Element, Shape, Tensor, product};
 
@@ -126,6 +127,34 @@ impl<T: Element, V> Saved<T, V> {
         self.output
             .take()
             .unwrap_or_else(|| panic!("{}: the rule reads its output but does not save it", self.name))
+    }
+}
+
+/// A value that a node keeps, or how to compute it again.
+#[derive(Clone)]
+pub(crate) enum Kept<T: Element> {
+    Value(Tensor<T>),
+    Recipe(Recipe<T>),
+}
+
+/// Computes a value again that was not kept.
+pub(crate) type Recipe<T> = Rc<dyn Fn() -> Tensor<T>>;
+
+impl<T: Element> Saved<T, Kept<T>> {
+    /// All values, those that were not kept computed again.
+    pub(crate) fn recall(self) -> Saved<T> {
+        let recall = |kept: Option<Kept<T>>| {
+            kept.map(|kept| match kept {
+                Kept::Value(value) => value,
+                Kept::Recipe(recipe) => recipe(),
+            })
+        };
+        Saved {
+            name: self.name,
+            inputs: self.inputs.into_iter().map(recall).collect(),
+            output: recall(self.output),
+            element: PhantomData,
+        }
     }
 }
 

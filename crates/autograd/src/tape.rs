@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::operation::{Inputs, Operation, Saved};
+use crate::operation::{Inputs, Kept, Operation, Recipe, Saved};
 
 /// Identifies a parameter within one run of the program.
 ///
@@ -34,7 +34,7 @@ pub(crate) enum Node<T: Element> {
     /// A value from outside: a parameter, or an input whose gradient is asked for.
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
-    Result { operation: Rc<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T>, shape: Shape },
+    Result { operation: Rc<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T, Kept<T>>, shape: Shape },
 }
 
 impl<T: Element> Node<T> {
@@ -106,7 +106,7 @@ impl<T: Element> Tape<T> {
     #[track_caller]
     fn push_leaf(&self, value: Tensor<T>, parameter: Option<ParamId>) -> Var<T> {
         let node = self.push(Node::Leaf { shape: value.dims(), parameter });
-        Var { value, node: Some((self.clone(), node)) }
+        Var { value, node: Some((self.clone(), node)), recipe: None }
     }
 
     /// How many nodes have been recorded.
@@ -157,12 +157,33 @@ impl<T: Element> Tape<T> {
 pub struct Var<T: Element = f32> {
     value: Tensor<T>,
     node: Option<(Tape<T>, usize)>,
+    recipe: Option<Recipe<T>>,
 }
 
 impl<T: Element> Var<T> {
     /// A value through which no gradient flows.
     pub fn constant(value: Tensor<T>) -> Self {
-        Self { value, node: None }
+        Self { value, node: None, recipe: None }
+    }
+
+    /// The same variable, but an operation that would keep its value for the
+    /// backward pass keeps `recipe` instead, and runs it there: memory is bought
+    /// with time (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+    /// 2016). It pays where the recipe is quick and needs only values that are
+    /// kept anyway. `recipe` must give the same value every time.
+    ///
+    /// ```
+    /// use cerberus_autograd::{Tape, backward};
+    /// use cerberus_tensor::Tensor;
+    /// let tape = Tape::new();
+    /// let value = Tensor::from_vec(vec![1.0, 2.0], &[2]);
+    /// let x = tape.leaf(value.clone());
+    /// let twice = x.clone().affine(2.0, 0.0).recomputed(move || value.clone().scale(2.0));
+    /// let gradients = backward(twice.square().sum_all());
+    /// assert_eq!(gradients.of(&x).unwrap().to_vec(), [8.0, 16.0]);
+    /// ```
+    pub fn recomputed(self, recipe: impl Fn() -> Tensor<T> + 'static) -> Self {
+        Self { recipe: Some(Rc::new(recipe)), ..self }
     }
 
     /// The value.
@@ -192,7 +213,7 @@ impl<T: Element> Var<T> {
 
     /// A value that is on the tape already, at this place.
     pub(crate) fn at_node(value: Tensor<T>, tape: &Tape<T>, node: Option<usize>) -> Self {
-        Self { value, node: node.map(|node| (tape.clone(), node)) }
+        Self { value, node: node.map(|node| (tape.clone(), node)), recipe: None }
     }
 
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
@@ -220,11 +241,15 @@ impl<T: Element> Var<T> {
             element: PhantomData,
         };
         for &index in saves.inputs.iter().filter(|&&index| index < inputs.len()) {
-            saved.inputs[index] = Some(inputs[index].value.clone());
+            let Var { value, recipe, .. } = &inputs[index];
+            saved.inputs[index] = Some(match recipe {
+                Some(recipe) => Kept::Recipe(Rc::clone(recipe)),
+                None => Kept::Value(value.clone()),
+            });
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
-        for Var { value, node } in inputs {
+        for Var { value, node, .. } in inputs {
             let shape = value.dims();
             let node = node.map(|(other, node)| {
                 assert!(tape.is(&other), "{}: the inputs are on different tapes", saved.name);
@@ -234,10 +259,10 @@ impl<T: Element> Var<T> {
             values.push(value);
         }
         let value = operation.forward(Inputs(values));
-        saved.output = saves.output.then(|| value.clone());
+        saved.output = saves.output.then(|| Kept::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::new(operation), inputs: places, saved, shape });
-        Var { value, node: Some((tape, node)) }
+        Var { value, node: Some((tape, node)), recipe: None }
     }
 }
 

@@ -168,6 +168,54 @@ impl<T: Pooled> Drop for Buffer<T> {
     }
 }
 
+/// Several runs of numbers in one buffer, each from the beginning of a cache
+/// line. What a kernel works in changes its sizes with every layer; in one
+/// piece it finds a free buffer more often than in many.
+pub(crate) struct Parts<T: Pooled> {
+    buffer: Buffer<T>,
+    /// Where each part starts, and how long it is.
+    places: Vec<(usize, usize)>,
+}
+
+impl<T: Pooled> Parts<T> {
+    /// Parts of these lengths, of unspecified values.
+    pub(crate) fn unspecified(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let mut end = 0;
+        let mut place = |len: usize| {
+            let start = end;
+            end = (end + len).next_multiple_of(CACHE_LINE / size_of::<T>());
+            (start, len)
+        };
+        let places = lengths.into_iter().map(&mut place).collect();
+        Self { buffer: Buffer::unspecified(end), places }
+    }
+
+    /// How many parts there are.
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// One part.
+    pub(crate) fn part(&self, index: usize) -> &[T] {
+        let (start, len) = self.places[index];
+        &self.buffer[start..start + len]
+    }
+
+    /// All parts, to be written.
+    pub(crate) fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        let mut rest = &mut self.buffer[..];
+        let mut taken = 0;
+        let mut parts = Vec::with_capacity(self.places.len());
+        for &(start, len) in &self.places {
+            let (part, tail) = rest[start - taken..].split_at_mut(len);
+            parts.push(part);
+            rest = tail;
+            taken = start + len;
+        }
+        parts
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +229,19 @@ mod tests {
             assert_eq!(size_class(size), (class, size), "a class must contain its own size");
             assert!((class, size) >= last);
             last = (class, size);
+        }
+    }
+
+    #[test]
+    fn parts_do_not_overlap() {
+        let lengths = [5, 0, 64, 17, 1];
+        let mut parts = Parts::<f32>::unspecified(lengths);
+        for (index, part) in parts.parts_mut().into_iter().enumerate() {
+            assert_eq!(part.len(), lengths[index]);
+            part.fill(index as f32);
+        }
+        for (index, len) in lengths.into_iter().enumerate() {
+            assert_eq!(parts.part(index), vec![index as f32; len]);
         }
     }
 

@@ -21,9 +21,10 @@ pub struct BatchNorm2d<T: Element = f32> {
     momentum: f64,
     eps: f64,
     relu: bool,
+    recomputed: bool,
 }
 
-crate::module!(BatchNorm2d { gamma, beta, running_mean, running_variance } without { momentum, eps, relu });
+crate::module!(BatchNorm2d { gamma, beta, running_mean, running_variance } without { momentum, eps, relu, recomputed });
 
 impl<T: Element> BatchNorm2d<T> {
     /// For `channels` channels: scale 1, shift 0.
@@ -36,12 +37,20 @@ impl<T: Element> BatchNorm2d<T> {
             momentum: 0.1,
             eps: 1e-5,
             relu: false,
+            recomputed: false,
         }
     }
 
     /// With a rectifier, computed together with the normalisation.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
+    }
+
+    /// With an output that is not kept for the backward pass but computed again
+    /// there, which takes one more pass over the input and nearly halves what a
+    /// row of convolutions, each with its norm, keeps.
+    pub fn recomputed(self) -> Self {
+        Self { recomputed: true, ..self }
     }
 
     /// `(1 - momentum) old + momentum new`.
@@ -58,7 +67,14 @@ impl<T: Element> Layer<T> for BatchNorm2d<T> {
         let (gamma, beta) = (context.parameter(&self.gamma), context.parameter(&self.beta));
         if context.is_training() {
             let count = (x.value().len() / gamma.value().len()) as f64;
-            let (y, statistics) = x.batch_norm(gamma, beta, self.eps, self.relu);
+            let inputs = self.recomputed.then(|| [&x, &gamma, &beta].map(|input| input.value().clone()));
+            let (mut y, statistics) = x.batch_norm(gamma, beta, self.eps, self.relu);
+            if let Some([x, gamma, beta]) = inputs {
+                let (statistics, relu) = (statistics.clone(), self.relu);
+                y = y.recomputed(move || {
+                    norm::normalise(x.clone(), &statistics.mean, &statistics.inv_std, &gamma, &beta, relu)
+                });
+            }
             let unbiased = T::from_f64(count / (count - 1.0).max(1.0));
             let variance = statistics.variance.iter().map(|&v| v * unbiased).collect();
             context.update(&self.running_mean, self.blend(&self.running_mean.value, statistics.mean));
@@ -75,5 +91,31 @@ impl<T: Element> Layer<T> for BatchNorm2d<T> {
         let (gamma, beta) = (gamma.into_value(), beta.into_value());
         let y = norm::normalise(x.into_value(), mean.data(), inv_std.data(), &gamma, &beta, self.relu);
         Var::constant(y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::Init;
+    use crate::layers::{Conv2d, Sequential};
+    use cerberus_autograd::backward;
+    use cerberus_tensor::conv::Conv2dSpec;
+
+    #[test]
+    fn a_norm_that_is_computed_again_gives_the_same_gradients() {
+        let gradients = |recomputed: bool| {
+            let mut init = Init::new(3);
+            let norm = BatchNorm2d::<f32>::new(4).with_relu();
+            let net = Sequential::new()
+                .add("before", Conv2d::new(2, 4, 3, Conv2dSpec::default(), &mut init))
+                .add("norm", if recomputed { norm.recomputed() } else { norm })
+                .add("after", Conv2d::new(4, 5, 3, Conv2dSpec::default(), &mut init));
+            let x = Var::constant(Tensor::from_fn(&[2, 8, 7, 2], |i| (i as f32 * 0.7).sin()));
+            let mut context = Context::training(1, 0);
+            let gradients = backward(net.forward(x, &mut context).square().sum_all());
+            gradients.parameters().map(|(_, gradient)| gradient.to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(gradients(true), gradients(false));
     }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{Block, PARTIAL_ELEMENTS, PARTIALS, Panel, padded_width, window_runs};
 use crate::conv::tile::{Segment, Start, Tile};
 use crate::conv::{Conv2dSpec, Geometry};
-use crate::pool::Buffer;
+use crate::pool::{Buffer, Parts};
 use crate::{Element, Tensor};
 
 /// Output pixels of one block: its rows of `dy` play the weights' part and
@@ -45,34 +45,35 @@ pub fn weight_gradient<T: Element>(
     let shares = JOBS.div_ceil(partials).min(panels.len());
     let image = g.input[0] * g.input[1] * g.cin;
     // sums: for every partial sum and panel [KH*KW*Cin/groups, panel width]
-    let sums: Vec<Vec<Buffer<T>>> = (0..partials * shares)
-        .into_par_iter()
-        .map(|job| {
-            let (part, share) = (job / shares, job % shares);
+    let lengths = panels.iter().map(|panel| depth * panel.vectors * set.lanes);
+    let mut sums = Parts::unspecified((0..partials).flat_map(|_| lengths.clone()));
+    let mut jobs = Vec::with_capacity(partials * shares);
+    let mut rest = sums.parts_mut().into_iter();
+    for part in 0..partials {
+        for share in 0..shares {
             let panels = &panels[share * panels.len() / shares..(share + 1) * panels.len() / shares];
-            let mut sums: Vec<Buffer<T>> =
-                panels.iter().map(|p| Buffer::filled(depth * p.vectors * set.lanes, T::ZERO)).collect();
-            for index in part * blocks / partials..(part + 1) * blocks / partials {
-                let (n, oy) = (index / per_image, index % per_image * rows);
-                let here = rows.min(oh - oy);
-                let block = Block::new(&g, &x.data()[n * image..(n + 1) * image], oy, here);
-                let dy = &dy.data()[(n * oh + oy) * ow * g.cout..][..here * ow * g.cout];
-                add_block(&g, block.values(), dy, panels, &mut sums);
-            }
-            sums
-        })
-        .collect();
-    let sums: Vec<Vec<&Buffer<T>>> =
-        sums.chunks(shares).map(|shares| shares.iter().flatten().collect()).collect();
+            jobs.push((part, panels, rest.by_ref().take(panels.len()).collect::<Vec<_>>()));
+        }
+    }
+    jobs.into_par_iter().for_each(|(part, panels, mut sums)| {
+        sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
+        for index in part * blocks / partials..(part + 1) * blocks / partials {
+            let (n, oy) = (index / per_image, index % per_image * rows);
+            let here = rows.min(oh - oy);
+            let block = Block::new(&g, &x.data()[n * image..(n + 1) * image], oy, here);
+            let dy = &dy.data()[(n * oh + oy) * ow * g.cout..][..here * ow * g.cout];
+            add_block(&g, block.values(), dy, panels, &mut sums);
+        }
+    });
     Tensor::filled_by(weight_shape, |weights| {
         crate::parallel::for_each_rows(weights, g.cout, |first, rows| {
             for (index, row) in rows.chunks_exact_mut(g.cout).enumerate() {
                 for (number, panel) in panels.iter().enumerate() {
                     let place = (first + index) * panel.vectors * set.lanes;
                     let total = &mut row[panel.start..][..panel.columns];
-                    total.copy_from_slice(&sums[0][number][place..][..panel.columns]);
-                    for part in &sums[1..] {
-                        let values = &part[number][place..];
+                    total.copy_from_slice(&sums.part(number)[place..][..panel.columns]);
+                    for part in 1..partials {
+                        let values = &sums.part(part * panels.len() + number)[place..];
                         total.iter_mut().zip(values).for_each(|(total, &part)| *total += part);
                     }
                 }
@@ -82,7 +83,7 @@ pub fn weight_gradient<T: Element>(
 }
 
 /// Adds one block's part: `x` the padded input rows, `dy: [rows, OW, Cout]`.
-fn add_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], panels: &[Panel], sums: &mut [Buffer<T>]) {
+fn add_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], panels: &[Panel], sums: &mut [&mut [T]]) {
     let set = T::kernels();
     let ow = g.output[1];
     let rows = dy.len() / (ow * g.cout);

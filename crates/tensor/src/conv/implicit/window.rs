@@ -7,7 +7,7 @@ use super::DEPTH;
 use crate::Element;
 use crate::conv::tile::{Segment, even_pieces};
 use crate::conv::{Geometry, Padding};
-use crate::pool::Buffer;
+use crate::pool::{Buffer, Parts};
 use crate::simd::kernels::Kernels;
 
 /// Output channels `start .. start + columns`, all of one group, computed
@@ -132,29 +132,28 @@ pub(crate) fn depth_blocks(runs: &[Run], width: usize) -> Vec<Vec<Segment>> {
 /// `[KH*KW*Cin/groups, panel width]`, zeros beyond the last channel.
 pub(crate) struct Packed<T: Element> {
     pub panels: Vec<Panel>,
-    values: Vec<Buffer<T>>,
+    values: Parts<T>,
 }
 
 impl<T: Element> Packed<T> {
     /// Packs `weight: [depth, Cout]`, with `groups` groups contiguous in `Cout`.
     pub fn new(set: &Kernels<T>, weight: &[T], cout: usize, groups: usize) -> Self {
         let panels = Panel::cover(groups, cout / groups, set.lanes);
-        let pack = |panel: &Panel| {
+        let depth = weight.len() / cout.max(1);
+        let mut values = Parts::unspecified(panels.iter().map(|panel| depth * panel.vectors * set.lanes));
+        values.parts_mut().into_par_iter().zip(&panels).for_each(|(values, panel)| {
             let width = panel.vectors * set.lanes;
-            let mut values = Buffer::unspecified(weight.len() / cout.max(1) * width);
             for (to, from) in values.chunks_exact_mut(width).zip(weight.chunks_exact(cout)) {
                 let (filled, empty) = to.split_at_mut(panel.columns);
                 filled.copy_from_slice(&from[panel.start..][..panel.columns]);
                 empty.fill(T::ZERO);
             }
-            values
-        };
-        let values = panels.par_iter().map(pack).collect();
+        });
         Self { panels, values }
     }
 
     /// The weights of one panel.
     pub fn weights(&self, panel: usize) -> &[T] {
-        &self.values[panel]
+        self.values.part(panel)
     }
 }

@@ -35,7 +35,7 @@ use self::kernel::{From, Gather, OUTSIDE, POSITIONS, SIDE, Spread, To, gather, s
 use super::implicit::{DEPTH, Panel};
 use super::tile::{Segment, Start, Tile, even_pieces};
 use super::{Epilogue, Geometry, Padding};
-use crate::pool::Buffer;
+use crate::pool::{Buffer, Parts};
 use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor};
 
@@ -123,7 +123,7 @@ fn is_worthwhile(g: &Geometry, weight_transform: usize) -> bool {
 /// Transformed weights in panels: for every panel `[36, depth, panel width]`.
 pub(super) struct Weights<T: Element> {
     panels: Vec<Panel>,
-    values: Vec<Buffer<T>>,
+    values: Parts<T>,
 }
 
 impl<T: Element> Weights<T> {
@@ -131,26 +131,22 @@ impl<T: Element> Weights<T> {
     pub fn new(set: &Kernels<T>, weight: &[T], depth: usize, channels: usize) -> Self {
         let panels = Panel::cover(1, channels, set.lanes);
         let zeros = vec![T::ZERO; 2 * set.lanes];
-        let values = panels
-            .par_iter()
-            .map(|panel| {
-                let width = panel.vectors * set.lanes;
-                let mut values = Buffer::unspecified(POSITIONS * depth * width);
-                let places: Vec<usize> = (0..depth)
-                    .flat_map(|p| (0..9).map(move |tap| (tap * depth + p) * channels + panel.start))
-                    .collect();
-                let work = Spread {
-                    source: weight,
-                    places: &places,
-                    channels: panel.columns,
-                    zeros: &zeros,
-                    position: depth * width,
-                    row: width,
-                };
-                spread(set, From::Weight, &work, &mut values);
-                values
-            })
-            .collect();
+        let mut values = Parts::unspecified(panels.iter().map(|p| POSITIONS * depth * p.vectors * set.lanes));
+        values.parts_mut().into_par_iter().zip(&panels).for_each(|(values, panel)| {
+            let width = panel.vectors * set.lanes;
+            let places: Vec<usize> = (0..depth)
+                .flat_map(|p| (0..9).map(move |tap| (tap * depth + p) * channels + panel.start))
+                .collect();
+            let work = Spread {
+                source: weight,
+                places: &places,
+                channels: panel.columns,
+                zeros: &zeros,
+                position: depth * width,
+                row: width,
+            };
+            spread(set, From::Weight, &work, values);
+        });
         Self { panels, values }
     }
 }
@@ -195,9 +191,9 @@ fn output_places(g: &Geometry, tiling: &Tiling, rows: Range<usize>) -> Vec<usize
     places
 }
 
-/// A block's input, transformed: 36 matrices `[tiles, width]`.
-struct Block<T: Element> {
-    values: Buffer<T>,
+/// How a block's transformed values lie: 36 matrices `[tiles, width]`.
+#[derive(Clone, Copy)]
+struct Layout {
     tiles: usize,
     /// Row length: the channels, padded to whole vectors.
     width: usize,
@@ -205,21 +201,35 @@ struct Block<T: Element> {
     position: usize,
 }
 
-impl<T: Element> Block<T> {
-    fn new(set: &Kernels<T>, from: From, source: &[T], places: &[usize], channels: usize) -> Self {
-        let tiles = places.len() / (from.side() * from.side());
+impl Layout {
+    fn new<T: Element>(set: &Kernels<T>, tiles: usize, channels: usize) -> Self {
         let width = channels.next_multiple_of(set.lanes);
         // Matrices a power of two apart would compete for the same cache lines.
-        let position = tiles * width + set.lanes;
-        let mut values = Buffer::unspecified(POSITIONS * position);
-        let zeros = vec![T::ZERO; channels];
-        let work = Spread { source, places, channels, zeros: &zeros, position, row: width };
-        spread(set, from, &work, &mut values);
-        Self { values, tiles, width, position }
+        Self { tiles, width, position: tiles * width + set.lanes }
     }
 
-    fn matrix(&self, position: usize) -> &[T] {
-        &self.values[position * self.position..][..self.tiles * self.width]
+    /// Elements of all of it.
+    fn size(&self) -> usize {
+        POSITIONS * self.position
+    }
+
+    /// Transforms the pixels at `places` into `values`.
+    fn fill<T: Element>(
+        &self,
+        set: &Kernels<T>,
+        from: From,
+        (source, places, channels): (&[T], &[usize], usize),
+        values: &mut [T],
+    ) {
+        let zeros = vec![T::ZERO; channels];
+        let work =
+            Spread { source, places, channels, zeros: &zeros, position: self.position, row: self.width };
+        spread(set, from, &work, values);
+    }
+
+    /// One of the 36.
+    fn matrix<'a, T>(&self, values: &'a [T], position: usize) -> &'a [T] {
+        &values[position * self.position..][..self.tiles * self.width]
     }
 }
 
@@ -320,20 +330,24 @@ fn forward_block<T: Element>(
     relu: bool,
     y: &mut [T],
 ) {
-    let input = Block::new(set, From::Input, x, &input_places(g, tiling, rows.clone()), g.cin);
+    let input = Layout::new(set, rows.len() * tiling.tiles[1], g.cin);
+    let mut values = Buffer::unspecified(input.size());
+    let places = input_places(g, tiling, rows.clone());
+    input.fill(set, From::Input, (x, &places, g.cin), &mut values);
     let places = output_places(g, tiling, rows);
     let widest = 2 * set.lanes;
     let zeros = vec![T::ZERO; widest];
     let mut sums = Buffer::unspecified(POSITIONS * (input.tiles * widest + set.lanes));
-    for (panel, values) in weights.panels.iter().zip(&weights.values) {
+    for (number, panel) in weights.panels.iter().enumerate() {
+        let weights = weights.values.part(number);
         let width = panel.vectors * set.lanes;
         let position = input.tiles * width + set.lanes;
         for index in 0..POSITIONS {
-            let b = &values[index * g.cin * width..][..g.cin * width];
+            let b = &weights[index * g.cin * width..][..g.cin * width];
             let sums = &mut sums[index * position..][..input.tiles * width];
             for (start, len) in even_pieces(g.cin, DEPTH) {
                 let tile = Tile {
-                    a: input.matrix(index),
+                    a: input.matrix(&values, index),
                     a_row: input.width,
                     a_step: 1,
                     b,

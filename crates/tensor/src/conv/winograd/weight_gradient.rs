@@ -15,11 +15,11 @@
 use rayon::prelude::*;
 
 use super::kernel::{From, Gather, POSITIONS, To, gather};
-use super::{Block, Tiling, assert_applies, input_places, output_places};
+use super::{Layout, Tiling, assert_applies, input_places, output_places};
 use crate::conv::implicit::{PARTIAL_ELEMENTS, PARTIALS, Panel};
 use crate::conv::tile::{Segment, Start, Tile, even_pieces};
 use crate::conv::{Conv2dSpec, Geometry};
-use crate::pool::Buffer;
+use crate::pool::{Buffer, Parts};
 use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor};
 
@@ -30,48 +30,61 @@ const KEPT_ELEMENTS: usize = 8 << 20;
 /// Fewer partial sums than this keep too few threads busy.
 const FEWEST_PARTIALS: usize = 8;
 
-/// `du` for some input channels and one panel of output channels: `[36, channels, width]`.
-struct Sum<T: Element> {
+/// A share of `du`: some input channels and one panel of output channels,
+/// `[36, channels, width]`.
+#[derive(Clone, Copy)]
+struct Share {
     panel: Panel,
     first: usize,
     channels: usize,
-    values: Buffer<T>,
 }
 
-impl<T: Element> Sum<T> {
-    fn new(set: &Kernels<T>, panel: Panel, first: usize, channels: usize) -> Self {
-        let values = Buffer::filled(POSITIONS * channels * panel.vectors * set.lanes, T::ZERO);
-        Self { panel, first, channels, values }
+/// A block's values, transformed.
+#[derive(Clone, Copy)]
+struct Block<'a, T> {
+    layout: Layout,
+    values: &'a [T],
+}
+
+impl Share {
+    fn size<T: Element>(&self, set: &Kernels<T>) -> usize {
+        POSITIONS * self.channels * self.panel.vectors * set.lanes
     }
 
-    /// Adds the tiles of one block: `input` has all input channels, `gradient` this panel's.
-    fn add(&mut self, set: &Kernels<T>, input: &Block<T>, gradient: &Block<T>, position: usize) {
+    /// Adds the tiles of one block to `sum`: `input` has all input channels,
+    /// `gradient` this panel's.
+    fn add<T: Element>(
+        &self,
+        set: &Kernels<T>,
+        [input, gradient]: [Block<T>; 2],
+        position: usize,
+        sum: &mut [T],
+    ) {
         let width = self.panel.vectors * set.lanes;
         let size = self.channels * width;
         let tile = Tile {
-            a: &input.matrix(position)[self.first..],
+            a: &input.layout.matrix(input.values, position)[self.first..],
             a_row: 1,
-            a_step: input.width,
-            b: gradient.matrix(position),
+            a_step: input.layout.width,
+            b: gradient.layout.matrix(gradient.values, position),
             b_step: width,
-            segments: &[Segment { a: 0, b: 0, len: input.tiles }],
+            segments: &[Segment { a: 0, b: 0, len: input.layout.tiles }],
             c_row: width,
             columns: width,
             start: Start::Stored,
             relu: false,
         };
-        set.run(self.channels, self.panel.vectors, &tile, &mut self.values[position * size..][..size]);
+        set.run(self.channels, self.panel.vectors, &tile, &mut sum[position * size..][..size]);
     }
 
     /// `G^T du G`: `[3, 3, channels, columns]`.
-    fn finish(&self, set: &Kernels<T>) -> Buffer<T> {
+    fn finish<T: Element>(&self, set: &Kernels<T>, sum: &[T], weights: &mut [T]) {
         let (width, columns) = (self.panel.vectors * set.lanes, self.panel.columns);
-        let mut weights = Buffer::unspecified(9 * self.channels * columns);
         let channels = self.channels;
         let places: Vec<usize> =
             (0..channels).flat_map(|c| (0..9).map(move |tap| (tap * channels + c) * columns)).collect();
         let work = Gather {
-            source: &self.values,
+            source: sum,
             position: channels * width,
             row: width,
             places: &places,
@@ -79,8 +92,7 @@ impl<T: Element> Sum<T> {
             bias: &vec![T::ZERO; width],
             relu: false,
         };
-        gather(set, To::WeightGradient, &work, &mut weights);
-        weights
+        gather(set, To::WeightGradient, &work, weights);
     }
 }
 
@@ -105,12 +117,11 @@ pub fn weight_gradient<T: Element>(
     let elements: usize = POSITIONS * g.cin * panels.iter().map(|p| p.vectors * set.lanes).sum::<usize>();
     let blocks = work.tiling.blocks();
     let partials = (PARTIAL_ELEMENTS / elements.max(1)).clamp(1, PARTIALS).min(blocks.max(1));
-    let sums = if partials >= FEWEST_PARTIALS.min(blocks) {
+    if partials >= FEWEST_PARTIALS.min(blocks) {
         work.by_blocks(&panels, partials)
     } else {
         work.by_weights(&panels)
-    };
-    assemble(&g, set, &sums)
+    }
 }
 
 struct Work<'a, T: Element> {
@@ -122,9 +133,16 @@ struct Work<'a, T: Element> {
 }
 
 impl<T: Element> Work<'_, T> {
-    fn input(&self, block: usize) -> Block<T> {
+    /// How a block's input, or with one panel's channels its gradient, lies.
+    fn layout(&self, block: usize, channels: usize) -> Layout {
+        Layout::new(self.set, self.tiling.rows_of(block).len() * self.tiling.tiles[1], channels)
+    }
+
+    fn input<'a>(&self, block: usize, values: &'a mut [T]) -> Block<'a, T> {
+        let layout = self.layout(block, self.g.cin);
         let places = input_places(&self.g, &self.tiling, self.tiling.rows_of(block));
-        Block::new(self.set, From::Input, self.x, &places, self.g.cin)
+        layout.fill(self.set, From::Input, (self.x, &places, self.g.cin), values);
+        Block { layout, values }
     }
 
     /// The places of a block's output pixels in all of `dy`.
@@ -136,90 +154,128 @@ impl<T: Element> Work<'_, T> {
         places
     }
 
-    fn gradient(&self, places: &[usize], panel: &Panel) -> Block<T> {
+    /// `places` are the block's [`gradient_places`](Self::gradient_places).
+    fn gradient<'a>(
+        &self,
+        block: usize,
+        places: &[usize],
+        panel: &Panel,
+        values: &'a mut [T],
+    ) -> Block<'a, T> {
+        let layout = self.layout(block, panel.columns);
         // A place points to channel 0; the panel's channels start further on.
-        Block::new(self.set, From::Gradient, &self.dy[panel.start..], places, panel.columns)
+        layout.fill(self.set, From::Gradient, (&self.dy[panel.start..], places, panel.columns), values);
+        Block { layout, values }
     }
 
     /// Partial sums over blocks, each on one thread, added in order.
-    fn by_blocks(&self, panels: &[Panel], partials: usize) -> Vec<Sum<T>> {
+    fn by_blocks(&self, panels: &[Panel], partials: usize) -> Tensor<T> {
         let blocks = self.tiling.blocks();
-        let mut parts: Vec<Vec<Sum<T>>> = (0..partials)
-            .into_par_iter()
-            .map(|part| {
-                let mut sums: Vec<Sum<T>> =
-                    panels.iter().map(|&panel| Sum::new(self.set, panel, 0, self.g.cin)).collect();
-                for block in part * blocks / partials..(part + 1) * blocks / partials {
-                    let (input, places) = (self.input(block), self.gradient_places(block));
-                    for sum in &mut sums {
-                        let gradient = self.gradient(&places, &sum.panel);
-                        (0..POSITIONS).for_each(|p| sum.add(self.set, &input, &gradient, p));
-                    }
+        let share = |&panel: &Panel| Share { panel, first: 0, channels: self.g.cin };
+        let shares: Vec<Share> = panels.iter().map(share).collect();
+        let size: usize = shares.iter().map(|share| share.size(self.set)).sum();
+        let mut sums = Parts::unspecified((0..partials).map(|_| size));
+        sums.parts_mut().into_par_iter().enumerate().for_each(|(part, sums)| {
+            sums.fill(T::ZERO);
+            let blocks = part * blocks / partials..(part + 1) * blocks / partials;
+            // The first block is as large as any.
+            let most = |channels| self.layout(0, channels).size();
+            let widest = panels.first().map_or(0, |panel| panel.columns);
+            let mut values = [self.g.cin, widest].map(|channels| Buffer::unspecified(most(channels)));
+            for block in blocks {
+                let [input, gradient] = &mut values;
+                let (input, places) = (self.input(block, input), self.gradient_places(block));
+                let mut rest = &mut *sums;
+                for share in &shares {
+                    let (sum, tail) = rest.split_at_mut(share.size(self.set));
+                    rest = tail;
+                    let gradient = self.gradient(block, &places, &share.panel, gradient);
+                    (0..POSITIONS).for_each(|p| share.add(self.set, [input, gradient], p, sum));
                 }
-                sums
-            })
-            .collect();
-        let mut total = parts.remove(0);
-        for (index, sum) in total.iter_mut().enumerate() {
-            crate::parallel::for_each_piece(&mut sum.values, |start, piece| {
-                for part in &parts {
-                    let values = &part[index].values[start..];
-                    piece.iter_mut().zip(values).for_each(|(total, &part)| *total += part);
-                }
-            });
-        }
-        total
+            }
+        });
+        let mut parts = sums.parts_mut();
+        let (total, parts) = parts.split_first_mut().expect("there is at least one partial sum");
+        crate::parallel::for_each_piece(total, |start, piece| {
+            for part in &*parts {
+                piece.iter_mut().zip(&part[start..]).for_each(|(total, &part)| *total += part);
+            }
+        });
+        let mut rest = &**total;
+        let sums = shares.iter().map(|share| {
+            let (sum, tail) = rest.split_at(share.size(self.set));
+            rest = tail;
+            sum
+        });
+        let sums: Vec<&[T]> = sums.collect();
+        assemble(&self.g, self.set, &shares, &sums)
     }
 
     /// One sum, split over the weights; blocks are transformed a few at a time.
-    fn by_weights(&self, panels: &[Panel]) -> Vec<Sum<T>> {
-        let mut sums: Vec<Sum<T>> = panels
-            .iter()
-            .flat_map(|&panel| {
-                even_pieces(self.g.cin, CHANNELS).map(move |(first, channels)| (panel, first, channels))
-            })
-            .map(|(panel, first, channels)| Sum::new(self.set, panel, first, channels))
-            .collect();
+    fn by_weights(&self, panels: &[Panel]) -> Tensor<T> {
+        let share = |panel: &Panel| {
+            let panel = *panel;
+            even_pieces(self.g.cin, CHANNELS).map(move |(first, channels)| Share { panel, first, channels })
+        };
+        let shares: Vec<Share> = panels.iter().flat_map(share).collect();
+        let mut sums = Parts::unspecified(shares.iter().map(|share| share.size(self.set)));
+        sums.parts_mut().into_par_iter().for_each(|sum| sum.fill(T::ZERO));
         let per_block = POSITIONS * self.tiling.block * self.tiling.tiles[1] * (self.g.cin + self.g.cout);
         let at_once = (KEPT_ELEMENTS / per_block.max(1)).max(1);
         let blocks = self.tiling.blocks();
+        let gradients = |block| panels.iter().map(move |panel| self.layout(block, panel.columns).size());
         for first in (0..blocks).step_by(at_once) {
             let range = first..(first + at_once).min(blocks);
-            let transformed: Vec<(Block<T>, Vec<Block<T>>)> = range
-                .into_par_iter()
-                .map(|block| {
+            // For every block its input, and its gradient by panels.
+            let lengths = range
+                .clone()
+                .map(|block| std::iter::once(self.layout(block, self.g.cin).size()).chain(gradients(block)));
+            let mut values = Parts::unspecified(lengths.flatten());
+            let mut parts = values.parts_mut();
+            let transformed: Vec<Vec<Block<T>>> = parts
+                .par_chunks_mut(1 + panels.len())
+                .zip(range)
+                .map(|(values, block)| {
                     let places = self.gradient_places(block);
-                    let gradients = panels.par_iter().map(|panel| self.gradient(&places, panel)).collect();
-                    (self.input(block), gradients)
+                    let (input, gradients) = values.split_first_mut().expect("the input is there");
+                    let gradients = gradients.par_iter_mut().zip(panels);
+                    let mut all: Vec<Block<T>> = gradients
+                        .map(|(values, panel)| self.gradient(block, &places, panel, values))
+                        .collect();
+                    all.insert(0, self.input(block, input));
+                    all
                 })
                 .collect();
-            sums.par_iter_mut().for_each(|sum| {
-                let panel = sum.panel.start / (2 * self.set.lanes);
+            sums.parts_mut().into_par_iter().zip(&shares).for_each(|(sum, share)| {
+                let panel = share.panel.start / (2 * self.set.lanes);
                 for position in 0..POSITIONS {
-                    for (input, gradients) in &transformed {
-                        sum.add(self.set, input, &gradients[panel], position);
+                    for blocks in &transformed {
+                        share.add(self.set, [blocks[0], blocks[1 + panel]], position, sum);
                     }
                 }
             });
         }
-        sums
+        let sums: Vec<&[T]> = (0..sums.count()).map(|index| sums.part(index)).collect();
+        assemble(&self.g, self.set, &shares, &sums)
     }
 }
 
-/// Puts the finished pieces together: `[3, 3, Cin, Cout]`.
-fn assemble<T: Element>(g: &Geometry, set: &Kernels<T>, sums: &[Sum<T>]) -> Tensor<T> {
-    let pieces: Vec<Buffer<T>> = sums.par_iter().map(|sum| sum.finish(set)).collect();
+/// Puts the finished shares together: `[3, 3, Cin, Cout]`.
+fn assemble<T: Element>(g: &Geometry, set: &Kernels<T>, shares: &[Share], sums: &[&[T]]) -> Tensor<T> {
+    let mut pieces = Parts::unspecified(shares.iter().map(|s| 9 * s.channels * s.panel.columns));
+    let finish = |((share, sum), piece): ((&Share, &&[T]), &mut [T])| share.finish(set, sum, piece);
+    shares.par_iter().zip(sums).zip(pieces.parts_mut()).for_each(finish);
     Tensor::filled_by(&g.weight_shape(), |weights| {
         crate::parallel::for_each_rows(weights, g.cout, |start, rows| {
             for (index, row) in rows.chunks_exact_mut(g.cout).enumerate() {
                 let (tap, channel) = ((start + index) / g.cin, (start + index) % g.cin);
-                for (sum, piece) in sums.iter().zip(&pieces) {
-                    let Some(c) = channel.checked_sub(sum.first).filter(|&c| c < sum.channels) else {
+                for (number, share) in shares.iter().enumerate() {
+                    let Some(c) = channel.checked_sub(share.first).filter(|&c| c < share.channels) else {
                         continue;
                     };
-                    let columns = sum.panel.columns;
-                    let values = &piece[(tap * sum.channels + c) * columns..][..columns];
-                    row[sum.panel.start..][..columns].copy_from_slice(values);
+                    let columns = share.panel.columns;
+                    let values = &pieces.part(number)[(tap * share.channels + c) * columns..][..columns];
+                    row[share.panel.start..][..columns].copy_from_slice(values);
                 }
             }
         });
