@@ -126,6 +126,20 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn plain_depthwise_convolutions_equal_the_definition(
+        n in 0usize..3, h in 1usize..10, w in 3usize..20, channels in 2usize..40, pad in [0usize..4, 0usize..4, 0usize..2, 0usize..2],
+    ) {
+        let padding = Padding { top: pad[0], bottom: pad[1], left: pad[2], right: pad[3] };
+        let x = [n, h.max(3usize.saturating_sub(pad[0] + pad[1])).max(1), w, channels];
+        let spec = Conv2dSpec { padding, groups: channels, ..Conv2dSpec::default() };
+        let case = Case { x, weight: [3, 3, 1, channels], spec };
+        check_dispatched::<f64>(&case, 1e-12)?;
+        check_dispatched::<f32>(&case, 2e-5)?;
+    }
+}
+
 /// The three functions that choose an algorithm, against the definition.
 fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;

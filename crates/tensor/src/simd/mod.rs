@@ -40,6 +40,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn relu(self) -> Self;
     /// Asks for the cache line at `place` before it is needed; any address will do.
     unsafe fn prefetch(place: *const Self::Scalar);
+    /// The same for a line that will be written.
+    unsafe fn prefetch_to_write(place: *mut Self::Scalar);
 
     /// Loads `count <= LEN` elements and zeros after them.
     ///
@@ -122,6 +124,11 @@ macro_rules! vector {
             unsafe fn prefetch(place: *const $scalar) {
                 // SAFETY: a prefetch reads nothing and never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn prefetch_to_write(place: *mut $scalar) {
+                // SAFETY: as for `prefetch`; a CPU without the instruction ignores it.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(place.cast_const().cast()) }
             }
         }
     };
@@ -241,6 +248,8 @@ impl<T: Element> Lanes for Portable<T> {
     }
     #[inline(always)]
     unsafe fn prefetch(_place: *const T) {}
+    #[inline(always)]
+    unsafe fn prefetch_to_write(_place: *mut T) {}
 }
 
 /// Declares `module` with one function per instruction set around the generic

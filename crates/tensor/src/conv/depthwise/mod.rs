@@ -13,6 +13,10 @@
 
 #![allow(unsafe_code)]
 
+mod square;
+
+pub(crate) use square::square_kernel;
+
 use rayon::prelude::*;
 
 use super::{Conv2dSpec, Epilogue, Geometry};
@@ -52,6 +56,7 @@ pub(crate) type RowsKernel<T> = unsafe fn(&Rows<T>, *mut T);
 /// The kernels of one instruction set.
 pub(crate) struct DepthwiseTable<T> {
     pub forward: RowsKernel<T>,
+    pub square: RowsKernel<T>,
     pub weight_gradient: RowsKernel<T>,
 }
 
@@ -194,9 +199,10 @@ fn rows_forward<T: Element>(set: &Kernels<T>, work: &Rows<T>, y: &mut [T]) {
     let g = work.g;
     assert!(y.len() == work.rows * g.output[1] * g.cin && work.start.len() >= g.cin);
     assert!(work.other.len() == g.kernel[0] * g.kernel[1] * g.cin);
+    let kernel = if square::supports(g) { set.depthwise.square } else { set.depthwise.forward };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
-    unsafe { (set.depthwise.forward)(work, y.as_mut_ptr()) }
+    unsafe { kernel(work, y.as_mut_ptr()) }
 }
 
 /// Adds to `dweight: [taps, C]` what the rows' pixels contribute.
@@ -472,9 +478,12 @@ per_isa!(weight_gradient_kernel, weight_gradient_body, <>, (work: &Rows<V::Scala
 /// The table of one instruction set's kernels.
 macro_rules! depthwise_table {
     ($isa:ident, $vector:ty) => {{
-        use $crate::conv::depthwise::{DepthwiseTable, forward_kernel, weight_gradient_kernel};
+        use $crate::conv::depthwise::{
+            DepthwiseTable, forward_kernel, square_kernel, weight_gradient_kernel,
+        };
         DepthwiseTable {
             forward: forward_kernel::$isa::<$vector>,
+            square: square_kernel::$isa::<$vector>,
             weight_gradient: weight_gradient_kernel::$isa::<$vector>,
         }
     }};

@@ -1,0 +1,149 @@
+//! The most common depthwise convolution, 3x3 with stride 1, forward and input
+//! gradient: two rows of four outputs at a time, for which every input that was
+//! loaded serves up to six of them. What is left to wait for is memory, above all
+//! the lines that are written, which a CPU reads before it overwrites them.
+
+use super::{PIXELS, Rows, lines, load, store};
+use crate::Element;
+use crate::conv::{Geometry, Padding};
+use crate::simd::{Lanes, per_isa};
+
+/// Whether this file handles the geometry: a 3x3 kernel with stride and dilation 1,
+/// at most a column of padding, and rows long enough to meet one edge at a time.
+pub(super) fn supports(g: &Geometry) -> bool {
+    let Padding { left, right, .. } = g.spec.padding;
+    g.kernel == [3, 3]
+        && g.spec.stride == [1, 1]
+        && g.spec.dilation == [1, 1]
+        && left <= 1
+        && right <= 1
+        && g.output[1] > PIXELS
+}
+
+/// Output rows computed together.
+const ROWS: usize = 2;
+/// Where a run of columns touches the border of the image.
+const INSIDE: u8 = 0;
+const LEFT: u8 = 1;
+const RIGHT: u8 = 2;
+
+/// Calls the body on all channels, a vector at a time.
+macro_rules! for_each_vector {
+    ($body:ident, $vector:ident, $rows:ident, $edge:ident, $channels:expr, $work:expr) => {{
+        let mut channel = 0;
+        while channel + $vector::LEN <= $channels {
+            $body::<$vector, $rows, $edge, false>(channel, $work);
+            channel += $vector::LEN;
+        }
+        if channel < $channels {
+            $body::<$vector, $rows, $edge, true>(channel, $work);
+        }
+    }};
+}
+
+/// See [`rows_forward`](super::rows_forward).
+///
+/// # Safety
+/// The slices must fit as asserted there, and the CPU have `V`'s features.
+#[inline(always)]
+unsafe fn square_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
+    let mut row = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while row + ROWS <= work.rows {
+            square_rows::<V, ROWS>(work, row, y);
+            row += ROWS;
+        }
+        while row < work.rows {
+            square_rows::<V, 1>(work, row, y);
+            row += 1;
+        }
+    }
+}
+
+/// `R` output rows, from `row` of the work's.
+///
+/// # Safety
+/// As [`square_body`].
+#[inline(always)]
+unsafe fn square_rows<V: Lanes, const R: usize>(work: &Rows<V::Scalar>, row: usize, y: *mut V::Scalar) {
+    let g = work.g;
+    let (row_size, last) = (g.output[1] * g.cin, g.output[1] - PIXELS);
+    let Padding { left, right, .. } = g.spec.padding;
+    let mut under = [std::ptr::null(); ROWS + 2];
+    for i in 0..R {
+        under[i..i + 3].copy_from_slice(&lines(work, work.first + row + i)[..3]);
+    }
+    let mut column = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while column < g.output[1] {
+            // The last run may begin among columns that are done already.
+            let start = column.min(last);
+            let x = under.map(|line| line.wrapping_add(start * g.cin).wrapping_sub(left * g.cin));
+            let work = (work, x, y.add(row * row_size + start * g.cin));
+            match (start == 0 && left == 1, start == last && right == 1) {
+                (true, _) => for_each_vector!(square_vector, V, R, LEFT, g.cin, work),
+                (_, true) => for_each_vector!(square_vector, V, R, RIGHT, g.cin, work),
+                _ => for_each_vector!(square_vector, V, R, INSIDE, g.cin, work),
+            }
+            column = start + PIXELS;
+        }
+    }
+}
+
+/// One vector of channels of `R` rows of [`PIXELS`] neighbouring outputs of a
+/// 3x3 kernel, from the `R + 2` rows of input under them, `x` and `y` being the
+/// first pixels'.
+///
+/// # Safety
+/// As [`square_body`].
+#[inline(always)]
+unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bool>(
+    channel: usize,
+    (work, x, y): (&Rows<V::Scalar>, [*const V::Scalar; ROWS + 2], *mut V::Scalar),
+) {
+    let channels = work.g.cin;
+    let count = channels - channel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        // A store to a line that is not in the cache waits for it. The next run's
+        // lines are asked for in the order they lie in, as many as are stored here.
+        for i in 0..R {
+            for j in 0..PIXELS {
+                let line = (i * work.g.output[1] + PIXELS) * channels + channel * PIXELS + j * V::LEN;
+                V::prefetch_to_write(y.wrapping_add(line));
+            }
+        }
+        let mut sums = [[load::<V, PART>(work.start.as_ptr().add(channel), count); PIXELS]; R];
+        let mut weights = [[V::splat(V::Scalar::ZERO); 3]; 3];
+        for (tap, weight) in weights.iter_mut().flatten().enumerate() {
+            *weight = load::<V, PART>(work.other.as_ptr().add(tap * channels + channel), count);
+        }
+        for (r, line) in x.iter().enumerate().take(R + 2) {
+            let mut pixels = [V::splat(V::Scalar::ZERO); PIXELS + 2];
+            let (from, to) = (usize::from(EDGE == LEFT), PIXELS + 2 - usize::from(EDGE == RIGHT));
+            for (c, pixel) in pixels.iter_mut().enumerate().take(to).skip(from) {
+                *pixel = load::<V, PART>(line.add(c * channels + channel), count);
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                if r < i || r > i + 2 {
+                    continue;
+                }
+                for kx in 0..3 {
+                    for (j, sum) in sums.iter_mut().enumerate() {
+                        *sum = pixels[j + kx].mul_add(weights[r - i][kx], *sum);
+                    }
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                let sum = if work.relu { sum.relu() } else { sum };
+                store::<V, PART>(sum, y.add((i * work.g.output[1] + j) * channels + channel), count);
+            }
+        }
+    }
+}
+
+per_isa!(square_kernel, square_body, <>, (work: &Rows<V::Scalar>, y: *mut V::Scalar));
