@@ -67,6 +67,7 @@ fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usi
         columns: n,
         start: Start::Row(&zeros),
         relu: false,
+        ahead: &[],
     };
     set.run(1, vectors, &tile, c);
     for p in whole..k {
@@ -115,6 +116,7 @@ fn blocked<T: Element>(
                         columns: here,
                         start: if depth == 0 { Start::Row(&zeros) } else { Start::Stored },
                         relu: false,
+                        ahead: &[],
                     };
                     set.run(rows, vectors, &tile, &mut c[row * c_row + column + start..]);
                     panel += 1;

@@ -25,6 +25,9 @@ use crate::simd::{Lanes, per_isa};
 /// The most rows and columns a tile has with any instruction set.
 pub(crate) const MOST_ROWS: usize = 12;
 const WIDEST: usize = 32;
+/// Steps of the sum to every cache line that is asked for ahead, and its bytes.
+const AHEAD: usize = 4;
+const LINE: usize = 64;
 
 /// A stretch of the sum: where it starts in `a` and in `b`, and its length.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,9 @@ pub(crate) struct Tile<'a, T> {
     pub start: Start<'a, T>,
     /// Whether negative results become zero.
     pub relu: bool,
+    /// What will be needed after this work, to be brought into the second-level
+    /// cache while it runs. Only tiles whose rows are channels do that.
+    pub ahead: &'a [T],
 }
 
 /// Computes as many rows as it is compiled for, from element `a` of the tile's
@@ -93,12 +99,15 @@ impl<T: Element> Kernels<T> {
         let pixels = tile.a_step == 1 && tile.b_step == width;
         assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
         let kernels = &self.tiles[usize::from(!pixels)][vectors - 1];
-        for (first, height) in even_pieces(rows, self.rows) {
+        // What one piece of the rows asks for ahead, in elements.
+        let ahead = tile.segments.iter().map(|s| s.len / AHEAD).sum::<usize>() * LINE / size_of::<T>();
+        for (index, (first, height)) in even_pieces(rows, self.rows).enumerate() {
+            let tile = Tile { ahead: tile.ahead.get(index * ahead..).unwrap_or(&[]), ..*tile };
             // SAFETY: the assertions bound every element that any of the rows
             // reads or writes, and the table holds only kernels whose
             // instruction set was detected.
             unsafe {
-                kernels[height - 1](tile, first * tile.a_row, c.as_mut_ptr().add(first * tile.c_row));
+                kernels[height - 1](&tile, first * tile.a_row, c.as_mut_ptr().add(first * tile.c_row));
             }
         }
     }
@@ -153,23 +162,35 @@ unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Adds a stretch of the sum in which the rows of `a` are neighbours.
+/// Adds a stretch of the sum in which the rows of `a` are neighbours, and asks for
+/// a cache line at `ahead` every few steps.
 ///
 /// # Safety
 /// As [`tile_body`], for this stretch.
 #[inline(always)]
 unsafe fn add_channels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     sum: &mut [[V; VECTORS]; ROWS],
-    mut a: *const V::Scalar,
-    a_step: usize,
-    mut b: *const V::Scalar,
-    b_step: usize,
+    (mut a, a_step): (*const V::Scalar, usize),
+    (mut b, b_step): (*const V::Scalar, usize),
     len: usize,
+    (ahead, ahead_step): (&mut *const V::Scalar, usize),
 ) {
     // SAFETY: the caller's promise; pointers that may have left the slice are
     // not read again.
     unsafe {
-        for _ in 0..len {
+        for _ in 0..len / AHEAD {
+            V::prefetch_far(*ahead);
+            *ahead = ahead.wrapping_add(ahead_step);
+            for _ in 0..AHEAD {
+                let row = load_row::<V, VECTORS>(b);
+                for (i, sum) in sum.iter_mut().enumerate() {
+                    add_product(sum, *a.add(i), row);
+                }
+                a = a.wrapping_add(a_step);
+                b = b.wrapping_add(b_step);
+            }
+        }
+        for _ in 0..len % AHEAD {
             let row = load_row::<V, VECTORS>(b);
             for (i, sum) in sum.iter_mut().enumerate() {
                 add_product(sum, *a.add(i), row);
@@ -258,13 +279,19 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                 }
             }
         }
+        // Where nothing is to come, a line that is here already.
+        let (mut ahead, ahead_step) = match tile.ahead {
+            [] => (tile.a.as_ptr(), 0),
+            ahead => (ahead.as_ptr(), LINE / size_of::<V::Scalar>()),
+        };
         for segment in tile.segments {
             let a = tile.a.as_ptr().add(a + segment.a);
             let b = tile.b.as_ptr().add(segment.b);
             if PIXELS {
                 add_pixels::<V, ROWS, VECTORS>(&mut sum, a, tile.a_row, b, segment.len);
             } else {
-                add_channels::<V, ROWS, VECTORS>(&mut sum, a, tile.a_step, b, tile.b_step, segment.len);
+                let (a, b, ahead) = ((a, tile.a_step), (b, tile.b_step), (&mut ahead, ahead_step));
+                add_channels::<V, ROWS, VECTORS>(&mut sum, a, b, segment.len, ahead);
             }
         }
         for (i, sum) in sum.iter().enumerate() {
@@ -349,6 +376,7 @@ mod tests {
                                 columns,
                                 start,
                                 relu: true,
+                                ahead: &[],
                             };
                             set.run(rows, vectors, &tile, &mut c);
                             for i in 0..rows * c_row {
@@ -406,6 +434,7 @@ mod tests {
             columns: set.lanes,
             start: Start::Stored,
             relu: false,
+            ahead: &[],
         };
         set.run(1, 1, &tile, &mut vec![0.0; set.lanes]);
     }

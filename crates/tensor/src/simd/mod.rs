@@ -40,7 +40,9 @@ pub(crate) trait Lanes: Copy {
     unsafe fn relu(self) -> Self;
     /// Asks for the cache line at `place` before it is needed; any address will do.
     unsafe fn prefetch(place: *const Self::Scalar);
-    /// The same for a line that will be written.
+    /// The same, into the second-level cache.
+    unsafe fn prefetch_far(place: *const Self::Scalar);
+    /// The same as `prefetch` for a line that will be written.
     unsafe fn prefetch_to_write(place: *mut Self::Scalar);
 
     /// Loads `count <= LEN` elements and zeros after them.
@@ -124,6 +126,11 @@ macro_rules! vector {
             unsafe fn prefetch(place: *const $scalar) {
                 // SAFETY: a prefetch reads nothing and never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn prefetch_far(place: *const $scalar) {
+                // SAFETY: as for `prefetch`.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) }
             }
             #[inline(always)]
             unsafe fn prefetch_to_write(place: *mut $scalar) {
@@ -248,6 +255,8 @@ impl<T: Element> Lanes for Portable<T> {
     }
     #[inline(always)]
     unsafe fn prefetch(_place: *const T) {}
+    #[inline(always)]
+    unsafe fn prefetch_far(_place: *const T) {}
     #[inline(always)]
     unsafe fn prefetch_to_write(_place: *mut T) {}
 }

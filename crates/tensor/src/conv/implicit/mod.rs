@@ -45,7 +45,7 @@ const FORWARD_PIXELS: usize = 512;
 /// Fewer blocks than this are split into their panels.
 const FEW_BLOCKS: usize = 8;
 /// Partial weight gradients kept at once, and the elements all of them may have.
-pub(super) const PARTIALS: usize = 16;
+pub(super) const PARTIALS: usize = 8;
 pub(super) const PARTIAL_ELEMENTS: usize = 8 << 20;
 
 /// The forward pass; see [`conv2d`](super::conv2d).
@@ -162,6 +162,7 @@ impl<'a, T: Element> Pass<'a, T> {
                     columns: panel.columns,
                     start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Stored },
                     relu: self.relu && number + 1 == blocks.len(),
+                    ahead: &[],
                 };
                 self.set.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);
             }

@@ -34,16 +34,13 @@ pub fn weight_gradient<T: Element>(
     g.check_dy("conv2d weight gradient", dy.shape());
     let (x, dy) = (x.contiguous(), dy.contiguous());
     let set = T::kernels();
-    let [oh, ow] = g.output;
+    let work = Work::new(&g, x.data(), dy.data());
     let depth: usize = weight_shape[..3].iter().product();
     let panels = Panel::cover(g.spec.groups, g.cout_group(), set.lanes);
     let elements = depth * panels.iter().map(|p| p.vectors * set.lanes).sum::<usize>();
-    let rows = (PIXELS / ow.max(1)).clamp(1, oh.max(1));
-    let per_image = oh.div_ceil(rows);
-    let blocks = g.n * per_image;
+    let blocks = work.blocks();
     let partials = (PARTIAL_ELEMENTS / elements.max(1)).clamp(1, PARTIALS).min(blocks).max(1);
     let shares = JOBS.div_ceil(partials).min(panels.len());
-    let image = g.input[0] * g.input[1] * g.cin;
     // sums: for every partial sum and panel [KH*KW*Cin/groups, panel width]
     let lengths = panels.iter().map(|panel| depth * panel.vectors * set.lanes);
     let mut sums = Parts::unspecified((0..partials).flat_map(|_| lengths.clone()));
@@ -56,13 +53,13 @@ pub fn weight_gradient<T: Element>(
         }
     }
     jobs.into_par_iter().for_each(|(part, panels, mut sums)| {
-        sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
-        for index in part * blocks / partials..(part + 1) * blocks / partials {
-            let (n, oy) = (index / per_image, index % per_image * rows);
-            let here = rows.min(oh - oy);
-            let block = Block::new(&g, &x.data()[n * image..(n + 1) * image], oy, here);
-            let dy = &dy.data()[(n * oh + oy) * ow * g.cout..][..here * ow * g.cout];
-            add_block(&g, block.values(), dy, panels, &mut sums);
+        let blocks = part * blocks / partials..(part + 1) * blocks / partials;
+        if blocks.is_empty() {
+            sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
+        }
+        for index in blocks.clone() {
+            let next = Some(index + 1).filter(|next| blocks.contains(next));
+            work.add_block(index, next, index == blocks.start, panels, &mut sums);
         }
     });
     Tensor::filled_by(weight_shape, |weights| {
@@ -82,50 +79,145 @@ pub fn weight_gradient<T: Element>(
     })
 }
 
-/// Adds one block's part: `x` the padded input rows, `dy: [rows, OW, Cout]`.
-fn add_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], panels: &[Panel], sums: &mut [&mut [T]]) {
-    let set = T::kernels();
-    let ow = g.output[1];
-    let rows = dy.len() / (ow * g.cout);
-    let spaced = spaced(g, x, set.lanes);
-    let (x, cin) = spaced.as_ref().map_or((x, g.cin), |spaced| (spaced, g.cin + set.lanes));
-    let x_row = g.spec.stride[0] * padded_width(g) * cin;
-    let x_pixel = g.spec.stride[1] * cin;
-    for (panel, sum) in panels.iter().zip(sums) {
-        let width = panel.vectors * set.lanes;
-        // The panel's columns are copied out, so that whole vectors can be
-        // read and its rows follow each other: 512 bytes apart, they would
-        // compete for a few lines of the cache.
-        let panelled = (panel.columns < width || g.cout != width).then(|| {
-            let mut columns = Buffer::unspecified(rows * ow * width);
-            for (to, from) in columns.chunks_exact_mut(width).zip(dy.chunks_exact(g.cout)) {
-                to[..panel.columns].copy_from_slice(&from[panel.start..][..panel.columns]);
-                to[panel.columns..].fill(T::ZERO);
-            }
-            columns
-        });
-        let b = panelled.as_deref().unwrap_or(dy);
-        let segments: Vec<Segment> = if x_row == ow * x_pixel {
-            vec![Segment { a: 0, b: 0, len: rows * ow }]
-        } else {
-            (0..rows).map(|oy| Segment { a: oy * x_row, b: oy * ow * width, len: ow }).collect()
+/// The sum over all output pixels, in blocks of a few rows of one image.
+struct Work<'a, T: Element> {
+    g: &'a Geometry,
+    /// `[N, H, W, Cin]` and `[N, OH, OW, Cout]`.
+    x: &'a [T],
+    dy: &'a [T],
+    /// Output rows of a block.
+    rows: usize,
+    /// Blocks of an image.
+    per_image: usize,
+}
+
+impl<'a, T: Element> Work<'a, T> {
+    fn new(g: &'a Geometry, x: &'a [T], dy: &'a [T]) -> Self {
+        let [oh, ow] = g.output;
+        let rows = (PIXELS / ow.max(1)).clamp(1, oh.max(1));
+        Self { g, x, dy, rows, per_image: oh.div_ceil(rows) }
+    }
+
+    fn blocks(&self) -> usize {
+        self.g.n * self.per_image
+    }
+
+    /// A block's image, its first output row and their number.
+    fn place(&self, index: usize) -> [usize; 3] {
+        let first = index % self.per_image * self.rows;
+        [index / self.per_image, first, self.rows.min(self.g.output[0] - first)]
+    }
+
+    fn image(&self, n: usize) -> &'a [T] {
+        let size = self.g.input[0] * self.g.input[1] * self.g.cin;
+        &self.x[n * size..(n + 1) * size]
+    }
+
+    /// A block's rows of the output gradient.
+    fn gradient(&self, index: usize) -> &'a [T] {
+        let [n, first, rows] = self.place(index);
+        let row = self.g.output[1] * self.g.cout;
+        &self.dy[(n * self.g.output[0] + first) * row..][..rows * row]
+    }
+
+    /// The input rows that a block is the first to read, but for a few at its edges.
+    fn input(&self, index: usize) -> &'a [T] {
+        let [n, first, rows] = self.place(index);
+        let (stride, row) = (self.g.spec.stride[0], self.g.input[1] * self.g.cin);
+        let inside = |y: usize| y.min(self.g.input[0]) * row;
+        &self.image(n)[inside(first * stride)..inside((first + rows) * stride)]
+    }
+
+    /// Adds a block's part to the sums of some panels, or writes it there if it
+    /// is the first; what the `next` block will read is fetched meanwhile.
+    fn add_block(
+        &self,
+        index: usize,
+        next: Option<usize>,
+        is_first: bool,
+        panels: &[Panel],
+        sums: &mut [&mut [T]],
+    ) {
+        let (g, set, ow) = (self.g, T::kernels(), self.g.output[1]);
+        let [n, first, rows] = self.place(index);
+        let (block, dy) = (Block::new(g, self.image(n), first, rows), self.gradient(index));
+        let spaced = spaced(g, block.values(), set.lanes);
+        let (x, cin) = spaced.as_ref().map_or((block.values(), g.cin), |spaced| (spaced, g.cin + set.lanes));
+        let x_row = g.spec.stride[0] * padded_width(g) * cin;
+        let x_pixel = g.spec.stride[1] * cin;
+        let runs = window_runs(g);
+        let mut ahead = Ahead {
+            slices: next.map_or([&[]; 2], |next| [self.input(next), self.gradient(next)]),
+            taken: 0,
+            pieces: panels.len() * runs.len(),
         };
-        for run in window_runs(g) {
-            let tile = Tile {
-                a: &x[run.place / g.cin * cin + run.place % g.cin + panel.group * g.cin_group()..],
-                a_row: 1,
-                a_step: x_pixel,
-                b,
-                b_step: width,
-                segments: &segments,
-                c_row: width,
-                columns: width,
-                start: Start::Stored,
-                relu: false,
+        let zeros = vec![T::ZERO; 2 * set.lanes];
+        for (panel, sum) in panels.iter().zip(sums) {
+            let width = panel.vectors * set.lanes;
+            let panelled =
+                (panel.columns < width || g.cout != width).then(|| columns(dy, g.cout, panel, width));
+            let b = panelled.as_deref().unwrap_or(dy);
+            let segments: Vec<Segment> = if x_row == ow * x_pixel {
+                vec![Segment { a: 0, b: 0, len: rows * ow }]
+            } else {
+                (0..rows).map(|oy| Segment { a: oy * x_row, b: oy * ow * width, len: ow }).collect()
             };
-            set.run(run.len, panel.vectors, &tile, &mut sum[run.depth * width..]);
+            for run in &runs {
+                let tile = Tile {
+                    a: &x[run.place / g.cin * cin + run.place % g.cin + panel.group * g.cin_group()..],
+                    a_row: 1,
+                    a_step: x_pixel,
+                    b,
+                    b_step: width,
+                    segments: &segments,
+                    c_row: width,
+                    columns: width,
+                    start: if is_first { Start::Row(&zeros) } else { Start::Stored },
+                    relu: false,
+                    ahead: ahead.piece(),
+                };
+                set.run(run.len, panel.vectors, &tile, &mut sum[run.depth * width..]);
+            }
         }
     }
+}
+
+/// What the next block reads, dealt out to the products of this one: the first
+/// slice to the first half of them, the second to the others.
+struct Ahead<'a, T> {
+    slices: [&'a [T]; 2],
+    taken: usize,
+    pieces: usize,
+}
+
+impl<'a, T> Ahead<'a, T> {
+    /// The next product's share.
+    fn piece(&mut self) -> &'a [T] {
+        let (slice, place) = (self.taken * 2 / self.pieces, self.taken * 2 % self.pieces);
+        self.taken += 1;
+        let slice = self.slices[slice];
+        &slice[place * slice.len() / self.pieces..((place + 2) * slice.len() / self.pieces).min(slice.len())]
+    }
+}
+
+/// A panel's columns of `dy`, copied out, so that whole vectors can be read and
+/// rows follow each other: 512 bytes apart, they would compete for a few lines
+/// of the cache.
+fn columns<T: Element>(dy: &[T], cout: usize, panel: &Panel, width: usize) -> Buffer<T> {
+    /// The width of a full panel of `f32` with 512-bit vectors; copies of known
+    /// length are quicker.
+    const WIDE: usize = 32;
+    let mut columns = Buffer::unspecified(dy.len() / cout * width);
+    for (to, from) in columns.chunks_exact_mut(width).zip(dy.chunks_exact(cout)) {
+        let from = &from[panel.start..][..panel.columns];
+        if let (Ok(to), Ok(from)) = (<&mut [T; WIDE]>::try_from(&mut *to), <&[T; WIDE]>::try_from(from)) {
+            *to = *from;
+        } else {
+            to[..panel.columns].copy_from_slice(from);
+            to[panel.columns..].fill(T::ZERO);
+        }
+    }
+    columns
 }
 
 /// The block with its pixels one vector further apart, where they would

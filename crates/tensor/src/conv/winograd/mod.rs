@@ -357,6 +357,7 @@ fn forward_block<T: Element>(
                     columns: width,
                     start: if start == 0 { Start::Row(&zeros) } else { Start::Stored },
                     relu: false,
+                    ahead: &[],
                 };
                 set.run(input.tiles, panel.vectors, &tile, sums);
             }

@@ -73,6 +73,7 @@ impl Share {
             columns: width,
             start: Start::Stored,
             relu: false,
+            ahead: &[],
         };
         set.run(self.channels, self.panel.vectors, &tile, &mut sum[position * size..][..size]);
     }
