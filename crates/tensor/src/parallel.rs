@@ -20,6 +20,15 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildE
     rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| crate::flush_denormals()).build()
 }
 
+/// Multiply-adds that one thread does in the time it takes to wake another one,
+/// about 20 microseconds; less than twice as many stay on one thread.
+const GRAIN: usize = 2 << 20;
+
+/// How many jobs of `cost` multiply-adds each should at least go to a thread together.
+pub(crate) fn together(cost: usize) -> usize {
+    GRAIN.div_ceil(cost.max(1))
+}
+
 /// How many threads compute.
 pub fn threads() -> usize {
     rayon::current_num_threads()

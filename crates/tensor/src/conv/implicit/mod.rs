@@ -35,7 +35,7 @@ use super::tile::{Start, Tile};
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::pool::Buffer;
 use crate::simd::kernels::Kernels;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Length of a sum before it is stored and taken up again: a panel of weights
 /// this deep (32 KiB of `f32`) stays in the first-level cache.
@@ -87,8 +87,11 @@ pub(super) fn forward<T: Element>(
         if g.n * blocks < FEW_BLOCKS && packed.panels.len() > 1 {
             return pass.by_panels(y, &|n, index| block(n, index), [blocks, rows]);
         }
-        y.par_chunks_mut(oh * y_row).enumerate().for_each(|(n, y)| {
-            y.par_chunks_mut(rows * y_row).enumerate().for_each(|(index, y)| {
+        let cost = g.multiply_adds() / g.n;
+        let images = y.par_chunks_mut(oh * y_row).enumerate().with_min_len(parallel::together(cost));
+        images.for_each(|(n, y)| {
+            let pieces = y.par_chunks_mut(rows * y_row).enumerate();
+            pieces.with_min_len(parallel::together(cost / blocks)).for_each(|(index, y)| {
                 let block = block(n, index);
                 let rows = y.len() / y_row;
                 for panel in 0..packed.panels.len() {
@@ -178,11 +181,11 @@ impl<'a, T: Element> Pass<'a, T> {
     ) {
         let [oh, ow] = self.g.output;
         let panels = self.packed.panels.len();
-        let inputs: Vec<Block<T>> =
-            (0..self.g.n * blocks).into_par_iter().map(|i| block(i / blocks, i % blocks)).collect();
+        let inputs: Vec<Block<T>> = (0..self.g.n * blocks).map(|i| block(i / blocks, i % blocks)).collect();
         // results: for every block and panel [rows * OW, columns]
         let results: Vec<Buffer<T>> = (0..inputs.len() * panels)
             .into_par_iter()
+            .with_min_len(parallel::together(self.g.multiply_adds() / (inputs.len() * panels)))
             .map(|i| {
                 let (number, panel) = (i / panels, i % panels);
                 let here = rows.min(oh - number % blocks * rows);

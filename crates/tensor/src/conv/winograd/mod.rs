@@ -37,7 +37,7 @@ use super::tile::{Segment, Start, Tile, even_pieces};
 use super::{Epilogue, Geometry, Padding};
 use crate::pool::{Buffer, Parts};
 use crate::simd::kernels::Kernels;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Outputs per tile along an axis.
 const TILE: usize = 4;
@@ -309,7 +309,8 @@ pub(super) fn forward<T: Element>(
             rest = tail;
             jobs.push((rows, here));
         }
-        jobs.into_par_iter().for_each(|(rows, y)| {
+        let cost = g.multiply_adds() / tiling.blocks().max(1);
+        jobs.into_par_iter().with_min_len(parallel::together(cost)).for_each(|(rows, y)| {
             if !y.is_empty() {
                 forward_block(g, set, &tiling, rows, x, weights, bias, relu, y);
             }
