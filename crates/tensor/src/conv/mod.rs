@@ -78,6 +78,10 @@ pub enum Algorithm {
     Im2col,
 }
 
+/// Input channels up to which the gradient of all of a window's inputs is computed
+/// at once and added back onto the image, rather than pixel by pixel.
+const FEW_CHANNELS: usize = 4;
+
 impl Algorithm {
     /// That of [`conv2d`] and [`weight_gradient`].
     pub fn of_forward(g: &Geometry) -> Self {
@@ -92,6 +96,8 @@ impl Algorithm {
     pub fn of_input_gradient(g: &Geometry) -> Self {
         match () {
             _ if depthwise::supports_input_gradient(g) => Self::Depthwise,
+            // A handful of columns would leave most of every vector empty.
+            _ if g.cin_group() <= FEW_CHANNELS && g.kernel != [1, 1] => Self::Im2col,
             _ if g.adjoint().is_some_and(|adjoint| winograd::supports(&adjoint)) => Self::Winograd,
             _ if implicit::supports_input_gradient(g) => Self::Implicit,
             _ => Self::Im2col,

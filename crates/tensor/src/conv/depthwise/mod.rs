@@ -15,7 +15,7 @@
 
 mod square;
 
-pub(crate) use square::square_kernel;
+pub(crate) use square::{square_gradient_kernel, square_kernel};
 
 use rayon::prelude::*;
 
@@ -57,6 +57,7 @@ pub(crate) type RowsKernel<T> = unsafe fn(&Rows<T>, *mut T);
 pub(crate) struct DepthwiseTable<T> {
     pub forward: RowsKernel<T>,
     pub square: RowsKernel<T>,
+    pub square_gradient: RowsKernel<T>,
     pub weight_gradient: RowsKernel<T>,
 }
 
@@ -211,9 +212,11 @@ fn rows_weight_gradient<T: Element>(set: &Kernels<T>, work: &Rows<T>, dweight: &
     let g = work.g;
     assert!(work.other.len() == work.rows * g.output[1] * g.cin);
     assert!(dweight.len() == g.kernel[0] * g.kernel[1] * g.cin);
+    let square = square::supports(g);
+    let kernel = if square { set.depthwise.square_gradient } else { set.depthwise.weight_gradient };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
-    unsafe { (set.depthwise.weight_gradient)(work, dweight.as_mut_ptr()) }
+    unsafe { kernel(work, dweight.as_mut_ptr()) }
 }
 
 /// The output columns whose taps all lie inside the image.
@@ -479,11 +482,12 @@ per_isa!(weight_gradient_kernel, weight_gradient_body, <>, (work: &Rows<V::Scala
 macro_rules! depthwise_table {
     ($isa:ident, $vector:ty) => {{
         use $crate::conv::depthwise::{
-            DepthwiseTable, forward_kernel, square_kernel, weight_gradient_kernel,
+            DepthwiseTable, forward_kernel, square_gradient_kernel, square_kernel, weight_gradient_kernel,
         };
         DepthwiseTable {
             forward: forward_kernel::$isa::<$vector>,
             square: square_kernel::$isa::<$vector>,
+            square_gradient: square_gradient_kernel::$isa::<$vector>,
             weight_gradient: weight_gradient_kernel::$isa::<$vector>,
         }
     }};

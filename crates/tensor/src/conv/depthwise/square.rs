@@ -1,5 +1,5 @@
-//! The most common depthwise convolution, 3x3 with stride 1, forward and input
-//! gradient: two rows of four outputs at a time, for which every input that was
+//! The most common depthwise convolution, 3x3 with stride 1, in all three passes:
+//! two rows of four outputs at a time, for which every input that was
 //! loaded serves up to six of them. What is left to wait for is memory, above all
 //! the lines that are written, which a CPU reads before it overwrites them.
 
@@ -19,6 +19,11 @@ pub(super) fn supports(g: &Geometry) -> bool {
         && right <= 1
         && g.output[1] > PIXELS
 }
+
+/// The rows' work, the input rows under a run of columns, and of the run the
+/// output's gradient, how many of its columns were done before, and the weights'
+/// gradient.
+type Gradients<'a, T> = (&'a Rows<'a, T>, [*const T; ROWS + 2], (*const T, usize, *mut T));
 
 /// Output rows computed together.
 const ROWS: usize = 2;
@@ -41,24 +46,69 @@ macro_rules! for_each_vector {
     }};
 }
 
+/// Calls the body on all rows, [`ROWS`] at a time, then the others one by one.
+macro_rules! for_each_rows {
+    ($body:ident, $vector:ident, $work:ident, $to:ident) => {
+        let mut row = 0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            while row + ROWS <= $work.rows {
+                $body::<$vector, ROWS>($work, row, $to);
+                row += ROWS;
+            }
+            while row < $work.rows {
+                $body::<$vector, 1>($work, row, $to);
+                row += 1;
+            }
+        }
+    };
+}
+
+/// Calls the body on the runs of columns of `R` rows.
+macro_rules! for_each_run {
+    ($body:ident, $vector:ident, $rows:ident, $work:ident, $row:ident, $to:expr) => {
+        let g = $work.g;
+        let last = g.output[1] - PIXELS;
+        let Padding { left, right, .. } = g.spec.padding;
+        let mut under = [std::ptr::null(); ROWS + 2];
+        for i in 0..$rows {
+            under[i..i + 3].copy_from_slice(&lines($work, $work.first + $row + i)[..3]);
+        }
+        let mut column = 0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            while column < g.output[1] {
+                let start = column.min(last);
+                let x = under.map(|line| line.wrapping_add(start * g.cin).wrapping_sub(left * g.cin));
+                let place = ($row * g.output[1] + start) * g.cin;
+                let work = ($work, x, $to(place, column - start));
+                match (start == 0 && left == 1, start == last && right == 1) {
+                    (true, _) => for_each_vector!($body, $vector, $rows, LEFT, g.cin, work),
+                    (_, true) => for_each_vector!($body, $vector, $rows, RIGHT, g.cin, work),
+                    _ => for_each_vector!($body, $vector, $rows, INSIDE, g.cin, work),
+                }
+                column = start + PIXELS;
+            }
+        }
+    };
+}
+
 /// See [`rows_forward`](super::rows_forward).
 ///
 /// # Safety
 /// The slices must fit as asserted there, and the CPU have `V`'s features.
 #[inline(always)]
 unsafe fn square_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
-    let mut row = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while row + ROWS <= work.rows {
-            square_rows::<V, ROWS>(work, row, y);
-            row += ROWS;
-        }
-        while row < work.rows {
-            square_rows::<V, 1>(work, row, y);
-            row += 1;
-        }
-    }
+    for_each_rows!(forward_rows, V, work, y);
+}
+
+/// See [`rows_weight_gradient`](super::rows_weight_gradient).
+///
+/// # Safety
+/// The slices must fit as asserted there, and the CPU have `V`'s features.
+#[inline(always)]
+unsafe fn square_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V::Scalar) {
+    for_each_rows!(gradient_rows, V, work, dweight);
 }
 
 /// `R` output rows, from `row` of the work's.
@@ -66,30 +116,23 @@ unsafe fn square_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
 /// # Safety
 /// As [`square_body`].
 #[inline(always)]
-unsafe fn square_rows<V: Lanes, const R: usize>(work: &Rows<V::Scalar>, row: usize, y: *mut V::Scalar) {
-    let g = work.g;
-    let (row_size, last) = (g.output[1] * g.cin, g.output[1] - PIXELS);
-    let Padding { left, right, .. } = g.spec.padding;
-    let mut under = [std::ptr::null(); ROWS + 2];
-    for i in 0..R {
-        under[i..i + 3].copy_from_slice(&lines(work, work.first + row + i)[..3]);
-    }
-    let mut column = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while column < g.output[1] {
-            // The last run may begin among columns that are done already.
-            let start = column.min(last);
-            let x = under.map(|line| line.wrapping_add(start * g.cin).wrapping_sub(left * g.cin));
-            let work = (work, x, y.add(row * row_size + start * g.cin));
-            match (start == 0 && left == 1, start == last && right == 1) {
-                (true, _) => for_each_vector!(square_vector, V, R, LEFT, g.cin, work),
-                (_, true) => for_each_vector!(square_vector, V, R, RIGHT, g.cin, work),
-                _ => for_each_vector!(square_vector, V, R, INSIDE, g.cin, work),
-            }
-            column = start + PIXELS;
-        }
-    }
+unsafe fn forward_rows<V: Lanes, const R: usize>(work: &Rows<V::Scalar>, row: usize, y: *mut V::Scalar) {
+    // The last run may begin among columns that are done already.
+    for_each_run!(square_vector, V, R, work, row, |place, _done| y.add(place));
+}
+
+/// What `R` output rows, from `row` of the work's, add to the weights' gradient.
+///
+/// # Safety
+/// As [`square_gradient_body`].
+#[inline(always)]
+unsafe fn gradient_rows<V: Lanes, const R: usize>(
+    work: &Rows<V::Scalar>,
+    row: usize,
+    dweight: *mut V::Scalar,
+) {
+    let dy = work.other.as_ptr();
+    for_each_run!(gradient_vector, V, R, work, row, |place, done| (dy.add(place), done, dweight));
 }
 
 /// One vector of channels of `R` rows of [`PIXELS`] neighbouring outputs of a
@@ -146,4 +189,56 @@ unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bo
     }
 }
 
+/// What one vector of channels of `R` rows of [`PIXELS`] neighbouring outputs,
+/// but for the first `done` of a row, adds to the gradient of the nine weights;
+/// `x` and `dy` are the first pixels'.
+///
+/// # Safety
+/// As [`square_gradient_body`].
+#[inline(always)]
+unsafe fn gradient_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bool>(
+    channel: usize,
+    (work, x, (dy, done, dweight)): Gradients<V::Scalar>,
+) {
+    let channels = work.g.cin;
+    let count = channels - channel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut gradients = [[V::splat(V::Scalar::ZERO); PIXELS]; R];
+        for (i, gradients) in gradients.iter_mut().enumerate() {
+            for (j, gradient) in gradients.iter_mut().enumerate() {
+                if j >= done {
+                    let place = dy.add((i * work.g.output[1] + j) * channels + channel);
+                    *gradient = load::<V, PART>(place, count);
+                }
+            }
+        }
+        let mut sums = [[V::splat(V::Scalar::ZERO); 3]; 3];
+        for (tap, sum) in sums.iter_mut().flatten().enumerate() {
+            *sum = load::<V, PART>(dweight.add(tap * channels + channel), count);
+        }
+        for (r, line) in x.iter().enumerate().take(R + 2) {
+            let mut pixels = [V::splat(V::Scalar::ZERO); PIXELS + 2];
+            let (from, to) = (usize::from(EDGE == LEFT), PIXELS + 2 - usize::from(EDGE == RIGHT));
+            for (c, pixel) in pixels.iter_mut().enumerate().take(to).skip(from) {
+                *pixel = load::<V, PART>(line.add(c * channels + channel), count);
+            }
+            for (i, gradients) in gradients.iter().enumerate() {
+                if r < i || r > i + 2 {
+                    continue;
+                }
+                for (j, &gradient) in gradients.iter().enumerate() {
+                    for (kx, sum) in sums[r - i].iter_mut().enumerate() {
+                        *sum = pixels[j + kx].mul_add(gradient, *sum);
+                    }
+                }
+            }
+        }
+        for (tap, sum) in sums.iter().flatten().enumerate() {
+            store::<V, PART>(*sum, dweight.add(tap * channels + channel), count);
+        }
+    }
+}
+
 per_isa!(square_kernel, square_body, <>, (work: &Rows<V::Scalar>, y: *mut V::Scalar));
+per_isa!(square_gradient_kernel, square_gradient_body, <>, (work: &Rows<V::Scalar>, dweight: *mut V::Scalar));
