@@ -10,7 +10,7 @@
 //! | label | says |
 //! |---|---|
 //! | `objects` | every annotation's box; `iscrowd` as in the file |
-//! | `mask` | the polygons' classes, smaller ones above larger; boxes of annotations without polygons (crowds are run-length coded) are not judged |
+//! | `mask` | the classes of polygons and run-length coded masks, smaller ones above larger; not judged are the masks of crowds, and boxes of annotations without a mask |
 //! | `present` | for each class whether the image shows it |
 //!
 //! Category ids become classes in rising order. An image without annotations
@@ -21,7 +21,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Found, MaskSource, Outline, Photo, PhotoOptions, expected, polygon, remark, text, usable_box};
+use super::run_lengths::RunLengths;
+use super::{
+    Found, MaskSource, Outline, Photo, PhotoOptions, Shape, expected, polygon, remark, text, usable_box,
+};
 use crate::dataset::{LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::{DataError, DatasetInfo, IGNORED, Image, Label, Object, Split};
 
@@ -67,8 +70,9 @@ struct Annotation {
 #[serde(untagged)]
 enum Segmentation {
     Polygons(Vec<Vec<f32>>),
-    /// Run lengths, which are not read: the box around them is not judged.
-    Other(serde::de::IgnoredAny),
+    Runs(RunLengths),
+    /// Null, or what is no mask.
+    Other(serde_json::Value),
     #[default]
     Missing,
 }
@@ -128,7 +132,7 @@ pub(super) fn read(path: &Path, options: &PhotoOptions) -> Result<Found, DataErr
         LabelInfo::new(OBJECTS, LabelKind::Objects, &classes),
         LabelInfo::new("present", LabelKind::Classes, &classes),
     ];
-    if reader.polygons {
+    if reader.masks {
         labels.insert(1, LabelInfo::new(MASK, LabelKind::Mask, &classes));
     } else {
         photos.iter_mut().for_each(|photo: &mut Photo| photo.mask = MaskSource::Missing);
@@ -157,7 +161,8 @@ fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
 /// What is counted over all files.
 #[derive(Default)]
 struct Reader {
-    polygons: bool,
+    /// Whether any object has a mask.
+    masks: bool,
     empty: usize,
     first_empty: String,
 }
@@ -246,31 +251,51 @@ impl Reader {
                 object.area = area as f32;
             }
             objects.push(object);
-            let polygons = match &annotation.segmentation {
-                Segmentation::Polygons(lists) => points(lists),
-                Segmentation::Other(_) | Segmentation::Missing => Some(Vec::new()),
-            };
-            let Some(polygons) = polygons else {
-                let expected = "polygons of at least three points, as x, y, x, y, ..";
-                return Err(wrong(
-                    path,
-                    &place,
-                    expected,
-                    "another number of values, or one that is not finite",
-                ));
-            };
-            if polygons.is_empty() || object.crowd {
+            let shape = shape(&annotation.segmentation, size)
+                .map_err(|(expected, found)| wrong(path, &place, &expected, &found))?;
+            let around = || {
                 let [x1, y1, x2, y2] = bbox;
-                let around = vec![vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]]];
-                outlines.push((f32::INFINITY, Outline { value: IGNORED, polygons: around }));
-            } else {
-                self.polygons = true;
-                let area = polygons.iter().map(|p| polygon::area(p)).sum();
-                outlines.push((area, Outline { value: class as u8 + 1, polygons }));
-            }
+                Shape::Polygons(vec![vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]]])
+            };
+            // What is not judged lies below everything else.
+            outlines.push(match shape {
+                Some((_, shape)) if object.crowd => (f32::INFINITY, Outline { value: IGNORED, shape }),
+                None => (f32::INFINITY, Outline { value: IGNORED, shape: around() }),
+                Some((area, shape)) => {
+                    self.masks = true;
+                    (area, Outline { value: class as u8 + 1, shape })
+                }
+            });
         }
         outlines.sort_by(|a, b| b.0.total_cmp(&a.0));
         Ok((objects, MaskSource::Outlines(outlines.into_iter().map(|(_, outline)| outline).collect())))
+    }
+}
+
+/// What an annotation covers, with its area; `None` if the file does not say.
+type Covered = Option<(f32, Shape)>;
+
+/// What is expected and what was found, where a mask cannot be.
+fn shape(segmentation: &Segmentation, size: [usize; 2]) -> Result<Covered, (String, String)> {
+    match segmentation {
+        Segmentation::Polygons(lists) => {
+            let polygons = points(lists).ok_or_else(|| {
+                let expected = "polygons of at least three points, as x, y, x, y, ..";
+                (expected.to_string(), "another number of values, or one that is not finite".to_string())
+            })?;
+            let area = polygons.iter().map(|p| polygon::area(p)).sum();
+            Ok((!polygons.is_empty()).then_some((area, Shape::Polygons(polygons))))
+        }
+        Segmentation::Runs(lengths) => {
+            let runs = lengths.runs(size)?;
+            let area = runs.iter().skip(1).step_by(2).sum::<usize>() as f32;
+            Ok((area > 0.0).then_some((area, Shape::Runs(runs))))
+        }
+        Segmentation::Other(serde_json::Value::Null) | Segmentation::Missing => Ok(None),
+        Segmentation::Other(other) => {
+            let expected = "polygons, or run lengths with their size and counts".to_string();
+            Err((expected, other.to_string().chars().take(80).collect()))
+        }
     }
 }
 

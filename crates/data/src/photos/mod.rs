@@ -24,6 +24,7 @@ pub mod augment;
 mod coco;
 mod pets;
 mod polygon;
+mod run_lengths;
 mod text;
 mod yolo;
 
@@ -98,12 +99,20 @@ enum MaskSource {
     Outlines(Vec<Outline>),
 }
 
-/// The outline of an object: its mask value and the polygons it is made of, in
-/// pixels of the file.
+/// What an object covers, with its mask value, in pixels of the file.
 #[derive(Clone, Debug)]
 struct Outline {
     value: u8,
-    polygons: Vec<Vec<[f32; 2]>>,
+    shape: Shape,
+}
+
+/// How an annotation draws an object.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// The corners of its parts.
+    Polygons(Vec<Vec<[f32; 2]>>),
+    /// Pixels outside and inside in turn, column by column.
+    Runs(Vec<usize>),
 }
 
 /// A photo on disk and its labels, in pixels of the file.

@@ -4,15 +4,18 @@
 //! each row is cut with every edge, and filled between the first and second
 //! cut, the third and fourth, and so on.
 
-use super::Outline;
+use super::{Outline, Shape, run_lengths};
 use crate::Mask;
 
 /// The mask of outlines, later ones above earlier ones; 0 where there is none.
 pub(super) fn fill(outlines: &[Outline], [height, width]: [usize; 2]) -> Mask {
     let mut classes = vec![0; height * width];
     for outline in outlines {
-        for polygon in &outline.polygons {
-            fill_one(&mut classes, polygon, outline.value, [height, width]);
+        match &outline.shape {
+            Shape::Polygons(polygons) => polygons
+                .iter()
+                .for_each(|polygon| fill_one(&mut classes, polygon, outline.value, [height, width])),
+            Shape::Runs(runs) => run_lengths::fill(&mut classes, runs, outline.value, [height, width]),
         }
     }
     Mask { height, width, classes }

@@ -186,7 +186,9 @@ fn coco_boxes_polygons_and_crowds_become_objects_and_masks() {
         {"id": 2, "image_id": 3, "category_id": 1, "bbox": [12, 7, 4, 4], "area": 9, "iscrowd": 0,
          "segmentation": [[12, 7, 16, 7, 16, 11, 12, 11]]},
         {"id": 3, "image_id": 3, "category_id": 1, "bbox": [32, 0, 8, 30], "iscrowd": 1,
-         "segmentation": {"counts": [1, 2, 3], "size": [30, 40]}},
+         "segmentation": {"counts": [960, 180, 60], "size": [30, 40]}},
+        {"id": 5, "image_id": 3, "category_id": 1, "bbox": [1, 26, 3, 2], "iscrowd": 0,
+         "segmentation": {"counts": "h12l0000nP1", "size": [30, 40]}},
         {"id": 4, "image_id": 3, "category_id": 1, "bbox": [2, 2, 0, 5], "iscrowd": 0}]"#,
     );
     let photos = Photos::open(folder.path(), 1, PhotoOptions { augment: 0.0, ..options(40) }).unwrap();
@@ -196,12 +198,14 @@ fn coco_boxes_polygons_and_crowds_become_objects_and_masks() {
     let objects = sample.objects.unwrap();
     assert_eq!(
         objects.iter().map(|o| (o.class, o.crowd)).collect::<Vec<_>>(),
-        [(1, false), (0, false), (0, true)]
+        [(1, false), (0, false), (0, true), (0, false)]
     );
     assert!((objects[1].area - 9.0 * 4.0 / 3.0).abs() < 1e-3, "the annotated area, stretched");
     let mask = sample.mask.unwrap();
     // Stretched from 30 to 40 rows: row 12 is row 9 of the file.
-    assert_eq!([0, 11, 13, 20, 31, 35].map(|x| mask.classes[12 * 40 + x]), [0, 2, 1, 2, 0, IGNORED]);
+    assert_eq!([0, 11, 13, 20, 31, 35, 39].map(|x| mask.classes[12 * 40 + x]), [0, 2, 1, 2, 0, IGNORED, 0]);
+    // Row 35 is row 26 of the file: the run-length coded object, below the others.
+    assert_eq!([0, 1, 3, 4].map(|x| mask.classes[35 * 40 + x]), [0, 1, 1, 0]);
     assert_eq!(sample.more["present"], Label::Classes(vec![true, true]));
     let empty = photos.sample(Split::Train, 0, 1).unwrap();
     assert_eq!((empty.objects, empty.mask.unwrap().classes.iter().max()), (Some(vec![]), Some(&0)));
@@ -219,6 +223,10 @@ fn mistakes_in_coco_files_name_the_annotation() {
     fails(&one(r#""bbox": [1, 2, 3]"#), &["annotation 8", "four numbers"]);
     fails(&one(r#""bbox": [1, 2, -3, 4]"#), &["annotation 8", "negative"]);
     fails(&one(r#""bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 3, 4]]"#), &["annotation 8", "three points"]);
+    let runs = |text: &str| one(&format!(r#""bbox": [1, 2, 3, 4], "segmentation": {text}"#));
+    fails(&runs(r#"{"size": [30, 40], "counts": [7]}"#), &["annotation 8", "1200 pixels", "7 in all"]);
+    fails(&runs(r#"{"size": [40, 30], "counts": [1200]}"#), &["annotation 8", "[40, 30]"]);
+    fails(&runs(r#"{"counts": [1200]}"#), &["annotation 8", "size and counts"]);
     fails(
         r#"[{"id": 8, "image_id": 4, "category_id": 1, "bbox": [1, 2, 3, 4]}]"#,
         &["annotation 8", "image_id"],
@@ -340,7 +348,7 @@ fn samples_are_pure_functions_of_seed_epoch_and_index() {
 #[test]
 fn polygons_fill_the_pixels_whose_centres_they_hold() {
     let fill = |polygon: &[[f32; 2]]| {
-        let outline = Outline { value: 3, polygons: vec![polygon.to_vec()] };
+        let outline = Outline { value: 3, shape: Shape::Polygons(vec![polygon.to_vec()]) };
         polygon::fill(&[outline], [4, 4]).classes
     };
     assert_eq!(

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Found, MaskSource, Outline, Photo, PhotoOptions, coco, expected, polygon, remark, text, usable_box,
+    Found, MaskSource, Outline, Photo, PhotoOptions, Shape, coco, expected, polygon, remark, text, usable_box,
 };
 use crate::dataset::{LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::{DataError, DatasetInfo, Image, Label, Object, Split};
@@ -236,7 +236,10 @@ impl Reader {
             if let Some(points) = polygon {
                 object.area = polygon::area(&points);
                 self.polygons = true;
-                outlines.push((object.area, Outline { value: class as u8 + 1, polygons: vec![points] }));
+                outlines.push((
+                    object.area,
+                    Outline { value: class as u8 + 1, shape: Shape::Polygons(vec![points]) },
+                ));
             }
             objects.push(object);
         }
