@@ -96,6 +96,7 @@ fn walk(
         let lookahead = [0, 1].map(|task| gramian.product(task, 0) + gramian.product(task, 1));
         let three = [gradients.clone(), gradients.clone(), gradients];
         let evidence = Evidence {
+            tasks: &[0, 1],
             losses: &losses,
             preference: &[0.5; 2],
             gradients: &three,

@@ -84,6 +84,9 @@ pub struct Needs {
 
 /// What a strategy is given at a step.
 pub struct Evidence<'a, T: Element = f32> {
+    /// The places, in the model's order, of the tasks that the batch has labels for.
+    /// Losses, preference, gradients and lookahead are of those alone, in this order.
+    pub tasks: &'a [usize],
     /// The tasks' losses.
     pub losses: &'a [f64],
     /// What each task should count for: not negative, with sum 1.
@@ -151,7 +154,7 @@ pub trait Strategy<T: Element = f32>: Send {
         false
     }
 
-    /// The weights of this step.
+    /// The weights of this step, one for each task that takes part.
     ///
     /// # Errors
     /// [`BalanceError::NotFinite`].
@@ -162,7 +165,7 @@ pub trait Strategy<T: Element = f32>: Send {
         vec![1.0; tasks]
     }
 
-    /// The losses of the same batch after the step, if [asked for](Needs::losses_after_step).
+    /// The losses of the same batch and tasks after the step, if [asked for](Needs::losses_after_step).
     fn after_step(&mut self, _losses: &[f64]) {}
 
     /// An epoch ended.

@@ -121,7 +121,7 @@ fn rule_on_losses<T: Element>(name: &str, fixed: &[f64]) -> Option<Rule<T>> {
         weights.iter().zip(evidence.shares()).map(|(w, share)| w * share).collect()
     };
     Some(match name {
-        "fixed" => Rule::on_losses(move |e| times_shares(fixed.clone(), e)).with_preference(),
+        "fixed" => Rule::on_losses(move |e| times_shares(at(&fixed, e.tasks), e)).with_preference(),
         "equal" => Rule::on_losses(|e| e.shares()).with_preference(),
         "si" => Rule::on_losses(move |e| times_shares(scale_invariant(e.losses), e)).with_preference(),
         "gls" => Rule::on_losses(|e| geometric_mean(e.losses)),
@@ -165,7 +165,11 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
         "upgrad" => Rule::on_gramian(|e| up_grad(e.gramian(), e.preference)).with_preference(),
         "dualproj" => Rule::on_gramian(|e| dual_projection(e.gramian(), e.preference)).with_preference(),
         "config" => Rule::on_gramian(|e| con_fig(e.gramian(), e.preference)).with_preference(),
-        "krum" => Rule::on_gramian(|e| krum(e.gramian(), 0, (e.losses.len() / 2).max(1))),
+        // Of two tasks neither is nearer to the others.
+        "krum" => Rule::on_gramian(|e| match e.losses.len() {
+            tasks @ ..=2 => vec![1.0 / tasks as f64; tasks],
+            tasks => krum(e.gramian(), 0, tasks / 2),
+        }),
         "pcgrad" => Rule::new(GradientNeed::Gramian, |e| {
             let [seed, step] = e.chance;
             let orders = Orders::random(e.losses.len(), &mut stream(seed, "balance", step, 0));
@@ -179,7 +183,8 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
             Decision { weights, direction: Some(direction), order: None }
         }),
         "trimmed-mean" => Rule::new(GradientNeed::Rows, |e| {
-            let direction = Some(trimmed_mean(&e.gradients[0], 1));
+            // Of fewer than three nothing would be left.
+            let direction = Some(trimmed_mean(&e.gradients[0], usize::from(e.losses.len() > 2)));
             let share = 1.0 / e.losses.len() as f64;
             Decision { weights: vec![share; e.losses.len()], direction, order: None }
         }),

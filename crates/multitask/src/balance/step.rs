@@ -6,6 +6,9 @@
 //! single one through the trunk. Heads always move along their own task's
 //! plain gradient then; under strategies on losses alone there is one backward
 //! pass of the weighted sum, which weighs heads too.
+//!
+//! A task that the batch has no label for takes no part: the strategy does not
+//! hear of it, its weight is 0, and its head stays as it is.
 
 use cerberus_autograd::{Gradients, ParamId, Var, backward, grad};
 use cerberus_data::Batch;
@@ -82,9 +85,11 @@ pub struct StepInput<'a> {
 /// What a step did.
 #[derive(Clone, Debug)]
 pub struct StepResult {
-    /// Each task's loss before it.
+    /// Each task's loss before it; 0 for tasks that took no part.
     pub losses: Vec<f32>,
-    /// The weights that were used; empty if a loss or gradient was not finite and nothing was changed.
+    /// The places of the tasks that the batch had labels for.
+    pub tasks: Vec<usize>,
+    /// The weights that were used, of every task; empty if a loss or gradient was not finite and nothing was changed.
     pub weights: Vec<f64>,
     /// The order of the tasks, where chance chose one.
     pub order: Option<String>,
@@ -94,7 +99,8 @@ pub struct StepResult {
 
 /// The tasks' losses and all that gradients need of a forward pass.
 struct Pass {
-    losses: Vec<Var>,
+    /// `None` for tasks without labels.
+    losses: Vec<Option<Var>>,
     /// The shared variables that gradients are taken of.
     shared: Vec<(String, Var)>,
     /// In feature mode, what the trunk computed, in the same order.
@@ -106,12 +112,51 @@ struct Pass {
 }
 
 impl Pass {
+    /// The places of the tasks with labels.
+    fn tasks(&self) -> Vec<usize> {
+        (0..self.losses.len()).filter(|&task| self.losses[task].is_some()).collect()
+    }
+
     fn values(&self) -> Vec<f32> {
-        self.losses.iter().map(|loss| loss.value().item()).collect()
+        self.losses.iter().map(|loss| loss.as_ref().map_or(0.0, |loss| loss.value().item())).collect()
     }
 }
 
-/// A step. Nothing is changed if a loss or a gradient is not finite.
+impl StepResult {
+    /// Of a step that was not made.
+    fn new(losses: Vec<f32>, tasks: Vec<usize>) -> Self {
+        Self { losses, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
+    }
+
+    /// The losses of the tasks that take part.
+    fn present_losses(&self) -> Vec<f64> {
+        self.tasks.iter().map(|&task| f64::from(self.losses[task])).collect()
+    }
+
+    /// Enters what was decided for the tasks that take part.
+    fn decided(&mut self, decision: &Decision) {
+        self.weights = vec![0.0; self.losses.len()];
+        self.tasks.iter().zip(&decision.weights).for_each(|(&task, &weight)| self.weights[task] = weight);
+        let name =
+            |place: &str| place.parse().map_or(place.into(), |place: usize| self.tasks[place].to_string());
+        let order = |order: &str| order.split('-').map(name).collect::<Vec<String>>().join("-");
+        let orders = |text: &String| text.split('|').map(order).collect::<Vec<String>>().join("|");
+        self.order = decision.order.as_ref().map(orders);
+    }
+}
+
+/// The preference among the tasks that take part: sum 1, equal where it names none of them.
+fn preference_among(preference: &[f64], tasks: &[usize]) -> Vec<f64> {
+    if tasks.len() == preference.len() {
+        return preference.to_vec();
+    }
+    let sum: f64 = tasks.iter().map(|&task| preference[task]).sum();
+    let share = |&task: &usize| if sum > 0.0 { preference[task] / sum } else { 1.0 / tasks.len() as f64 };
+    tasks.iter().map(share).collect()
+}
+
+/// A step. Nothing is changed if a loss or a gradient is not finite, or if the
+/// batch has no label at all.
 ///
 /// # Errors
 /// [`BalanceError::Option`] if the batch cannot be split as the strategy needs.
@@ -153,8 +198,10 @@ fn decide(balancing: &mut Balancing, evidence: &Evidence) -> Result<Option<Decis
     }
 }
 
-fn to_f64(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
+/// Of a batch without any label: nothing is learned, and nothing is wrong.
+fn nothing(mut result: StepResult) -> Stepped {
+    result.weights = vec![0.0; result.losses.len()];
+    (result, None, Vec::new())
 }
 
 /// Weights from the losses, and one backward pass.
@@ -165,27 +212,34 @@ fn weighted_sum(
     lookahead: Option<&[f64]>,
 ) -> Result<Stepped, BalanceError> {
     let pass = forward(model, input.batch, input.chance, GradientPlace::Parameters);
-    let losses = pass.values();
-    let conflicts = if input.diagnose { conflicts_of(&task_gradients(&pass).0) } else { Vec::new() };
-    let preference = balancing.preference.clone();
+    let mut result = StepResult::new(pass.values(), pass.tasks());
+    if result.tasks.is_empty() {
+        return Ok(nothing(result));
+    }
+    if input.diagnose {
+        result.conflicts = conflicts_of(&task_gradients(&pass, &result.tasks).0, &result.tasks);
+    }
     let evidence = Evidence {
-        losses: &to_f64(&losses),
-        preference: &preference,
+        tasks: &result.tasks,
+        losses: &result.present_losses(),
+        preference: &preference_among(&balancing.preference, &result.tasks),
         gradients: &[],
         gramian: None,
         lookahead,
         chance: input.chance,
     };
-    let Some(decision) = decide(balancing, &evidence)? else {
-        return Ok((StepResult { losses, weights: Vec::new(), order: None, conflicts }, None, Vec::new()));
-    };
-    let Pass { losses: vars, shared, heads, updates, .. } = pass;
+    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
+    result.decided(&decision);
+    let Pass { losses, shared, heads, updates, .. } = pass;
     drop((shared, heads));
-    let weighted = vars.into_iter().zip(&decision.weights).map(|(loss, &weight)| loss.scale(weight));
-    let total = weighted.reduce(|a, b| a + b).expect("a model has at least one task");
-    let gradients = if total.is_recorded() { backward(total) } else { Gradients::default() };
-    let result = StepResult { losses, weights: decision.weights, order: decision.order, conflicts };
+    let gradients = backward(weighted(losses, &result.weights));
     Ok((result, Some(gradients), updates))
+}
+
+/// The sum of the losses that there are, each times its task's weight.
+fn weighted(losses: Vec<Option<Var>>, weights: &[f64]) -> Var {
+    let parts = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
+    parts.reduce(|a, b| a + b).expect("at least one task takes part")
 }
 
 /// Weights from the tasks' gradients.
@@ -195,34 +249,37 @@ fn by_gradients(
     input: &StepInput,
 ) -> Result<Stepped, BalanceError> {
     let pass = forward(model, input.batch, input.chance, balancing.place);
-    let losses = pass.values();
-    let (gradients, heads) = task_gradients(&pass);
+    let mut result = StepResult::new(pass.values(), pass.tasks());
+    if result.tasks.is_empty() {
+        return Ok(nothing(result));
+    }
+    let (gradients, heads) = task_gradients(&pass, &result.tasks);
     let is_summed = balancing.place == GradientPlace::SummedFeatures;
     let seen = if is_summed { summed(&gradients) } else { gradients.clone() };
-    let mut result = StepResult { losses, weights: Vec::new(), order: None, conflicts: Vec::new() };
     let Ok(gramian) = seen.gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
-        result.conflicts = conflicts_of(&seen);
+        result.conflicts = conflicts_of(&seen, &result.tasks);
     }
-    let preference = balancing.preference.clone();
     let seen = [seen];
     let evidence = Evidence {
-        losses: &to_f64(&result.losses),
-        preference: &preference,
+        tasks: &result.tasks,
+        losses: &result.present_losses(),
+        preference: &preference_among(&balancing.preference, &result.tasks),
         gradients: &seen,
         gramian: Some(&gramian),
         lookahead: None,
         chance: input.chance,
     };
     let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
+    result.decided(&decision);
     // The weights of the sums apply to the gradients of every image.
     let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
-    (result.weights, result.order) = (decision.weights, decision.order);
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
 }
 
-/// Weights from two thirds of the batch, the direction from the last third.
+/// Weights from two thirds of the batch, the direction from the last third. Tasks
+/// take part that have labels in all three.
 fn three_batches(
     model: &MultiTaskModel,
     balancing: &mut Balancing,
@@ -234,28 +291,35 @@ fn three_batches(
             "this balance splits each batch into three; --batch must be at least 3".into(),
         ));
     }
-    let mut gradients = Vec::new();
-    let mut losses = vec![0.0f32; model.tasks().len()];
-    let mut last = None;
-    for part in 0..3 {
+    let parts = [0, 1, 2].map(|part| {
         let len = if part == 2 { input.batch.len() - 2 * third } else { third };
-        let batch = input.batch.narrow(part * third, len);
-        let pass = forward(model, &batch, input.chance, GradientPlace::Parameters);
-        losses.iter_mut().zip(pass.values()).for_each(|(mean, loss)| *mean += loss / 3.0);
-        let (shared, heads) = task_gradients(&pass);
+        input.batch.narrow(part * third, len)
+    });
+    let everywhere = |task: &usize| parts.iter().all(|part| !model.tasks()[*task].labelled(part).is_empty());
+    let tasks: Vec<usize> = (0..model.tasks().len()).filter(everywhere).collect();
+    let mut result = StepResult::new(vec![0.0; model.tasks().len()], tasks);
+    if result.tasks.is_empty() {
+        return Ok(nothing(result));
+    }
+    let mut gradients = Vec::new();
+    let mut last = None;
+    for part in &parts {
+        let pass = forward(model, part, input.chance, GradientPlace::Parameters);
+        let values = pass.values();
+        result.tasks.iter().for_each(|&task| result.losses[task] += values[task] / 3.0);
+        let (shared, heads) = task_gradients(&pass, &result.tasks);
         gradients.push(shared);
         last = Some((pass, heads));
     }
     let (pass, heads) = last.expect("there are three parts");
-    let mut result = StepResult { losses, weights: Vec::new(), order: None, conflicts: Vec::new() };
     let Ok(gramian) = gradients[0].gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
-        result.conflicts = conflicts_of(&gradients[2]);
+        result.conflicts = conflicts_of(&gradients[2], &result.tasks);
     }
-    let preference = balancing.preference.clone();
     let evidence = Evidence {
-        losses: &to_f64(&result.losses),
-        preference: &preference,
+        tasks: &result.tasks,
+        losses: &result.present_losses(),
+        preference: &preference_among(&balancing.preference, &result.tasks),
         gradients: &gradients,
         gramian: Some(&gramian),
         lookahead: None,
@@ -263,7 +327,7 @@ fn three_batches(
     };
     let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
     let direction = gradients[2].combine(&decision.weights);
-    result.weights = decision.weights;
+    result.decided(&decision);
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
 }
@@ -287,10 +351,7 @@ fn forward(model: &MultiTaskModel, batch: &Batch, chance: [u64; 2], place: Gradi
         let merged = leaves.pop().expect("a trunk has a merged map");
         Features { stages: leaves, merged }
     };
-    // A task without labels in the batch has a loss of 0 that depends on nothing.
     let losses = model.losses(&features, batch, &mut context);
-    let losses: Vec<Var> =
-        losses.into_iter().map(|loss| loss.unwrap_or_else(|| Var::constant(Tensor::scalar(0.0)))).collect();
     model.visit("", &mut |path, entry| {
         if let Entry::Parameter(parameter) = entry {
             parameters.push((path, parameter.id(), context.parameter(parameter)));
@@ -316,19 +377,16 @@ fn forward(model: &MultiTaskModel, batch: &Batch, chance: [u64; 2], place: Gradi
 
 type HeadGradients = Vec<(ParamId, Tensor)>;
 
-/// Each task's gradient of the shared variables, and of its own head.
-fn task_gradients(pass: &Pass) -> (TaskGradients, HeadGradients) {
+/// The gradients of the tasks that take part: of the shared variables, and each of its own head.
+fn task_gradients(pass: &Pass, tasks: &[usize]) -> (TaskGradients, HeadGradients) {
     let mut rows = Vec::new();
     let mut own = Vec::new();
-    for (loss, head) in pass.losses.iter().zip(&pass.heads) {
+    for &task in tasks {
+        let loss = pass.losses[task].as_ref().expect("a task with labels");
+        let head = &pass.heads[task];
         let wrt: Vec<&Var> =
             pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
-        // Without labels a loss is a constant.
-        let mut all = if loss.is_recorded() {
-            grad(&[loss], &wrt)
-        } else {
-            wrt.iter().map(|var| Tensor::zeros(var.shape())).collect()
-        };
+        let mut all = grad(&[loss], &wrt);
         let head_gradients = all.split_off(pass.shared.len());
         own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));
         rows.push(all);
@@ -360,8 +418,8 @@ fn apply(pass: Pass, direction: Vec<Tensor>, heads: HeadGradients) -> (Gradients
     (gradients, updates)
 }
 
-/// Conflicts over all parts, and over each stage of the trunk.
-fn conflicts_of(gradients: &TaskGradients) -> Vec<(String, Conflicts)> {
+/// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.
+fn conflicts_of(gradients: &TaskGradients, tasks: &[usize]) -> Vec<(String, Conflicts)> {
     let stage = |name: &str| -> String {
         let inner = name.strip_prefix("trunk.").unwrap_or(name);
         inner.split('.').next().unwrap_or(inner).to_string()
@@ -371,7 +429,9 @@ fn conflicts_of(gradients: &TaskGradients) -> Vec<(String, Conflicts)> {
     let mut all = Vec::new();
     let mut add = |scope: String, gramian: Result<Gramian, BalanceError>| {
         if let Ok(gramian) = gramian {
-            all.push((scope, Conflicts::of(&gramian)));
+            let mut found = Conflicts::of(&gramian);
+            found.pairs.iter_mut().for_each(|pair| pair.tasks = pair.tasks.map(|place| tasks[place]));
+            all.push((scope, found));
         }
     };
     add("all".into(), gradients.gramian());
@@ -382,20 +442,18 @@ fn conflicts_of(gradients: &TaskGradients) -> Vec<(String, Conflicts)> {
     all
 }
 
-/// The losses of a batch, in training mode, without any effect.
+/// The losses of the tasks that a batch has labels for, in training mode, without any effect.
 fn losses_of(model: &MultiTaskModel, batch: &Batch, chance: [u64; 2]) -> Vec<f64> {
     let mut context = Context::training(chance[0], chance[1]);
-    let predictions = model.forward(Var::constant(batch.images.clone()), &mut context);
-    let losses = model.tasks().iter().zip(predictions).map(|(task, p)| task.loss(p, batch));
-    losses.map(|loss| f64::from(loss.value().item())).collect()
+    let features = model.features(Var::constant(batch.images.clone()), &mut context);
+    let losses = model.losses(&features, batch, &mut context);
+    losses.into_iter().flatten().map(|loss| f64::from(loss.value().item())).collect()
 }
 
-/// The gradients of a weighted sum of the losses.
+/// The gradients of a weighted sum of the losses; none if there is no label.
 fn gradients_of(model: &MultiTaskModel, batch: &Batch, weights: &[f64], chance: [u64; 2]) -> Gradients {
     let pass = forward(model, batch, chance, GradientPlace::Parameters);
-    let weighted = pass.losses.into_iter().zip(weights).map(|(loss, &weight)| loss.scale(weight));
-    let total = weighted.reduce(|a, b| a + b).expect("a model has at least one task");
-    if total.is_recorded() { backward(total) } else { Gradients::default() }
+    if pass.tasks().is_empty() { Gradients::default() } else { backward(weighted(pass.losses, weights)) }
 }
 
 /// How each training loss changes along the gradient of the validation loss
@@ -414,7 +472,7 @@ fn look_ahead(
     let length = f64::from(ahead.global_norm());
     if length == 0.0 || !length.is_finite() {
         shift(model, &start, &ahead, 0.0);
-        return vec![0.0; weights.len()];
+        return vec![0.0; losses_of(model, input.batch, input.chance).len()];
     }
     let epsilon = 0.01 / length;
     let mut at = |factor: f64| {

@@ -39,8 +39,11 @@ pub struct State {
     pub batch: usize,
     /// Steps taken in all.
     pub step: u64,
-    /// Sums of the tasks' losses over the epoch under way, and of its images.
+    /// Sums over the epoch under way of the tasks' losses times images.
     pub loss_sums: Vec<f64>,
+    /// Images of the batches that had labels for each task.
+    #[serde(default)]
+    pub loss_images: Vec<usize>,
     /// Sums of the tasks' weights over the steps of the epoch under way.
     #[serde(default)]
     pub weight_sums: Vec<f64>,
@@ -62,6 +65,11 @@ impl State {
     /// The best epoch so far.
     pub fn best(&self) -> Option<&EpochRow> {
         self.history.iter().rev().find(|row| row.is_best)
+    }
+
+    /// Each task's mean loss over the epoch under way; 0 before its first label.
+    pub fn mean_losses(&self) -> Vec<f64> {
+        self.loss_sums.iter().zip(&self.loss_images).map(|(sum, &n)| sum / n.max(1) as f64).collect()
     }
 
     /// Training images per second over the epoch under way.

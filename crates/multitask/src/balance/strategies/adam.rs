@@ -12,7 +12,8 @@ pub(super) struct Adam {
     pub rate: f64,
     /// Added to the gradient times the values.
     pub decay: f64,
-    steps: f64,
+    /// Of each number.
+    steps: Vec<f64>,
     first: Vec<f64>,
     second: Vec<f64>,
 }
@@ -20,13 +21,14 @@ pub(super) struct Adam {
 impl Adam {
     pub fn new(values: Vec<f64>, rate: f64) -> Self {
         let zeros = vec![0.0; values.len()];
-        Self { values, rate, decay: 0.0, steps: 0.0, first: zeros.clone(), second: zeros }
+        Self { values, rate, decay: 0.0, steps: zeros.clone(), first: zeros.clone(), second: zeros }
     }
 
-    pub fn step(&mut self, gradient: &[f64]) {
-        self.steps += 1.0;
-        let [unbias1, unbias2] = [0.9f64, 0.999].map(|beta| 1.0 - beta.powf(self.steps));
-        for (t, g) in gradient.iter().enumerate() {
+    /// A step of the numbers at these places.
+    pub fn step(&mut self, places: &[usize], gradient: &[f64]) {
+        for (&t, g) in places.iter().zip(gradient) {
+            self.steps[t] += 1.0;
+            let [unbias1, unbias2] = [0.9f64, 0.999].map(|beta| 1.0 - beta.powf(self.steps[t]));
             let g = g + self.decay * self.values[t];
             self.first[t] += 0.1 * (g - self.first[t]);
             self.second[t] += 0.001 * (g * g - self.second[t]);
@@ -37,7 +39,7 @@ impl Adam {
 
     pub fn memory<T: Element>(&self) -> Memory<T> {
         let memory = Memory::default().with("values", &self.values).with("first", &self.first);
-        memory.with("second", &self.second).with("steps", &[self.steps])
+        memory.with("second", &self.second).with("steps", &self.steps)
     }
 
     pub fn restore<T: Element>(&mut self, memory: &Memory<T>) -> Result<(), BalanceError> {
@@ -45,7 +47,7 @@ impl Adam {
         self.values = memory.numbers("values", tasks)?;
         self.first = memory.numbers("first", tasks)?;
         self.second = memory.numbers("second", tasks)?;
-        self.steps = memory.number("steps")?;
+        self.steps = memory.numbers("steps", tasks)?;
         Ok(())
     }
 }

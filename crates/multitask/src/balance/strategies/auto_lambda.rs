@@ -3,6 +3,7 @@
 use cerberus_tensor::Element;
 
 use super::adam::Adam;
+use super::at;
 use crate::balance::{BalanceError, Decision, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// Auto-Lambda (Liu et al., "Auto-Lambda: Disentangling Dynamic Task
@@ -31,10 +32,10 @@ impl<T: Element> Strategy<T> for AutoLambda {
         if let Some(changes) = evidence.lookahead {
             all_finite(changes)?;
             // Adam takes out the step's own rate, a common factor.
-            self.weights.step(&changes.iter().map(|change| -change).collect::<Vec<_>>());
+            self.weights.step(evidence.tasks, &changes.iter().map(|change| -change).collect::<Vec<_>>());
             self.weights.values.iter_mut().for_each(|weight| *weight = weight.max(0.0));
         }
-        Ok(Decision::weights(self.weights.values.clone()))
+        Ok(Decision::weights(at(&self.weights.values, evidence.tasks)))
     }
 
     fn weights_so_far(&self, _tasks: usize) -> Vec<f64> {

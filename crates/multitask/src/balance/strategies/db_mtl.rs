@@ -2,6 +2,7 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use super::grow;
 use crate::balance::{
     BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, TaskGradients, all_finite,
 };
@@ -40,18 +41,16 @@ impl<T: Element> Strategy<T> for DbMtl<T> {
         self.steps += 1.0;
         let keep = self.beta / self.steps.powf(self.sigma);
         let inverse: Vec<f64> = evidence.losses.iter().map(|loss| 1.0 / (loss.max(0.0) + 1e-8)).collect();
-        if self.smoothed.is_empty() {
-            let zeros = |row: &Vec<Tensor<T>>| row.iter().map(|part| Tensor::zeros(part.shape())).collect();
-            self.smoothed = gradients.rows().iter().map(zeros).collect();
-        }
-        for ((row, old), inverse) in gradients.rows().iter().zip(&mut self.smoothed).zip(&inverse) {
-            for (part, old) in row.iter().zip(old) {
+        grow(&mut self.smoothed, &gradients.rows()[0], evidence.tasks);
+        for ((row, &task), inverse) in gradients.rows().iter().zip(evidence.tasks).zip(&inverse) {
+            for (part, old) in row.iter().zip(&mut self.smoothed[task]) {
                 let new = std::mem::replace(old, Tensor::scalar(T::ZERO)).scale(T::from_f64(keep));
                 *old = new;
                 old.add_scaled(T::from_f64((1.0 - keep) * inverse), part);
             }
         }
-        let rows = TaskGradients::new(self.smoothed.clone(), gradients.names().to_vec());
+        let smoothed = evidence.tasks.iter().map(|&task| self.smoothed[task].clone()).collect();
+        let rows = TaskGradients::new(smoothed, gradients.names().to_vec());
         let gramian = rows.gramian()?;
         let longest = gramian.norms().iter().copied().fold(0.0, f64::max);
         let stretch: Vec<f64> = (gramian.norms().iter().zip(evidence.shares()))

@@ -43,8 +43,12 @@ impl<T: Element> Strategy<T> for Dtp {
             let metric = metric.clamp(1e-3, 1.0 - 1e-3);
             -(1.0 - metric).powf(self.gamma) * metric.ln()
         };
-        let weights =
-            self.metrics.iter().zip(shares).map(|(&metric, share)| difficulty(metric) * share).collect();
+        let weights = evidence
+            .tasks
+            .iter()
+            .zip(shares)
+            .map(|(&t, share)| difficulty(self.metrics[t]) * share)
+            .collect();
         Ok(Decision::weights(weights))
     }
 

@@ -2,7 +2,7 @@
 
 use cerberus_tensor::Element;
 
-use super::softmax;
+use super::{at, softmax};
 use crate::balance::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// DWA: `w_t = T softmax_t(L̄_t(e−1) / L̄_t(e−2) / τ)` with the mean losses of the last two
@@ -38,7 +38,8 @@ impl<T: Element> Strategy<T> for Dwa {
             return Ok(Decision::weights(shares));
         }
         let pace = |(last, before): (&f64, &f64)| last / before.max(1e-12) / self.temperature;
-        let scores: Vec<f64> = self.last.iter().zip(&self.last_but_one).map(pace).collect();
+        let (last, before) = (at(&self.last, evidence.tasks), at(&self.last_but_one, evidence.tasks));
+        let scores: Vec<f64> = last.iter().zip(&before).map(pace).collect();
         let tasks = shares.len() as f64;
         let weights = softmax(&scores).iter().zip(shares).map(|(soft, share)| tasks * soft * share).collect();
         Ok(Decision::weights(weights))

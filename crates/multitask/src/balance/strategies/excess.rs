@@ -2,7 +2,7 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use super::softmax;
+use super::{at, grow, softmax};
 use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite};
 
 /// ExcessMTL (He et al., "Robust Multi-Task Learning with Excess Risks", 2024,
@@ -31,12 +31,11 @@ impl<T: Element> Strategy<T> for ExcessMtl<T> {
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
         all_finite(evidence.losses)?;
         let rows = evidence.gradients[0].rows();
-        if self.squares.is_empty() {
-            let zeros = |row: &Vec<Tensor<T>>| row.iter().map(|part| Tensor::zeros(part.shape())).collect();
-            self.squares = rows.iter().map(zeros).collect();
-        }
+        let tasks = evidence.tasks;
+        grow(&mut self.squares, &rows[0], tasks);
         let mut excess = Vec::with_capacity(rows.len());
-        for (row, sums) in rows.iter().zip(&mut self.squares) {
+        for (row, &task) in rows.iter().zip(tasks) {
+            let sums = &mut self.squares[task];
             let mut total = 0.0;
             for (part, sum) in row.iter().zip(sums) {
                 for (g, sum) in part.data().iter().zip(sum.data_mut()) {
@@ -47,17 +46,19 @@ impl<T: Element> Strategy<T> for ExcessMtl<T> {
             }
             excess.push(total);
         }
-        if self.first.is_empty() {
-            self.first = excess.clone();
-        } else {
-            let relative = |(e, first): (&mut f64, &f64)| *e = if *first > 0.0 { *e / first } else { 0.0 };
-            excess.iter_mut().zip(&self.first).for_each(relative);
+        self.first.resize(self.logs.len(), 0.0);
+        for (excess, &task) in excess.iter_mut().zip(tasks) {
+            if self.first[task] > 0.0 {
+                *excess /= self.first[task];
+            } else {
+                self.first[task] = *excess;
+            }
+            self.logs[task] += self.rate * *excess;
         }
-        self.logs.iter_mut().zip(&excess).for_each(|(log, excess)| *log += self.rate * excess);
         // Only differences count; kept small so that they stay exact.
         let largest = self.logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         self.logs.iter_mut().for_each(|log| *log -= largest);
-        Ok(Decision::weights(softmax(&self.logs)))
+        Ok(Decision::weights(softmax(&at(&self.logs, tasks))))
     }
 
     fn memory(&self) -> Memory<T> {

@@ -3,7 +3,7 @@
 use cerberus_tensor::Element;
 
 use super::adam::Adam;
-use super::{softmax, softmax_backward};
+use super::{at, softmax, softmax_backward};
 use crate::balance::{BalanceError, Decision, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// FAMO (Liu et al., "FAMO: Fast Adaptive Multitask Optimization", 2023,
@@ -13,8 +13,9 @@ pub struct Famo {
     logits: Adam,
     /// Lower bounds of the losses.
     pub floor: f64,
-    /// The losses before the step, above the floor.
+    /// The losses before the step, above the floor, and whose they are.
     before: Vec<f64>,
+    tasks: Vec<usize>,
 }
 
 impl Famo {
@@ -22,7 +23,7 @@ impl Famo {
     pub fn new(tasks: usize, rate: f64, decay: f64) -> Self {
         let mut logits = Adam::new(vec![0.0; tasks], rate);
         logits.decay = decay;
-        Self { logits, floor: 0.0, before: Vec::new() }
+        Self { logits, floor: 0.0, before: Vec::new(), tasks: Vec::new() }
     }
 
     /// ξ.
@@ -43,7 +44,8 @@ impl<T: Element> Strategy<T> for Famo {
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
         all_finite(evidence.losses)?;
         self.before = self.above_floor(evidence.losses);
-        let z = softmax(&self.logits.values);
+        self.tasks = evidence.tasks.to_vec();
+        let z = softmax(&at(&self.logits.values, evidence.tasks));
         let ratios: Vec<f64> = z.iter().zip(&self.before).map(|(z, loss)| z / loss).collect();
         let sum: f64 = ratios.iter().sum();
         Ok(Decision::weights(ratios.into_iter().map(|ratio| ratio / sum).collect()))
@@ -57,7 +59,8 @@ impl<T: Element> Strategy<T> for Famo {
         let after = self.above_floor(losses);
         let fall: Vec<f64> =
             self.before.iter().zip(after).map(|(before, after)| before.ln() - after.ln()).collect();
-        self.logits.step(&softmax_backward(&softmax(&self.logits.values), &fall));
+        let z = softmax(&at(&self.logits.values, &self.tasks));
+        self.logits.step(&self.tasks, &softmax_backward(&z, &fall));
     }
 
     fn memory(&self) -> Memory<T> {

@@ -3,7 +3,7 @@
 use cerberus_tensor::Element;
 
 use super::adam::Adam;
-use super::{softmax, softmax_backward};
+use super::{at, softmax, softmax_backward};
 use crate::balance::{
     BalanceError, Decision, EpochFigures, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite,
 };
@@ -61,8 +61,10 @@ impl<T: Element> Strategy<T> for GradNorm {
         if self.first.is_empty() {
             return Ok(Decision::weights(vec![1.0; evidence.losses.len()]));
         }
-        let (weights, gradient) = self.weights_and_gradient(evidence.losses, evidence.gramian().norms());
-        self.scales.step(&gradient);
+        let of = |values: &[f64]| at(values, evidence.tasks);
+        let present = Self::resumed(self.alpha, 0.0, of(&self.scales.values), of(&self.first));
+        let (weights, gradient) = present.weights_and_gradient(evidence.losses, evidence.gramian().norms());
+        self.scales.step(evidence.tasks, &gradient);
         Ok(Decision::weights(weights))
     }
 

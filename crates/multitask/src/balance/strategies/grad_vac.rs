@@ -3,6 +3,7 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::random::stream;
 
+use super::{at, put};
 use crate::balance::on_gramian::{Orders, Vaccine, grad_vac};
 use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite};
 
@@ -31,7 +32,12 @@ impl<T: Element> Strategy<T> for GradVac {
         all_finite(evidence.losses)?;
         let [seed, step] = evidence.chance;
         let orders = Orders::random(evidence.losses.len(), &mut stream(seed, "balance", step, 0));
-        let weights = grad_vac(evidence.gramian(), &evidence.shares(), &orders, &mut self.vaccine);
+        let all = self.vaccine.expected.len().isqrt();
+        let pairs: Vec<usize> =
+            evidence.tasks.iter().flat_map(|i| evidence.tasks.iter().map(move |j| i * all + j)).collect();
+        let mut vaccine = Vaccine { expected: at(&self.vaccine.expected, &pairs), ..self.vaccine };
+        let weights = grad_vac(evidence.gramian(), &evidence.shares(), &orders, &mut vaccine);
+        put(&mut self.vaccine.expected, &pairs, vaccine.expected);
         Ok(Decision { order: Some(orders.to_string()), ..Decision::weights(weights) })
     }
 

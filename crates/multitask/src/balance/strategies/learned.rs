@@ -3,6 +3,7 @@
 use cerberus_tensor::Element;
 
 use super::adam::Adam;
+use super::at;
 use crate::balance::{BalanceError, Decision, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// What is minimised over both the network and one number `s_t` per task.
@@ -58,11 +59,12 @@ impl<T: Element> Strategy<T> for Learned {
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
         all_finite(evidence.losses)?;
-        let (weights, gradient) = self.weights_and_gradient(evidence.losses);
+        let present = Self::from_scales(self.form, at(&self.scales.values, evidence.tasks), 0.0);
+        let (weights, gradient) = present.weights_and_gradient(evidence.losses);
         let shares = evidence.shares();
         let times =
             |values: Vec<f64>| values.iter().zip(&shares).map(|(v, share)| v * share).collect::<Vec<_>>();
-        self.scales.step(&times(gradient));
+        self.scales.step(evidence.tasks, &times(gradient));
         Ok(Decision::weights(times(weights)))
     }
 

@@ -2,7 +2,7 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use super::softmax;
+use super::{grow, put, shares_of, softmax};
 use crate::balance::solvers::project_to_simplex;
 use crate::balance::{
     BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, TaskGradients, all_finite,
@@ -44,31 +44,31 @@ impl<T: Element> Strategy<T> for MoCo<T> {
         self.steps += 1.0;
         let slower = self.steps.sqrt();
         let (beta, gamma) = (self.beta / slower, self.gamma / slower);
-        if self.tracked.is_empty() {
-            let zeros = |row: &Vec<Tensor<T>>| row.iter().map(|part| Tensor::zeros(part.shape())).collect();
-            self.tracked = gradients.rows().iter().map(zeros).collect();
-        }
+        grow(&mut self.tracked, &gradients.rows()[0], evidence.tasks);
         let factors: Vec<f64> = (evidence.losses.iter().zip(evidence.gramian().norms()))
             .map(|(loss, norm)| loss / (norm + 1e-8))
             .collect();
-        for ((row, tracked), factor) in gradients.rows().iter().zip(&mut self.tracked).zip(&factors) {
-            for (part, y) in row.iter().zip(tracked) {
+        for ((row, &task), factor) in gradients.rows().iter().zip(evidence.tasks).zip(&factors) {
+            for (part, y) in row.iter().zip(&mut self.tracked[task]) {
                 *y = std::mem::replace(y, Tensor::scalar(T::ZERO)).scale(T::from_f64(1.0 - beta));
                 y.add_scaled(T::from_f64(beta * factor), part);
             }
         }
-        let rows = TaskGradients::new(self.tracked.clone(), gradients.names().to_vec());
+        let tracked = evidence.tasks.iter().map(|&task| self.tracked[task].clone()).collect();
+        let rows = TaskGradients::new(tracked, gradients.names().to_vec());
         let gramian = rows.gramian()?;
-        let tasks = self.lambda.len();
+        let (lambda, whole) = shares_of(&self.lambda, evidence.tasks);
+        let tasks = lambda.len();
         let moved: Vec<f64> = (0..tasks)
             .map(|t| {
-                let slope: f64 = (0..tasks).map(|j| gramian.product(t, j) * self.lambda[j]).sum();
-                self.lambda[t] - gamma * (slope + self.rho * self.lambda[t])
+                let slope: f64 = (0..tasks).map(|j| gramian.product(t, j) * lambda[j]).sum();
+                lambda[t] - gamma * (slope + self.rho * lambda[t])
             })
             .collect();
-        self.lambda = if self.project { project_to_simplex(&moved) } else { softmax(&moved) };
-        let direction = Some(rows.combine(&self.lambda));
-        Ok(Decision { weights: self.lambda.clone(), direction, order: None })
+        let lambda = if self.project { project_to_simplex(&moved) } else { softmax(&moved) };
+        put(&mut self.lambda, evidence.tasks, lambda.iter().map(|lambda| lambda * whole));
+        let direction = Some(rows.combine(&lambda));
+        Ok(Decision { weights: lambda, direction, order: None })
     }
 
     fn memory(&self) -> Memory<T> {

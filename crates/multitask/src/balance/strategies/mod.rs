@@ -1,7 +1,8 @@
 //! Every strategy behind the one interface.
 //!
 //! Those that remember nothing are a [`Rule`]: a function of the evidence. The
-//! others are a struct each, with their constants as public fields.
+//! others are a struct each, with their constants as public fields. What they
+//! remember of a task is left as it is in steps that the task takes no part in.
 
 mod adam;
 mod auto_lambda;
@@ -21,6 +22,8 @@ mod scalarise;
 mod smooth;
 mod stch;
 mod three_batches;
+
+use cerberus_tensor::{Element, Tensor};
 
 pub use auto_lambda::AutoLambda;
 pub use db_mtl::DbMtl;
@@ -46,6 +49,39 @@ pub(crate) fn softmax(x: &[f64]) -> Vec<f64> {
     let powers: Vec<f64> = x.iter().map(|x| (x - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// The values of the tasks that take part in a step.
+pub(crate) fn at(values: &[f64], tasks: &[usize]) -> Vec<f64> {
+    tasks.iter().map(|&task| values[task]).collect()
+}
+
+/// Weights that sum to one over all tasks, as weights of those that take part, and what to multiply these by to
+/// have them back. Equal ones where those tasks had no weight.
+pub(crate) fn shares_of(weights: &[f64], tasks: &[usize]) -> (Vec<f64>, f64) {
+    let mine = at(weights, tasks);
+    if tasks.len() == weights.len() {
+        return (mine, 1.0);
+    }
+    let whole: f64 = mine.iter().sum();
+    if whole > 0.0 {
+        (mine.iter().map(|weight| weight / whole).collect(), whole)
+    } else {
+        (vec![1.0 / tasks.len() as f64; tasks.len()], 0.0)
+    }
+}
+
+/// Writes the values of the tasks that took part back to their places.
+pub(crate) fn put(values: &mut [f64], tasks: &[usize], new: impl IntoIterator<Item = f64>) {
+    tasks.iter().zip(new).for_each(|(&task, new)| values[task] = new);
+}
+
+/// Rows of zeros shaped like `row`, until there is one for every place in `tasks`.
+pub(crate) fn grow<T: Element>(rows: &mut Vec<Vec<Tensor<T>>>, row: &[Tensor<T>], tasks: &[usize]) {
+    let needed = tasks.iter().max().map_or(0, |last| last + 1);
+    while rows.len() < needed {
+        rows.push(row.iter().map(|part| Tensor::zeros(part.shape())).collect());
+    }
 }
 
 /// The gradient at `x` of a function of `softmax(x)`, from that with respect to `softmax(x)`.

@@ -9,20 +9,22 @@ use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Nee
 /// task gains at least `τ |g|²`, with gradients in units of their running
 /// root mean square, then stretched to the first one's length
 /// ("priority-constrained descent", arXiv 2606.29521). If no direction does
-/// that, the first task's gradient.
+/// that, the first task's gradient. In a step that the first task takes no part in
+/// the next one comes first.
 pub struct Pcd {
     /// The least gain.
     pub tau: f64,
     /// How slowly the mean of squares changes.
     pub beta: f64,
-    steps: f64,
+    /// Of each task.
+    steps: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Pcd {
     /// For so many tasks; 0.02 and 0.999 in the paper.
     pub fn new(tasks: usize, tau: f64, beta: f64) -> Self {
-        Self { tau, beta, steps: 0.0, squares: vec![0.0; tasks] }
+        Self { tau, beta, steps: vec![0.0; tasks], squares: vec![0.0; tasks] }
     }
 }
 
@@ -35,10 +37,11 @@ impl<T: Element> Strategy<T> for Pcd {
         all_finite(evidence.losses)?;
         let gramian = evidence.gramian();
         let tasks = gramian.tasks();
-        self.steps += 1.0;
-        let unbias = 1.0 - self.beta.powf(self.steps);
         let mut units = Vec::with_capacity(tasks);
-        for (square, norm) in self.squares.iter_mut().zip(gramian.norms()) {
+        for (&task, norm) in evidence.tasks.iter().zip(gramian.norms()) {
+            self.steps[task] += 1.0;
+            let unbias = 1.0 - self.beta.powf(self.steps[task]);
+            let square = &mut self.squares[task];
             *square = self.beta * *square + (1.0 - self.beta) * norm * norm;
             units.push(1.0 / (*square / unbias + 1e-8).sqrt());
         }
@@ -55,11 +58,11 @@ impl<T: Element> Strategy<T> for Pcd {
     }
 
     fn memory(&self) -> Memory<T> {
-        Memory::default().with("steps", &[self.steps]).with("squares", &self.squares)
+        Memory::default().with("steps", &self.steps).with("squares", &self.squares)
     }
 
     fn restore(&mut self, memory: &Memory<T>) -> Result<(), BalanceError> {
-        self.steps = memory.number("steps")?;
+        self.steps = memory.numbers("steps", self.steps.len())?;
         self.squares = memory.numbers("squares", self.squares.len())?;
         Ok(())
     }

@@ -13,12 +13,14 @@ pub struct Smoothed<T: Element = f32> {
     /// How much of the old weights stays.
     pub alpha: f64,
     weights: Vec<f64>,
+    /// 1 for tasks that had a weight.
+    seen: Vec<f64>,
 }
 
 impl<T: Element> Smoothed<T> {
     /// Around `inner`; α is 0.9 by custom.
     pub fn new(inner: Box<dyn Strategy<T>>, alpha: f64) -> Self {
-        Self { inner, alpha, weights: Vec::new() }
+        Self { inner, alpha, weights: Vec::new(), seen: Vec::new() }
     }
 }
 
@@ -33,14 +35,15 @@ impl<T: Element> Strategy<T> for Smoothed<T> {
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
         let mut decision = self.inner.decide(evidence)?;
-        if self.weights.is_empty() {
-            self.weights = decision.weights.clone();
-        } else {
-            for (old, new) in self.weights.iter_mut().zip(&decision.weights) {
-                *old = self.alpha * *old + (1.0 - self.alpha) * new;
-            }
+        for (&task, new) in evidence.tasks.iter().zip(&mut decision.weights) {
+            self.weights.resize(self.weights.len().max(task + 1), 0.0);
+            self.seen.resize(self.weights.len(), 0.0);
+            let old = &mut self.weights[task];
+            // A task's first weight is taken as it is.
+            *old = if self.seen[task] == 0.0 { *new } else { self.alpha * *old + (1.0 - self.alpha) * *new };
+            self.seen[task] = 1.0;
+            *new = *old;
         }
-        decision.weights.clone_from(&self.weights);
         Ok(decision)
     }
 
@@ -53,11 +56,12 @@ impl<T: Element> Strategy<T> for Smoothed<T> {
     }
 
     fn memory(&self) -> Memory<T> {
-        self.inner.memory().with("smoothed_weights", &self.weights)
+        self.inner.memory().with("smoothed_weights", &self.weights).with("smoothed_seen", &self.seen)
     }
 
     fn restore(&mut self, memory: &Memory<T>) -> Result<(), BalanceError> {
         self.weights = memory.numbers("smoothed_weights", 0)?;
+        self.seen = memory.numbers("smoothed_seen", self.weights.len())?;
         self.inner.restore(memory)
     }
 }

@@ -2,7 +2,7 @@
 
 use cerberus_tensor::Element;
 
-use super::{scale_invariant, softmax};
+use super::{at, scale_invariant, softmax};
 use crate::balance::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// STCH as it is used for training networks (the form of LibMTL): for some epochs
@@ -48,8 +48,9 @@ impl<T: Element> Strategy<T> for Stch {
             return Ok(Decision::weights(inverse));
         }
         let shares = evidence.shares();
+        let nadir = at(&self.nadir, evidence.tasks);
         let scores: Vec<f64> = (0..shares.len())
-            .map(|t| -shares[t] * (inverse[t] * self.nadir[t].max(1e-12)).ln() / self.mu)
+            .map(|t| -shares[t] * (inverse[t] * nadir[t].max(1e-12)).ln() / self.mu)
             .collect();
         let tasks = shares.len() as f64;
         let weights = (softmax(&scores).iter().zip(&inverse).zip(&shares))

@@ -3,6 +3,7 @@
 
 use cerberus_tensor::Element;
 
+use super::{put, shares_of};
 use crate::balance::solvers::project_to_simplex;
 use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite};
 
@@ -51,12 +52,14 @@ impl<T: Element> Strategy<T> for MoDo {
     }
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
-        let slopes = times(&two_sample_products(evidence)?, &self.lambda);
-        let moved: Vec<f64> = (self.lambda.iter().zip(slopes))
+        let (lambda, whole) = shares_of(&self.lambda, evidence.tasks);
+        let slopes = times(&two_sample_products(evidence)?, &lambda);
+        let moved: Vec<f64> = (lambda.iter().zip(slopes))
             .map(|(lambda, slope)| lambda - self.gamma * (slope + self.rho * lambda))
             .collect();
-        self.lambda = project_to_simplex(&moved);
-        Ok(Decision::weights(self.lambda.clone()))
+        let lambda = project_to_simplex(&moved);
+        put(&mut self.lambda, evidence.tasks, lambda.iter().map(|lambda| lambda * whole));
+        Ok(Decision::weights(lambda))
     }
 
     fn memory(&self) -> Memory<T> {
@@ -98,7 +101,8 @@ impl<T: Element> Strategy<T> for SdmGrad {
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
         let mut products = two_sample_products(evidence)?;
-        let tasks = self.weights.len();
+        let (mut weights, whole) = shares_of(&self.weights, evidence.tasks);
+        let tasks = weights.len();
         let roots: f64 = (0..tasks).map(|t| products[t * tasks + t].max(0.0).sqrt()).sum();
         let size = (roots / tasks as f64).powi(2);
         if size > 0.0 {
@@ -109,7 +113,6 @@ impl<T: Element> Strategy<T> for SdmGrad {
         };
         let (rate, momentum, steps) = self.inner;
         let mut velocity = vec![0.0; tasks];
-        let mut weights = self.weights.clone();
         for _ in 0..steps {
             let slopes = times(&products, &pulled(&weights));
             velocity.iter_mut().zip(slopes).for_each(|(v, slope)| *v = momentum * *v + slope);
@@ -117,7 +120,7 @@ impl<T: Element> Strategy<T> for SdmGrad {
             weights = project_to_simplex(&moved);
         }
         let used = pulled(&weights).iter().map(|w| w / (1.0 + self.lambda)).collect();
-        self.weights = weights;
+        put(&mut self.weights, evidence.tasks, weights.iter().map(|weight| weight * whole));
         Ok(Decision::weights(used))
     }
 

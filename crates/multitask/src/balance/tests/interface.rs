@@ -17,6 +17,7 @@ fn drive(strategy: &mut dyn Strategy<f32>, from: u64, steps: u64) -> Vec<Decisio
         let losses = [0.0f64, 1.0, 2.0].map(|t| 1.0 + t / (1.0 + step as f64));
         let gramian = three[0].gramian().unwrap();
         let evidence = Evidence {
+            tasks: &[0, 1, 2],
             losses: &losses,
             preference: &[0.5, 0.25, 0.25],
             gradients: &three,
@@ -88,6 +89,7 @@ fn random_orders_are_recorded_and_depend_on_seed_and_step_alone() {
             .map(|step| {
                 let gramian = Gramian::of_rows(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).unwrap();
                 let evidence = Evidence {
+                    tasks: &[0, 1, 2],
                     losses: &[1.0; 3],
                     preference: &[1.0 / 3.0; 3],
                     gradients: &[],
@@ -110,6 +112,7 @@ fn losses_that_are_no_numbers_are_refused_by_every_strategy() {
     let three = [gradients.clone(), gradients.clone(), gradients];
     let gramian = three[0].gramian().unwrap();
     let evidence = Evidence {
+        tasks: &[0, 1, 2],
         losses: &[1.0, f64::NAN, 1.0],
         preference: &[1.0 / 3.0; 3],
         gradients: &three,

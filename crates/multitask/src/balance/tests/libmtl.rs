@@ -19,7 +19,9 @@ fn direction(strategy: &mut dyn Strategy<f64>, j: &[Vec<f64>], losses: &[f64]) -
     let gradients = [TaskGradients::<f64>::of_numbers(j)];
     let gramian = gradients[0].gramian().unwrap();
     let preference = vec![1.0 / j.len() as f64; j.len()];
+    let tasks: Vec<usize> = (0..j.len()).collect();
     let evidence = Evidence {
+        tasks: &tasks,
         losses,
         preference: &preference,
         gradients: &gradients,

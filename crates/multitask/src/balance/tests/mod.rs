@@ -1,6 +1,7 @@
 //! The strategies against known answers, against what they promise on random
 //! gradients, and through their interface.
 
+mod absent;
 mod interface;
 mod libmtl;
 mod properties;

@@ -244,7 +244,9 @@ fn decide(strategy: &mut dyn Strategy<f64>, j: &[Vec<f64>], losses: &[f64]) -> (
     let gradients = TaskGradients::<f64>::of_numbers(j);
     let gramian = gradients.gramian().unwrap();
     let three = [gradients.clone(), gradients.clone(), gradients];
+    let tasks: Vec<usize> = (0..j.len()).collect();
     let evidence = Evidence {
+        tasks: &tasks,
         losses,
         preference: &mean(j.len()),
         gradients: &three,
