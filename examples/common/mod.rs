@@ -2,6 +2,11 @@
 
 #![allow(dead_code)] // Each program uses its own part.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cerberus::multitask::trainer::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 use cerberus::prelude::*;
 use cerberus::tensor::Isa;
 
@@ -30,6 +35,38 @@ pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
     }
     cerberus::tensor::parallel::pool(threads)
         .map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
+}
+
+/// How a run's data are opened.
+pub type OpenData<'a> = &'a dyn Fn(&TrainConfig) -> Result<Arc<dyn Dataset>, TrainError>;
+
+/// Trains in `folder` to the end, going on where an earlier attempt was cut off.
+///
+/// # Errors
+/// If the folder holds a run with other options, and whatever can go wrong in a run.
+pub fn finish_run(
+    config: TrainConfig,
+    folder: &Path,
+    open: OpenData,
+    watch: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
+    let mut trainer = if folder.join("config.json").exists() {
+        let trainer = Trainer::resume(folder, open)?;
+        if *trainer.config() != config {
+            return Err(TrainError::Option(format!(
+                "{} was begun with other options; choose another --out",
+                folder.display()
+            )));
+        }
+        trainer
+    } else {
+        let dataset = open(&config)?;
+        Trainer::start(config, dataset, folder)?
+    };
+    match trainer.run(watch, &AtomicBool::new(false))? {
+        Outcome::Finished(summary) => Ok(*summary),
+        Outcome::Interrupted => unreachable!("nothing raises the flag"),
+    }
 }
 
 /// The small network of the classic Keras example for pictures of `size` by

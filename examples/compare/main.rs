@@ -15,16 +15,13 @@ mod rows;
 mod statistics;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use cerberus::data::{self, Dataset, Split};
 use cerberus::multitask::balance::GradientPlace;
-use cerberus::multitask::trainer::{
-    EpochRow, Observer, Outcome, StepReport, Summary, TrainConfig, TrainError, Trainer, peak_rss_mb,
-};
+use cerberus::multitask::trainer::{EpochRow, Observer, StepReport, TrainConfig, TrainError, peak_rss_mb};
 use cerberus::nn::files::write_atomically;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -176,37 +173,16 @@ fn train_all(options: &Options, jobs: Vec<Job>, rows: &mut Rows) -> Result<(), T
         let folder = options.out.join("runs").join(format!("{}-{}", job.strategy, job.seed));
         bar.set_message(format!("{}/{count} {} seed {}", index + 1, job.strategy, job.seed));
         let mut watch = Watch { bar: &bar, done: index, of: count };
-        let summary = one_run(config, &folder, &mut watch)?;
+        let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
+            Ok(data::open(&config.data, config.seed)?)
+        };
+        let summary = common::finish_run(config, &folder, &open, &mut watch)?;
         let row = Row::of(&job.strategy, &summary);
         bar.suspend(|| say!("{}", row.line()));
         rows.append(row).map_err(TrainError::Option)?;
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// Trains in `folder`, going on where an earlier attempt was cut off.
-fn one_run(config: TrainConfig, folder: &Path, watch: &mut Watch) -> Result<Summary, TrainError> {
-    let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
-        Ok(data::open(&config.data, config.seed)?)
-    };
-    let mut trainer = if folder.join("config.json").exists() {
-        let trainer = Trainer::resume(folder, open)?;
-        if *trainer.config() != config {
-            return Err(TrainError::Option(format!(
-                "{} was begun with other options; choose another --out",
-                folder.display()
-            )));
-        }
-        trainer
-    } else {
-        let dataset = open(&config)?;
-        Trainer::start(config, dataset, folder)?
-    };
-    match trainer.run(watch, &AtomicBool::new(false))? {
-        Outcome::Finished(summary) => Ok(*summary),
-        Outcome::Interrupted => unreachable!("nothing raises the flag"),
-    }
 }
 
 /// One bar for the whole plan.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, PhotoOptions, Photos};
 
 const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), \
+    \"fashion-scenes-long-tail\" or \"fashion-scenes-long-tail:RATIO\" (the same with rare classes), \
     \"fashion-scenes:FOLDER\" or FOLDER with the four files of Fashion-MNIST (scenes made from those), \
     FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
     trimaps/ (Oxford-IIIT Pet), FOLDER with annotations.json or annotations/instances_*.json, or such a \
@@ -16,6 +17,7 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// | `name_or_path` | what opens |
 /// |---|---|
 /// | `fashion-scenes` | [`FashionScenes`] from the embedded garments |
+/// | `fashion-scenes-long-tail`, `fashion-scenes-long-tail:RATIO` | the same [thinned](FashionScenes::with_long_tail), by default to a ratio of 100 |
 /// | `fashion-scenes:FOLDER`, or a folder with Fashion-MNIST's files | [`FashionScenes`] from those |
 /// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
 ///
@@ -46,6 +48,13 @@ pub fn open_photos(
     if name_or_path == "fashion-scenes" {
         return Ok(Arc::new(FashionScenes::embedded(seed)));
     }
+    if let Some(rest) = name_or_path.strip_prefix("fashion-scenes-long-tail") {
+        // A ratio that is no number is refused like one out of range.
+        let ratio = if rest.is_empty() { Some(100.0) } else { rest.strip_prefix(':').map(parse_ratio) };
+        if let Some(ratio) = ratio {
+            return Ok(Arc::new(FashionScenes::embedded(seed).with_long_tail(ratio)?));
+        }
+    }
     if let Some(folder) = name_or_path.strip_prefix("fashion-scenes:") {
         return scenes(Path::new(folder));
     }
@@ -69,4 +78,8 @@ pub fn open_photos(
         reason: reason.into(),
         understood: UNDERSTOOD,
     })
+}
+
+fn parse_ratio(text: &str) -> f64 {
+    text.parse().unwrap_or(f64::NAN)
 }

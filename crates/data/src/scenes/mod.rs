@@ -88,6 +88,47 @@ impl FashionScenes {
         FashionScenes { seed, source, pools: [train, validation, test], info }
     }
 
+    /// The same with a long tail: of the training garments, class `c` of `C` keeps its first
+    /// `n ratio^(-c / (C - 1))`, rounded down, with `n` the most that a class has; at least one.
+    /// The profile is that of the long-tailed CIFAR (Cui et al., "Class-Balanced Loss Based on
+    /// Effective Number of Samples", 2019, section 5.1): with the embedded garments and a ratio of
+    /// 100 there are 900, 539, 323, 193, 116, 69, 41, 25, 15 and 9. Rare as subjects, they are
+    /// rare among the smaller garments too. Validation and test stay as they are.
+    ///
+    /// # Errors
+    /// [`DataError::Option`] unless the ratio is finite and at least 1.
+    pub fn with_long_tail(mut self, ratio: f64) -> Result<FashionScenes, DataError> {
+        if !(ratio.is_finite() && ratio >= 1.0) {
+            let remedy = "give the largest class over the smallest, such as 100".into();
+            return Err(DataError::Option {
+                option: "ratio of a long tail",
+                value: ratio.to_string(),
+                remedy,
+            });
+        }
+        let mut left = self.training_counts();
+        let most = left.iter().copied().max().unwrap_or(0) as f64;
+        for (class, left) in left.iter_mut().enumerate() {
+            let share = ratio.powf(-(class as f64) / (GARMENTS.len() - 1) as f64);
+            // What is a whole number but for rounding counts as one.
+            *left = (*left).min(((most * share + 1e-9) as usize).max(1));
+        }
+        self.pools[0].retain(|cutout| {
+            let left = &mut left[cutout.class];
+            let keep = *left > 0;
+            *left -= usize::from(keep);
+            keep
+        });
+        Ok(self)
+    }
+
+    /// How many training garments each class has.
+    pub fn training_counts(&self) -> [usize; GARMENTS.len()] {
+        let mut counts = [0; GARMENTS.len()];
+        self.pools[0].iter().for_each(|cutout| counts[cutout.class] += 1);
+        counts
+    }
+
     /// Scenes from the embedded garments.
     pub fn embedded(seed: u64) -> FashionScenes {
         FashionScenes::new(seed, FashionMnist::embedded())

@@ -251,3 +251,18 @@ fn the_test_scenes_are_the_ones_the_published_figures_were_measured_on() {
     // A change here makes every earlier figure incomparable: say so where they stand.
     assert_eq!(hash, 0x5a12_1f00_6bc1_5ca7);
 }
+
+#[test]
+fn a_long_tail_keeps_the_documented_counts_and_nothing_else_changes() {
+    let whole = FashionScenes::embedded(3);
+    let tail = FashionScenes::embedded(3).with_long_tail(100.0).unwrap();
+    assert_eq!(tail.training_counts(), [900, 539, 323, 193, 116, 69, 41, 25, 15, 9]);
+    assert_eq!(tail.len(Split::Train), 2230);
+    assert_eq!(tail.len(Split::Test), whole.len(Split::Test));
+    assert_eq!(tail.sample(Split::Test, 0, 5).unwrap(), whole.sample(Split::Test, 0, 5).unwrap());
+    let even = FashionScenes::embedded(3).with_long_tail(1.0).unwrap();
+    assert_eq!(even.sample(Split::Train, 1, 8999).unwrap(), whole.sample(Split::Train, 1, 8999).unwrap());
+    for ratio in [0.5, f64::NAN, f64::INFINITY] {
+        assert!(FashionScenes::embedded(3).with_long_tail(ratio).is_err());
+    }
+}

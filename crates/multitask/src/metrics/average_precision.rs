@@ -32,24 +32,37 @@ impl AveragePrecision {
 
     /// The average precision; `None` when no sample was positive.
     pub fn value(&self) -> Option<f64> {
+        let curve = self.curve();
+        let mut before = 0.0;
+        let area = curve.iter().map(|[recall, precision]| {
+            let width = recall - before;
+            before = *recall;
+            width * precision
+        });
+        let area = area.sum();
+        (!curve.is_empty()).then_some(area)
+    }
+
+    /// Recall and precision after each distinct score, from the highest; nothing when no sample was positive.
+    pub fn curve(&self) -> Vec<[f64; 2]> {
         let positives = self.samples.iter().filter(|(_, positive)| *positive).count() as f64;
         if positives == 0.0 {
-            return None;
+            return Vec::new();
         }
         let mut sorted = self.samples.clone();
         sorted.sort_by(|a, b| by_falling_score(a.0, b.0));
-        let (mut hits, mut seen, mut area, mut recall) = (0.0, 0.0, 0.0, 0.0);
+        let (mut hits, mut seen) = (0.0, 0.0);
+        let mut points = Vec::new();
         for (index, (score, positive)) in sorted.iter().enumerate() {
             seen += 1.0;
             hits += f64::from(u8::from(*positive));
             // Only after the last of equal scores is there a point of the curve.
             let ties_with_next = sorted.get(index + 1).is_some_and(|(next, _)| next == score);
             if !ties_with_next {
-                area += (hits / positives - recall) * (hits / seen);
-                recall = hits / positives;
+                points.push([hits / positives, hits / seen]);
             }
         }
-        Some(area)
+        points
     }
 }
 
@@ -75,5 +88,14 @@ mod tests {
         assert_eq!(of(&[(0.9, false)]), None);
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[(f64::NAN, false), (0.1, true)]), Some(1.0));
+    }
+
+    #[test]
+    fn the_curve_has_a_point_for_every_distinct_score() {
+        let mut precision = AveragePrecision::default();
+        [(0.9, true), (0.5, false), (0.5, true), (0.1, false)]
+            .iter()
+            .for_each(|&(s, p)| precision.record(s, p));
+        assert_eq!(precision.curve(), [[0.5, 1.0], [1.0, 2.0 / 3.0], [1.0, 0.5]]);
     }
 }

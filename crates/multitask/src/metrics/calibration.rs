@@ -8,7 +8,8 @@
 //!   Calibration of Modern Neural Networks", 2017, equations 3 and 5). Other libraries bin `[lo, hi)`, which
 //!   differs where a probability lies on an edge.
 //!
-//! [`fit_temperature`] finds the one number that logits should be divided by (the same paper, section 4.2).
+//! [`fit_temperature`] finds the one number that logits should be divided by (the same paper, section 4.2), and
+//! [`ClassSamples`] scores with a number that was fitted on other samples than those scored.
 
 /// Streaming calibration figures; the memory is that of the bins.
 ///
@@ -144,6 +145,89 @@ pub fn fit_temperature(logits: &[f64], classes: usize, labels: &[usize]) -> f64 
     (-(low + high) / 2.0).exp()
 }
 
+/// Bins of confidence in reports, as many as Guo et al. take.
+pub const CALIBRATION_BINS: usize = 15;
+
+/// The probabilities and true classes of single samples, to be scored again at another temperature.
+///
+/// Probabilities give their logits up to a constant, which a softmax does not see: `z = ln p`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassSamples {
+    classes: usize,
+    /// `[samples, classes]`.
+    probabilities: Vec<f32>,
+    labels: Vec<usize>,
+}
+
+impl ClassSamples {
+    /// None yet, of so many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, probabilities: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Keeps a sample.
+    ///
+    /// # Panics
+    /// If the probabilities are not as many as the classes, or the label is none of them.
+    #[track_caller]
+    pub fn record(&mut self, probabilities: &[f32], label: usize) {
+        assert!(
+            probabilities.len() == self.classes && label < self.classes,
+            "class samples: {} probabilities and the label {label} do not fit {} classes",
+            probabilities.len(),
+            self.classes
+        );
+        self.probabilities.extend_from_slice(probabilities);
+        self.labels.push(label);
+    }
+
+    /// How many samples are kept.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    fn logits(&self, sample: usize) -> Vec<f64> {
+        let row = &self.probabilities[sample * self.classes..][..self.classes];
+        // A probability that was rounded to 0 has a logit all the same.
+        row.iter().map(|&p| f64::from(p.max(f32::MIN_POSITIVE)).ln()).collect()
+    }
+
+    /// The [best temperature](fit_temperature) of the samples that `chosen` picks by their place; 1 if none.
+    pub fn temperature(&self, chosen: impl Fn(usize) -> bool) -> f64 {
+        let places: Vec<usize> = (0..self.len()).filter(|&sample| chosen(sample)).collect();
+        let logits: Vec<f64> = places.iter().flat_map(|&sample| self.logits(sample)).collect();
+        let labels: Vec<usize> = places.iter().map(|&sample| self.labels[sample]).collect();
+        fit_temperature(&logits, self.classes, &labels)
+    }
+
+    /// The calibration with each sample's logits divided by `temperature(place)`.
+    pub fn calibration(&self, bins: usize, temperature: impl Fn(usize) -> f64) -> Calibration {
+        let mut calibration = Calibration::new(bins);
+        for sample in 0..self.len() {
+            let temperature = temperature(sample);
+            let scaled: Vec<f64> = self.logits(sample).iter().map(|z| z / temperature).collect();
+            let largest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let powers: Vec<f64> = scaled.iter().map(|z| (z - largest).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            let probabilities: Vec<f64> = powers.iter().map(|power| power / sum).collect();
+            calibration.record(&probabilities, self.labels[sample]);
+        }
+        calibration
+    }
+
+    /// The calibration of samples that have no others to fit on: every second one at the temperature of the
+    /// rest, and the rest at that of these. Returned with both temperatures.
+    pub fn cross_fitted(&self, bins: usize) -> (Calibration, [f64; 2]) {
+        let fitted = [1, 0].map(|half| self.temperature(|sample| sample % 2 == half));
+        (self.calibration(bins, |sample| fitted[sample % 2]), fitted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,5 +258,36 @@ mod tests {
         let sharp: Vec<f64> = logits.iter().map(|z| 5.0 * z).collect();
         assert!((fit_temperature(&sharp, 2, &[0, 0, 1]) - 5.0).abs() < 1e-8);
         assert_eq!(fit_temperature(&[], 2, &[]), 1.0);
+    }
+
+    #[test]
+    fn samples_at_temperature_one_score_as_their_probabilities_do() {
+        let mut samples = ClassSamples::new(3);
+        let mut plain = Calibration::new(15);
+        for (row, label) in [([0.7f32, 0.2, 0.1], 0), ([0.1, 0.3, 0.6], 1), ([1.0, 0.0, 0.0], 2)] {
+            samples.record(&row, label);
+            plain.record(&row.map(f64::from), label);
+        }
+        let found = samples.calibration(15, |_| 1.0);
+        assert!((found.expected_error() - plain.expected_error()).abs() < 1e-6);
+        assert!((found.brier() - plain.brier()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn halves_are_scored_at_the_temperature_of_the_other_half() {
+        // Even places are too sure, odd ones too timid: each half's own temperature would make it perfect.
+        let mut samples = ClassSamples::new(2);
+        for place in 0..24 {
+            let label = usize::from(place / 2 % 3 == 2);
+            let p = if place % 2 == 0 { 0.9 } else { 0.55 };
+            samples.record(&[p, 1.0 - p], label);
+        }
+        let own = [0, 1].map(|half| samples.temperature(|sample| sample % 2 == half));
+        assert!(own[0] > 2.0 && own[1] < 0.5, "{own:?}");
+        let (crossed, fitted) = samples.cross_fitted(15);
+        assert_eq!(fitted, [own[1], own[0]]);
+        let perfect = samples.calibration(15, |sample| own[sample % 2]);
+        assert!(perfect.expected_error() < 1e-6 && crossed.expected_error() > 0.2);
+        assert_eq!(ClassSamples::new(2).cross_fitted(15).1, [1.0; 2]);
     }
 }

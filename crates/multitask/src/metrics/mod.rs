@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | classification | top-1 and top-k accuracy | [`TopKAccuracy`] |
 //! | | balanced accuracy, F1, precision and recall, from one confusion matrix | [`ConfusionMatrix`] |
-//! | | calibration: ECE, MCE, Brier, NLL, temperature | [`Calibration`], [`fit_temperature`] |
+//! | | calibration: ECE, MCE, Brier, NLL, temperature | [`Calibration`], [`ClassSamples`], [`fit_temperature`] |
 //! | several labels | average precision | [`AveragePrecision`] |
 //! | segmentation | IoU, Dice, accuracies, from one confusion matrix | [`ConfusionMatrix`] |
 //! | | do outlines agree | [`BoundaryF1`] |
@@ -13,8 +13,8 @@
 //!
 //! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition
 //! allows, and add in the order of the samples, so the result does not depend on how the samples were split
-//! into batches. None keeps pixels; two keep a score per sample or detection, because an exact average
-//! precision is a function of all of them.
+//! into batches. None keeps pixels; three keep what was said of each sample or detection, because an
+//! exact average precision and a fitted temperature are functions of all of them.
 
 mod accuracy;
 mod average_precision;
@@ -27,7 +27,7 @@ mod regression;
 pub use accuracy::TopKAccuracy;
 pub use average_precision::AveragePrecision;
 pub use boundary::BoundaryF1;
-pub use calibration::{Calibration, fit_temperature};
+pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, fit_temperature};
 pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
 pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
 pub use regression::RegressionErrors;

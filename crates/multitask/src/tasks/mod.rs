@@ -28,6 +28,7 @@ use cerberus_nn::{Context, Init, Module};
 use cerberus_tensor::Element;
 
 use crate::config::HeadConfig;
+use crate::metrics::ClassSamples;
 use crate::trunk::Features;
 
 pub use crate::boxes::BBox;
@@ -159,6 +160,33 @@ pub trait Metric {
     fn details(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
+
+    /// Figures of the single classes by name: of those in [`HeadConfig::classes`], in that
+    /// order, `None` for one that does not occur.
+    fn per_class(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
+        Vec::new()
+    }
+
+    /// Precision against recall, for tasks whose answers have scores.
+    fn curves(&self) -> Vec<PrecisionCurve> {
+        Vec::new()
+    }
+
+    /// What was said of every image, for tasks that give each one class: to be calibrated.
+    fn class_samples(&self) -> Option<&ClassSamples> {
+        None
+    }
+}
+
+/// The precision of one class at rising recalls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrecisionCurve {
+    /// Index into the class names.
+    pub class: usize,
+    /// The least overlap of a hit, where answers are boxes.
+    pub iou: Option<f64>,
+    /// Recall and precision.
+    pub points: Vec<[f64; 2]>,
 }
 
 /// One question put to the shared features; see the module's description.

@@ -3,15 +3,17 @@
 
 use cerberus_data::Batch;
 
-use super::{Answer, Metric};
+use super::{Answer, Metric, PrecisionCurve};
 use crate::boxes;
 use crate::config::HeadConfig;
 use crate::metrics::coco::{self, CocoEvaluator};
 use crate::metrics::{
-    AveragePrecision, BoundaryF1, Calibration, ConfusionMatrix, RegressionErrors, TopKAccuracy,
+    AveragePrecision, BoundaryF1, CALIBRATION_BINS, Calibration, ClassSamples, ConfusionMatrix,
+    RegressionErrors, TopKAccuracy,
 };
 
 type Figures = Vec<(&'static str, f64)>;
+type ClassFigures = Vec<(&'static str, Vec<Option<f64>>)>;
 
 /// Of one class per image: accuracy, and how it comes about.
 pub(super) struct ClassScores {
@@ -20,6 +22,7 @@ pub(super) struct ClassScores {
     top5: TopKAccuracy,
     confusion: ConfusionMatrix,
     calibration: Calibration,
+    samples: ClassSamples,
 }
 
 impl ClassScores {
@@ -29,7 +32,8 @@ impl ClassScores {
             top1: TopKAccuracy::new(1),
             top5: TopKAccuracy::new(5),
             confusion: ConfusionMatrix::new(head.outputs()),
-            calibration: Calibration::new(15),
+            calibration: Calibration::new(CALIBRATION_BINS),
+            samples: ClassSamples::new(head.outputs()),
         }
     }
 }
@@ -43,6 +47,7 @@ impl Metric for ClassScores {
                 let best = (0..probabilities.len()).rev();
                 let best = best.max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b])).unwrap_or(0);
                 self.confusion.record(class, best);
+                self.samples.record(probabilities, class);
                 let probabilities: Vec<f64> = probabilities.iter().map(|&p| p.into()).collect();
                 self.calibration.record(&probabilities, class);
             }
@@ -63,6 +68,18 @@ impl Metric for ClassScores {
             ("ece", self.calibration.expected_error()),
             ("mce", self.calibration.maximum_error()),
         ]
+    }
+
+    fn per_class(&self) -> ClassFigures {
+        vec![
+            ("accuracy", self.confusion.accuracy_per_class()),
+            ("precision", self.confusion.precision_per_class()),
+            ("f1", self.confusion.dice_per_class()),
+        ]
+    }
+
+    fn class_samples(&self) -> Option<&ClassSamples> {
+        Some(&self.samples)
     }
 }
 
@@ -121,7 +138,40 @@ impl Metric for ObjectScores {
             ("ar1", s.ar1),
             ("ar10", s.ar10),
             ("ar100", s.ar100),
+            ("ar_small", s.ar_small),
+            ("ar_medium", s.ar_medium),
+            ("ar_large", s.ar_large),
         ]
+    }
+
+    fn per_class(&self) -> ClassFigures {
+        let classes = self.coco.evaluate().per_class;
+        let of = |figure: fn(&coco::ClassAp) -> f64| {
+            // COCO reports -1 where there was nothing to find.
+            classes.iter().map(|class| Some(figure(class)).filter(|value| *value >= 0.0)).collect()
+        };
+        vec![
+            ("ap", of(|c| c.ap)),
+            ("ap50", of(|c| c.ap50)),
+            ("ap75", of(|c| c.ap75)),
+            ("ap_small", of(|c| c.ap_by_size[0])),
+            ("ap_medium", of(|c| c.ap_by_size[1])),
+            ("ap_large", of(|c| c.ap_by_size[2])),
+            ("ar100", of(|c| c.ar100)),
+            ("ar_small", of(|c| c.ar_by_size[0])),
+            ("ar_medium", of(|c| c.ar_by_size[1])),
+            ("ar_large", of(|c| c.ar_by_size[2])),
+        ]
+    }
+
+    fn curves(&self) -> Vec<PrecisionCurve> {
+        let all = (0..self.coco.classes()).flat_map(|class| (0..coco::THRESHOLDS).map(move |t| (class, t)));
+        let curve = |(class, threshold): (usize, usize)| {
+            let precision = self.coco.precision_curve(class, threshold)?;
+            let points = precision.iter().enumerate().map(|(place, &p)| [place as f64 * 0.01, p]).collect();
+            Some(PrecisionCurve { class, iou: Some(coco::iou_threshold(threshold)), points })
+        };
+        all.filter_map(curve).collect()
     }
 }
 
@@ -172,6 +222,16 @@ impl Metric for MaskScores {
         figures.extend(self.boundary.mean().map(|score| ("boundary_f1", score)));
         figures
     }
+
+    fn per_class(&self) -> ClassFigures {
+        // The names are those of things; the background comes first in the matrix.
+        let things = |mut values: Vec<Option<f64>>| values.split_off(1);
+        vec![
+            ("iou", things(self.confusion.iou_per_class())),
+            ("dice", things(self.confusion.dice_per_class())),
+            ("accuracy", things(self.confusion.accuracy_per_class())),
+        ]
+    }
 }
 
 /// Of several classes per image: the mean of the classes' average precisions.
@@ -220,6 +280,18 @@ impl Metric for ClassSetScores {
         let total = self.counts.iter().fold([0; 3], |t, c| [t[0] + c[0], t[1] + c[1], t[2] + c[2]]);
         let macro_f1 = self.counts.iter().map(|&c| f1(c)).sum::<f64>() / self.counts.len().max(1) as f64;
         vec![("micro_f1", f1(total)), ("macro_f1", macro_f1)]
+    }
+
+    fn per_class(&self) -> ClassFigures {
+        vec![("ap", self.precision.iter().map(AveragePrecision::value).collect())]
+    }
+
+    fn curves(&self) -> Vec<PrecisionCurve> {
+        let curve = |(class, precision): (usize, &AveragePrecision)| {
+            let points = precision.curve();
+            (!points.is_empty()).then_some(PrecisionCurve { class, iou: None, points })
+        };
+        self.precision.iter().enumerate().filter_map(curve).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use cerberus_data::{Dataset, EpochPlan, Loader, Split};
 
 use super::TrainError;
 use crate::model::MultiTaskModel;
+use crate::tasks::Metric;
 
 /// One task's figures: its name, and each metric by name, the main one first.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -14,9 +15,6 @@ pub struct TaskFigures {
     pub task: String,
     /// Metrics by name; the first is the main one.
     pub metrics: Vec<(String, f64)>,
-    /// Further figures, which runs do not record.
-    #[serde(default, skip)]
-    pub details: Vec<(String, f64)>,
 }
 
 /// The mean of the tasks' main metrics, by which checkpoints are compared.
@@ -38,11 +36,30 @@ pub fn evaluate(
     limit: Option<usize>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<TaskFigures>, TrainError> {
-    let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
-    let plan = EpochPlan { limit, ..EpochPlan::new(split) };
     if dataset.is_empty(split) {
         return Ok(Vec::new());
     }
+    let metrics = score_split(model, dataset, split, limit, progress)?;
+    let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
+        task: task.name().to_string(),
+        metrics: metric.values().into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
+    });
+    Ok(figures.collect())
+}
+
+/// Every task's metric after it has seen `split`: for whoever wants more of it than [`evaluate`] reports.
+///
+/// # Errors
+/// If a sample cannot be read.
+pub fn score_split(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    split: Split,
+    limit: Option<usize>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Box<dyn Metric>>, TrainError> {
+    let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
+    let plan = EpochPlan { limit, ..EpochPlan::new(split) };
     for batch in Loader::new(Arc::clone(dataset), plan)? {
         let batch = batch?;
         let answers = model.predict(batch.images.clone());
@@ -51,12 +68,5 @@ pub fn evaluate(
         }
         progress(batch.len());
     }
-    let named =
-        |figures: Vec<(&str, f64)>| figures.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
-    let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
-        task: task.name().to_string(),
-        metrics: named(metric.values()),
-        details: named(metric.details()),
-    });
-    Ok(figures.collect())
+    Ok(metrics)
 }

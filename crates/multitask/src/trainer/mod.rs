@@ -28,12 +28,13 @@ use cerberus_nn::files::write_atomically;
 use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
 use cerberus_nn::schedule::Schedule;
 use cerberus_nn::{Context, commit};
+use cerberus_tensor::Element;
 
 use balance_log::BalanceLog;
 pub use config::TrainConfig;
 pub use data::{REMEDIES, SamplerChoice};
 pub use error::TrainError;
-pub use evaluate::{TaskFigures, evaluate, score};
+pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use folder::RunFolder;
 pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::load_model;
@@ -140,6 +141,7 @@ impl Trainer {
         let balancing = config.balancing()?;
         let log = BalanceLog::before(&folder, state.step);
         state.loss_sums.resize(model.tasks().len(), 0.0);
+        state.loss_images.resize(model.tasks().len(), 0);
         state.weight_sums.resize(model.tasks().len(), 0.0);
         Ok(Self { config, dataset, folder, model, optimizer, schedule, state, balancing, log })
     }
@@ -213,8 +215,9 @@ impl Trainer {
             let seconds = clock.elapsed().as_secs_f64();
             clock = Instant::now();
             let state = &mut self.state;
-            for (sum, loss) in state.loss_sums.iter_mut().zip(&result.losses) {
-                *sum += f64::from(*loss) * batch.len() as f64;
+            for &task in &result.tasks {
+                state.loss_sums[task] += f64::from(result.losses[task]) * batch.len() as f64;
+                state.loss_images[task] += batch.len();
             }
             state.weight_sums.iter_mut().zip(&result.weights).for_each(|(sum, weight)| *sum += weight);
             self.log.push(state.step, &result);
@@ -230,7 +233,7 @@ impl Trainer {
                 epoch: [state.epoch + 1, self.config.epochs],
                 batch: [state.batch, batches],
                 step: [state.step, steps],
-                losses: state.loss_sums.iter().map(|sum| sum / state.images as f64).collect(),
+                losses: state.mean_losses(),
                 images_per_second: state.epoch_images_per_second(),
                 seconds_left: steps.saturating_sub(state.step) as f64 * pace,
             });
@@ -288,14 +291,13 @@ impl Trainer {
         // part, if any, and the last epoch is the best.
         let is_best =
             state.best().is_none_or(|best| score > best.score) || self.dataset.is_empty(Split::Validation);
-        let images = state.images.max(1) as f64;
         state.epoch += 1;
         state.seconds += clock.elapsed().as_secs_f64();
         let row = EpochRow {
             epoch: state.epoch,
             step: state.step,
             learning_rate: self.schedule.rate(state.step.saturating_sub(1) as usize),
-            losses: state.loss_sums.iter().map(|sum| sum / images).collect(),
+            losses: state.mean_losses(),
             weights: state.weight_sums.iter().map(|sum| sum / state.batch.max(1) as f64).collect(),
             validation,
             score,
@@ -309,6 +311,7 @@ impl Trainer {
         state.batch = 0;
         state.images = 0;
         state.loss_sums.fill(0.0);
+        state.loss_images.fill(0);
         state.weight_sums.fill(0.0);
         state.training_seconds_before = state.training_seconds;
         // The best model first: a run killed between the two repeats the epoch
@@ -372,28 +375,28 @@ fn batches(samples: usize, batch: usize) -> usize {
 /// One step: forward, the weighted sum of the losses (`weights` in the model's
 /// order) of the tasks that the batch has labels for, backward, update.
 /// Returns each task's loss, 0 where there was no label. `chance` is the seed and the step, for layers that draw.
-pub fn train_step(
-    model: &mut MultiTaskModel,
-    optimizer: &mut dyn Optimizer<f32>,
+pub fn train_step<T: Element>(
+    model: &mut MultiTaskModel<T>,
+    optimizer: &mut dyn Optimizer<T>,
     batch: &Batch,
     weights: &[f64],
     learning_rate: f64,
     clip_norm: f64,
     chance: [u64; 2],
-) -> Vec<f32> {
+) -> Vec<T> {
     let mut context = Context::training(chance[0], chance[1]);
-    let features = model.features(Var::constant(batch.images.clone()), &mut context);
+    let features = model.features(Var::constant(batch.images.cast()), &mut context);
     let losses = model.losses(&features, batch, &mut context);
     drop(features); // The tape keeps what the way back needs.
-    let values: Vec<f32> =
-        losses.iter().map(|l| l.as_ref().map_or(0.0, |loss| loss.value().item())).collect();
+    let values: Vec<T> =
+        losses.iter().map(|l| l.as_ref().map_or(T::ZERO, |loss| loss.value().item())).collect();
     let weighted = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
     // A batch in which nothing is labelled teaches nothing.
     let Some(total) = weighted.reduce(|a, b| a + b) else { return values };
     let mut gradients = backward(total);
     let updates = context.finish();
     if values.iter().all(|value| value.is_finite()) {
-        gradients.clip_global_norm(clip_norm as f32);
+        gradients.clip_global_norm(T::from_f64(clip_norm));
         optimizer.step(model, &gradients, learning_rate);
         commit(model, updates);
     }

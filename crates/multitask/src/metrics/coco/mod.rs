@@ -166,6 +166,11 @@ impl CocoEvaluator {
         Self { classes: vec![ClassRecords::default(); classes] }
     }
 
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
     /// Adds an image's objects and detections, in any order. Per class only the 100 detections with the
     /// highest scores are looked at.
     ///

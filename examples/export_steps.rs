@@ -1,0 +1,187 @@
+//! Trains the default model for a number of steps and writes down everything
+//! that another program needs to take the same steps: initial weights, every
+//! batch with its labels, learning rates; and what it should find: losses, the
+//! first step's gradients, the final weights. `benches/peers/twin.py` is that
+//! other program.
+//!
+//! `cargo run --release --example export_steps -- --out steps`
+//!
+//! | file in the folder | holds |
+//! |---|---|
+//! | `initial.safetensors`, `final.safetensors` | checkpoints, as `evaluate` reads them |
+//! | `gradients.safetensors` | of the first step's weighted loss, before clipping, by parameter |
+//! | `batches/0000.safetensors`, ... | `images [N, 64, 64, 3]`, `classes [N]`, `masks [N, 64, 64]`, and `objects [M, 6]`, each its image, class and box |
+//! | `steps.csv` | each step's learning rate and losses |
+//!
+//! With `--double` weights and arithmetic are of 64 bits: two programs that
+//! agree then to a dozen digits do the same, and what they differ by in 32 bits
+//! is rounding.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cerberus::data::{self, Dataset};
+use cerberus::multitask::MultiTaskModel;
+use cerberus::multitask::trainer::{TrainConfig, TrainError, train_step};
+use cerberus::nn::files::write_atomically;
+use cerberus::nn::{checkpoint, join};
+use cerberus::prelude::*;
+use clap::Parser;
+
+/// Take training steps and write down all that is needed to take them elsewhere.
+#[derive(Parser)]
+#[command(name = "export_steps")]
+struct Options {
+    /// Steps to take
+    #[arg(long, default_value_t = 50)]
+    steps: usize,
+    /// Steps the learning rate's schedule is made for [default: those of a whole default run]
+    #[arg(long, value_name = "STEPS")]
+    schedule: Option<usize>,
+    /// Largest learning rate of the schedule [default: that of train]
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// Images per step [default: that of train]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Compute with 64 bits
+    #[arg(long)]
+    double: bool,
+    /// Chooses initial weights, scenes and their order
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads to compute on [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder to write to, new or of an earlier export
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let pool = common::thread_pool(options.threads).map_err(TrainError::Option);
+    match pool.and_then(|pool| {
+        pool.install(|| if options.double { export::<f64>(&options) } else { export::<f32>(&options) })
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
+    let scenes = data::open("fashion-scenes", options.seed)?;
+    let mut config = TrainConfig::for_data("fashion-scenes", scenes.info());
+    config.seed = options.seed;
+    config.batch = options.batch.unwrap_or(config.batch);
+    config.learning_rate = options.learning_rate.unwrap_or(config.learning_rate);
+    config.validate(scenes.info())?;
+    let an_epoch = scenes.len(Split::Train) / config.batch;
+    if options.steps == 0 || an_epoch == 0 {
+        return Err(TrainError::Option("--steps must be at least 1, --batch at most an epoch".into()));
+    }
+    let schedule = config.schedule(options.schedule.unwrap_or(config.epochs * an_epoch));
+    let folder = options.out.join("batches");
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let problem = format!("cannot be made: {error}; choose another --out");
+        TrainError::Folder { path: folder.clone(), problem }
+    })?;
+
+    let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
+    let decay = AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() };
+    let mut optimizer = AdamW::<T>::new(decay);
+    let weights = config.model.weights();
+    save_model(&options.out.join("initial.safetensors"), &config, &model)?;
+    let names: Vec<&str> = model.tasks().iter().map(|task| task.name()).collect();
+    let mut table = format!("step,learning_rate,{}\n", names.join(","));
+    for step in 0..options.steps {
+        let batch = batch_of(&scenes, &config, step)?;
+        save_batch(&folder.join(format!("{step:04}.safetensors")), &batch)?;
+        if step == 0 {
+            save_gradients(&options.out.join("gradients.safetensors"), &config, &model, &batch)?;
+        }
+        let (rate, chance) = (schedule.rate(step), [config.seed, step as u64]);
+        let losses = train_step(&mut model, &mut optimizer, &batch, &weights, rate, config.clip_norm, chance);
+        let losses: Vec<String> = losses.iter().map(|loss| format!("{:e}", loss.as_f64())).collect();
+        let _ = writeln!(table, "{step},{rate:e},{}", losses.join(","));
+    }
+    save_model(&options.out.join("final.safetensors"), &config, &model)?;
+    write_atomically(&options.out.join("steps.csv"), table.as_bytes())?;
+    say!("{} steps written to {}", options.steps, options.out.display());
+    Ok(())
+}
+
+/// The batch that a run's step sees: the epochs are shuffled as the trainer does.
+fn batch_of(scenes: &Arc<dyn Dataset>, config: &TrainConfig, step: usize) -> Result<Batch, TrainError> {
+    let an_epoch = scenes.len(Split::Train) / config.batch;
+    let plan = EpochPlan {
+        epoch: (step / an_epoch) as u64,
+        batch_size: config.batch,
+        seed: config.seed,
+        shuffle: true,
+        start_batch: step % an_epoch,
+        drop_last: true,
+        workers: 0,
+        ..EpochPlan::new(Split::Train)
+    };
+    let mut loader = Loader::new(Arc::clone(scenes), plan)?;
+    Ok(loader.next().expect("an epoch has this batch")?)
+}
+
+fn save_model<T: Element>(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel<T>,
+) -> Result<(), TrainError> {
+    let named = |(name, tensor): (String, Tensor<T>)| (join("model", &name), tensor);
+    let tensors: Vec<_> = model.tensors().into_iter().map(named).collect();
+    let text = serde_json::to_string(config).expect("a configuration is valid JSON");
+    Ok(checkpoint::save(path, &tensors, &BTreeMap::from([("config".to_string(), text)]))?)
+}
+
+fn save_batch(path: &Path, batch: &Batch) -> Result<(), TrainError> {
+    let [n, height, width] = [0, 1, 2].map(|side| batch.images.shape()[side]);
+    let classes = batch.classes.iter().flatten().map(|&class| class as f32).collect();
+    let masks = batch.masks.iter().flatten().flat_map(|mask| mask.classes.iter().map(|&id| f32::from(id)));
+    let objects = batch.objects.iter().enumerate().flat_map(|(image, objects)| {
+        let rows = objects.iter().flatten();
+        rows.flat_map(move |object| [image as f32, object.class as f32].into_iter().chain(object.bbox))
+    });
+    let objects: Vec<f32> = objects.collect();
+    let count = objects.len() / 6;
+    let tensors = [
+        ("images".to_string(), batch.images.clone()),
+        ("classes".to_string(), Tensor::from_vec(classes, &[n])),
+        ("masks".to_string(), Tensor::from_vec(masks.collect(), &[n, height, width])),
+        ("objects".to_string(), Tensor::from_vec(objects, &[count, 6])),
+    ];
+    Ok(checkpoint::save(path, &tensors, &BTreeMap::new())?)
+}
+
+/// The gradients of the weighted loss, as the step sees them before they are clipped.
+fn save_gradients<T: Element>(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel<T>,
+    batch: &Batch,
+) -> Result<(), TrainError> {
+    let mut context = Context::training(config.seed, 0);
+    let features = model.features(Var::constant(batch.images.cast()), &mut context);
+    let losses = model.losses(&features, batch, &mut context).into_iter().flatten();
+    let weighted = losses.zip(config.model.weights()).map(|(loss, weight)| loss.scale(weight));
+    let gradients = backward(weighted.reduce(|a, b| a + b).expect("scenes have all labels"));
+    let named = |(name, parameter): (String, &Parameter<T>)| {
+        let gradient = gradients.parameter(parameter.id()).expect("every parameter takes part");
+        (name, gradient.clone())
+    };
+    let tensors: Vec<_> = model.parameters().into_iter().map(named).collect();
+    Ok(checkpoint::save(path, &tensors, &BTreeMap::new())?)
+}
