@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cerberus::data::{self, Dataset, PhotoOptions, Photos, Split};
+use cerberus::data::{PhotoOptions, Photos, Split};
 use cerberus::multitask::balance::GradientPlace;
 use cerberus::multitask::trainer::{
-    EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer,
+    EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer, open_mixed,
 };
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,6 +30,13 @@ struct Options {
     /// layout of Oxford-IIIT Pet, COCO (folder or .json) or YOLO (folder or .yaml)
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
+    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes,
+    /// and a data set without a label has it missing
+    #[arg(long, value_name = "NAME|PATH")]
+    mix: Vec<String>,
+    /// How evenly mixed data are drawn: 1 in proportion to their size, large values all alike
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f64,
     /// Tasks to train, separated by commas, each KIND, NAME:KIND or NAME:KIND@LABEL; kinds are classify, detect, segment,
     /// multi_label, regress, depth, centernet, fcos, fcn, unet [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
@@ -86,7 +93,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder with its own settings; only --threads may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing"])]
     resume: Option<PathBuf>,
 }
 
@@ -133,13 +140,16 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
 fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     let seed = options.seed.unwrap_or(1);
     let photos = photo_options(options);
-    let dataset: Arc<dyn Dataset> = data::open_photos(&options.data, seed, &photos)?;
+    let names: Vec<String> = std::iter::once(&options.data).chain(&options.mix).cloned().collect();
+    let dataset = open_mixed(&names, options.temperature, seed, &photos)?;
     let mut config = if Photos::is_at(Path::new(&options.data)) {
         TrainConfig::for_photos(&options.data, dataset.info(), photos)
     } else {
         TrainConfig::for_data(&options.data, dataset.info())
     };
     config.seed = seed;
+    config.mix = options.mix.clone();
+    config.temperature = options.temperature;
     config.preference = options.preference.clone();
     config.gradients = options.gradients;
     config.diagnose = options.diagnose;

@@ -29,6 +29,12 @@ pub struct TrainConfig {
     /// How much the tasks fight is measured every so many steps; never if 0.
     #[serde(default)]
     pub diagnose: usize,
+    /// More data that are mixed in, each sample with the labels of the set it is from.
+    #[serde(default)]
+    pub mix: Vec<String>,
+    /// How even the sets are drawn: in training in proportion to `n^(1 / temperature)`, with `n` their samples.
+    #[serde(default = "in_proportion")]
+    pub temperature: f64,
     /// How photographs become samples; absent for other data.
     #[serde(default)]
     pub photos: Option<PhotoOptions>,
@@ -54,6 +60,10 @@ pub struct TrainConfig {
     pub samples: Option<usize>,
 }
 
+fn in_proportion() -> f64 {
+    1.0
+}
+
 impl TrainConfig {
     /// The defaults for a data set: classification, detection and segmentation, as
     /// far as it has labels for them.
@@ -65,6 +75,8 @@ impl TrainConfig {
             preference: Vec::new(),
             gradients: GradientPlace::default(),
             diagnose: 0,
+            mix: Vec::new(),
+            temperature: in_proportion(),
             photos: None,
             missing: 0.0,
             sampler: None,

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use cerberus_data::{
-    Batch, Dataset, LabelKind, MissingLabels, PhotoOptions, Resampled, Sampling, Split, open_photos,
+    Batch, DataError, Dataset, LabelKind, MissingLabels, Mixture, PhotoOptions, Resampled, Sampling, Split,
+    open_photos,
 };
 use cerberus_nn::losses::class_weights;
 use serde::{Deserialize, Serialize};
@@ -28,14 +29,33 @@ pub struct SamplerChoice {
     pub square_root: bool,
 }
 
+/// Opens the data set that runs with these names, or the mixture of several.
+///
+/// # Errors
+/// Those of [`cerberus_data::open_photos`] and [`Mixture::new`].
+pub fn open_mixed(
+    names: &[String],
+    temperature: f64,
+    seed: u64,
+    photos: &PhotoOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let parts: Result<Vec<_>, _> = names.iter().map(|name| open_photos(name, seed, photos)).collect();
+    let mut parts = parts?;
+    if parts.len() == 1 && temperature > 0.0 {
+        return Ok(parts.remove(0));
+    }
+    Ok(Arc::new(Mixture::new(parts, temperature, 1, seed)?))
+}
+
 impl TrainConfig {
     /// Opens the data set that the run trains on.
     ///
     /// # Errors
-    /// Those of [`cerberus_data::open_photos`], [`MissingLabels::new`] and [`Resampled::new`].
+    /// Those of [`open_mixed`], [`MissingLabels::new`] and [`Resampled::new`].
     pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
         let photos = self.photos.clone().unwrap_or_default();
-        let mut data = open_photos(&self.data, self.seed, &photos)?;
+        let names: Vec<String> = std::iter::once(&self.data).chain(&self.mix).cloned().collect();
+        let mut data = open_mixed(&names, self.temperature, self.seed, &photos)?;
         if self.missing > 0.0 {
             data = Arc::new(MissingLabels::new(data, self.missing, self.seed)?);
         }
@@ -146,4 +166,24 @@ fn class_counts(head: &HeadConfig, dataset: &dyn Dataset) -> Result<Vec<f64>, Tr
         return Err(TrainError::Option(problem));
     }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixed_data_have_all_samples_and_a_temperature_out_of_range_is_refused() {
+        let open = |names: &[&str], temperature: f64| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            open_mixed(&names, temperature, 1, &PhotoOptions::default())
+        };
+        let both = ["fashion-scenes", "fashion-scenes-long-tail"];
+        let mixed = open(&both, 1.0).unwrap();
+        assert_eq!((mixed.len(Split::Train), mixed.len(Split::Test)), (9000 + 2230, 4000));
+        assert_eq!(open(&both[..1], 1.0).unwrap().len(Split::Train), 9000);
+        for temperature in [0.0, -1.0, f64::NAN] {
+            assert!(open(&both, temperature).is_err() && open(&both[..1], temperature).is_err());
+        }
+    }
 }

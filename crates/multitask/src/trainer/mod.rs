@@ -32,7 +32,7 @@ use cerberus_tensor::Element;
 
 use balance_log::BalanceLog;
 pub use config::TrainConfig;
-pub use data::{REMEDIES, SamplerChoice};
+pub use data::{REMEDIES, SamplerChoice, open_mixed};
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use folder::RunFolder;
