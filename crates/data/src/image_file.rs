@@ -11,7 +11,7 @@ use std::io::{self, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader};
 
 use crate::{DataError, Image};
 
@@ -196,7 +196,11 @@ fn swaps_sides(turn: Orientation) -> bool {
 /// A picture, upright unless it has the `annotated` size only as it is stored.
 fn picture(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<DynamicImage> {
     let bytes = std::fs::read(path)?;
+    let is_whole = jpeg_has_end(&bytes);
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !is_whole {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the JPEG breaks off before its end"));
+    }
     let mut decoder = reader.into_decoder().map_err(invalid)?;
     let turn = decoder.orientation().map_err(invalid)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(invalid)?;
@@ -206,6 +210,13 @@ fn picture(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<DynamicImag
         picture.apply_orientation(turn);
     }
     Ok(picture)
+}
+
+/// Whether an end marker follows the last scan of a JPEG; the decoder does not mind if the rest is cut off. Inside
+/// a scan the bytes of a marker do not occur.
+fn jpeg_has_end(bytes: &[u8]) -> bool {
+    let scan = bytes.windows(2).rposition(|pair| pair == [0xFF, 0xDA]);
+    scan.is_some_and(|scan| bytes[scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]))
 }
 
 fn decode(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<Image> {

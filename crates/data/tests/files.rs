@@ -1,9 +1,10 @@
 //! Data sets from outside: what is right is read, what is wrong is one clear error.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use cerberus_data::idx::{IdxImages, read_images, read_labels, write_images, write_labels};
-use cerberus_data::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, Split, open};
+use cerberus_data::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, Image, Split, open};
 use flate2::{Compression, write::GzEncoder};
 use tempfile::{TempDir, tempdir};
 
@@ -253,4 +254,71 @@ fn a_name_that_means_nothing_lists_what_is_understood() {
         assert!(message.contains(name) && message.contains("fashion-scenes"), "{message}");
     }
     assert!(open("fashion-scenes:/nowhere", 0).err().unwrap().to_string().contains("/nowhere"));
+}
+
+/// A picture that `tests/pictures/make.py` wrote.
+fn picture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
+}
+
+/// The colours of the picture's left half, its top right and its bottom right quarter.
+fn colours(name: &str) -> [[u8; 3]; 3] {
+    let image = Image::read(&picture(name)).unwrap();
+    assert_eq!((image.height, image.width, image.channels), (16, 24, 3), "{name}");
+    // The middle of each, away from the edges that compression smears.
+    [[8, 5], [3, 18], [12, 18]].map(|[y, x]| std::array::from_fn(|c| image.pixels[(y * 24 + x) * 3 + c]))
+}
+
+#[test]
+fn pictures_arrive_upright_and_in_rgb_however_they_are_stored() {
+    let expected = [[255, 0, 0], [255; 3], [0, 0, 255]];
+    let odd = [
+        "baseline.jpg",
+        "progressive.jpg",
+        "cmyk.jpg",
+        "palette.png",
+        "picture.gif",
+        "png_inside.jpg",
+        "alpha.png",
+    ];
+    let turned = (1..=8).map(|orientation| format!("exif{orientation}.jpg"));
+    for name in odd.map(String::from).into_iter().chain(turned) {
+        let found = colours(&name);
+        let off =
+            found.iter().flatten().zip(expected.iter().flatten()).map(|(a, b): (&u8, &u8)| a.abs_diff(*b));
+        assert!(off.max() <= Some(6), "{name}: {found:?}");
+    }
+    let gray = colours("gray.jpg");
+    for (found, expected) in gray.iter().zip([76u8, 255, 29]) {
+        assert!(found.iter().all(|value| value.abs_diff(expected) <= 3), "{gray:?}");
+    }
+    let deep = Image::read(&picture("gray16.png")).unwrap();
+    assert_eq!(deep.pixels, [0, 51, 102, 153, 204, 255].map(|value| [value; 3]).concat());
+}
+
+#[test]
+fn a_picture_annotated_as_it_is_stored_is_not_turned() {
+    // Stored as 24 rows of 16 pixels.
+    let stored = Image::read_as_annotated(&picture("exif6.jpg"), [24, 16]).unwrap();
+    assert_eq!((stored.height, stored.width), (24, 16));
+    let upright = Image::read_as_annotated(&picture("exif6.jpg"), [16, 24]).unwrap();
+    assert_eq!(upright, Image::read(&picture("exif6.jpg")).unwrap());
+    let error = Image::read_as_annotated(&picture("exif6.jpg"), [17, 24]).unwrap_err().to_string();
+    assert!(error.contains("exif6.jpg") && error.contains("24x17"), "{error}");
+}
+
+#[test]
+fn truncated_pictures_are_errors_that_name_the_file() {
+    let folder = tempdir().unwrap();
+    for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "picture.gif"] {
+        let whole = std::fs::read(picture(name)).unwrap();
+        let path = folder.path().join(name);
+        for part in 1..10 {
+            std::fs::write(&path, &whole[..whole.len() * part / 10]).unwrap();
+            match Image::read(&path) {
+                Ok(_) => panic!("{part} tenths of {name} were read as a picture"),
+                Err(error) => assert!(error.to_string().contains(name), "{error}"),
+            }
+        }
+    }
 }
