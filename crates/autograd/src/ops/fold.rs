@@ -19,6 +19,7 @@ impl Proof for Fold {
             .torch("F.fold(a, size, kernel, dilation, padding, stride)")
             .linear(&[0])
             .nan("pixels in no patch are 0")
+            .large(&[&[701, 2, 3, 8]])
     }
 
     fn cases() -> Vec<Case> {

@@ -23,6 +23,7 @@ impl Proof for Gather {
         .shapes("x, and an index of its rank and extents but along axis")
         .torch("torch.gather(a, axis, index)")
         .linear(&[0])
+        .large(&[&[2, 20_001]])
     }
 
     fn cases() -> Vec<Case> {

@@ -16,6 +16,7 @@ impl Proof for IndexSelect {
             .shapes("any, an axis of it, and positions in it")
             .torch("torch.index_select(a, axis, indices)")
             .linear(&[0])
+            .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {

@@ -17,6 +17,7 @@ impl Proof for Max {
             .shapes("any, and a non-empty axis of it")
             .torch("torch.max(a, axis)")
             .kinks("all to the first of equals")
+            .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {

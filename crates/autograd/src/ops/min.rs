@@ -17,6 +17,7 @@ impl Proof for Min {
             .shapes("any, and a non-empty axis of it")
             .torch("torch.min(a, axis)")
             .kinks("all to the first of equals")
+            .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {

@@ -26,6 +26,7 @@ impl Proof for RoiAlign {
         .linear(&[0])
         .nan("readings outside are 0")
         .never_empty("an image without pixels has no regions")
+        .large(&[&[2, 90, 91, 2]])
     }
 
     fn cases() -> Vec<Case> {
