@@ -29,9 +29,14 @@ impl Proof for IndexSelect {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("index_select: [0, 3] along axis 1 are not all inside shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).index_select(1, &[0, 3]);
-        })]
+        vec![
+            ErrorCase::new("index_select: [0, 3] along axis 1 are not all inside shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).index_select(1, &[0, 3]);
+            }),
+            ErrorCase::new("index_select: [0] along axis 2 are not all inside shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).index_select(2, &[0]);
+            }),
+        ]
     }
 }
 
