@@ -8,6 +8,8 @@
 //! learned for each channel (Ramachandran, Zoph and Le, "Searching for
 //! Activation Functions", 2017): `y = x sigmoid(beta x)`.
 
+mod common;
+
 use cerberus::autograd::gradcheck::{Case, gradcheck, sample};
 use cerberus::autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, two};
 use cerberus::data::{FashionMnist, Garments, Image, normalise};
@@ -94,26 +96,26 @@ impl Layer for SwishLayer {
 }
 
 fn main() {
-    println!("-- The rule against finite differences");
+    say!("-- The rule against finite differences");
     for case in Swish::cases() {
         let error = gradcheck(&case);
-        println!("{:<14} error {error:.1e}", case.name);
+        say!("{:<14} error {error:.1e}", case.name);
         assert!(error < 1e-6);
     }
 
-    println!("\n-- A network with the new layer");
+    say!("\n-- A network with the new layer");
     let mut model = network();
     for (path, parameter) in model.parameters() {
-        println!("{path:<14} {:?}", parameter.value.shape());
+        say!("{path:<14} {:?}", parameter.value.shape());
     }
-    println!("{} numbers to learn", model.parameter_count());
+    say!("{} numbers to learn", model.parameter_count());
 
-    println!("\n-- Learning garments");
+    say!("\n-- Learning garments");
     let garments = FashionMnist::embedded();
     let (train, test) = (&garments.train, &garments.test);
     let mut optimizer = Adam::new(AdamOptions::default());
     let before = accuracy(&model, test);
-    println!("before    accuracy {before:.3} on {TEST} garments it will not learn from");
+    say!("before    accuracy {before:.3} on {TEST} garments it will not learn from");
     let mut after = before;
     for epoch in 0..EPOCHS {
         let plan = EpochPlan { shuffle: true, epoch, seed: 1, ..EpochPlan::new(Split::Train) };
@@ -123,14 +125,14 @@ fn main() {
         }
         after = accuracy(&model, test);
         let mean = losses.iter().sum::<f32>() / losses.len() as f32;
-        println!("epoch {:>2}  accuracy {after:.3}  training loss {mean:.3}", epoch + 1);
+        say!("epoch {:>2}  accuracy {after:.3}  training loss {mean:.3}", epoch + 1);
     }
     assert!(before < 0.3 && after > 0.7, "from {before} to {after}");
 
     // The slopes moved: they are parameters like any other.
     for (path, parameter) in model.parameters().iter().filter(|(path, _)| path.ends_with("beta")) {
         let slopes = parameter.value.to_vec();
-        println!("{path}: {slopes:.2?}");
+        say!("{path}: {slopes:.2?}");
         assert!(slopes.iter().any(|beta| (beta - 1.0).abs() > 0.01));
     }
 }

@@ -8,6 +8,8 @@
 //! one is freed of what hurts the other (Yu et al., "Gradient Surgery for
 //! Multi-Task Learning", 2020).
 
+mod common;
+
 use cerberus::prelude::*;
 
 fn main() {
@@ -19,13 +21,14 @@ fn main() {
         [grad(&[&first], &[&weights]).remove(0), grad(&[&second], &[&weights]).remove(0)]
     };
 
-    println!("-- Two tasks, one pair of weights");
+    say!("-- Two tasks, one pair of weights");
     let [a, b] = gradients(1.0);
     let cosine = dot(&a, &b) / (length(&a) * length(&b));
-    println!("first {:.2?}, second {:.2?}, cosine {cosine:.3}", a.to_vec(), b.to_vec());
+    say!("first {:.2?}, second {:.2?}, cosine {cosine:.3}", a.to_vec(), b.to_vec());
+    // prints: first [-1.00, 1.00], second [8.00, -4.00], cosine -0.949
     assert!(cosine < 0.0, "they disagree");
 
-    println!("\n-- A step for both, and what it does to each");
+    say!("\n-- A step for both, and what it does to each");
     let sum = &a + &b;
     let change = |direction: &Tensor<f64>, task: usize| {
         let at = |weights: Tensor<f64>| losses(&Var::constant(weights), 1.0)[task].value().item();
@@ -33,23 +36,26 @@ fn main() {
         moved.add_scaled(-1e-3, direction);
         at(moved) - at(shared.clone())
     };
-    println!("along the sum: first {:+.1e}, second {:+.1e}", change(&sum, 0), change(&sum, 1));
+    say!("along the sum: first {:+.1e}, second {:+.1e}", change(&sum, 0), change(&sum, 1));
+    // prints: along the sum: first +1.0e-2, second -6.8e-2
     assert!(change(&sum, 0) > 0.0 && change(&sum, 1) < 0.0, "the louder task wins");
 
-    println!("\n-- Without what hurts the other");
+    say!("\n-- Without what hurts the other");
     // Take from each gradient its part against the other.
     let freed = |g: &Tensor<f64>, other: &Tensor<f64>| {
         let against = dot(g, other).min(0.0) / dot(other, other);
         g - &other.clone().scale(against)
     };
     let surgery = &freed(&a, &b) + &freed(&b, &a);
-    println!("after surgery: first {:+.1e}, second {:+.1e}", change(&surgery, 0), change(&surgery, 1));
+    say!("after surgery: first {:+.1e}, second {:+.1e}", change(&surgery, 0), change(&surgery, 1));
+    // prints: after surgery: first -1.9e-4, second -8.0e-3
     assert!(change(&surgery, 0) < 0.0 && change(&surgery, 1) < 0.0, "both get better");
 
-    println!("\n-- Weights are not only a matter of taste");
+    say!("\n-- Weights are not only a matter of taste");
     // Measured in other units, the second loss is a hundred times smaller.
     let [a, b] = gradients(0.01);
-    println!("gradient lengths: {:.3} and {:.3}", length(&a), length(&b));
+    say!("gradient lengths: {:.3} and {:.3}", length(&a), length(&b));
+    // prints: gradient lengths: 1.414 and 0.089
     assert!(length(&a) > 5.0 * length(&b), "now the first is the louder one");
 }
 

@@ -1,4 +1,4 @@
-//! Lesson 4: a head of your own, in one file.
+//! Lesson 11: a head of your own, in one file.
 //!
 //! Fashion scenes show one to four garments. Nobody labelled how many, but the
 //! boxes say it, so a head can learn to count: `Count` below. It stands beside

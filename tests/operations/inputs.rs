@@ -3,9 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use cerberus_autograd::Var;
 use cerberus_autograd::gradcheck::{Case, gradients};
 use cerberus_autograd::proof::ANY_SHAPE;
-use cerberus_autograd::{Var, ops};
+use cerberus_tensor::parallel::PIECE;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::{all, distance, operation_cases, value_and_gradients};
@@ -107,7 +108,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| -> Vec<(String, Vec<u64>)> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
-            let cases = ops::all().into_iter().flat_map(|entry| (entry.large_cases)());
+            let cases = all().into_iter().flat_map(|entry| (entry.large_cases)());
             let of = |case: Case| {
                 let mut found = bits(value_and_gradients(&*case.function, &case.inputs));
                 let inputs: Vec<Tensor<f32>> = case.inputs.iter().map(Tensor::cast).collect();
@@ -121,12 +122,28 @@ fn the_number_of_threads_does_not_change_a_bit() {
         })
     };
     let one = run(1);
-    assert!(one.len() > 40, "{} large samples", one.len());
     for threads in [2, 3] {
         for ((name, one), (_, other)) in one.iter().zip(run(threads)) {
             assert!(*one == other, "{name}: {threads} threads give other bits than one");
         }
     }
+}
+
+#[test]
+fn every_operation_has_a_sample_that_is_split_among_threads() {
+    let mut short = Vec::new();
+    for entry in all() {
+        let (name, cases) = (entry.facts.name, (entry.large_cases)());
+        assert!(!cases.is_empty(), "{name} has no large sample: list shapes with `Facts::large`");
+        for case in cases {
+            let y = (case.function)(case.inputs.iter().cloned().map(Var::constant).collect());
+            let longest = case.inputs.iter().map(Tensor::len).fold(y.value().len(), usize::max);
+            if longest <= PIECE {
+                short.push(format!("{name}: {longest}"));
+            }
+        }
+    }
+    assert!(short.is_empty(), "no more elements than one piece of {PIECE}: {short:?}");
 }
 
 #[test]

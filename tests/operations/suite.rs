@@ -4,7 +4,7 @@
 //! run over the lists of both, `ops::all()` and `losses::all()`. Adding an
 //! operation adds nothing here.
 //!
-//! `cargo test --test operations -- --nocapture` prints, for each operation, the
+//! `cargo test --workspace --test operations -- --nocapture` prints, for each operation, the
 //! sample with the largest error of either order.
 
 mod engine;
@@ -27,7 +27,16 @@ fn all() -> Vec<Entry> {
 
 /// The samples of all operations (not of the losses) with their entries.
 fn operation_cases() -> impl Iterator<Item = (Entry, Case)> {
-    ops::all().into_iter().flat_map(|entry| {
+    cases_of(ops::all())
+}
+
+/// The samples of all operations and losses with their entries.
+fn all_cases() -> impl Iterator<Item = (Entry, Case)> {
+    cases_of(all())
+}
+
+fn cases_of(entries: Vec<Entry>) -> impl Iterator<Item = (Entry, Case)> {
+    entries.into_iter().flat_map(|entry| {
         (entry.cases)().into_iter().map(move |case| {
             let Entry { ref facts, cases, error_cases, large_cases } = entry;
             (Entry { facts: facts.clone(), cases, error_cases, large_cases }, case)

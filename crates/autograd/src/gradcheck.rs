@@ -107,6 +107,21 @@ impl Case {
         self
     }
 
+    /// The same function of other random inputs, one of each of `shapes`.
+    ///
+    /// # Panics
+    /// If the function has not that many inputs.
+    pub fn resized(mut self, shapes: &[&[usize]]) -> Self {
+        assert!(
+            shapes.len() == self.inputs.len(),
+            "{}: shapes {shapes:?} are for another number of inputs than {}",
+            self.name,
+            self.inputs.len()
+        );
+        self.inputs = shapes.iter().zip(1..).map(|(shape, seed)| sample(seed, shape)).collect();
+        self
+    }
+
     /// Declares special values; see [`special`](Self::special).
     pub fn special(mut self) -> Self {
         self.special = true;

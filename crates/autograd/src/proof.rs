@@ -53,6 +53,9 @@ pub struct Facts {
     pub nan: &'static str,
     /// Why no sample has an empty batch; empty if one has.
     pub never_empty: &'static str,
+    /// Shapes of inputs with which the first sample is long enough for its work
+    /// to be split among threads; empty if [`Proof::large_cases`] is written by hand.
+    pub large: &'static [&'static [usize]],
 }
 
 /// The shapes of an operation that takes anything.
@@ -82,6 +85,7 @@ impl Facts {
             kinks: "",
             nan: "",
             never_empty: "",
+            large: &[],
         }
     }
 
@@ -118,6 +122,12 @@ impl Facts {
     /// Why it cannot be given an empty batch.
     pub const fn never_empty(mut self, reason: &'static str) -> Self {
         self.never_empty = reason;
+        self
+    }
+
+    /// Shapes of inputs with which the first sample becomes the large one.
+    pub const fn large(mut self, shapes: &'static [&'static [usize]]) -> Self {
+        self.large = shapes;
         self
     }
 
@@ -160,12 +170,17 @@ pub trait Proof {
     where
         Self: Sized;
 
-    /// Samples long enough for the work to be split among threads.
+    /// Samples long enough for the work to be split among threads: the first of
+    /// [`cases`](Self::cases) with inputs of the shapes that [`Facts::large`] lists. The suite fails if
+    /// there are none.
     fn large_cases() -> Vec<Case>
     where
         Self: Sized,
     {
-        Vec::new()
+        match Self::facts().large {
+            [] => Vec::new(),
+            shapes => vec![Self::cases().swap_remove(0).resized(shapes)],
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use cerberus_tensor::Tensor;
 
 use crate::gradcheck::{self, sample};
 use crate::{
-    Gradient, GradientSink, Leaf, ParamId, Tape, Var, backward, backward_into, grad, grad_with_graph,
+    ErrorCase, Facts, Gradient, GradientSink, Group, Inputs, Leaf, Operation, ParamId, Proof, Saved,
+    SavedVars, Saves, Tape, Var, backward, backward_into, grad, grad_with_graph,
 };
 
 fn close(a: &Tensor<f64>, b: &Tensor<f64>) -> bool {
@@ -118,6 +119,116 @@ fn clipping_scales_to_the_limit_and_leaves_smaller_gradients_alone() {
     assert_eq!(gradients.parameter(id).unwrap().to_vec(), [3.0, 4.0]);
     gradients.clip_global_norm(1.0);
     assert!((gradients.global_norm() - 1.0).abs() < 1e-12);
+}
+
+/// `y = x`, whose rules forget the gradient.
+struct Forgetful;
+
+impl Operation<f64> for Forgetful {
+    fn name(&self) -> &'static str {
+        "forgetful"
+    }
+
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+
+    fn forward(&mut self, inputs: Inputs<f64>) -> Tensor<f64> {
+        let [x] = inputs.take();
+        x
+    }
+
+    fn backward(&self, _: Saved<f64>, _: Tensor<f64>, _: &[bool]) -> Vec<Option<Gradient<f64>>> {
+        vec![None]
+    }
+
+    fn backward_graph(&self, _: SavedVars<f64>, _: Var<f64>, _: &[bool]) -> Option<Vec<Option<Var<f64>>>> {
+        Some(vec![None])
+    }
+}
+
+impl Proof for Forgetful {
+    fn facts() -> Facts {
+        Facts::new("forgetful", Group::Elementwise, "y = x", "none, by mistake")
+    }
+
+    fn cases() -> Vec<gradcheck::Case> {
+        Vec::new()
+    }
+
+    fn error_cases() -> Vec<ErrorCase> {
+        Vec::new()
+    }
+}
+
+#[test]
+#[should_panic(expected = "forgetful: the backward rule left out a gradient that was asked for")]
+fn a_rule_that_leaves_out_a_gradient_is_refused() {
+    let x = Tape::new().leaf(sample(1, &[2]));
+    backward(Var::apply(Forgetful, vec![x]).sum_all());
+}
+
+#[test]
+#[should_panic(expected = "forgetful: the backward rule left out a gradient that was asked for")]
+fn a_recorded_rule_that_leaves_out_a_gradient_is_refused() {
+    let x = Tape::new().leaf(sample(1, &[2]));
+    grad_with_graph(&[&Var::apply(Forgetful, vec![x.clone()]).sum_all()], &[&x]);
+}
+
+#[test]
+#[should_panic(expected = "backward: the output has shape [2]; only a single number can be differentiated")]
+fn more_than_one_number_is_not_differentiated() {
+    backward(Tape::new().leaf(sample(1, &[2])));
+}
+
+#[test]
+#[should_panic(expected = "backward: the output is a constant")]
+fn a_constant_is_not_differentiated() {
+    backward(Var::constant(Tensor::scalar(1.0f64)));
+}
+
+#[test]
+fn gradients_are_collected_from_parts_and_read_as_they_are() {
+    let ids = [ParamId::fresh(), ParamId::fresh()];
+    let parts = ids.map(|id| (id, Tensor::from_vec(vec![3.0f64, 4.0], &[2])));
+    let mut gradients: crate::Gradients<f64> = parts.clone().into_iter().take(1).collect();
+    gradients.extend(parts.into_iter().skip(1));
+    assert_eq!(gradients.parameters().count(), 2);
+    assert!(gradients.parameters().all(|(id, g)| ids.contains(&id) && g.to_vec() == [3.0, 4.0]));
+    assert_eq!(gradients.global_norm(), 50f64.sqrt());
+}
+
+#[test]
+fn a_gradient_in_two_factors_is_worth_their_product() {
+    // The gradient of a weight [5, 4] from one row is an outer product: smaller as its factors.
+    let (tape, id) = (Tape::new(), ParamId::fresh());
+    let weight = tape.parameter(id, sample(1, &[5, 4]));
+    let (x, c) = (sample(2, &[1, 5]), sample(3, &[1, 4]));
+    let y = Var::constant(x.clone()).matmul(weight) * Var::constant(c.clone());
+    let mut gradients = backward(y.sum_all());
+    let expected = x.t().matmul(&c);
+    assert!(close(gradients.parameter(id).unwrap(), &expected));
+    let norm = expected.squared_norm().sqrt();
+    assert!((gradients.global_norm() - norm).abs() < 1e-12);
+    gradients.clip_global_norm(0.5);
+    assert!(close(gradients.parameter(id).unwrap(), &expected.scale(0.5 / norm)));
+    for (left, right) in [(sample(1, &[9, 3]), sample(2, &[3, 2])), (sample(1, &[2, 3]), sample(2, &[3, 9]))]
+    {
+        let product = left.matmul(&right);
+        let factors = || Gradient::Product { left: left.clone(), right: right.clone() };
+        assert!(matches!(factors().in_smaller_form(), Gradient::Dense(ref dense) if close(dense, &product)));
+        assert!(close(&factors().scale(3.0).into_dense(), &product.clone().scale(3.0)));
+    }
+}
+
+#[test]
+fn variables_and_tapes_say_what_they_are() {
+    let tape = Tape::default();
+    assert!(tape.is_empty());
+    let x = tape.leaf(Tensor::from_vec(vec![1.5f64], &[1]));
+    assert!(!tape.is_empty());
+    assert_eq!(format!("{x:?}"), "Var(node 0, Tensor<f64>[1] [1.5])");
+    assert_eq!(format!("{:?}", x.detach()), "Var(constant, Tensor<f64>[1] [1.5])");
 }
 
 #[test]

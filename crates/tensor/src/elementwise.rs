@@ -210,4 +210,14 @@ mod tests {
             prop_assert_eq!((a.map(|x| x) - b.map(|x| x)).to_vec(), expected);
         }
     }
+
+    #[test]
+    fn a_scaled_tensor_is_added_in_every_piece_and_not_to_other_handles() {
+        let wave = |phase: f64| Tensor::from_fn(&[3, 20_011], |i| (i as f64 * 0.3 + phase).sin());
+        let (x, other) = (wave(0.0), Tensor::from_fn(&[20_011, 3], |i| i as f64).permute(&[1, 0]));
+        let mut sum = x.clone();
+        sum.add_scaled(-0.5, &other);
+        assert_eq!(sum.to_vec(), (&x - &other.scale(0.5)).to_vec());
+        assert_eq!(x.to_vec(), wave(0.0).to_vec());
+    }
 }

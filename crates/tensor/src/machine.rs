@@ -229,4 +229,16 @@ mod tests {
         pass(Traffic::Copy, &mut a, &b, &c);
         assert_eq!(a, b);
     }
+
+    #[test]
+    fn what_is_measured_is_a_speed() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let peak = multiply_add_peak(isa, 2);
+            assert!(peak.is_finite() && peak > 0.0, "{}: {peak} GFLOP/s", isa.name());
+        }
+        for traffic in [Traffic::Read, Traffic::Copy, Traffic::Triad] {
+            let speed = bandwidth(traffic, 1 << 20, 2);
+            assert!(speed.is_finite() && speed > 0.0, "{speed} GB/s");
+        }
+    }
 }

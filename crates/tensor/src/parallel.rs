@@ -73,3 +73,37 @@ pub fn map_ranges<R: Send>(
         pieces => (0..pieces).into_par_iter().map(|index| work(range(index))).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_has_the_threads_that_were_asked_for() {
+        assert_eq!(pool(3).expect("three threads").install(threads), 3);
+    }
+
+    #[test]
+    fn ranges_cover_the_length_once_and_in_order() {
+        for (len, piece) in [(0, 4), (3, 4), (4, 4), (9, 4)] {
+            let ranges = map_ranges(len, piece, |range| range);
+            assert!(ranges.iter().all(|range| !range.is_empty() && range.len() <= piece));
+            assert!(ranges.into_iter().flatten().eq(0..len));
+        }
+    }
+
+    #[test]
+    fn pieces_and_rows_know_where_they_start() {
+        let len = 2 * PIECE + 5;
+        let mut out = vec![0; len];
+        for_each_piece(&mut out, |start, piece| piece.iter_mut().zip(start..).for_each(|(x, i)| *x = i));
+        assert!(out.iter().copied().eq(0..len));
+        let row = PIECE / 2 + 1;
+        let mut out = vec![0; 5 * row];
+        for_each_rows(&mut out, row, |first, rows| {
+            assert_eq!(rows.len() % row, 0);
+            rows.chunks_mut(row).zip(first..).for_each(|(row, i)| row.fill(i));
+        });
+        assert!(out.chunks(row).zip(0..).all(|(row, i)| row.iter().all(|&x| x == i)));
+    }
+}

@@ -94,13 +94,6 @@ impl fmt::Debug for Shape {
     }
 }
 
-impl From<&[usize]> for Shape {
-    #[track_caller]
-    fn from(dims: &[usize]) -> Self {
-        Self::new(dims)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

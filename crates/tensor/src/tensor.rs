@@ -395,4 +395,25 @@ mod tests {
     fn reshaping_to_another_count_names_both_shapes() {
         counting(&[2, 3]).reshape(&[4]);
     }
+
+    #[test]
+    fn debug_shows_the_type_the_shape_and_the_first_values() {
+        let x = Tensor::from_fn(&[2, 2], |i| i as f32 * 0.5);
+        assert_eq!(format!("{:?}", x.permute(&[1, 0])), "Tensor<f32>[2, 2] [0.0, 1.0, 0.5, 1.5]");
+        let shown = format!("{:?}", Tensor::<f64>::zeros(&[3, 7]));
+        assert!(
+            shown.starts_with("Tensor<f64>[3, 7] [0.0, ") && shown.ends_with("0.0] and 5 more"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_second_handle_on_the_buffer_is_noticed() {
+        let x: Tensor = Tensor::zeros(&[4]);
+        assert!(x.is_unique());
+        let view = x.narrow(0, 1, 2);
+        assert!(!x.is_unique() && !view.is_unique());
+        drop(x);
+        assert!(view.is_unique());
+    }
 }

@@ -24,6 +24,7 @@ impl Proof for AdaptiveAvgPool {
         .shapes("x [N, image.., C], y [N, size.., C]")
         .torch("F.adaptive_avg_pool2d(a, size)")
         .linear(&[0])
+        .large(&[&[7, 40, 41, 3]])
     }
 
     fn cases() -> Vec<Case> {

@@ -25,6 +25,7 @@ impl Proof for AdaptiveMaxPool {
         .shapes("x [N, image.., C], y [N, size.., C]")
         .torch("F.adaptive_max_pool2d(a, size)")
         .kinks("all to the first of equals")
+        .large(&[&[7, 40, 41, 3]])
     }
 
     fn cases() -> Vec<Case> {

@@ -23,6 +23,7 @@ impl Proof for AvgPool {
         .shapes("x [N, image.., C] with an image of 1, 2 or 3 dimensions")
         .torch("F.avg_pool1d, F.avg_pool2d, F.avg_pool3d")
         .linear(&[0])
+        .large(&[&[9, 1001, 4]])
     }
 
     fn cases() -> Vec<Case> {

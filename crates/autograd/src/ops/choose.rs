@@ -59,6 +59,7 @@ impl<T: Element> Proof for Where<T> {
         .shapes("any three that broadcast")
         .torch("torch.where(condition, a, b)")
         .linear(&[0, 1])
+        .large(&[&[11_001, 3], &[11_001, 3]])
     }
 
     fn cases() -> Vec<Case> {

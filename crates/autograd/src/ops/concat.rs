@@ -67,6 +67,7 @@ impl Proof for Concat {
         .shapes("equal but along axis")
         .torch("torch.cat((a, b, ..), axis)")
         .linear(&[0, 1, 2])
+        .large(&[&[20, 30, 37], &[20, 10, 37], &[20, 17, 37]])
     }
 
     fn cases() -> Vec<Case> {

@@ -60,6 +60,7 @@ impl Proof for Conv2dWeightGradient {
         .torch("torch.nn.grad.conv2d_weight(a, shape, b, stride, padding, dilation, groups)")
         .linear(&[0, 1])
         .never_empty("a batch of none gives a constant 0")
+        .large(&[&[40, 20, 21, 2], &[40, 19, 19, 3]])
     }
 
     fn cases() -> Vec<Case> {

@@ -89,10 +89,21 @@ impl Proof for ConvTranspose2d {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 5]", || {
-            let weight = super::zeros::<f64>(&[2, 2, 1, 5]);
-            let _ = super::zeros(&[1, 3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
-        })]
+        vec![
+            ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 5]", || {
+                let weight = super::zeros::<f64>(&[2, 2, 1, 5]);
+                let _ = super::zeros(&[1, 3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
+            }),
+            ErrorCase::new("conv_transpose2d: x [3, 3, 2] and weight [2, 2, 1, 2]", || {
+                let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
+                let _ = super::zeros(&[3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
+            }),
+            // The extra rows would belong to a further position of the stride.
+            ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 2]", || {
+                let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
+                let _ = super::zeros(&[1, 3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [1, 0]);
+            }),
+        ]
     }
 
     fn large_cases() -> Vec<Case> {

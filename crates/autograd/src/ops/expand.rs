@@ -72,6 +72,10 @@ impl Proof for Expand {
             let _ = super::zeros::<f64>(&[2, 3]).expand(&[2, 4]);
         })]
     }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("expand", "a.expand(150, 37, 11)", [sample(1, &[37, 1])], |x| x.expand(&[150, 37, 11]))]
+    }
 }
 
 impl<T: Element> Var<T> {

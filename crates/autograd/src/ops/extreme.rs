@@ -1,5 +1,5 @@
 //! What `max`, `min` and `argmax` share: finding the place of an extreme value
-//! along a dimension, and taking the values there.
+//! along a dimension, and taking the value there.
 
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::{Element, Tensor};
@@ -34,24 +34,28 @@ pub(super) fn places<T: Element>(
     (0..outer).flat_map(|o| (0..inner).map(move |i| o * len * inner + i)).map(line).collect()
 }
 
-/// The values at `places`, as [`places`] finds them.
+/// The value over `axes` that beats all others, from the place where [`places`] finds it.
+///
+/// # Panics
+/// If the axes are not distinct dimensions or there is nothing along them.
 #[track_caller]
-pub(super) fn take<T: Element>(
-    x: Var<T>,
+pub(super) fn over<T: Element>(
     operation: &'static str,
-    axis: usize,
-    places: Vec<usize>,
+    x: Var<T>,
+    axes: &[usize],
     keep: bool,
+    beats: impl Fn(T, T) -> bool,
 ) -> Var<T> {
-    let mut shape = x.shape().to_vec();
-    let (len, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
-    let source = |(line, place): (usize, usize)| Some((line / inner * len + place) * inner + line % inner);
-    let map = LinearMap::select(x.value().len(), places.into_iter().enumerate().map(source));
-    if keep {
-        shape[axis] = 1;
-    } else {
-        shape.remove(axis);
-    }
-    let rank = x.shape().len();
-    x.linear_map(operation, map, 0..rank, &shape)
+    super::assert_axes(operation, axes, x.shape());
+    assert!(
+        axes.iter().all(|&axis| x.shape()[axis] > 0),
+        "{operation}: axes {axes:?} of shape {:?} are empty",
+        x.shape()
+    );
+    let (lines, shape) = x.reduced_last(axes, keep);
+    let (count, len) = (lines.value().len(), lines.shape()[1]);
+    let places = places(operation, lines.value(), 1, beats);
+    let source = |(line, place)| Some(line * len + place);
+    let map = LinearMap::select(count, places.into_iter().enumerate().map(source));
+    lines.linear_map(operation, map, 0..2, &shape)
 }

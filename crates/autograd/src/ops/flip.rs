@@ -16,6 +16,7 @@ impl Proof for Flip {
             .shapes("any, and distinct axes of it")
             .torch("torch.flip(a, axes)")
             .linear(&[0])
+            .large(&[&[20, 50, 37]])
     }
 
     fn cases() -> Vec<Case> {

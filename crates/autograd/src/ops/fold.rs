@@ -19,6 +19,7 @@ impl Proof for Fold {
             .torch("F.fold(a, size, kernel, dilation, padding, stride)")
             .linear(&[0])
             .nan("pixels in no patch are 0")
+            .large(&[&[701, 2, 3, 8]])
     }
 
     fn cases() -> Vec<Case> {
@@ -40,9 +41,18 @@ impl Proof for Fold {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("fold: x [1, 2, 2, 8] to [3, 4] with a kernel of [2, 2]", || {
-            let _ = super::zeros::<f64>(&[1, 2, 2, 8]).fold([3, 4], [2, 2], Conv2dSpec::default());
-        })]
+        vec![
+            ErrorCase::new("fold: x [1, 2, 2, 8] to [3, 4] with a kernel of [2, 2]", || {
+                let _ = super::zeros::<f64>(&[1, 2, 2, 8]).fold([3, 4], [2, 2], Conv2dSpec::default());
+            }),
+            // Channels that are no multiple of the kernel's positions; another rank.
+            ErrorCase::new("fold: x [1, 2, 3, 6] to [3, 4] with a kernel of [2, 2]", || {
+                let _ = super::zeros::<f64>(&[1, 2, 3, 6]).fold([3, 4], [2, 2], Conv2dSpec::default());
+            }),
+            ErrorCase::new("fold: x [2, 3, 8] to [3, 4] with a kernel of [2, 2]", || {
+                let _ = super::zeros::<f64>(&[2, 3, 8]).fold([3, 4], [2, 2], Conv2dSpec::default());
+            }),
+        ]
     }
 }
 

@@ -23,6 +23,7 @@ impl Proof for Gather {
         .shapes("x, and an index of its rank and extents but along axis")
         .torch("torch.gather(a, axis, index)")
         .linear(&[0])
+        .large(&[&[2, 20_001]])
     }
 
     fn cases() -> Vec<Case> {
@@ -45,9 +46,24 @@ impl Proof for Gather {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("gather: an index of shape [2, 1] for axis 1 of x [3, 3]", || {
-            let _ = super::zeros::<f64>(&[3, 3]).gather(1, &[0, 0], &[2, 1]);
-        })]
+        vec![
+            ErrorCase::new("gather: an index of shape [2, 1] for axis 1 of x [3, 3]", || {
+                let _ = super::zeros::<f64>(&[3, 3]).gather(1, &[0, 0], &[2, 1]);
+            }),
+            // A position just outside; too few positions; another rank; no such axis.
+            ErrorCase::new("gather: an index of shape [1, 1] for axis 1 of x [1, 3]", || {
+                let _ = super::zeros::<f64>(&[1, 3]).gather(1, &[3], &[1, 1]);
+            }),
+            ErrorCase::new("gather: an index of shape [1, 2] for axis 1 of x [1, 3]", || {
+                let _ = super::zeros::<f64>(&[1, 3]).gather(1, &[0], &[1, 2]);
+            }),
+            ErrorCase::new("gather: an index of shape [1] for axis 1 of x [1, 3]", || {
+                let _ = super::zeros::<f64>(&[1, 3]).gather(1, &[0], &[1]);
+            }),
+            ErrorCase::new("gather: an index of shape [1, 1] for axis 2 of x [1, 1]", || {
+                let _ = super::zeros::<f64>(&[1, 1]).gather(2, &[0], &[1, 1]);
+            }),
+        ]
     }
 }
 

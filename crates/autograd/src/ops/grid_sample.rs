@@ -27,6 +27,7 @@ impl Proof for GridSample {
         .kinks("where a position is a pixel's, the slope to the right")
         .linear(&[0])
         .nan("what is read outside is 0")
+        .large(&[&[2, 4, 3, 2], &[2, 70, 71, 2]])
     }
 
     fn cases() -> Vec<Case> {

@@ -16,6 +16,7 @@ impl Proof for IndexSelect {
             .shapes("any, an axis of it, and positions in it")
             .torch("torch.index_select(a, axis, indices)")
             .linear(&[0])
+            .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {
@@ -28,9 +29,14 @@ impl Proof for IndexSelect {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("index_select: [0, 3] along axis 1 are not all inside shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).index_select(1, &[0, 3]);
-        })]
+        vec![
+            ErrorCase::new("index_select: [0, 3] along axis 1 are not all inside shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).index_select(1, &[0, 3]);
+            }),
+            ErrorCase::new("index_select: [0] along axis 2 are not all inside shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).index_select(2, &[0]);
+            }),
+        ]
     }
 }
 

@@ -21,6 +21,7 @@ impl Proof for InstanceNorm {
         .shapes("x [N, .., C], gamma [C], beta [C]")
         .torch("F.instance_norm(a, weight=b, bias=c)")
         .linear(&[1, 2])
+        .large(&[&[5, 31, 33, 4], &[4], &[4]])
     }
 
     fn cases() -> Vec<Case> {

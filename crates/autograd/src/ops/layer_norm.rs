@@ -23,6 +23,7 @@ impl Proof for LayerNorm {
         .shapes("x [.., C], gamma [C], beta [C]")
         .torch("F.layer_norm(a, [C], b, c)")
         .linear(&[1, 2])
+        .large(&[&[3001, 11], &[11], &[11]])
     }
 
     fn cases() -> Vec<Case> {

@@ -76,7 +76,11 @@ impl Proof for MatMul {
     }
 
     fn large_cases() -> Vec<Case> {
-        vec![case!("matmul", "a @ b", [sample(1, &[97, 80]), sample(2, &[80, 101])], |a, b| a.matmul(b))]
+        // Many rows are split into bands of rows, few into bands of columns.
+        let case = |a: &[usize], b: &[usize]| {
+            case!("matmul", "a @ b", [sample(1, a), sample(2, b)], |a, b| a.matmul(b))
+        };
+        vec![case(&[97, 80], &[80, 211]), case(&[17, 80], &[80, 1001])]
     }
 }
 

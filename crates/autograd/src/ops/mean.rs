@@ -17,6 +17,7 @@ impl Proof for Mean {
             .shapes("any, and distinct axes of it")
             .torch("torch.mean(a, axes)")
             .linear(&[0])
+            .large(&[&[7, 5001]])
     }
 
     fn cases() -> Vec<Case> {

@@ -1,4 +1,4 @@
-//! The smallest value along a dimension.
+//! The smallest value over dimensions.
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -7,45 +7,46 @@ use crate::gradcheck::{Case, sample};
 use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
-/// `y` is the smallest of `x` along `axis`, `dx = dy` at the place it came from: the
+/// `y` is the smallest of `x` over `axes`, `dx = dy` at the place it came from: the
 /// first of equals. NaN wins over numbers.
 pub struct Min;
 
 impl Proof for Min {
     fn facts() -> Facts {
-        Facts::new("min", Group::Reduction, "y = min x along axis", "dx = dy at the place it came from")
-            .shapes("any, and a non-empty axis of it")
-            .torch("torch.min(a, axis)")
+        Facts::new("min", Group::Reduction, "y = min x over axes", "dx = dy at the place it came from")
+            .shapes("any, and distinct axes of it that are not empty")
+            .torch("torch.min(a, axis), torch.amin(a, axes)")
             .kinks("all to the first of equals")
+            .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {
         let ties = Tensor::from_vec(vec![1.0, 1.0, 0.0, 2.0, f64::NAN, 2.0], &[2, 3]);
         vec![
-            case!("min", "a.min(1).values", [sample(1, &[2, 4, 3])], |x| x.min(1, false)),
+            case!("min", "a.min(1).values", [sample(1, &[2, 4, 3])], |x| x.min(&[1], false)),
             case!("min: last axis, kept", "a.min(1, keepdim=True).values", [sample(1, &[3, 4])], |x| x
-                .min(1, true)),
-            case!("min: first axis", "a.min(0).values", [sample(1, &[3, 4])], |x| x.min(0, false)),
-            case!("min: ties and NaN", "a.min(1).values", [ties], |x| x.min(1, false)).special(),
-            case!("min: empty batch", "a.min(1).values", [sample(1, &[0, 4])], |x| x.min(1, false)),
+                .min(&[1], true)),
+            case!("min: first axis", "a.min(0).values", [sample(1, &[3, 4])], |x| x.min(&[0], false)),
+            case!("min: two axes", "a.amin((0, 2))", [sample(1, &[2, 4, 3])], |x| x.min(&[2, 0], false)),
+            case!("min: ties and NaN", "a.min(1).values", [ties], |x| x.min(&[1], false)).special(),
+            case!("min: empty batch", "a.min(1).values", [sample(1, &[0, 4])], |x| x.min(&[1], false)),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("min: axis 1 of shape [2, 0] is empty", || {
-            let _ = super::zeros::<f64>(&[2, 0]).min(1, false);
+        vec![ErrorCase::new("min: axes [1] of shape [2, 0] are empty", || {
+            let _ = super::zeros::<f64>(&[2, 0]).min(&[1], false);
         })]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// The smallest along `axis`, which stays with extent 1 if `keep`; see [`Min`].
+    /// The smallest over `axes`, which stay with extent 1 if `keep`; see [`Min`].
     ///
     /// # Panics
-    /// If there is no such axis or it is empty.
+    /// If the axes are not distinct dimensions or empty.
     #[track_caller]
-    pub fn min(self, axis: usize, keep: bool) -> Var<T> {
-        let places = super::extreme::places("min", self.value(), axis, |x, best| x < best);
-        super::extreme::take(self, "min", axis, places, keep)
+    pub fn min(self, axes: &[usize], keep: bool) -> Var<T> {
+        super::extreme::over("min", self, axes, keep, |x, best| x < best)
     }
 }

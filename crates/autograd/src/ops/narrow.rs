@@ -62,6 +62,7 @@ impl Proof for Narrow {
         .shapes("any, and a range inside one axis")
         .torch("torch.narrow(a, axis, start, len)")
         .linear(&[0])
+        .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {

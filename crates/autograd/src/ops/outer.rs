@@ -16,6 +16,7 @@ impl Proof for Outer {
             .shapes("a [M], b [N], y [M, N]")
             .torch("torch.outer(a, b)")
             .linear(&[0, 1])
+            .large(&[&[201], &[203]])
     }
 
     fn cases() -> Vec<Case> {

@@ -59,6 +59,7 @@ impl Proof for Permute {
         .shapes("any, and an order of its dimensions")
         .torch("torch.permute(a, order)")
         .linear(&[0])
+        .large(&[&[20, 50, 37]])
     }
 
     fn cases() -> Vec<Case> {

@@ -21,6 +21,7 @@ impl Proof for PixelShuffle {
         .shapes("x [N, H, W, C r²], y [N, H r, W r, C]")
         .torch("F.pixel_shuffle(a, r)")
         .linear(&[0])
+        .large(&[&[5, 31, 33, 8]])
     }
 
     fn cases() -> Vec<Case> {
@@ -33,9 +34,14 @@ impl Proof for PixelShuffle {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("pixel_shuffle: x [1, 2, 2, 6] by 2", || {
-            let _ = super::zeros::<f64>(&[1, 2, 2, 6]).pixel_shuffle(2);
-        })]
+        vec![
+            ErrorCase::new("pixel_shuffle: x [1, 2, 2, 6] by 2", || {
+                let _ = super::zeros::<f64>(&[1, 2, 2, 6]).pixel_shuffle(2);
+            }),
+            ErrorCase::new("pixel_shuffle: x [2, 2, 4] by 2", || {
+                let _ = super::zeros::<f64>(&[2, 2, 4]).pixel_shuffle(2);
+            }),
+        ]
     }
 }
 

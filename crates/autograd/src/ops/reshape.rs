@@ -66,6 +66,10 @@ impl Proof for Reshape {
             let _ = super::zeros::<f64>(&[2, 3]).reshape(&[4]);
         })]
     }
+
+    fn large_cases() -> Vec<Case> {
+        vec![case!("reshape", "a.reshape(100, 303)", [sample(1, &[300, 101])], |x| x.reshape(&[100, 303]))]
+    }
 }
 
 impl<T: Element> Var<T> {

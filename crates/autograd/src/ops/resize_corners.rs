@@ -24,6 +24,7 @@ impl Proof for ResizeCorners {
         .shapes("x [N, H, W, C], y [N, OH, OW, C]")
         .torch("F.interpolate(a, size, mode='bilinear', align_corners=True)")
         .linear(&[0])
+        .large(&[&[70, 15, 16, 2]])
     }
 
     fn cases() -> Vec<Case> {

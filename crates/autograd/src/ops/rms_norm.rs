@@ -22,6 +22,7 @@ impl Proof for RmsNorm {
         .shapes("x [.., C], gamma [C]")
         .torch("F.rms_norm(a, [C], b, eps)")
         .linear(&[1])
+        .large(&[&[3001, 11], &[11]])
     }
 
     fn cases() -> Vec<Case> {

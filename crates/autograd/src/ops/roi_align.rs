@@ -26,6 +26,7 @@ impl Proof for RoiAlign {
         .linear(&[0])
         .nan("readings outside are 0")
         .never_empty("an image without pixels has no regions")
+        .large(&[&[2, 90, 91, 2]])
     }
 
     fn cases() -> Vec<Case> {
@@ -39,13 +40,18 @@ impl Proof for RoiAlign {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("roi_align: a region of image 1 of x [1, 4, 4, 2]", || {
-            let _ = super::zeros::<f64>(&[1, 4, 4, 2]).roi_align(
-                &[Region { image: 1, corners: [0.0; 4] }],
-                [2, 2],
-                2,
-            );
-        })]
+        vec![
+            ErrorCase::new("roi_align: a region of image 1 of x [1, 4, 4, 2]", || {
+                let region = Region { image: 1, corners: [0.0; 4] };
+                let _ = super::zeros::<f64>(&[1, 4, 4, 2]).roi_align(&[region], [2, 2], 2);
+            }),
+            ErrorCase::new("roi_align: x [4, 4, 2] must be", || {
+                let _ = super::zeros::<f64>(&[4, 4, 2]).roi_align(&[], [2, 2], 2);
+            }),
+            ErrorCase::new("roi_align: size [0, 2] and 2 samples must be at least 1", || {
+                let _ = super::zeros::<f64>(&[1, 4, 4, 2]).roi_align(&[], [0, 2], 2);
+            }),
+        ]
     }
 }
 

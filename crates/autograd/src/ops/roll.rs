@@ -21,6 +21,7 @@ impl Proof for Roll {
         .shapes("any, and an axis of it")
         .torch("torch.roll(a, shift, axis)")
         .linear(&[0])
+        .large(&[&[300, 111]])
     }
 
     fn cases() -> Vec<Case> {

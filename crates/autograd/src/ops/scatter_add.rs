@@ -22,6 +22,7 @@ impl Proof for ScatterAdd {
         .shapes("x, source and index of its extents but along axis")
         .torch("torch.scatter_add(a, axis, index, b)")
         .linear(&[0, 1])
+        .large(&[&[2, 20_001], &[2, 2]])
     }
 
     fn cases() -> Vec<Case> {

@@ -19,6 +19,7 @@ impl Proof for Selu {
         Facts::new("selu", Group::Elementwise, "y = λ elu(x, α)", "dx = λ dy or λ α dy eˣ")
             .torch("F.selu(a)")
             .kinks("λ α at x = 0")
+            .large(&[&[3, 11_001]])
     }
 
     fn cases() -> Vec<Case> {

@@ -24,6 +24,7 @@ impl Proof for Slice {
         .shapes("any, and a range inside one axis")
         .torch("a[start:end:step]")
         .linear(&[0])
+        .large(&[&[20, 400, 5]])
     }
 
     fn cases() -> Vec<Case> {

@@ -17,6 +17,7 @@ impl Proof for Stack {
             .shapes("all equal")
             .torch("torch.stack((a, b, ..), axis)")
             .linear(&[0, 1])
+            .large(&[&[200, 203], &[200, 203]])
     }
 
     fn cases() -> Vec<Case> {

@@ -17,6 +17,7 @@ impl Proof for Tile {
             .shapes("any, and a number for each axis")
             .torch("torch.tile(a, times)")
             .linear(&[0])
+            .large(&[&[60, 101]])
     }
 
     fn cases() -> Vec<Case> {

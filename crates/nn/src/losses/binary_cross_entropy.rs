@@ -1,5 +1,6 @@
 //! Binary cross-entropy from logits.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
@@ -85,6 +86,13 @@ impl<T: Element> Proof for BinaryCrossEntropyLoss<T> {
                 );
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || positive_sample(32, &[3001, 11]).scale(0.6);
+        vec![case!("binary_cross_entropy", "", [sample(31, &[3001, 11])], |x| {
+            binary_cross_entropy(x, target().cast(), None, None)
+        })]
     }
 }
 

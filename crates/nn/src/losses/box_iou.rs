@@ -6,13 +6,14 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::Case;
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{Kept, assert_normaliser, assert_same_shape, sample_boxes, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -218,7 +219,9 @@ impl<T: Element> Proof for BoxIouLoss<T> {
         let weights = || Some(Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0], &[4]));
         let target = t.clone();
         vec![
-            Case::unary("box_iou: IoU", x.clone(), move |x| box_iou(BoxOverlap::Iou, x, t.clone(), None, 1.0)),
+            Case::unary("box_iou: IoU", x.clone(), move |x| {
+                box_iou(BoxOverlap::Iou, x, t.clone(), None, 1.0)
+            }),
             Case::unary("box_iou: DIoU, weights", x, move |x| {
                 box_iou(BoxOverlap::Diou, x, target.clone(), weights(), 3.0)
             }),
@@ -230,6 +233,11 @@ impl<T: Element> Proof for BoxIouLoss<T> {
             let x = Var::constant(Tensor::<f64>::zeros(&[2, 3]));
             let _ = box_iou(BoxOverlap::Iou, x, Tensor::zeros(&[2, 3]), None, 1.0);
         })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let boxes = |seed| sample_boxes(seed, 9001);
+        vec![case!("box_iou", "", [boxes(1)], |x| box_iou(BoxOverlap::Diou, x, boxes(2).cast(), None, 1.0))]
     }
 }
 

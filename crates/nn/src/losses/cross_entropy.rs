@@ -1,5 +1,6 @@
 //! Cross-entropy of class ids from logits, in one pass over memory.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, sample};
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::pool::Buffer;
@@ -199,6 +200,13 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
                 );
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || (0..3001).map(|i| (i % 11) as u8).collect::<Vec<_>>();
+        vec![case!("cross_entropy", "", [sample(21, &[3001, 11])], |x| {
+            cross_entropy(x, &target(), &CrossEntropy::default())
+        })]
     }
 }
 

@@ -1,5 +1,6 @@
 //! The soft Dice loss of segmentation masks.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, positive_sample};
 use cerberus_autograd::{
     ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var, one,
@@ -193,6 +194,13 @@ impl<T: Element> Proof for DiceLoss<T> {
                 let _ = dice(Var::constant(Tensor::<f64>::zeros(&[2, 3])), &[0], &Dice::default());
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || (0..3001).map(|i| (i % 11) as u8).collect::<Vec<_>>();
+        vec![case!("dice", "", [positive_sample(71, &[3001, 11]).scale(0.6)], |p| {
+            dice(p, &target(), &Dice::default())
+        })]
     }
 }
 

@@ -1,5 +1,6 @@
 //! The focal loss for dense detection.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, sample};
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
@@ -108,6 +109,13 @@ impl<T: Element> Proof for FocalLoss<T> {
                 );
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || sample(42, &[3001, 11]).map(|x| if x > 1.0 { 1.0 } else { 0.0 });
+        vec![case!("focal", "", [sample(41, &[3001, 11])], |x| {
+            focal(x, target().cast(), &Focal::default(), 3.0)
+        })]
     }
 }
 

@@ -1,5 +1,6 @@
 //! The focal loss of a heatmap with Gaussian peaks.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
@@ -91,6 +92,13 @@ impl<T: Element> Proof for GaussianFocalLoss<T> {
                     gaussian_focal(Var::constant(Tensor::<f64>::zeros(&[2, 3])), Tensor::zeros(&[3]), None);
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || positive_sample(52, &[3001, 11]).map(|x| x.min(1.0));
+        vec![case!("gaussian_focal", "", [sample(51, &[3001, 11])], |x| {
+            gaussian_focal(x, target().cast(), None)
+        })]
     }
 }
 

@@ -1,11 +1,12 @@
 //! The generalised intersection-over-union loss of boxes.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::Case;
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{Kept, assert_normaliser, assert_same_shape, sample_boxes, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -160,6 +161,11 @@ impl<T: Element> Proof for GiouLoss<T> {
         vec![ErrorCase::new("giou: boxes must be [M, 4], found [2, 3]", || {
             let _ = giou(Var::constant(Tensor::<f64>::zeros(&[2, 3])), Tensor::zeros(&[2, 3]), None, 1.0);
         })]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let boxes = |seed| sample_boxes(seed, 9001);
+        vec![case!("giou", "", [boxes(1)], |x| giou(x, boxes(2).cast(), None, 1.0))]
     }
 }
 

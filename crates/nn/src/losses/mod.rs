@@ -10,7 +10,7 @@
 //! Every loss reports a [`Case`] list to [`cases`] for the gradient check, in
 //! the same way as the operations of `cerberus_autograd`.
 
-use cerberus_autograd::gradcheck::Case;
+use cerberus_autograd::gradcheck::{Case, sample};
 use cerberus_autograd::proof::Entry;
 use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
@@ -45,6 +45,12 @@ losses! {
     giou::{GiouLoss, giou},
     box_iou::{BoxIouLoss, BoxOverlap, box_iou},
     dice::{DiceLoss, Dice, DiceForm, dice},
+}
+
+/// Random boxes `x1, y1, x2, y2`, `[count, 4]`, for samples.
+fn sample_boxes(seed: u64, count: usize) -> Tensor<f64> {
+    // Corners lie between -1.5 and 1.5, so these are in order.
+    sample(seed, &[count, 4]) + Tensor::from_vec(vec![0.0, 0.0, 3.5, 3.5], &[4])
 }
 
 /// What the forward rule of a fused loss leaves for the backward rule: the

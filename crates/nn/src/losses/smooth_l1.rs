@@ -1,5 +1,6 @@
 //! The smooth absolute error, and the plain one.
 
+use cerberus_autograd::case;
 use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
@@ -106,6 +107,13 @@ impl<T: Element> Proof for SmoothL1Loss<T> {
                 );
             },
         )]
+    }
+
+    fn large_cases() -> Vec<Case> {
+        let target = || sample(61, &[3001, 11]);
+        vec![case!("smooth_l1", "", [sample(62, &[3001, 11])], |x| {
+            smooth_l1(x, target().cast(), 0.62, None, 1.0)
+        })]
     }
 }
 

@@ -103,11 +103,6 @@ impl Geometry {
         Self { n, input: [h, w], cin, kernel: [kh, kw], output, cout, spec: *spec }
     }
 
-    /// `[N, H, W, Cin]`.
-    pub fn x_shape(&self) -> [usize; 4] {
-        [self.n, self.input[0], self.input[1], self.cin]
-    }
-
     /// `[KH, KW, Cin/groups, Cout]`.
     pub fn weight_shape(&self) -> [usize; 4] {
         [self.kernel[0], self.kernel[1], self.cin_group(), self.cout]

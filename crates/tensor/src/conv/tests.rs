@@ -156,9 +156,37 @@ fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestC
 }
 
 #[test]
+fn every_algorithm_is_chosen_for_the_geometry_it_is_made_for() {
+    let algorithms = |x: [usize; 4], weight: [usize; 4], spec: Conv2dSpec| {
+        let g = Geometry::new("test", &x, &weight, &spec);
+        (Algorithm::of_forward(&g), Algorithm::of_input_gradient(&g))
+    };
+    let same = Conv2dSpec::same(3);
+    let far = Conv2dSpec { stride: [2, 2], dilation: [2, 2], ..same };
+    use Algorithm::{Depthwise, Im2col, Implicit, Winograd};
+    assert_eq!(algorithms([2, 22, 23, 40], [3, 3, 40, 48], same), (Winograd, Winograd));
+    assert_eq!(algorithms([2, 22, 23, 3], [3, 3, 3, 48], same), (Implicit, Im2col));
+    assert_eq!(algorithms([2, 22, 23, 8], [3, 3, 8, 12], same), (Implicit, Implicit));
+    assert_eq!(
+        algorithms([2, 9, 9, 8], [3, 3, 1, 8], Conv2dSpec { groups: 8, ..same }),
+        (Depthwise, Depthwise)
+    );
+    assert_eq!(algorithms([2, 9, 9, 8], [3, 3, 8, 8], far), (Implicit, Im2col));
+}
+
+#[test]
+fn multiply_adds_are_those_of_the_definition() {
+    let spec = Conv2dSpec { stride: [2, 1], groups: 2, ..Conv2dSpec::same(3) };
+    let g = Geometry::new("test", &[3, 7, 5, 4], &[3, 3, 2, 6], &spec);
+    // 4 by 5 positions of 3 images and 6 channels, each a sum over 3 by 3 by 2.
+    assert_eq!(g.multiply_adds(), 3 * (4 * 5) * 6 * (3 * 3 * 2));
+}
+
+#[test]
 fn a_stride_or_a_single_image_is_cut_up_without_loss() {
     let strided = |stride| Conv2dSpec { stride: [stride; 2], ..Conv2dSpec::same(3) };
     for (x, weight, spec) in [
+        ([2, 22, 23, 40], [3, 3, 40, 48], strided(1)),
         ([2, 40, 44, 20], [3, 3, 20, 40], strided(2)),
         ([1, 41, 43, 5], [3, 3, 5, 70], strided(3)),
         ([1, 6, 6, 300], [3, 3, 300, 130], strided(1)),
@@ -212,14 +240,6 @@ fn winograds_rounding_error_is_about_twice_that_of_the_direct_sum() {
 }
 
 #[test]
-fn winograd_sums_are_cut_over_blocks_and_over_weights_without_loss() {
-    let spec = Conv2dSpec::same(3);
-    // Many tiles and few channels, then the other way round.
-    check_winograd::<f64>(&Case { x: [3, 37, 41, 20], weight: [3, 3, 20, 40], spec }, 1e-12).unwrap();
-    check_winograd::<f64>(&Case { x: [9, 8, 8, 300], weight: [3, 3, 300, 270], spec }, 1e-11).unwrap();
-}
-
-#[test]
 fn prepared_weights_give_the_same_result_for_every_batch() {
     let spec = Conv2dSpec::same(3);
     for [channels, groups] in [[48, 1], [6, 1], [6, 6]] {
@@ -248,7 +268,7 @@ fn deep_sums_and_wide_outputs_are_cut_up_without_loss() {
 #[test]
 fn all_passes_have_the_same_bits_for_any_number_of_threads() {
     let spec = Conv2dSpec::same(3);
-    for [n, size, cin, cout] in [[5, 33, 17, 45], [24, 6, 260, 200]] {
+    for [n, size, cin, cout] in [[5, 33, 17, 45], [30, 6, 260, 200]] {
         let (x, w) = (noise::<f32>(&[n, size, size, cin], 0.2), noise::<f32>(&[3, 3, cin, cout], 0.4));
         assert!(same_bits_for_any_threads(|| {
             let y = implicit::conv2d(&x, &w, &spec, &Epilogue::default());

@@ -32,12 +32,12 @@ proptest! {
     }
 
     #[test]
-    fn backward_passes_match_finite_differences(rows in 0usize..4, row in 1usize..40) {
+    fn backward_passes_match_finite_differences(rows in 0usize..4, row in 1usize..90) {
         let (x, dy) = (noise::<f64>(&[rows, row], 0.2).map(|x| 2.0 * x), noise::<f64>(&[rows, row], 0.7));
         let dx = softmax_backward(&softmax(&x), dy.clone());
-        prop_assert!(gradient_error(softmax, &x, &dy, &dx) < 1e-8);
+        prop_assert!(gradient_error(softmax, &x, &dy, &dx) < 1e-7);
         let dx = log_softmax_backward(&log_softmax(&x), dy.clone());
-        prop_assert!(gradient_error(log_softmax, &x, &dy, &dx) < 1e-8);
+        prop_assert!(gradient_error(log_softmax, &x, &dy, &dx) < 1e-7);
     }
 }
 

@@ -115,13 +115,9 @@ pub fn weight_gradient<T: Element>(
     let (x, dy) = (x.contiguous(), dy.contiguous());
     let work = Work { g, set, tiling: Tiling::new(&g), x: x.data(), dy: dy.data() };
     let panels = Panel::cover(1, g.cout, set.lanes);
-    let elements: usize = POSITIONS * g.cin * panels.iter().map(|p| p.vectors * set.lanes).sum::<usize>();
-    let blocks = work.tiling.blocks();
-    let partials = (PARTIAL_ELEMENTS / elements.max(1)).clamp(1, PARTIALS).min(blocks.max(1));
-    if partials >= FEWEST_PARTIALS.min(blocks) {
-        work.by_blocks(&panels, partials)
-    } else {
-        work.by_weights(&panels)
+    match work.partial_sums(&panels) {
+        Some(partials) => work.by_blocks(&panels, partials),
+        None => work.by_weights(&panels),
     }
 }
 
@@ -134,6 +130,15 @@ struct Work<'a, T: Element> {
 }
 
 impl<T: Element> Work<'_, T> {
+    /// How many partial sums over blocks are to be added up, or that there would be too few.
+    fn partial_sums(&self, panels: &[Panel]) -> Option<usize> {
+        let width: usize = panels.iter().map(|panel| panel.vectors * self.set.lanes).sum();
+        let elements = POSITIONS * self.g.cin * width;
+        let blocks = self.tiling.blocks();
+        let partials = (PARTIAL_ELEMENTS / elements.max(1)).clamp(1, PARTIALS).min(blocks.max(1));
+        (partials >= FEWEST_PARTIALS.min(blocks)).then_some(partials)
+    }
+
     /// How a block's input, or with one panel's channels its gradient, lies.
     fn layout(&self, block: usize, channels: usize) -> Layout {
         Layout::new(self.set, self.tiling.rows_of(block).len() * self.tiling.tiles[1], channels)
@@ -281,4 +286,37 @@ fn assemble<T: Element>(g: &Geometry, set: &Kernels<T>, shares: &[Share], sums: 
             }
         });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::plain;
+
+    /// The gradient of weights `[3, 3, cin, cout]`, in both ways, for images `[n, size, size, cin]`.
+    fn check([n, size, cin, cout]: [usize; 4], over_weights: bool) {
+        let spec = Conv2dSpec::same(3);
+        let values = |shape: &[usize], phase: f64| Tensor::from_fn(shape, |i| (i as f64 * 1.7 + phase).sin());
+        let (x, dy) = (values(&[n, size, size, cin], 0.2), values(&[n, size, size, cout], 0.4));
+        let shape = [3, 3, cin, cout];
+        let g = Geometry::new("test", x.shape(), &shape, &spec);
+        let set = f64::kernels();
+        let work = Work { g, set, tiling: Tiling::new(&g), x: x.data(), dy: dy.data() };
+        // What this geometry is here for; it may have changed with the cache sizes above.
+        assert_eq!(work.partial_sums(&Panel::cover(1, cout, set.lanes)).is_none(), over_weights);
+        let exact = plain::weight_gradient(&x, &dy, &shape, &spec);
+        let size = exact.clone().map(f64::abs).to_vec().into_iter().fold(1.0, f64::max);
+        let error = (weight_gradient(&x, &dy, &shape, &spec) - exact).map(f64::abs);
+        assert!(error.to_vec().into_iter().all(|error| error < 1e-11 * size));
+    }
+
+    #[test]
+    fn sums_are_cut_over_blocks_of_tiles_where_weights_are_few() {
+        check([3, 37, 20, 40], false);
+    }
+
+    #[test]
+    fn sums_are_cut_over_weights_where_they_are_many() {
+        check([13, 8, 300, 270], true);
+    }
 }
