@@ -44,6 +44,8 @@ const TILE: usize = 4;
 /// Elements of a block's transformed input: about half of a second-level cache.
 const BLOCK_ELEMENTS: usize = 320 * 1024;
 
+/// Blocks from this number on are even enough as they come.
+const FEW_BLOCKS: usize = 16;
 /// Weights up to this number, transformed, are in the second-level cache or close to it.
 const NEAR_WEIGHTS: usize = 128 * 128;
 
@@ -67,7 +69,11 @@ impl Tiling {
         // where every block would have to fetch a large weight from afar.
         let least = if g.cin * g.cout <= NEAR_WEIGHTS { 8 } else { 24 };
         let per_block = per_block.min((rows * tiles[1] / 8).max(least));
-        Self { tiles, rows, block: (per_block / tiles[1].max(1)).max(1) }
+        let block = (per_block / tiles[1].max(1)).max(1);
+        // A few blocks are shared out evenly only if their number is even all the way down.
+        let count = rows.div_ceil(block);
+        let count = if count < FEW_BLOCKS { (count * 3 / 4).next_power_of_two() } else { count };
+        Self { tiles, rows, block: rows.div_ceil(count.max(1)).max(1) }
     }
 
     fn blocks(&self) -> usize {
