@@ -179,41 +179,35 @@ impl<T: Element> Work<'_, T> {
         let blocks = self.tiling.blocks();
         let share = |&panel: &Panel| Share { panel, first: 0, channels: self.g.cin };
         let shares: Vec<Share> = panels.iter().map(share).collect();
-        let size: usize = shares.iter().map(|share| share.size(self.set)).sum();
-        let mut sums = Parts::unspecified((0..partials).map(|_| size));
-        sums.parts_mut().into_par_iter().enumerate().for_each(|(part, sums)| {
-            sums.fill(T::ZERO);
-            let blocks = part * blocks / partials..(part + 1) * blocks / partials;
+        let lengths = shares.iter().map(|share| share.size(self.set));
+        let mut sums = Parts::unspecified((0..partials).flat_map(|_| lengths.clone()));
+        // For every partial sum its shares.
+        let per_part = shares.len().max(1);
+        sums.parts_mut().par_chunks_mut(per_part).enumerate().for_each(|(part, sums)| {
+            sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
             // The first block is as large as any.
             let most = |channels| self.layout(0, channels).size();
             let widest = panels.first().map_or(0, |panel| panel.columns);
             let mut values = [self.g.cin, widest].map(|channels| Buffer::unspecified(most(channels)));
-            for block in blocks {
+            for block in part * blocks / partials..(part + 1) * blocks / partials {
                 let [input, gradient] = &mut values;
                 let (input, places) = (self.input(block, input), self.gradient_places(block));
-                let mut rest = &mut *sums;
-                for share in &shares {
-                    let (sum, tail) = rest.split_at_mut(share.size(self.set));
-                    rest = tail;
+                for (share, sum) in shares.iter().zip(&mut *sums) {
                     let gradient = self.gradient(block, &places, &share.panel, gradient);
                     (0..POSITIONS).for_each(|p| share.add(self.set, [input, gradient], p, sum));
                 }
             }
         });
         let mut parts = sums.parts_mut();
-        let (total, parts) = parts.split_first_mut().expect("there is at least one partial sum");
-        crate::parallel::for_each_piece(total, |start, piece| {
-            for part in &*parts {
-                piece.iter_mut().zip(&part[start..]).for_each(|(total, &part)| *total += part);
-            }
-        });
-        let mut rest = &**total;
-        let sums = shares.iter().map(|share| {
-            let (sum, tail) = rest.split_at(share.size(self.set));
-            rest = tail;
-            sum
-        });
-        let sums: Vec<&[T]> = sums.collect();
+        let (total, parts) = parts.split_at_mut(shares.len());
+        for (index, sum) in total.iter_mut().enumerate() {
+            crate::parallel::for_each_piece(sum, |start, piece| {
+                for part in parts.chunks(per_part) {
+                    piece.iter_mut().zip(&part[index][start..]).for_each(|(total, &part)| *total += part);
+                }
+            });
+        }
+        let sums: Vec<&[T]> = (0..shares.len()).map(|index| sums.part(index)).collect();
         assemble(&self.g, self.set, &shares, &sums)
     }
 
@@ -293,7 +287,8 @@ mod tests {
     use super::*;
     use crate::conv::plain;
 
-    /// The gradient of weights `[3, 3, cin, cout]`, in both ways, for images `[n, size, size, cin]`.
+    /// The gradient of weights `[3, 3, cin, cout]` for images `[n, size, size, cin]`, summed in the
+    /// way that is named.
     fn check([n, size, cin, cout]: [usize; 4], over_weights: bool) {
         let spec = Conv2dSpec::same(3);
         let values = |shape: &[usize], phase: f64| Tensor::from_fn(shape, |i| (i as f64 * 1.7 + phase).sin());
