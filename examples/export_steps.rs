@@ -65,16 +65,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let pool = common::thread_pool(options.threads).map_err(TrainError::Option);
-    match pool.and_then(|pool| {
-        pool.install(|| if options.double { export::<f64>(&options) } else { export::<f32>(&options) })
-    }) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.is_usage() { 2 } else { 1 })
-        }
-    }
+    common::run_on(options.threads, || {
+        if options.double { export::<f64>(&options) } else { export::<f32>(&options) }
+    })
 }
 
 fn export<T: Element>(options: &Options) -> Result<(), TrainError> {

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each program uses its own part.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -35,6 +36,18 @@ pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
     }
     cerberus::tensor::parallel::pool(threads)
         .map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
+}
+
+/// Does a program's work on that many [threads](thread_pool). A failure is told,
+/// and ends the program with 2 if an option was wrong and with 1 otherwise.
+pub fn run_on(threads: Option<usize>, work: impl FnOnce() -> Result<(), TrainError> + Send) -> ExitCode {
+    match thread_pool(threads).map_err(TrainError::Option).and_then(|pool| pool.install(work)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
 }
 
 /// How a run's data are opened.

@@ -82,14 +82,7 @@ struct Job {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let pool = common::thread_pool(options.threads).map_err(TrainError::Option);
-    match pool.and_then(|pool| pool.install(|| run(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.is_usage() { 2 } else { 1 })
-        }
-    }
+    common::run_on(options.threads, || run(&options))
 }
 
 fn run(options: &Options) -> Result<(), TrainError> {
