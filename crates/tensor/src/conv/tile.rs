@@ -25,7 +25,8 @@ use crate::simd::{Lanes, per_isa};
 /// The most rows and columns a tile has with any instruction set.
 pub(crate) const MOST_ROWS: usize = 12;
 const WIDEST: usize = 32;
-/// Steps of the sum to every cache line that is asked for ahead, and its bytes.
+/// Steps of the sum to every cache line that is asked for ahead where a tile's
+/// rows are channels, and a line's bytes.
 const AHEAD: usize = 4;
 const LINE: usize = 64;
 
@@ -61,7 +62,7 @@ pub(crate) struct Tile<'a, T> {
     /// Whether negative results become zero.
     pub relu: bool,
     /// What will be needed after this work, to be brought into the second-level
-    /// cache while it runs. Only tiles whose rows are channels do that.
+    /// cache while it runs.
     pub ahead: &'a [T],
 }
 
@@ -79,6 +80,16 @@ pub(crate) fn even_pieces(extent: usize, most: usize) -> impl Iterator<Item = (u
 }
 
 impl<T: Element> Kernels<T> {
+    /// How many elements of [`Tile::ahead`] a run over `rows` pixels asks for.
+    pub(crate) fn reach(&self, rows: usize, segments: &[Segment]) -> usize {
+        rows.div_ceil(self.rows) * Self::ahead(segments, 4, 4)
+    }
+
+    /// The same for one piece of the rows, with `lines` asked for every few `steps`.
+    fn ahead(segments: &[Segment], steps: usize, lines: usize) -> usize {
+        segments.iter().map(|s| s.len / steps * lines).sum::<usize>() * LINE / size_of::<T>()
+    }
+
     /// Computes `rows` rows of `vectors` vectors into `c`.
     ///
     /// # Panics
@@ -100,7 +111,8 @@ impl<T: Element> Kernels<T> {
         assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
         let kernels = &self.tiles[usize::from(!pixels)][vectors - 1];
         // What one piece of the rows asks for ahead, in elements.
-        let ahead = tile.segments.iter().map(|s| s.len / AHEAD).sum::<usize>() * LINE / size_of::<T>();
+        let ahead =
+            if pixels { Self::ahead(tile.segments, 4, 4) } else { Self::ahead(tile.segments, AHEAD, 1) };
         for (index, (first, height)) in even_pieces(rows, self.rows).enumerate() {
             let tile = Tile { ahead: tile.ahead.get(index * ahead..).unwrap_or(&[]), ..*tile };
             // SAFETY: the assertions bound every element that any of the rows
@@ -120,15 +132,20 @@ impl<T: Element> Kernels<T> {
 /// of the rows would not fit the registers, and computing them one from the
 /// other would take as long as the arithmetic.
 ///
+/// With `FETCH`, a cache line at `ahead` is asked for at every step. That is worth
+/// it where few pixels share a weight, which then comes from memory all the time;
+/// elsewhere it would only take a load's place.
+///
 /// # Safety
 /// As [`tile_body`], for this stretch.
 #[inline(always)]
-unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize, const FETCH: bool>(
     sum: &mut [[V; VECTORS]; ROWS],
     a: *const V::Scalar,
     a_row: usize,
     mut b: *const V::Scalar,
     len: usize,
+    ahead: &mut *const V::Scalar,
 ) {
     let mut bases = [a; MOST_ROWS.div_ceil(3)];
     for (i, base) in bases.iter_mut().enumerate() {
@@ -139,6 +156,10 @@ unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     unsafe {
         for _ in 0..len / 4 {
             for k in 0..4 {
+                if FETCH {
+                    V::prefetch_far(*ahead);
+                    *ahead = ahead.wrapping_add(LINE / size_of::<V::Scalar>());
+                }
                 let row = load_row::<V, VECTORS>(b.add(k * VECTORS * V::LEN));
                 for (i, sum) in sum.iter_mut().enumerate() {
                     add_product(sum, *bases[i / 3].add(i % 3 * a_row + k), row);
@@ -288,7 +309,12 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
             let a = tile.a.as_ptr().add(a + segment.a);
             let b = tile.b.as_ptr().add(segment.b);
             if PIXELS {
-                add_pixels::<V, ROWS, VECTORS>(&mut sum, a, tile.a_row, b, segment.len);
+                let (a_row, len, ahead) = (tile.a_row, segment.len, &mut ahead);
+                if tile.ahead.is_empty() {
+                    add_pixels::<V, ROWS, VECTORS, false>(&mut sum, a, a_row, b, len, ahead);
+                } else {
+                    add_pixels::<V, ROWS, VECTORS, true>(&mut sum, a, a_row, b, len, ahead);
+                }
             } else {
                 let (a, b, ahead) = ((a, tile.a_step), (b, tile.b_step), (&mut ahead, ahead_step));
                 add_channels::<V, ROWS, VECTORS>(&mut sum, a, b, segment.len, ahead);
@@ -376,7 +402,7 @@ mod tests {
                                 columns,
                                 start,
                                 relu: true,
-                                ahead: &[],
+                                ahead: if vectors == 1 { &a } else { &[] },
                             };
                             set.run(rows, vectors, &tile, &mut c);
                             for i in 0..rows * c_row {

@@ -44,6 +44,8 @@ pub(super) const DEPTH: usize = 256;
 const FORWARD_PIXELS: usize = 512;
 /// Fewer blocks than this are split into their panels.
 const FEW_BLOCKS: usize = 8;
+/// Up to this number of output pixels, a pass spends its time on reading weights.
+const FEW_PIXELS: usize = 128;
 /// Partial weight gradients kept at once, and the elements all of them may have.
 pub(super) const PARTIALS: usize = 8;
 pub(super) const PARTIAL_ELEMENTS: usize = 8 << 20;
@@ -152,7 +154,10 @@ impl<'a, T: Element> Pass<'a, T> {
         let merged = x_row == g.output[1] * x_pixel && out.row == g.output[1] * out.pixel;
         let (rows, ow) = if merged { (1, rows * g.output[1]) } else { (rows, g.output[1]) };
         let blocks = depth_blocks(&self.runs, width);
+        let few = g.n * g.output[0] * g.output[1] <= FEW_PIXELS;
         for (number, segments) in blocks.iter().enumerate() {
+            let end = segments.last().map_or(0, |last| last.b + last.len * width);
+            let following = if few { &self.packed.weights(index)[end..] } else { &[] };
             for oy in 0..rows {
                 let tile = Tile {
                     a: &x[oy * x_row + panel.group * g.cin_group()..],
@@ -165,7 +170,7 @@ impl<'a, T: Element> Pass<'a, T> {
                     columns: panel.columns,
                     start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Stored },
                     relu: self.relu && number + 1 == blocks.len(),
-                    ahead: &[],
+                    ahead: following.get(oy * self.set.reach(ow, segments)..).unwrap_or(&[]),
                 };
                 self.set.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);
             }
