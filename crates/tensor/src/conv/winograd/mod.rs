@@ -48,6 +48,8 @@ const BLOCK_ELEMENTS: usize = 320 * 1024;
 const FEW_BLOCKS: usize = 16;
 /// Weights up to this number, transformed, are in the second-level cache or close to it.
 const NEAR_WEIGHTS: usize = 128 * 128;
+/// Up to this number of tiles, a pass spends its time on reading weights.
+const FEW_TILES: usize = 32;
 
 /// How the output is cut into tiles.
 #[derive(Clone, Copy)]
@@ -297,93 +299,168 @@ pub(super) fn forward<T: Element>(
     weights: &Weights<T>,
     epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
-    let set = T::kernels();
     let (x, bias) = (x.contiguous(), epilogue.checked_bias(g));
-    let (x, bias, relu) = (x.data(), bias.as_ref().map(Tensor::data), epilogue.relu);
-    let tiling = Tiling::new(g);
-    let row = g.output[1] * g.cout;
+    let pass = Pass {
+        g,
+        set: T::kernels(),
+        tiling: Tiling::new(g),
+        weights,
+        bias: bias.as_ref().map(Tensor::data),
+        relu: epilogue.relu,
+    };
     Tensor::filled_by(&g.y_shape(), |y| {
-        let mut jobs = Vec::with_capacity(tiling.blocks());
-        let mut rest = y;
-        for block in 0..tiling.blocks() {
-            let rows = tiling.rows_of(block);
-            let pixel_rows = match rows.end == tiling.rows {
-                true => rest.len() / row.max(1),
-                false => tiling.pixel_row(g, rows.end) - tiling.pixel_row(g, rows.start),
-            };
-            let (here, tail) = rest.split_at_mut(pixel_rows * row);
-            rest = tail;
-            jobs.push((rows, here));
+        if y.is_empty() {
+            return;
         }
-        let cost = g.multiply_adds() / tiling.blocks().max(1);
-        jobs.into_par_iter().with_min_len(parallel::together(cost)).for_each(|(rows, y)| {
-            if !y.is_empty() {
-                forward_block(g, set, &tiling, rows, x, weights, bias, relu, y);
-            }
+        let blocks = pass.blocks(y);
+        let tiles = pass.tiling.rows * pass.tiling.tiles[1];
+        if tiles <= FEW_TILES && weights.panels.len() > 1 {
+            return pass.by_panels(x.data(), blocks);
+        }
+        let cost = g.multiply_adds() / blocks.len();
+        blocks.into_par_iter().with_min_len(parallel::together(cost)).for_each(|(rows, y)| {
+            pass.block(rows, x.data(), y);
         });
     })
 }
 
-/// Fills the output under some rows of tiles.
-#[allow(clippy::too_many_arguments)] // The innermost driver; a struct would only rename these.
-fn forward_block<T: Element>(
-    g: &Geometry,
-    set: &Kernels<T>,
-    tiling: &Tiling,
-    rows: Range<usize>,
-    x: &[T],
-    weights: &Weights<T>,
-    bias: Option<&[T]>,
+/// One forward pass: what all its blocks share.
+struct Pass<'a, T: Element> {
+    g: &'a Geometry,
+    set: &'static Kernels<T>,
+    tiling: Tiling,
+    weights: &'a Weights<T>,
+    bias: Option<&'a [T]>,
     relu: bool,
-    y: &mut [T],
-) {
-    let input = Layout::new(set, rows.len() * tiling.tiles[1], g.cin);
-    let mut values = Buffer::unspecified(input.size());
-    let places = input_places(g, tiling, rows.clone());
-    input.fill(set, From::Input, (x, &places, g.cin), &mut values);
-    let places = output_places(g, tiling, rows);
-    let widest = 2 * set.lanes;
-    let zeros = vec![T::ZERO; widest];
-    let mut sums = Buffer::unspecified(POSITIONS * (input.tiles * widest + set.lanes));
-    for (number, panel) in weights.panels.iter().enumerate() {
-        let weights = weights.values.part(number);
-        let width = panel.vectors * set.lanes;
-        let position = input.tiles * width + set.lanes;
+}
+
+/// The transformed input of some tiles, or their products with one panel of weights.
+struct Transformed<T: Element> {
+    layout: Layout,
+    values: Buffer<T>,
+}
+
+impl<T: Element> Pass<'_, T> {
+    /// The rows of tiles of every block, and the output under them.
+    fn blocks<'y>(&self, mut y: &'y mut [T]) -> Vec<(Range<usize>, &'y mut [T])> {
+        let row = self.g.output[1] * self.g.cout;
+        let mut blocks = Vec::with_capacity(self.tiling.blocks());
+        for block in 0..self.tiling.blocks() {
+            let rows = self.tiling.rows_of(block);
+            let pixel_rows = match rows.end == self.tiling.rows {
+                true => y.len() / row,
+                false => self.tiling.pixel_row(self.g, rows.end) - self.tiling.pixel_row(self.g, rows.start),
+            };
+            let (here, rest) = y.split_at_mut(pixel_rows * row);
+            y = rest;
+            blocks.push((rows, here));
+        }
+        blocks
+    }
+
+    /// One block from beginning to end, in the second-level cache.
+    fn block(&self, rows: Range<usize>, x: &[T], y: &mut [T]) {
+        let values = [self.spread(rows.clone(), x)];
+        let places = output_places(self.g, &self.tiling, rows);
+        let mut sums = self.sums(values[0].layout.tiles);
+        for panel in 0..self.weights.panels.len() {
+            self.multiply(&values, panel, &mut sums);
+            self.gather(panel, &sums, 0, &places, y);
+        }
+    }
+
+    /// All blocks side by side: every thread multiplies all of them by the panels
+    /// it takes. With so few tiles, reading the weights is most of the work, and
+    /// every weight is read by one thread only.
+    fn by_panels(&self, x: &[T], blocks: Vec<(Range<usize>, &mut [T])>) {
+        let values: Vec<_> = blocks.par_iter().map(|(rows, _)| self.spread(rows.clone(), x)).collect();
+        let tiles = values.iter().map(|values| values.layout.tiles).sum();
+        let multiplied = (0..self.weights.panels.len()).into_par_iter().map(|panel| {
+            let mut sums = self.sums(tiles);
+            self.multiply(&values, panel, &mut sums);
+            sums
+        });
+        let multiplied: Vec<Transformed<T>> = multiplied.collect();
+        blocks.into_par_iter().for_each(|(rows, y)| {
+            let first = rows.start * self.tiling.tiles[1];
+            let places = output_places(self.g, &self.tiling, rows);
+            for (panel, sums) in multiplied.iter().enumerate() {
+                self.gather(panel, sums, first, &places, y);
+            }
+        });
+    }
+
+    /// The transformed input under some rows of tiles.
+    fn spread(&self, rows: Range<usize>, x: &[T]) -> Transformed<T> {
+        let layout = Layout::new(self.set, rows.len() * self.tiling.tiles[1], self.g.cin);
+        let mut values = Buffer::unspecified(layout.size());
+        let places = input_places(self.g, &self.tiling, rows);
+        layout.fill(self.set, From::Input, (x, &places, self.g.cin), &mut values);
+        Transformed { layout, values }
+    }
+
+    /// Room for the products of `tiles` with any panel.
+    fn sums(&self, tiles: usize) -> Transformed<T> {
+        let layout = Layout::new(self.set, tiles, 2 * self.set.lanes);
+        Transformed { layout, values: Buffer::unspecified(layout.size()) }
+    }
+
+    /// Multiplies `inputs`, one after the other, by a panel of weights.
+    fn multiply(&self, inputs: &[Transformed<T>], panel: usize, sums: &mut Transformed<T>) {
+        let (depth, weights) = (self.g.cin, self.weights.values.part(panel));
+        let vectors = self.weights.panels[panel].vectors;
+        let width = vectors * self.set.lanes;
+        let row = sums.layout.width;
+        let zeros = vec![T::ZERO; width];
         for index in 0..POSITIONS {
-            let b = &weights[index * g.cin * width..][..g.cin * width];
-            let sums = &mut sums[index * position..][..input.tiles * width];
-            for (start, len) in even_pieces(g.cin, DEPTH) {
-                let tile = Tile {
-                    a: input.matrix(&values, index),
-                    a_row: input.width,
-                    a_step: 1,
-                    b,
-                    b_step: width,
-                    segments: &[Segment { a: start, b: start * width, len }],
-                    c_row: width,
-                    columns: width,
-                    start: if start == 0 { Start::Row(&zeros) } else { Start::Stored },
-                    relu: false,
-                    ahead: &[],
-                };
-                set.run(input.tiles, panel.vectors, &tile, sums);
+            let (b, following) = weights[index * depth * width..].split_at(depth * width);
+            let following = if sums.layout.tiles <= FEW_TILES { following } else { &[] };
+            let mut sums = &mut sums.values[index * sums.layout.position..][..sums.layout.tiles * row];
+            let mut asked = 0;
+            for input in inputs {
+                let (here, rest) = sums.split_at_mut(input.layout.tiles * row);
+                sums = rest;
+                for (start, len) in even_pieces(depth, DEPTH) {
+                    let segments = [Segment { a: start, b: start * width, len }];
+                    let tile = Tile {
+                        a: input.layout.matrix(&input.values, index),
+                        a_row: input.layout.width,
+                        a_step: 1,
+                        b,
+                        b_step: width,
+                        segments: &segments,
+                        c_row: row,
+                        columns: width,
+                        start: if start == 0 { Start::Row(&zeros) } else { Start::Stored },
+                        relu: false,
+                        ahead: following.get(asked..).unwrap_or(&[]),
+                    };
+                    self.set.run(input.layout.tiles, vectors, &tile, here);
+                    asked += self.set.reach(input.layout.tiles, &segments);
+                }
             }
         }
-        let mut row = vec![T::ZERO; width];
-        if let Some(bias) = bias {
-            row[..panel.columns].copy_from_slice(&bias[panel.start..][..panel.columns]);
+    }
+
+    /// Transforms a panel's products back, from tile `first` on, into the output
+    /// at `places`.
+    fn gather(&self, panel: usize, sums: &Transformed<T>, first: usize, places: &[usize], y: &mut [T]) {
+        let panel = &self.weights.panels[panel];
+        let mut bias = vec![T::ZERO; panel.vectors * self.set.lanes];
+        if let Some(values) = self.bias {
+            bias[..panel.columns].copy_from_slice(&values[panel.start..][..panel.columns]);
         }
-        let shifted: Vec<usize> =
+        let places: Vec<usize> =
             places.iter().map(|&p| if p == OUTSIDE { OUTSIDE } else { p + panel.start }).collect();
         let work = Gather {
-            source: &sums,
-            position,
-            row: width,
-            places: &shifted,
+            source: &sums.values[first * sums.layout.width..],
+            position: sums.layout.position,
+            row: sums.layout.width,
+            places: &places,
             channels: panel.columns,
-            bias: &row,
-            relu,
+            bias: &bias,
+            relu: self.relu,
         };
-        gather(set, To::Output, &work, y);
+        gather(self.set, To::Output, &work, y);
     }
 }
