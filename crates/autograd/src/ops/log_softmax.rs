@@ -78,7 +78,7 @@ impl Proof for LogSoftmax {
                 "log_softmax: the axis is empty",
                 "torch.log_softmax(a, 1)",
                 [sample(1, &[2, 0, 3])],
-                |x| { x.log_softmax(1) }
+                |x| x.log_softmax(1)
             ),
         ]
     }
