@@ -6,6 +6,7 @@ use cerberus_autograd::gradcheck::{
 };
 use cerberus_autograd::ops;
 use cerberus_autograd::{Tape, Var};
+use cerberus_nn::losses;
 
 use crate::{all, operation_cases};
 
@@ -121,6 +122,13 @@ fn every_operation_brings_what_the_suite_needs() {
             empty == facts.never_empty.is_empty(),
             "{name}: a sample with an empty batch, or why there is none"
         );
+    }
+}
+
+#[test]
+fn every_sample_of_a_loss_has_its_expression_for_the_reference() {
+    for case in losses::cases() {
+        assert!(!case.torch.is_empty(), "{}: add `with_torch`", case.name);
     }
 }
 

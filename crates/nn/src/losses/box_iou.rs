@@ -210,21 +210,31 @@ impl<T: Element> Proof for BoxIouLoss<T> {
     }
 
     fn cases() -> Vec<Case> {
-        // Overlapping, inside, around, and crossing. CIoU is not among them: its
-        // alpha is a constant to the gradient but not to a difference quotient;
-        // the reference vectors check it.
+        // Overlapping, inside, around, and crossing.
         let boxes = |values: &[f64]| Tensor::from_vec(values.to_vec(), &[values.len() / 4, 4]);
         let x = boxes(&[1.0, 2.0, 2.5, 3.5, 0.6, 0.7, 1.4, 1.3, 0.0, 0.0, 2.0, 2.2, 0.0, 0.9, 3.0, 1.4]);
         let t = boxes(&[1.3, 1.6, 3.0, 3.2, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7, 2.5]);
         let weights = || Some(Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0], &[4]));
-        let target = t.clone();
+        let python = super::python::<f64>;
+        let weighted = format!("{}).sum() / 3.0", python(&weights().expect("there are weights")));
+        let case = |name: &str, torch: String, overlap: BoxOverlap, weights: Option<Tensor<f64>>| {
+            let (target, normaliser) = (t.clone(), if weights.is_some() { 3.0 } else { 1.0 });
+            Case::unary(format!("box_iou: {name}"), x.clone(), move |x| {
+                box_iou(overlap, x, target.clone(), weights.clone(), normaliser)
+            })
+            .with_torch(torch)
+        };
+        let target = python(&t);
         vec![
-            Case::unary("box_iou: IoU", x.clone(), move |x| {
-                box_iou(BoxOverlap::Iou, x, t.clone(), None, 1.0)
-            }),
-            Case::unary("box_iou: DIoU, weights", x, move |x| {
-                box_iou(BoxOverlap::Diou, x, target.clone(), weights(), 3.0)
-            }),
+            case("IoU", format!("box_losses('iou', a, {target}).sum()"), BoxOverlap::Iou, None),
+            case(
+                "DIoU, weights",
+                format!("(box_losses('diou', a, {target}) * {weighted}"),
+                BoxOverlap::Diou,
+                weights(),
+            ),
+            // Its alpha is a constant to the gradient but not to a difference quotient: PyTorch alone checks it.
+            case("CIoU", format!("box_losses('ciou', a, {target}).sum()"), BoxOverlap::Ciou, None).special(),
         ]
     }
 

@@ -6,7 +6,7 @@ use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Pr
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, sample_boxes, scaled};
+use super::{Kept, assert_normaliser, assert_same_shape, python, sample_boxes, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -147,13 +147,16 @@ impl<T: Element> Proof for GiouLoss<T> {
             1.3, 1.6, 3.0, 3.2, 1.5, 1.7, 2.2, 2.9, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7,
             2.5,
         ]);
-        let weighted = t.clone();
+        let (weighted, target) = (t.clone(), python(&t));
+        let weights = || Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0, 1.0], &[5]);
         vec![
-            Case::unary("giou", x.clone(), move |x| giou(x, t.clone(), None, 1.0)),
-            Case::unary("giou: weights", x, move |x| {
-                let weights = Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0, 1.0], &[5]);
-                giou(x, weighted.clone(), Some(weights), 5.0)
-            }),
+            Case::unary("giou", x.clone(), move |x| giou(x, t.clone(), None, 1.0))
+                .with_torch(format!("box_losses('giou', a, {target}).sum()")),
+            Case::unary("giou: weights", x, move |x| giou(x, weighted.clone(), Some(weights()), 5.0))
+                .with_torch(format!(
+                    "(box_losses('giou', a, {target}) * {}).sum() / 5.0",
+                    python(&weights())
+                )),
         ]
     }
 

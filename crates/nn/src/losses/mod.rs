@@ -47,6 +47,11 @@ losses! {
     dice::{DiceLoss, Dice, DiceForm, dice},
 }
 
+/// A tensor as the reference program reads it, every digit of it.
+fn python<T: Element>(x: &Tensor<T>) -> String {
+    format!("constant({:?}, {:?})", x.to_vec(), x.shape())
+}
+
 /// Random boxes `x1, y1, x2, y2`, `[count, 4]`, for samples.
 fn sample_boxes(seed: u64, count: usize) -> Tensor<f64> {
     // Corners lie between -1.5 and 1.5, so these are in order.
