@@ -15,6 +15,7 @@ use cerberus_autograd::proof::Entry;
 use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
 
+mod box_pairs;
 pub mod class_weights;
 mod labels;
 mod logistic;
