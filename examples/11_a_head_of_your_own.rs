@@ -62,7 +62,7 @@ impl<T: Element> Task<T> for Count<T> {
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let shares = prediction.outputs[0].clone().detach().softmax().into_value().contiguous();
+        let shares = prediction.outputs[0].clone().detach().softmax(1).into_value().contiguous();
         let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
         shares.data().chunks_exact(MOST).map(row).collect()
     }

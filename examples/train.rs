@@ -30,8 +30,8 @@ struct Options {
     /// layout of Oxford-IIIT Pet, COCO (folder or .json) or YOLO (folder or .yaml)
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
-    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes,
-    /// and a data set without a label has it missing
+    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes
+    /// (photographs: by name, in any order, or some of them), and a data set without a label has it missing
     #[arg(long, value_name = "NAME|PATH")]
     mix: Vec<String>,
     /// How evenly mixed data are drawn: 1 in proportion to their size, large values all alike
@@ -65,7 +65,8 @@ struct Options {
     /// Largest learning rate of the schedule
     #[arg(long)]
     learning_rate: Option<f64>,
-    /// Against rare classes within a task: its name, =, and inverse, effective, enet, focal or logit; may be repeated
+    /// Against rare classes within a task that classifies or segments (not one that detects: see --sampler): its name, =,
+    /// and inverse, effective, enet, focal or, with one label each, logit; may be repeated
     #[arg(long, value_name = "TASK=WAY")]
     imbalance: Vec<String>,
     /// Draw training samples by the classes of a label: its name, =, and balanced or square_root

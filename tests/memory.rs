@@ -163,7 +163,7 @@ impl Small<f32> {
         let boxes = smooth_l1(places, target, 1.0, None, 10.0);
         let pixels = self.pixels.forward(x, context).resize([SIZE; 2], Interpolation::Bilinear);
         let target = ids(IMAGES * SIZE * SIZE);
-        let overlap = dice(pixels.clone().softmax(), &target, &Dice::default());
+        let overlap = dice(pixels.clone().softmax(3), &target, &Dice::default());
         class + found + boxes + overlap + cross_entropy(pixels, &target, &CrossEntropy::default())
     }
 }

@@ -1,11 +1,12 @@
 //! Gradients against finite differences, first and second order, and the
 //! adjoint identity of linear operations.
 
-use cerberus_autograd::Var;
 use cerberus_autograd::gradcheck::{
     Case, cotangent, errors, gradcheck, gradients, sample, second_order_error,
 };
 use cerberus_autograd::ops;
+use cerberus_autograd::{Tape, Var};
+use cerberus_nn::losses;
 
 use crate::{all, operation_cases};
 
@@ -122,4 +123,35 @@ fn every_operation_brings_what_the_suite_needs() {
             "{name}: a sample with an empty batch, or why there is none"
         );
     }
+}
+
+#[test]
+fn every_sample_of_a_loss_has_its_expression_for_the_reference() {
+    for case in losses::cases() {
+        assert!(!case.torch.is_empty(), "{}: add `with_torch`", case.name);
+    }
+}
+
+#[test]
+fn every_operation_goes_by_the_name_of_its_facts() {
+    let entries = all();
+    let known: Vec<&str> = entries.iter().map(|entry| entry.facts.name).collect();
+    for entry in &entries {
+        let name = entry.facts.name;
+        let recorded: Vec<&str> = (entry.cases)().into_iter().flat_map(names).collect();
+        let unknown = recorded.iter().find(|recorded| !known.contains(recorded));
+        assert!(unknown.is_none(), "{name}: the tape has {unknown:?}, which no facts describe");
+        assert!(
+            recorded.contains(&name) != entry.facts.composed,
+            "{name}: the tape has {recorded:?}; an operation has its own name there, what is made of others is \
+             declared with `Facts::composed`"
+        );
+    }
+}
+
+/// The names of the operations that a sample records.
+fn names(case: Case) -> Vec<&'static str> {
+    let tape = Tape::new();
+    (case.function)(case.inputs.into_iter().map(|x| tape.leaf(x)).collect());
+    tape.operations()
 }

@@ -31,7 +31,7 @@ pub enum Group {
 /// What is known about an operation, as the reference prints it and the suite uses it.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The operation's name; messages and cases begin with it.
+    /// The operation's name, also on the tape; messages and cases begin with it.
     pub name: &'static str,
     /// Its family.
     pub group: Group,
@@ -47,6 +47,8 @@ pub struct Facts {
     pub linear_in: &'static [usize],
     /// Whether gradients of gradients are offered.
     pub second_order: bool,
+    /// Whether it is made of other operations and has no rule of its own.
+    pub composed: bool,
     /// Where it has no derivative and what is answered there; empty if nowhere.
     pub kinks: &'static str,
     /// What becomes of NaN; empty if inputs of nothing but NaN give outputs of nothing but NaN.
@@ -82,6 +84,7 @@ impl Facts {
             torch: "",
             linear_in: &[],
             second_order: true,
+            composed: false,
             kinks: "",
             nan: "",
             never_empty: "",
@@ -104,6 +107,12 @@ impl Facts {
     /// Linear in these inputs.
     pub const fn linear(mut self, inputs: &'static [usize]) -> Self {
         self.linear_in = inputs;
+        self
+    }
+
+    /// Made of other operations, without a rule of its own.
+    pub const fn composed(mut self) -> Self {
+        self.composed = true;
         self
     }
 

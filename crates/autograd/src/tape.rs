@@ -119,6 +119,15 @@ impl<T: Element> Tape<T> {
         self.len() == 0
     }
 
+    /// The names of the operations that have been recorded, in order; leaves have none.
+    pub fn operations(&self) -> Vec<&'static str> {
+        let name = |node: &Node<T>| match node {
+            Node::Result { saved, .. } => Some(saved.name),
+            _ => None,
+        };
+        self.record.borrow().nodes.iter().filter_map(name).collect()
+    }
+
     #[track_caller]
     fn push(&self, node: Node<T>) -> usize {
         self.assert_usable();

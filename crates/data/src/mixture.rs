@@ -7,7 +7,7 @@ use cerberus_tensor::random::stream;
 use rand::RngExt;
 
 use crate::dataset::no_such_sample;
-use crate::{DataError, Dataset, DatasetInfo, Sample, Split};
+use crate::{DataError, Dataset, DatasetInfo, LabelInfo, Sample, Split};
 
 /// A mixture of data sets with images of one size.
 ///
@@ -59,9 +59,16 @@ impl Mixture {
                 match info.label(&label.name) {
                     None => info.labels.push(label.clone()),
                     Some(known) if known == label => {}
-                    Some(_) => {
+                    Some(known) => {
+                        let told = |of: &str, label: &LabelInfo| {
+                            let kind = format!("{:?}", label.kind).to_lowercase();
+                            format!("{of} has {kind} of {}", label.classes.join(", "))
+                        };
                         let value = format!("the label {} of {}", label.name, other.name);
-                        return refuse(value, "labels of one name must have the same kind and classes");
+                        let lists = [told(&info.name, known), told(&other.name, label)].join("; ");
+                        let remedy =
+                            format!("labels of one name must have the same kind and classes; {lists}");
+                        return refuse(value, &remedy);
                     }
                 }
             }

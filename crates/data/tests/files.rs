@@ -276,8 +276,10 @@ fn pictures_arrive_upright_and_in_rgb_however_they_are_stored() {
         "baseline.jpg",
         "progressive.jpg",
         "cmyk.jpg",
+        "ycck.jpg",
         "palette.png",
         "picture.gif",
+        "animated.gif",
         "png_inside.jpg",
         "alpha.png",
     ];
@@ -310,7 +312,7 @@ fn a_picture_annotated_as_it_is_stored_is_not_turned() {
 #[test]
 fn truncated_pictures_are_errors_that_name_the_file() {
     let folder = tempdir().unwrap();
-    for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "picture.gif"] {
+    for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "ycck.jpg", "palette.png", "picture.gif"] {
         let whole = std::fs::read(picture(name)).unwrap();
         let path = folder.path().join(name);
         for part in 1..10 {
@@ -321,4 +323,51 @@ fn truncated_pictures_are_errors_that_name_the_file() {
             }
         }
     }
+}
+
+/// A GIF and the data of a JPEG have no checksums, so a wrong byte may go unnoticed. What must not happen is a panic, or
+/// a picture of another size than its own header says.
+#[test]
+fn pictures_with_a_wrong_byte_are_errors_that_name_the_file_or_pictures() {
+    let folder = tempdir().unwrap();
+    for name in ["cmyk.jpg", "ycck.jpg", "picture.gif", "animated.gif"] {
+        let whole = std::fs::read(picture(name)).unwrap();
+        let path = folder.path().join(name);
+        let mut refused = 0;
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x55;
+            std::fs::write(&path, &bytes).unwrap();
+            match Image::read(&path) {
+                Ok(image) => {
+                    assert_eq!(image.pixels.len(), image.height * image.width * 3, "{name}: {place}")
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().contains(name), "{error}");
+                }
+            }
+        }
+        assert!(refused > 20, "{name}: {refused} of {} wrong bytes were noticed", whole.len());
+    }
+}
+
+#[test]
+fn an_animation_that_breaks_off_gives_its_first_picture_whole_or_none() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("animated.gif");
+    let whole = std::fs::read(picture("animated.gif")).unwrap();
+    let first = Image::read(&picture("animated.gif")).unwrap();
+    let mut read = 0;
+    for end in 0..whole.len() {
+        std::fs::write(&path, &whole[..end]).unwrap();
+        match Image::read(&path) {
+            Ok(image) => {
+                read += 1;
+                assert_eq!(image, first, "{end} bytes");
+            }
+            Err(error) => assert!(error.to_string().contains("animated.gif"), "{error}"),
+        }
+    }
+    assert!(read > 0 && read < whole.len(), "{read} beginnings of {} were read", whole.len());
 }

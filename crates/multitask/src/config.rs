@@ -104,7 +104,7 @@ fn first_label<'a>(kind: &HeadKind<f32>, info: &'a DatasetInfo) -> Option<&'a st
     info.labels.iter().find(|label| label.kind == kind.label).map(|label| label.name.as_str())
 }
 
-fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
+pub(crate) fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
     let kinds = tasks::kinds::<f32>();
     let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
     let known = known.join(", ");

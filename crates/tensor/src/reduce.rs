@@ -199,6 +199,21 @@ mod tests {
             }
             prop_assert_eq!(x.sum(&axes, false).to_vec(), y.to_vec());
         }
+
+        #[test]
+        fn summing_back_is_the_adjoint_of_stretching(
+            dims in prop::collection::vec(1usize..4, 0..5), added in 0usize..5, mask in 0u8..32,
+        ) {
+            let added = added.min(dims.len());
+            let shape: Vec<usize> =
+                (added..dims.len()).map(|axis| if mask >> axis & 1 == 1 { 1 } else { dims[axis] }).collect();
+            let y = Tensor::<f64>::from_fn(&dims, |i| (i as f64 * 0.7).sin());
+            let x = Tensor::<f64>::from_fn(&shape, |i| (i as f64 * 1.3).cos());
+            let back = y.sum_to(&shape);
+            prop_assert_eq!(back.shape(), &shape[..]);
+            let product = |a: &Tensor<f64>, b: &Tensor<f64>| (a * b).sum_all().item();
+            prop_assert!((product(&back, &x) - product(&y, &x.broadcast_to(&dims))).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -181,6 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_may_be_as_large_as_the_padded_image_and_no_larger() {
+        let windows =
+            |kernel| Windows::sliding("pool", &[2], &Sliding { kernel: [kernel], stride: [1], padding: [3] });
+        assert_eq!(windows(8).taps[0], [vec![0, 1]]);
+        assert!(std::panic::catch_unwind(|| windows(9)).is_err());
+        let bare =
+            |kernel| Windows::sliding("pool", &[2], &Sliding { kernel: [kernel], stride: [1], padding: [0] });
+        assert_eq!(bare(2).taps[0], [vec![0, 1]]);
+        let refused = std::panic::catch_unwind(|| bare(3)).err().and_then(|e| e.downcast::<String>().ok());
+        assert!(refused.is_some_and(|message| message.starts_with("pool: image [2]")));
+    }
+
+    #[test]
     fn the_mean_counts_only_positions_in_the_image_unless_told_otherwise() {
         let spec = Sliding { kernel: [2], stride: [2], padding: [1] };
         let windows = Windows::sliding("avg_pool", &[3], &spec);

@@ -21,6 +21,7 @@ impl Proof for Argmax {
         )
         .shapes("any, and a non-empty axis of it")
         .torch("torch.argmax(a, axis)")
+        .composed()
         .large(&[&[3001, 11]])
     }
 

@@ -40,6 +40,7 @@ impl Proof for Conv1d {
         )
         .shapes("x [N, L, Cin], weight [K, Cin/groups, Cout], bias [Cout]")
         .torch("F.conv1d(a, b, c, stride, padding, dilation, groups)")
+        .composed()
         .linear(&[0, 1, 2])
         .large(&[&[3, 3001, 2], &[3, 2, 3], &[3]])
     }

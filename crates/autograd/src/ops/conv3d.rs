@@ -41,6 +41,7 @@ impl Proof for Conv3d {
         )
         .shapes("x [N, D, H, W, Cin], weight [KD, KH, KW, Cin/groups, Cout], bias [Cout]")
         .torch("F.conv3d(a, b, c, stride, padding, dilation, groups)")
+        .composed()
         .linear(&[0, 1, 2])
         .large(&[&[3, 19, 20, 21, 1], &[2, 2, 2, 1, 2], &[2]])
     }

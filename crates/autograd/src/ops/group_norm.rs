@@ -21,6 +21,7 @@ impl Proof for GroupNorm {
         )
         .shapes("x [N, .., C], gamma [C], beta [C]")
         .torch("F.group_norm(a, groups, b, c)")
+        .composed()
         .linear(&[1, 2])
         .large(&[&[5, 31, 33, 4], &[4], &[4]])
     }

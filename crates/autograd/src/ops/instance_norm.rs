@@ -20,6 +20,7 @@ impl Proof for InstanceNorm {
         )
         .shapes("x [N, .., C], gamma [C], beta [C]")
         .torch("F.instance_norm(a, weight=b, bias=c)")
+        .composed()
         .linear(&[1, 2])
         .large(&[&[5, 31, 33, 4], &[4], &[4]])
     }

@@ -22,6 +22,7 @@ impl Proof for LayerNorm {
         )
         .shapes("x [.., C], gamma [C], beta [C]")
         .torch("F.layer_norm(a, [C], b, c)")
+        .composed()
         .linear(&[1, 2])
         .large(&[&[3001, 11], &[11], &[11]])
     }

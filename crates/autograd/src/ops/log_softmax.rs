@@ -8,7 +8,8 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
-/// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`.
+/// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`. [`Var::log_softmax`] brings
+/// another dimension there and back.
 pub struct LogSoftmax;
 
 impl<T: Element> Operation<T> for LogSoftmax {
@@ -43,19 +44,14 @@ impl<T: Element> Operation<T> for LogSoftmax {
 
 impl Proof for LogSoftmax {
     fn facts() -> Facts {
-        Facts::new(
-            "log_softmax",
-            Group::Reduction,
-            "y = x - ln Σ eˣ along the last axis",
-            "dx = dy - eʸ Σ dy",
-        )
-        .shapes("rank 1 or more")
-        .torch("torch.log_softmax(a, -1)")
+        Facts::new("log_softmax", Group::Reduction, "y = x - ln Σ eˣ along axis", "dx = dy - eʸ Σ dy")
+            .shapes("any, and an axis of it")
+            .torch("torch.log_softmax(a, axis)")
     }
 
     fn cases() -> Vec<Case> {
         let case = |kind: &str, x| {
-            case!(format!("log_softmax{kind}"), "torch.log_softmax(a, -1)", [x], |x| x.log_softmax())
+            case!(format!("log_softmax{kind}"), "torch.log_softmax(a, -1)", [x], |x| x.log_softmax(1))
         };
         vec![
             case("", sample(1, &[3, 5])),
@@ -70,29 +66,53 @@ impl Proof for LogSoftmax {
             )
             .special(),
             case!("log_softmax: one class", "torch.log_softmax(a, -1) + a", [sample(3, &[2, 3, 1])], |x| {
-                x.clone().log_softmax() + x
+                x.clone().log_softmax(2) + x
             }),
+            case!("log_softmax: first axis", "torch.log_softmax(a, 0)", [sample(4, &[4, 3])], |x| {
+                x.log_softmax(0)
+            }),
+            case!("log_softmax: middle axis", "torch.log_softmax(a, 1)", [sample(5, &[2, 3, 2, 2])], |x| {
+                x.log_softmax(1)
+            }),
+            case!(
+                "log_softmax: the axis is empty",
+                "torch.log_softmax(a, 1)",
+                [sample(1, &[2, 0, 3])],
+                |x| x.log_softmax(1)
+            ),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("log_softmax: x of rank 0 has no last dimension", || {
-            let _ = super::zeros::<f64>(&[]).log_softmax();
-        })]
+        vec![
+            ErrorCase::new("log_softmax: axes [2] are not distinct dimensions of shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).log_softmax(2);
+            }),
+            ErrorCase::new("log_softmax: axes [0] are not distinct dimensions of shape []", || {
+                let _ = super::zeros::<f64>(&[]).log_softmax(0);
+            }),
+        ]
     }
 
     fn large_cases() -> Vec<Case> {
-        vec![case!("log_softmax", "torch.log_softmax(a, -1)", [sample(1, &[7001, 5])], |x| x.log_softmax())]
+        vec![
+            case!("log_softmax", "torch.log_softmax(a, -1)", [sample(1, &[7001, 5])], |x| x.log_softmax(1)),
+            case!("log_softmax: middle axis", "torch.log_softmax(a, 1)", [sample(1, &[71, 101, 5])], |x| {
+                x.log_softmax(1)
+            }),
+        ]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`. See [`LogSoftmax`].
+    /// `y = x - ln sum eˣ` along `axis`; `dx = dy - eʸ sum dy`. Any shape, which `y` has too; the last
+    /// axis is the quickest. See [`LogSoftmax`].
     ///
     /// # Panics
-    /// If the variable has rank 0.
+    /// If there is no such axis.
     #[track_caller]
-    pub fn log_softmax(self) -> Var<T> {
-        Var::apply(LogSoftmax, vec![self])
+    pub fn log_softmax(self, axis: usize) -> Var<T> {
+        super::assert_axes("log_softmax", &[axis], self.shape());
+        super::along(self, axis, |x| Var::apply(LogSoftmax, vec![x]))
     }
 }

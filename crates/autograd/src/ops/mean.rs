@@ -16,6 +16,7 @@ impl Proof for Mean {
         Facts::new("mean", Group::Reduction, "y = Σ x / n over axes", "dx = dy / n, repeated along the axes")
             .shapes("any, and distinct axes of it")
             .torch("torch.mean(a, axes)")
+            .composed()
             .linear(&[0])
             .large(&[&[7, 5001]])
     }

@@ -188,6 +188,21 @@ fn zeros<T: Element>(shape: &[usize]) -> crate::Var<T> {
     crate::Var::constant(cerberus_tensor::Tensor::zeros(shape))
 }
 
+/// `rule`, which works along the last dimension, along `axis`: the two change places before and after.
+fn along<T: Element>(
+    x: crate::Var<T>,
+    axis: usize,
+    rule: impl FnOnce(crate::Var<T>) -> crate::Var<T>,
+) -> crate::Var<T> {
+    let rank = x.shape().len();
+    if axis + 1 == rank {
+        return rule(x);
+    }
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.swap(axis, rank - 1);
+    rule(x.permute(&order)).permute(&order)
+}
+
 mod extreme;
 
 pub use conv1d::Conv1dSpec;

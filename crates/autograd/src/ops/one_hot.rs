@@ -15,6 +15,7 @@ impl Proof for OneHot {
         Facts::new("one_hot", Group::Shape, "y[i, ids[i]] = 1, 0 elsewhere", "none: from integers")
             .shapes("ids [N], y [N, classes]")
             .torch("F.one_hot(ids, classes)")
+            .composed()
             .large(&[&[3001, 1, 3]])
     }
 

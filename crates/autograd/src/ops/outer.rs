@@ -15,6 +15,7 @@ impl Proof for Outer {
         Facts::new("outer", Group::Algebra, "y[i, j] = a[i] b[j]", "da = dy b, db = dyᵀ a")
             .shapes("a [M], b [N], y [M, N]")
             .torch("torch.outer(a, b)")
+            .composed()
             .linear(&[0, 1])
             .large(&[&[201], &[203]])
     }

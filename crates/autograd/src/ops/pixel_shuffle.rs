@@ -20,6 +20,7 @@ impl Proof for PixelShuffle {
         )
         .shapes("x [N, H, W, C r²], y [N, H r, W r, C]")
         .torch("F.pixel_shuffle(a, r)")
+        .composed()
         .linear(&[0])
         .large(&[&[5, 31, 33, 8]])
     }

@@ -16,6 +16,7 @@ impl Proof for Prod {
         Facts::new("prod", Group::Reduction, "y = Π x over axes", "dx = dy Π of the others")
             .shapes("any, and distinct axes of it")
             .torch("torch.prod(a, axis)")
+            .composed()
             .large(&[&[7, 5001]])
     }
 

@@ -21,6 +21,7 @@ impl Proof for RmsNorm {
         )
         .shapes("x [.., C], gamma [C]")
         .torch("F.rms_norm(a, [C], b, eps)")
+        .composed()
         .linear(&[1])
         .large(&[&[3001, 11], &[11]])
     }

@@ -18,6 +18,7 @@ impl Proof for Selu {
     fn facts() -> Facts {
         Facts::new("selu", Group::Elementwise, "y = λ elu(x, α)", "dx = λ dy or λ α dy eˣ")
             .torch("F.selu(a)")
+            .composed()
             .kinks("λ α at x = 0")
             .large(&[&[3, 11_001]])
     }

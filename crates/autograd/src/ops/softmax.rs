@@ -1,4 +1,4 @@
-//! Exponentials that sum to one along the last dimension.
+//! Exponentials that sum to one along a dimension.
 
 use cerberus_tensor::{Element, Tensor, softmax};
 
@@ -8,7 +8,8 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::{ErrorCase, Facts, Group, Proof};
 use crate::tape::Var;
 
-/// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`.
+/// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`. [`Var::softmax`] brings another
+/// dimension there and back.
 pub struct Softmax;
 
 impl<T: Element> Operation<T> for Softmax {
@@ -44,14 +45,14 @@ impl<T: Element> Operation<T> for Softmax {
 
 impl Proof for Softmax {
     fn facts() -> Facts {
-        Facts::new("softmax", Group::Reduction, "y = eˣ / Σ eˣ along the last axis", "dx = y (dy - Σ dy y)")
-            .shapes("rank 1 or more")
-            .torch("torch.softmax(a, -1)")
+        Facts::new("softmax", Group::Reduction, "y = eˣ / Σ eˣ along axis", "dx = y (dy - Σ dy y)")
+            .shapes("any, and an axis of it")
+            .torch("torch.softmax(a, axis)")
     }
 
     fn cases() -> Vec<Case> {
         let case =
-            |kind: &str, x| case!(format!("softmax{kind}"), "torch.softmax(a, -1)", [x], |x| x.softmax());
+            |kind: &str, x| case!(format!("softmax{kind}"), "torch.softmax(a, -1)", [x], |x| x.softmax(1));
         vec![
             case("", sample(1, &[3, 5])),
             case(": steep", sample(2, &[2, 4]).scale(8.0)),
@@ -68,29 +69,47 @@ impl Proof for Softmax {
                 "softmax: of softmax",
                 "torch.softmax(torch.softmax(a, -1), -1)",
                 [sample(3, &[2, 3])],
-                |x| x.softmax().softmax()
+                |x| x.softmax(1).softmax(1)
             ),
+            case!("softmax: first axis", "torch.softmax(a, 0)", [sample(4, &[4, 3])], |x| x.softmax(0)),
+            case!("softmax: middle axis", "torch.softmax(a, 1)", [sample(5, &[2, 3, 2, 2])], |x| {
+                x.softmax(1)
+            }),
+            case!("softmax: the axis is empty", "torch.softmax(a, 1)", [sample(1, &[2, 0, 3])], |x| {
+                x.softmax(1)
+            }),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("softmax: x of rank 0 has no last dimension", || {
-            let _ = super::zeros::<f64>(&[]).softmax();
-        })]
+        vec![
+            ErrorCase::new("softmax: axes [2] are not distinct dimensions of shape [2, 3]", || {
+                let _ = super::zeros::<f64>(&[2, 3]).softmax(2);
+            }),
+            ErrorCase::new("softmax: axes [0] are not distinct dimensions of shape []", || {
+                let _ = super::zeros::<f64>(&[]).softmax(0);
+            }),
+        ]
     }
 
     fn large_cases() -> Vec<Case> {
-        vec![case!("softmax", "torch.softmax(a, -1)", [sample(1, &[7001, 5])], |x| x.softmax())]
+        vec![
+            case!("softmax", "torch.softmax(a, -1)", [sample(1, &[7001, 5])], |x| x.softmax(1)),
+            case!("softmax: middle axis", "torch.softmax(a, 1)", [sample(1, &[71, 101, 5])], |x| x
+                .softmax(1)),
+        ]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`. See [`Softmax`].
+    /// `y = eˣ / sum eˣ` along `axis`; `dx = y (dy - sum dy y)`. Any shape, which `y` has too; the last
+    /// axis is the quickest. See [`Softmax`].
     ///
     /// # Panics
-    /// If the variable has rank 0.
+    /// If there is no such axis.
     #[track_caller]
-    pub fn softmax(self) -> Var<T> {
-        Var::apply(Softmax, vec![self])
+    pub fn softmax(self, axis: usize) -> Var<T> {
+        super::assert_axes("softmax", &[axis], self.shape());
+        super::along(self, axis, |x| Var::apply(Softmax, vec![x]))
     }
 }

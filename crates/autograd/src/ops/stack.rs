@@ -16,6 +16,7 @@ impl Proof for Stack {
         Facts::new("stack", Group::Shape, "y = the inputs along a new axis", "each dx = its part of dy")
             .shapes("all equal")
             .torch("torch.stack((a, b, ..), axis)")
+            .composed()
             .linear(&[0, 1])
             .large(&[&[200, 203], &[200, 203]])
     }

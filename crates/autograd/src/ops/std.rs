@@ -16,6 +16,7 @@ impl Proof for Std {
         Facts::new("std", Group::Reduction, "y = √var over axes", "dx = dy (x - mean) / (y (n - correction))")
             .shapes("any, and distinct axes of it")
             .torch("torch.std(a, axes, correction)")
+            .composed()
             .large(&[&[3001, 11]])
     }
 

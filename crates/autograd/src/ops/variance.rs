@@ -22,6 +22,7 @@ impl Proof for Variance {
         )
         .shapes("any, and distinct axes of it")
         .torch("torch.var(a, axes, correction)")
+        .composed()
         .large(&[&[3001, 11]])
     }
 

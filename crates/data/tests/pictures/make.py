@@ -38,3 +38,19 @@ for orientation, turned in stored.items():
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned.save(HERE / f"exif{orientation}.jpg", quality=95, subsampling=0, exif=exif)
+
+# Adobe's fourth way: luma and chroma of the inverted colours, and black. Pillow writes the planes as CMYK,
+# inverted; the marker that says what they are is changed.
+luma, chroma_blue, chroma_red = Image.fromarray(255 - pixels).convert("YCbCr").split()
+planes = [Image.fromarray(255 - np.asarray(plane)) for plane in (luma, chroma_blue, chroma_red)]
+black = Image.new("L", picture.size, 0)
+Image.merge("CMYK", [*planes, black]).save(HERE / "ycck.jpg", quality=95)
+content = bytearray((HERE / "ycck.jpg").read_bytes())
+marker = content.index(b"Adobe")
+assert content[marker + 11] == 0
+content[marker + 11] = 2
+(HERE / "ycck.jpg").write_bytes(content)
+
+# Of an animation the first picture counts, whatever comes after it.
+later = [Image.new("RGB", picture.size, colour) for colour in ("black", "lime")]
+picture.save(HERE / "animated.gif", save_all=True, append_images=later, duration=100, loop=0)

@@ -63,7 +63,7 @@ impl<T: Element> Task<T> for Classify<T> {
         let x = features.stages[features.stages.len() - 1].clone();
         let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
         let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
-        let weights = scores.softmax().reshape(&[n, places, 1]);
+        let weights = scores.softmax(1).reshape(&[n, places, 1]);
         let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1], false);
         let pooled = self.dropout.forward(pooled, context);
         Prediction { outputs: vec![self.output.forward(pooled, context)] }
@@ -77,7 +77,7 @@ impl<T: Element> Task<T> for Classify<T> {
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let probabilities = prediction.outputs[0].clone().detach().softmax().into_value();
+        let probabilities = prediction.outputs[0].clone().detach().softmax(1).into_value();
         let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
         probabilities.contiguous().data().chunks_exact(self.config.outputs()).map(row).collect()
     }

@@ -102,7 +102,7 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
             None => target.resize(target.len() + pixels, IGNORED),
         }
     }
-    let overlap = dice(logits.clone().softmax(), &target, &Dice::default());
+    let overlap = dice(logits.clone().softmax(3), &target, &Dice::default());
     class_loss(logits, &target, &head.options) + overlap
 }
 

@@ -6,7 +6,7 @@ use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Pr
 use cerberus_tensor::{Element, Tensor};
 
 use super::logistic::logistic_loss;
-use super::{Kept, assert_same_shape, scaled, spread};
+use super::{Kept, assert_same_shape, python, scaled, spread};
 
 /// Mean binary cross-entropy of logits `x` with targets `t` from 0 to 1, any shape:
 /// `y = -1/n sum_i w_i (k t_i ln p_i + (1 - t_i) ln(1 - p_i))`, `p = 1 / (1 + e⁻ˣ)`,
@@ -64,13 +64,20 @@ impl<T: Element> Proof for BinaryCrossEntropyLoss<T> {
 
     fn cases() -> Vec<Case> {
         let target = || positive_sample(32, &[2, 3]).scale(0.6);
+        let weights = || positive_sample(34, &[2, 1]);
         vec![
             Case::unary("binary_cross_entropy: soft targets", sample(31, &[2, 3]), move |x| {
                 binary_cross_entropy(x, target(), None, None)
-            }),
+            })
+            .with_torch(format!("F.binary_cross_entropy_with_logits(a, {})", python(&target()))),
             Case::unary("binary_cross_entropy: weights", sample(33, &[2, 3]).scale(3.0), move |x| {
-                binary_cross_entropy(x, target(), Some(positive_sample(34, &[2, 1])), Some(3.0))
-            }),
+                binary_cross_entropy(x, target(), Some(weights()), Some(3.0))
+            })
+            .with_torch(format!(
+                "F.binary_cross_entropy_with_logits(a, {}, {}, pos_weight=constant([3.0], [1]))",
+                python(&target()),
+                python(&weights())
+            )),
         ]
     }
 

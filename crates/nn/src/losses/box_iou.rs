@@ -12,8 +12,8 @@ use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Pr
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, sample_boxes, scaled};
+use super::box_pairs::BoxPairs;
+use super::{Kept, sample_boxes, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -41,10 +41,8 @@ pub enum BoxOverlap {
 /// enclosing box, centres and sides. Where the least overlap is reached the
 /// gradient is 0; a corner that ties with the target's belongs half to either box.
 pub struct BoxIouLoss<T: Element = f64> {
-    target: Tensor<T>,
-    weights: Option<Tensor<T>>,
+    pairs: BoxPairs<T>,
     overlap: BoxOverlap,
-    normaliser: f64,
     gradient: Kept<T>,
 }
 
@@ -174,18 +172,9 @@ impl<T: Element> Operation<T> for BoxIouLoss<T> {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [boxes] = inputs.take();
-        let (target, weights) = (self.target.data(), self.weights.as_ref().map(|w| w.data()));
-        let corners = |values: &[T]| std::array::from_fn(|corner| values[corner].as_f64());
-        let (loss, gradient) = rewrite_rows(boxes, 4, |first, rows| {
-            let mut sum = 0.0;
-            for (place, row) in rows.chunks_exact_mut(4).enumerate() {
-                let index = first + place;
-                let weight = weights.map_or(1.0, |w| w[index].as_f64()) / self.normaliser;
-                let loss = pair(self.overlap, corners(row), corners(&target[4 * index..]));
-                sum += weight * loss.value;
-                row.iter_mut().zip(loss.slope).for_each(|(x, dx)| *x = T::from_f64(weight * dx));
-            }
-            sum
+        let (loss, gradient) = self.pairs.rewrite(boxes, |x, t| {
+            let loss = pair(self.overlap, x, t);
+            (loss.value, loss.slope)
         });
         self.gradient = Some(gradient);
         Tensor::scalar(T::from_f64(loss))
@@ -210,21 +199,31 @@ impl<T: Element> Proof for BoxIouLoss<T> {
     }
 
     fn cases() -> Vec<Case> {
-        // Overlapping, inside, around, and crossing. CIoU is not among them: its
-        // alpha is a constant to the gradient but not to a difference quotient;
-        // the reference vectors check it.
+        // Overlapping, inside, around, and crossing.
         let boxes = |values: &[f64]| Tensor::from_vec(values.to_vec(), &[values.len() / 4, 4]);
         let x = boxes(&[1.0, 2.0, 2.5, 3.5, 0.6, 0.7, 1.4, 1.3, 0.0, 0.0, 2.0, 2.2, 0.0, 0.9, 3.0, 1.4]);
         let t = boxes(&[1.3, 1.6, 3.0, 3.2, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7, 2.5]);
         let weights = || Some(Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0], &[4]));
-        let target = t.clone();
+        let python = super::python::<f64>;
+        let weighted = format!("{}).sum() / 3.0", python(&weights().expect("there are weights")));
+        let case = |name: &str, torch: String, overlap: BoxOverlap, weights: Option<Tensor<f64>>| {
+            let (target, normaliser) = (t.clone(), if weights.is_some() { 3.0 } else { 1.0 });
+            Case::unary(format!("box_iou: {name}"), x.clone(), move |x| {
+                box_iou(overlap, x, target.clone(), weights.clone(), normaliser)
+            })
+            .with_torch(torch)
+        };
+        let target = python(&t);
         vec![
-            Case::unary("box_iou: IoU", x.clone(), move |x| {
-                box_iou(BoxOverlap::Iou, x, t.clone(), None, 1.0)
-            }),
-            Case::unary("box_iou: DIoU, weights", x, move |x| {
-                box_iou(BoxOverlap::Diou, x, target.clone(), weights(), 3.0)
-            }),
+            case("IoU", format!("box_losses('iou', a, {target}).sum()"), BoxOverlap::Iou, None),
+            case(
+                "DIoU, weights",
+                format!("(box_losses('diou', a, {target}) * {weighted}"),
+                BoxOverlap::Diou,
+                weights(),
+            ),
+            // Its alpha is a constant to the gradient but not to a difference quotient: PyTorch alone checks it.
+            case("CIoU", format!("box_losses('ciou', a, {target}).sum()"), BoxOverlap::Ciou, None).special(),
         ]
     }
 
@@ -256,19 +255,6 @@ pub fn box_iou<T: Element>(
     weights: Option<Tensor<T>>,
     normaliser: f64,
 ) -> Var<T> {
-    let shape = boxes.shape();
-    assert!(shape.len() == 2 && shape[1] == 4, "box_iou: boxes must be [M, 4], found {shape:?}");
-    assert_same_shape("box_iou", shape, "target", target.shape());
-    assert_normaliser("box_iou", normaliser);
-    if let Some(weights) = &weights {
-        assert!(
-            weights.shape() == [shape[0]],
-            "box_iou: boxes of shape {shape:?} need weights of shape [{}], found {:?}",
-            shape[0],
-            weights.shape()
-        );
-    }
-    let weights = weights.map(|weights| weights.contiguous());
-    let operation = BoxIouLoss { target: target.contiguous(), weights, overlap, normaliser, gradient: None };
-    Var::apply(operation, vec![boxes])
+    let pairs = BoxPairs::new("box_iou", boxes.shape(), target, weights, normaliser);
+    Var::apply(BoxIouLoss { pairs, overlap, gradient: None }, vec![boxes])
 }

@@ -165,9 +165,14 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
 
     fn cases() -> Vec<Case> {
         let case = |name: &str, shape: &[usize], target: &'static [u8], options: CrossEntropy| {
+            let weights = options.class_weights.as_ref().map_or("None".to_string(), |weights| {
+                super::python(&Tensor::from_vec(weights.clone(), &[weights.len()]))
+            });
+            let torch = format!("cross_entropy(a, {target:?}, {weights}, {})", options.label_smoothing);
             Case::unary(format!("cross_entropy: {name}"), sample(21, shape), move |x| {
                 cross_entropy(x, target, &options)
             })
+            .with_torch(torch)
         };
         let weights = Some(vec![1.0, 2.0, 0.5, 4.0]);
         vec![

@@ -7,7 +7,7 @@ use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::logistic::logistic_loss;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{Kept, assert_normaliser, assert_same_shape, python, scaled};
 
 /// The choices of [`focal`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,9 +86,11 @@ impl<T: Element> Proof for FocalLoss<T> {
     fn cases() -> Vec<Case> {
         let target = || Tensor::from_fn(&[2, 4], |i| f64::from(u8::from(i % 3 == 0)));
         let case = |name: &str, options: Focal| {
+            let Focal { alpha, gamma } = options;
             Case::unary(format!("focal: {name}"), sample(41, &[2, 4]).scale(2.0), move |x| {
                 focal(x, target(), &options, 3.0)
             })
+            .with_torch(format!("focal(a, {}, {alpha}, {gamma}) / 3.0", python(&target())))
         };
         vec![
             case("alpha 0.25, gamma 2", Focal::default()),

@@ -6,7 +6,7 @@ use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Pr
 use cerberus_tensor::{Element, Tensor};
 
 use super::logistic::logistic_loss;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{Kept, assert_normaliser, assert_same_shape, python, scaled};
 
 /// Penalty-reduced focal loss of heatmap logits `x` with a heatmap `t` from 0 to
 /// 1, exactly 1 at the objects' centres, any shape (Law and Deng, 2018, equation
@@ -77,10 +77,12 @@ impl<T: Element> Proof for GaussianFocalLoss<T> {
         vec![
             Case::unary("gaussian_focal: centres counted", sample(51, &[1, 3, 4, 2]).scale(2.0), move |x| {
                 gaussian_focal(x, target(), None)
-            }),
+            })
+            .with_torch(format!("gaussian_focal(a, {0}) / (({0}) == 1).sum()", python(&target()))),
             Case::unary("gaussian_focal: normaliser given", sample(53, &[1, 3, 4, 2]), move |x| {
                 gaussian_focal(x, target(), Some(5.0))
-            }),
+            })
+            .with_torch(format!("gaussian_focal(a, {}) / 5.0", python(&target()))),
         ]
     }
 

@@ -5,8 +5,8 @@ use cerberus_autograd::gradcheck::Case;
 use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
-use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, sample_boxes, scaled};
+use super::box_pairs::BoxPairs;
+use super::{Kept, python, sample_boxes, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -20,9 +20,7 @@ const EPS: f64 = 1e-7;
 /// where `dI`, `dU`, `dC` are the areas' derivatives by the predicted corners; a
 /// corner that ties with the target's belongs half to either box.
 pub struct GiouLoss<T: Element = f64> {
-    target: Tensor<T>,
-    weights: Option<Tensor<T>>,
-    normaliser: f64,
+    pairs: BoxPairs<T>,
     gradient: Kept<T>,
 }
 
@@ -101,19 +99,7 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [boxes] = inputs.take();
-        let (target, weights) = (self.target.data(), self.weights.as_ref().map(|w| w.data()));
-        let corners = |values: &[T]| std::array::from_fn(|corner| values[corner].as_f64());
-        let (loss, gradient) = rewrite_rows(boxes, 4, |first, rows| {
-            let mut sum = 0.0;
-            for (place, row) in rows.chunks_exact_mut(4).enumerate() {
-                let index = first + place;
-                let weight = weights.map_or(1.0, |w| w[index].as_f64()) / self.normaliser;
-                let (loss, gradient) = pair(corners(row), corners(&target[4 * index..]));
-                sum += weight * loss;
-                row.iter_mut().zip(gradient).for_each(|(x, dx)| *x = T::from_f64(weight * dx));
-            }
-            sum
-        });
+        let (loss, gradient) = self.pairs.rewrite(boxes, pair);
         self.gradient = Some(gradient);
         Tensor::scalar(T::from_f64(loss))
     }
@@ -147,13 +133,16 @@ impl<T: Element> Proof for GiouLoss<T> {
             1.3, 1.6, 3.0, 3.2, 1.5, 1.7, 2.2, 2.9, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7,
             2.5,
         ]);
-        let weighted = t.clone();
+        let (weighted, target) = (t.clone(), python(&t));
+        let weights = || Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0, 1.0], &[5]);
         vec![
-            Case::unary("giou", x.clone(), move |x| giou(x, t.clone(), None, 1.0)),
-            Case::unary("giou: weights", x, move |x| {
-                let weights = Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0, 1.0], &[5]);
-                giou(x, weighted.clone(), Some(weights), 5.0)
-            }),
+            Case::unary("giou", x.clone(), move |x| giou(x, t.clone(), None, 1.0))
+                .with_torch(format!("box_losses('giou', a, {target}).sum()")),
+            Case::unary("giou: weights", x, move |x| giou(x, weighted.clone(), Some(weights()), 5.0))
+                .with_torch(format!(
+                    "(box_losses('giou', a, {target}) * {}).sum() / 5.0",
+                    python(&weights())
+                )),
         ]
     }
 
@@ -183,19 +172,6 @@ pub fn giou<T: Element>(
     weights: Option<Tensor<T>>,
     normaliser: f64,
 ) -> Var<T> {
-    let shape = boxes.shape();
-    assert!(shape.len() == 2 && shape[1] == 4, "giou: boxes must be [M, 4], found {shape:?}");
-    assert_same_shape("giou", shape, "target", target.shape());
-    assert_normaliser("giou", normaliser);
-    if let Some(weights) = &weights {
-        assert!(
-            weights.shape() == [shape[0]],
-            "giou: boxes of shape {shape:?} need weights of shape [{}], found {:?}",
-            shape[0],
-            weights.shape()
-        );
-    }
-    let weights = weights.map(|weights| weights.contiguous());
-    let operation = GiouLoss { target: target.contiguous(), weights, normaliser, gradient: None };
-    Var::apply(operation, vec![boxes])
+    let pairs = BoxPairs::new("giou", boxes.shape(), target, weights, normaliser);
+    Var::apply(GiouLoss { pairs, gradient: None }, vec![boxes])
 }

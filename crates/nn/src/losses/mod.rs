@@ -15,6 +15,7 @@ use cerberus_autograd::proof::Entry;
 use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
 
+mod box_pairs;
 pub mod class_weights;
 mod labels;
 mod logistic;
@@ -45,6 +46,11 @@ losses! {
     giou::{GiouLoss, giou},
     box_iou::{BoxIouLoss, BoxOverlap, box_iou},
     dice::{DiceLoss, Dice, DiceForm, dice},
+}
+
+/// A tensor as the reference program reads it, every digit of it.
+fn python<T: Element>(x: &Tensor<T>) -> String {
+    format!("constant({:?}, {:?})", x.to_vec(), x.shape())
 }
 
 /// Random boxes `x1, y1, x2, y2`, `[count, 4]`, for samples.

@@ -6,7 +6,7 @@ use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Pr
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled, spread};
+use super::{Kept, assert_normaliser, assert_same_shape, python, scaled, spread};
 
 /// Weighted smooth absolute error of predictions `x` and targets `t`, any shape
 /// (Girshick, 2015, equation 3, with the bend at `beta`):
@@ -79,6 +79,7 @@ impl<T: Element> Proof for SmoothL1Loss<T> {
     fn cases() -> Vec<Case> {
         // Differences from 0.05 to 1.5 and none near the bends at 0 and 0.62.
         let target = || sample(61, &[3, 4]) - sample(62, &[3, 4]);
+        let weights = || positive_sample(63, &[3, 1]);
         let apart = |beta: f64| {
             sample(62, &[3, 4]).map(move |d| if (d.abs() - beta).abs() < 0.05 { d * 1.3 } else { d })
                 + target()
@@ -86,11 +87,21 @@ impl<T: Element> Proof for SmoothL1Loss<T> {
         vec![
             Case::unary("smooth_l1: both branches", apart(0.62), move |x| {
                 smooth_l1(x, target(), 0.62, None, 2.0)
-            }),
+            })
+            .with_torch(format!(
+                "F.smooth_l1_loss(a, {}, reduction='sum', beta=0.62) / 2.0",
+                python(&target())
+            )),
             Case::unary("smooth_l1: weights", apart(0.3), move |x| {
-                smooth_l1(x, target(), 0.3, Some(positive_sample(63, &[3, 1])), 1.0)
-            }),
-            Case::unary("smooth_l1: plain l1", apart(0.0), move |x| l1(x, target(), None, 4.0)),
+                smooth_l1(x, target(), 0.3, Some(weights()), 1.0)
+            })
+            .with_torch(format!(
+                "({} * F.smooth_l1_loss(a, {}, reduction='none', beta=0.3)).sum()",
+                python(&weights()),
+                python(&target())
+            )),
+            Case::unary("smooth_l1: plain l1", apart(0.0), move |x| l1(x, target(), None, 4.0))
+                .with_torch(format!("F.l1_loss(a, {}, reduction='sum') / 4.0", python(&target()))),
         ]
     }
 

@@ -74,6 +74,18 @@ proptest! {
     }
 }
 
+/// One image of several blocks of rows, and more output channels than a panel has: every panel of every
+/// block is computed apart, and the last block is shorter than the others.
+#[test]
+fn an_image_of_few_blocks_is_cut_into_panels_too() {
+    for n in 1..3 {
+        let spec = Conv2dSpec::same(3);
+        let case = Case { x: [n, 41, 40, 2], weight: [3, 3, 2, 150], spec };
+        check::<f64>(&case, 1e-12).expect("equal to the definition");
+        check::<f32>(&case, 2e-5).expect("equal to the definition");
+    }
+}
+
 fn check_winograd<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
     let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));

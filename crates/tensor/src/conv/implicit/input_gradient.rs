@@ -194,3 +194,20 @@ fn flipped<T: Element>(g: &Geometry, weight: &[T], phase: &Phase) -> Buffer<T> {
         .collect();
     crate::conv::exchanged(g, weight, &taps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::{Conv2dSpec, Padding};
+
+    /// What has no phases goes a slower way to the same result, so that no comparison of results would notice.
+    #[test]
+    fn strides_or_dilations_are_cut_into_phases_and_only_both_together_are_not() {
+        let count = |stride: usize, dilation: usize| {
+            let padding = Padding::all(1);
+            let spec = Conv2dSpec { stride: [stride; 2], dilation: [dilation; 2], padding, groups: 1 };
+            phases(&Geometry::new("test", &[1, 12, 12, 2], &[3, 3, 2, 4], &spec)).map(|phases| phases.len())
+        };
+        assert_eq!([count(1, 1), count(2, 1), count(1, 2), count(2, 2)], [Some(1), Some(4), Some(1), None]);
+    }
+}
