@@ -14,7 +14,7 @@ use cerberus::data::{self, LabelInfo, LabelKind};
 use cerberus::multitask::config::HeadConfig;
 use cerberus::multitask::tasks::{Answer, Classify, Metric, Prediction, Site, Task};
 use cerberus::multitask::trainer::train_step;
-use cerberus::multitask::trunk::{ConvTrunk, Features};
+use cerberus::multitask::trunk::{ConvTrunk, Features, Trunk};
 use cerberus::multitask::{MultiTaskModel, metrics::TopKAccuracy};
 use cerberus::nn::losses::{CrossEntropy, cross_entropy};
 use cerberus::prelude::*;

@@ -24,8 +24,8 @@ struct Options {
     /// Strategies, separated by commas [default: all that two losses suffice for]
     #[arg(long, value_delimiter = ',')]
     strategies: Vec<String>,
-    /// Steps of Adam at rate 0.001
-    #[arg(long, default_value_t = 35_000)]
+    /// Steps of Adam at rate 0.001: 100,000 in the CAGrad authors' code, 35,000 in Nash-MTL's
+    #[arg(long, default_value_t = 100_000)]
     steps: u64,
     /// Factor of the first loss: 0.1 is the uneven variant
     #[arg(long, default_value_t = 1.0)]

@@ -26,7 +26,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[derive(Parser)]
 #[command(name = "train", after_help = "Ctrl-C finishes the step and saves; --resume DIR continues.")]
 struct Options {
-    /// Data: "fashion-scenes" (embedded), or a folder with Fashion-MNIST or CIFAR-10 files, or photographs in the
+    /// Data: "fashion-scenes" (embedded), "multi-fashion" (pairs of garments), or a folder with Fashion-MNIST or CIFAR-10 files, or photographs in the
     /// layout of Oxford-IIIT Pet, COCO (folder or .json) or YOLO (folder or .yaml)
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
@@ -38,7 +38,7 @@ struct Options {
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f64,
     /// Tasks to train, separated by commas, each KIND, NAME:KIND or NAME:KIND@LABEL; kinds are classify, detect, segment,
-    /// multi_label, regress, depth, centernet, fcos, fcn, unet [default: the first three, as far as the data has labels]
+    /// multi_label, regress, depth, centernet, fcos, fcn, unet, mlp [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
     tasks: Vec<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an unknown name lists all

@@ -213,3 +213,30 @@ fn cifar10_names_the_files_it_misses() {
     let folder = tempfile::tempdir().unwrap();
     fails("cifar10", &["--data", folder.path().to_str().unwrap()], &[1], &["data_batch_1.bin"]);
 }
+
+#[test]
+fn shards_of_a_comparison_do_every_run_once_and_a_finished_one_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let plan = "--data multi-fashion --strategies equal,mgda --seeds 1 --epochs 1 --samples 8 --diagnose 1";
+    let shard = |part: &str| {
+        let mut arguments: Vec<&str> = plan.split(' ').collect();
+        arguments.extend(["--out", out, "--resume", "--shard", part]);
+        let output = output("compare", &arguments);
+        assert!(output.status.success(), "{part}: {}", String::from_utf8_lossy(&output.stderr));
+        let rows = std::fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+        rows.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(shard("1/3"), ["single-left", "mgda"]);
+    assert_eq!(shard("3/3"), ["single-left", "mgda", "equal"]);
+    assert_eq!(shard("1/3").len(), 3);
+    assert_eq!(shard("2/3"), ["single-left", "mgda", "equal", "single-right"]);
+    let table = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
+    assert!(table.contains("left.accuracy") && table.contains("tensors_mib"), "{table}");
+    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    assert!(page.contains("Pareto plot") && page.contains("Conflicts over time"));
+    for part in ["0/2", "3/2", "1", "a/b"] {
+        fails("compare", &["--out", out, "--resume", "--shard", part], &[2], &["--shard", "I/N"]);
+    }
+    fails("compare", &["--out", out, "--shard", "1/3"], &[2], &["--resume"]);
+}

@@ -19,10 +19,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cerberus::data::{self, Dataset, Split};
+use cerberus::data::{self, Dataset, DatasetInfo, Split};
 use cerberus::multitask::balance::GradientPlace;
-use cerberus::multitask::trainer::{EpochRow, Observer, StepReport, TrainConfig, TrainError, peak_rss_mb};
+use cerberus::multitask::trainer::{EpochRow, Observer, StepReport, TrainConfig, TrainError};
 use cerberus::nn::files::write_atomically;
+use cerberus::tensor::pool::take_peak_bytes;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rows::{Row, Rows};
@@ -31,7 +32,8 @@ use rows::{Row, Rows};
 #[derive(Parser)]
 #[command(name = "compare")]
 struct Options {
-    /// Data: "fashion-scenes" (embedded), or a folder with data files
+    /// Data: "fashion-scenes" (embedded), "multi-fashion" (pairs of garments, embedded) or "multi-fashion:FOLDER", or a
+    /// folder with data files
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
     /// Tasks, separated by commas [default: all that the data has labels for]
@@ -95,8 +97,9 @@ fn run(options: &Options) -> Result<(), TrainError> {
         )));
     }
     if !options.report {
-        let jobs = plan(options)?;
-        train_all(options, jobs, &mut rows)?;
+        let info = data::open(&options.data, 1)?.info().clone();
+        let jobs = plan(options, &info)?;
+        train_all(options, jobs, &info, &mut rows)?;
     }
     if rows.all.is_empty() {
         return Err(TrainError::Option(format!("{} has no rows to report", path.display())));
@@ -113,17 +116,16 @@ fn run(options: &Options) -> Result<(), TrainError> {
 }
 
 /// This shard's runs, seed by seed, so that a part of the plan is a fair part.
-fn plan(options: &Options) -> Result<Vec<Job>, TrainError> {
+fn plan(options: &Options, info: &DatasetInfo) -> Result<Vec<Job>, TrainError> {
     let fail = || TrainError::Option(format!("--shard {:?} is not I/N with 1 <= I <= N", options.shard));
     let (index, of) = options.shard.split_once('/').ok_or_else(fail)?;
     let (index, of): (usize, usize) = (index.parse().map_err(|_| fail())?, of.parse().map_err(|_| fail())?);
     if index == 0 || index > of || options.seeds == 0 {
         return Err(fail());
     }
-    let info = data::open(&options.data, 1)?.info().clone();
     let mut tasks = options.tasks.clone();
     if tasks.is_empty() {
-        let config = TrainConfig::for_data(&options.data, &info);
+        let config = TrainConfig::for_data(&options.data, info);
         tasks = config.model.heads.into_iter().map(|head| head.name).collect();
     }
     let mut jobs = Vec::new();
@@ -134,16 +136,15 @@ fn plan(options: &Options) -> Result<Vec<Job>, TrainError> {
     }
     // Options that do not fit are refused before hours of work, not after.
     for job in &jobs {
-        config(options, job)?.validate(&info)?;
+        config(options, job, info)?.validate(info)?;
     }
     let mine = jobs.into_iter().enumerate().filter(|(place, _)| place % of == index - 1);
     Ok(mine.map(|(_, job)| job).collect())
 }
 
-fn config(options: &Options, job: &Job) -> Result<TrainConfig, TrainError> {
-    let dataset = data::open(&options.data, job.seed)?;
-    let mut config = TrainConfig::for_data(&options.data, dataset.info());
-    config.set_heads(&job.tasks, dataset.info())?;
+fn config(options: &Options, job: &Job, info: &DatasetInfo) -> Result<TrainConfig, TrainError> {
+    let mut config = TrainConfig::for_data(&options.data, info);
+    config.set_heads(&job.tasks, info)?;
     let single = job.tasks.len() == 1;
     config.set_balance(if single { "equal" } else { &job.strategy })?;
     let rule = config.balancing()?.strategy;
@@ -155,22 +156,29 @@ fn config(options: &Options, job: &Job) -> Result<TrainConfig, TrainError> {
     Ok(config)
 }
 
-fn train_all(options: &Options, jobs: Vec<Job>, rows: &mut Rows) -> Result<(), TrainError> {
+fn train_all(
+    options: &Options,
+    jobs: Vec<Job>,
+    info: &DatasetInfo,
+    rows: &mut Rows,
+) -> Result<(), TrainError> {
     let waiting: Vec<Job> = jobs.into_iter().filter(|job| !rows.has(&job.strategy, job.seed)).collect();
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3}%  {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let count = waiting.len();
     for (index, job) in waiting.iter().enumerate() {
-        let config = config(options, job)?;
+        let config = config(options, job, info)?;
         let folder = options.out.join("runs").join(format!("{}-{}", job.strategy, job.seed));
         bar.set_message(format!("{}/{count} {} seed {}", index + 1, job.strategy, job.seed));
         let mut watch = Watch { bar: &bar, done: index, of: count };
         let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
             Ok(data::open(&config.data, config.seed)?)
         };
+        // The peak counts from here: each run has its own.
+        take_peak_bytes();
         let summary = common::finish_run(config, &folder, &open, &mut watch)?;
-        let row = Row::of(&job.strategy, &summary);
+        let row = Row::of(&job.strategy, &summary, take_peak_bytes());
         bar.suspend(|| say!("{}", row.line()));
         rows.append(row).map_err(TrainError::Option)?;
     }
@@ -195,9 +203,4 @@ impl Observer for Watch<'_> {
     fn evaluating(&mut self, _split: Split, _images: usize, _of: usize) {}
 
     fn epoch(&mut self, _row: &EpochRow) {}
-}
-
-/// Of this process so far: the most over the runs before and this one.
-fn memory_mb() -> f64 {
-    peak_rss_mb().unwrap_or(f64::NAN)
 }

@@ -17,12 +17,13 @@ pub struct Row {
     pub metrics: BTreeMap<String, f64>,
     pub images_per_second: f64,
     pub seconds: f64,
-    /// The most memory the process had held when the run ended, in MiB.
+    /// The most bytes in tensors and the kernels' buffers at once during the run, in MiB: the process's own peak would
+    /// be that of the largest run before it.
     pub memory: f64,
 }
 
 impl Row {
-    pub fn of(strategy: &str, summary: &Summary) -> Self {
+    pub fn of(strategy: &str, summary: &Summary, peak_bytes: usize) -> Self {
         let named = summary.tasks.iter().flat_map(|(task, metrics)| {
             metrics.iter().map(move |(name, value)| (format!("{task}.{name}"), *value))
         });
@@ -32,7 +33,7 @@ impl Row {
             metrics: named.collect(),
             images_per_second: summary.images_per_second,
             seconds: summary.wall_seconds,
-            memory: super::memory_mb(),
+            memory: peak_bytes as f64 / f64::from(1 << 20),
         }
     }
 
@@ -41,7 +42,7 @@ impl Row {
         let metrics: Vec<String> =
             self.metrics.iter().map(|(name, value)| format!("{name}={value:.6}")).collect();
         format!(
-            "{},{},{:.2},{:.1},{:.0},{}",
+            "{},{},{:.2},{:.1},{:.1},{}",
             self.strategy,
             self.seed,
             self.images_per_second,
@@ -75,7 +76,7 @@ pub struct Rows {
     pub all: Vec<Row>,
 }
 
-const HEADER: &str = "strategy,seed,images_per_second,seconds,memory_mib,metrics";
+const HEADER: &str = "strategy,seed,images_per_second,seconds,tensors_mib,metrics";
 
 impl Rows {
     /// None if there is no file.

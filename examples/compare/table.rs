@@ -13,6 +13,7 @@ pub struct Line {
     pub delta: Option<[Estimate; 3]>,
     pub images_per_second: Estimate,
     pub seconds: Estimate,
+    /// The most bytes in tensors at once, in MiB.
     pub memory: f64,
 }
 
@@ -93,7 +94,7 @@ impl Table {
         ]) {
             header.extend([metric.to_string(), format!("{metric}_half_95")]);
         }
-        header.push("memory_mib".into());
+        header.push("tensors_mib".into());
         let mut text = header.join(",") + "\n";
         for line in &self.lines {
             let mut cells = vec![line.strategy.clone(), line.seeds.to_string()];

@@ -7,7 +7,7 @@
 //!
 //! Sources: [`FashionMnist`] garments (a part of them embedded in
 //! the binary), [`FashionScenes`] made from those garments, which is the
-//! default data of the project, [`Cifar10`], and [`photos`]: folders of
+//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], and [`photos`]: folders of
 //! annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO.
 //! [`open`] finds the right one from a name or a path.
 //!
@@ -33,6 +33,7 @@ mod image_file;
 mod loader;
 mod missing;
 mod mixture;
+mod multi_fashion;
 mod open;
 pub mod photos;
 mod sample;
@@ -47,6 +48,7 @@ pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
 pub use loader::{EpochPlan, Loader};
 pub use missing::MissingLabels;
 pub use mixture::Mixture;
+pub use multi_fashion::MultiFashion;
 pub use open::{open, open_photos};
 pub use photos::{PhotoOptions, Photos};
 pub use sample::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};

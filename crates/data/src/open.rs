@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, PhotoOptions, Photos};
+use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, MultiFashion, PhotoOptions, Photos};
 
 const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), \
     \"fashion-scenes-long-tail\" or \"fashion-scenes-long-tail:RATIO\" (the same with rare classes), \
     \"fashion-scenes:FOLDER\" or FOLDER with the four files of Fashion-MNIST (scenes made from those), \
+    \"multi-fashion\" or \"multi-fashion:FOLDER\" (pairs of garments, embedded or from those files), \
     FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
     trimaps/ (Oxford-IIIT Pet), FOLDER with annotations.json or annotations/instances_*.json, or such a \
     FILE.json (COCO), and FILE.yaml or FOLDER with one (YOLO)";
@@ -19,6 +20,7 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// | `fashion-scenes` | [`FashionScenes`] from the embedded garments |
 /// | `fashion-scenes-long-tail`, `fashion-scenes-long-tail:RATIO` | the same [thinned](FashionScenes::with_long_tail), by default to a ratio of 100 |
 /// | `fashion-scenes:FOLDER`, or a folder with Fashion-MNIST's files | [`FashionScenes`] from those |
+/// | `multi-fashion`, `multi-fashion:FOLDER` | [`MultiFashion`] from the embedded garments, or Fashion-MNIST's files |
 /// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
 ///
 /// | a folder, JSON or YAML file of [photographs](crate::photos) | [`Photos`] with the default options |
@@ -57,6 +59,13 @@ pub fn open_photos(
     }
     if let Some(folder) = name_or_path.strip_prefix("fashion-scenes:") {
         return scenes(Path::new(folder));
+    }
+    if name_or_path == MultiFashion::NAME {
+        return Ok(MultiFashion::embedded());
+    }
+    if let Some(folder) = name_or_path.strip_prefix("multi-fashion:") {
+        let source = FashionMnist::from_folder(Path::new(folder))?;
+        return Ok(Arc::new(MultiFashion::new(Arc::new(source))?));
     }
     let folder = Path::new(name_or_path);
     if FashionMnist::is_in(folder) {

@@ -6,9 +6,10 @@
 //! options. On command lines a head is written `KIND`, `NAME:KIND` or
 //! `NAME:KIND@LABEL`: `classify` is short for `classify:classify@class`.
 
-use cerberus_data::{DatasetInfo, LabelKind};
+use cerberus_data::{DatasetInfo, LabelKind, MultiFashion};
 use serde::{Deserialize, Serialize};
 
+use crate::lenet::LENET_SIDE;
 use crate::tasks::{self, HeadKind};
 
 /// A head: what it is called, what it does, what it learns from.
@@ -114,13 +115,27 @@ pub(crate) fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
         .ok_or_else(|| format!("there is no task {name:?}; the tasks are {known}"))
 }
 
+/// What the heads share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrunkKind {
+    /// [`ConvTrunk`](crate::ConvTrunk) with the stages of the configuration.
+    #[default]
+    Stages,
+    /// [`LeNet`](crate::LeNet), which has no choices: one map of one position.
+    LeNet,
+}
+
 /// Everything that determines a model's structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
     /// Rows, columns and channels of the images.
     pub image: [usize; 3],
+    /// The kind of trunk.
+    #[serde(default)]
+    pub trunk: TrunkKind,
     /// Output channels of each convolution, stage by stage; a max-pool halves
-    /// the image between stages.
+    /// the image between stages. Empty for trunks that have none to choose.
     pub stages: Vec<Vec<usize>>,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
@@ -130,6 +145,9 @@ impl ModelConfig {
     /// The default model for a data set's images: classification, detection
     /// and segmentation, as far as there are labels for them.
     pub fn for_data(info: &DatasetInfo) -> Self {
+        if info.name == MultiFashion::NAME {
+            return Self::for_pairs(info);
+        }
         let heads = ["classify", "detect", "segment"];
         let heads =
             heads.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()).collect();
@@ -140,7 +158,24 @@ impl ModelConfig {
         } else {
             vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]]
         };
-        Self { image: [info.height, info.width, info.channels], stages, heads }
+        let image = [info.height, info.width, info.channels];
+        Self { image, trunk: TrunkKind::Stages, stages, heads }
+    }
+
+    /// The network of the MultiMNIST literature: LeNet, and a hidden layer for each label.
+    fn for_pairs(info: &DatasetInfo) -> Self {
+        let head = |label: &str| HeadConfig::new(label, "mlp", Some(label), info).ok();
+        let heads = info.labels.iter().filter_map(|label| head(&label.name)).collect();
+        let image = [info.height, info.width, info.channels];
+        Self { image, trunk: TrunkKind::LeNet, stages: Vec::new(), heads }
+    }
+
+    /// How many maps the trunk makes.
+    fn maps(&self) -> usize {
+        match self.trunk {
+            TrunkKind::Stages => self.stages.len(),
+            TrunkKind::LeNet => 1,
+        }
     }
 
     /// The heads' weights in the loss, in order.
@@ -153,6 +188,43 @@ impl ModelConfig {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
+        match self.trunk {
+            TrunkKind::Stages => self.check_stages()?,
+            TrunkKind::LeNet => self.check_lenet()?,
+        }
+        if self.heads.is_empty() {
+            return Err("there is no task".into());
+        }
+        for (index, head) in self.heads.iter().enumerate() {
+            if self.heads[..index].iter().any(|other| other.name == head.name) {
+                return Err(format!("the task {} is named twice", head.name));
+            }
+            self.check_head(head)?;
+        }
+        Ok(())
+    }
+
+    fn check_lenet(&self) -> Result<(), String> {
+        let [height, width, channels] = self.image;
+        if [height, width] != [LENET_SIDE; 2] || channels == 0 || !self.stages.is_empty() {
+            return Err(format!(
+                "images of {height}x{width} pixels and {channels} channels with stages {:?} do not fit LeNet; \
+                 it takes {LENET_SIDE}x{LENET_SIDE} pixels and has no stages to choose",
+                self.stages
+            ));
+        }
+        let whole = ["mlp", "classify", "multi_label", "regress"];
+        match self.heads.iter().find(|head| !whole.contains(&&*head.kind)) {
+            Some(head) => Err(format!(
+                "the task {} needs places in the image, of which LeNet keeps none; it can have {}",
+                head.name,
+                whole.join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_stages(&self) -> Result<(), String> {
         let channels = self.stages.iter().flatten();
         if self.stages.len() < 3 || self.stages.iter().any(Vec::is_empty) || channels.clone().any(|&c| c == 0)
         {
@@ -172,15 +244,6 @@ impl ModelConfig {
                 "images of {height}x{width} pixels and {channels} channels do not fit; both sides must be multiples of {unit}"
             ));
         }
-        if self.heads.is_empty() {
-            return Err("there is no task".into());
-        }
-        for (index, head) in self.heads.iter().enumerate() {
-            if self.heads[..index].iter().any(|other| other.name == head.name) {
-                return Err(format!("the task {} is named twice", head.name));
-            }
-            self.check_head(head)?;
-        }
         Ok(())
     }
 
@@ -197,7 +260,7 @@ impl ModelConfig {
         }
         let HeadOptions { levels, dropout, label_smoothing, class_weights, focal, logit_adjustment } =
             &head.options;
-        let deepest = self.stages.len();
+        let deepest = self.maps();
         if !levels.iter().all(|level| (1..=deepest).contains(level)) || !levels.is_sorted_by(|a, b| a < b) {
             return fail(format!(
                 "its levels {levels:?} must be stages from 1 to {deepest}, in rising order"

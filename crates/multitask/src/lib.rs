@@ -15,13 +15,15 @@ pub mod balance;
 pub mod boxes;
 pub mod config;
 pub mod draw;
+mod lenet;
 pub mod metrics;
 pub mod model;
 pub mod tasks;
 pub mod trainer;
 pub mod trunk;
 
-pub use config::{HeadConfig, HeadOptions, ModelConfig};
+pub use config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
+pub use lenet::{LENET_SIDE, LeNet};
 pub use model::MultiTaskModel;
 pub use tasks::{Answer, Detection, HeadKind, Metric, Prediction, Site, Task};
-pub use trunk::{ConvTrunk, Features};
+pub use trunk::{ConvTrunk, Features, Trunk};

@@ -5,13 +5,14 @@ use cerberus_data::Batch;
 use cerberus_nn::{Context, Entry, EntryMut, Init, Module, join};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, TrunkKind};
+use crate::lenet::LeNet;
 use crate::tasks::{self, Answer, Prediction, Site, Task};
-use crate::trunk::{ConvTrunk, Features};
+use crate::trunk::{ConvTrunk, Features, Trunk};
 
 /// One trunk with any set of tasks.
 pub struct MultiTaskModel<T: Element = f32> {
-    trunk: ConvTrunk<T>,
+    trunk: Box<dyn Trunk<T>>,
     tasks: Vec<Box<dyn Task<T>>>,
 }
 
@@ -27,7 +28,10 @@ impl<T: Element> MultiTaskModel<T> {
         }
         let mut init = Init::new(seed);
         let [height, width, channels] = config.image;
-        let trunk = ConvTrunk::new(channels, &config.stages, &mut init);
+        let trunk: Box<dyn Trunk<T>> = match config.trunk {
+            TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, &mut init)),
+            TrunkKind::LeNet => Box::new(LeNet::new(channels, &mut init)),
+        };
         let site = Site { image: [height, width], channels: trunk.channels().to_vec() };
         let kinds = tasks::kinds::<T>();
         let tasks = config.heads.iter().map(|head| {
@@ -39,13 +43,13 @@ impl<T: Element> MultiTaskModel<T> {
     }
 
     /// A model of your own trunk and tasks.
-    pub fn from_parts(trunk: ConvTrunk<T>, tasks: Vec<Box<dyn Task<T>>>) -> Self {
-        Self { trunk, tasks }
+    pub fn from_parts(trunk: impl Trunk<T> + 'static, tasks: Vec<Box<dyn Task<T>>>) -> Self {
+        Self { trunk: Box::new(trunk), tasks }
     }
 
     /// The shared body.
-    pub fn trunk(&self) -> &ConvTrunk<T> {
-        &self.trunk
+    pub fn trunk(&self) -> &dyn Trunk<T> {
+        &*self.trunk
     }
 
     /// The tasks, in order.

@@ -4,6 +4,8 @@
 //! deepest stage, which sees the most of the image, is added into the one
 //! before it (Lin et al., "Feature Pyramid Networks", 2017), so that heads
 //! that need places as well as meaning find both in one map.
+//!
+//! Anything else that makes maps of images is a [`Trunk`] too.
 
 use cerberus_autograd::Var;
 use cerberus_nn::{BatchNorm2d, Context, Conv2d, Entry, EntryMut, Init, Layer, MaxPool2d, Module, join};
@@ -19,7 +21,7 @@ use crate::tasks::select;
 pub struct Features<T: Element = f32> {
     /// The maps.
     pub stages: Vec<Var<T>>,
-    /// The last but one stage with the last one added into it.
+    /// The last but one stage with the last one added into it; of a trunk with a single map, that map.
     pub merged: Var<T>,
 }
 
@@ -29,6 +31,19 @@ impl<T: Element> Features<T> {
         let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
         Self { stages, merged: select(self.merged.clone(), places) }
     }
+}
+
+/// A body that heads share.
+pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
+    /// Channels of each map, shallow to deep.
+    fn channels(&self) -> &[usize];
+
+    /// The features of images `[N, H, W, C]`.
+    ///
+    /// # Panics
+    /// If the images do not have the size the trunk is made for.
+    #[track_caller]
+    fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T>;
 }
 
 /// `conv 3x3` without bias, batch norm, ReLU.
@@ -90,22 +105,22 @@ impl<T: Element> ConvTrunk<T> {
         Self { stages: blocks, lateral, channels: outputs }
     }
 
-    /// Output channels of each stage.
-    pub fn channels(&self) -> &[usize] {
-        &self.channels
-    }
-
     /// Channels of the merged map.
     pub fn merged_channels(&self) -> usize {
         self.channels[self.channels.len() - 2]
     }
+}
 
-    /// The features of images `[N, H, W, C]`.
-    ///
+impl<T: Element> Trunk<T> for ConvTrunk<T> {
+    /// Of each stage's output.
+    fn channels(&self) -> &[usize] {
+        &self.channels
+    }
+
     /// # Panics
     /// If `H` or `W` is not a multiple of `2^(stages - 1)`.
     #[track_caller]
-    pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+    fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
         let unit = 1 << (self.stages.len() - 1);
         let (height, width) = (images.shape()[1], images.shape()[2]);
         assert!(

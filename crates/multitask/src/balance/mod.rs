@@ -19,8 +19,10 @@
 pub mod diagnostics;
 mod gradients;
 mod gramian;
+mod look_ahead;
 mod memory;
 pub mod on_gramian;
+mod pass;
 pub mod registry;
 pub mod solvers;
 mod step;

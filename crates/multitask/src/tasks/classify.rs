@@ -7,13 +7,13 @@
 //! layer). With scores all equal this is plain average pooling.
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, IGNORED, LabelKind};
+use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Conv2d, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 
 use super::scores::ClassScores;
-use super::shared::{class_loss, outputs, present};
+use super::shared::{class_answers, class_loss, class_targets, outputs, present};
 use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
 use crate::config::HeadConfig;
 use crate::trunk::Features;
@@ -71,15 +71,11 @@ impl<T: Element> Task<T> for Classify<T> {
 
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(prediction);
-        let classes = batch.classes_of(&self.config.label);
-        let target: Vec<u8> = classes.iter().map(|class| class.map_or(IGNORED, |class| class as u8)).collect();
-        class_loss(logits, &target, &self.config.options)
+        class_loss(logits, &class_targets(batch, &self.config.label), &self.config.options)
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let probabilities = prediction.outputs[0].clone().detach().softmax(1).into_value();
-        let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
-        probabilities.contiguous().data().chunks_exact(self.config.outputs()).map(row).collect()
+        class_answers(prediction)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

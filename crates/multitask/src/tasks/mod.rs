@@ -12,6 +12,7 @@
 //! | kind | label | head |
 //! |---|---|---|
 //! | `classify` | a class per image | attention pooling, softmax cross-entropy |
+//! | `mlp` | a class per image | average pooling, a hidden layer, softmax cross-entropy |
 //! | `multi_label` | several classes per image | average pooling, a yes or no per class |
 //! | `regress` | numbers per image | average pooling, smooth absolute error |
 //! | `detect` | boxes | centre heat map, sides learned around it |
@@ -63,6 +64,7 @@ heads! {
     fcn::Fcn,
     unet::UNet,
     depth::Depth,
+    mlp::Mlp,
 }
 
 /// A kind of head.

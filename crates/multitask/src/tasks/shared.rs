@@ -2,6 +2,7 @@
 //! loss of a class with its remedies against imbalance.
 
 use cerberus_autograd::Var;
+use cerberus_data::{Batch, IGNORED};
 use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy, focal};
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
@@ -20,6 +21,19 @@ pub(super) fn outputs<T: Element, const N: usize>(prediction: Prediction<T>) -> 
 /// The places of what is there.
 pub(super) fn present<V>(labels: &[Option<V>]) -> Vec<usize> {
     (0..labels.len()).filter(|&place| labels[place].is_some()).collect()
+}
+
+/// The class of every image under a label, as the loss takes it.
+pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<u8> {
+    let classes = batch.classes_of(label).into_iter();
+    classes.map(|class| class.map_or(IGNORED, |class| class as u8)).collect()
+}
+
+/// The probabilities of a head whose only output is a logit per class, `[N, C]`.
+pub(super) fn class_answers<T: Element>(prediction: &Prediction<T>) -> Vec<Answer> {
+    let probabilities = prediction.outputs[0].clone().detach().softmax(1).into_value();
+    let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
+    probabilities.contiguous().data().chunks_exact(probabilities.shape()[1]).map(row).collect()
 }
 
 /// The loss of logits `[.., C]` against class ids, 255 ignored: cross-entropy

@@ -12,7 +12,7 @@ use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
 use super::*;
-use crate::config::{HeadConfig, ModelConfig};
+use crate::config::{HeadConfig, ModelConfig, TrunkKind};
 use crate::model::MultiTaskModel;
 use crate::trainer::train_step;
 
@@ -97,7 +97,8 @@ fn batch(samples: &[Sample]) -> Batch {
 /// A model with a head of every kind, or of some.
 fn config(kinds: &[&str]) -> ModelConfig {
     let heads = kinds.iter().map(|kind| HeadConfig::new(kind, kind, None, &info()).unwrap()).collect();
-    ModelConfig { image: [SIDE, SIDE, 3], stages: vec![vec![4], vec![6], vec![8], vec![8]], heads }
+    let trunk = TrunkKind::default();
+    ModelConfig { image: [SIDE, SIDE, 3], trunk, stages: vec![vec![4], vec![6], vec![8], vec![8]], heads }
 }
 
 fn all_kinds() -> Vec<&'static str> {

@@ -8,13 +8,14 @@ use cerberus_nn::Module;
 use cerberus_nn::optim::{AdamOptions, AdamW};
 
 use crate::balance::{Balancing, GradientPlace, NAMES, StepInput, StepResult, balanced_step, by_name};
-use crate::config::{HeadConfig, ModelConfig};
+use crate::config::{HeadConfig, ModelConfig, TrunkKind};
 use crate::model::MultiTaskModel;
 
 fn config(dataset: &dyn Dataset, heads: &[&str]) -> ModelConfig {
     let head = |kind: &&str| HeadConfig::new(kind, kind, None, dataset.info()).unwrap();
     ModelConfig {
         image: [64, 64, 3],
+        trunk: TrunkKind::default(),
         stages: vec![vec![4], vec![4], vec![6], vec![6]],
         heads: heads.iter().map(head).collect(),
     }

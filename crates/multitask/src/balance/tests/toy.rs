@@ -22,11 +22,16 @@ fn losses_and_gradients_are_the_known_ones() {
     }
 }
 
-/// Where Adam at rate 1e-2 ends after 6000 steps.
-fn descend(start: [f64; 2], scale: f64, weights: impl Fn(&Gramian) -> Vec<f64>) -> [f64; 2] {
+/// Where Adam at that rate ends after so many steps.
+fn descend(
+    start: [f64; 2],
+    scale: f64,
+    [rate, steps]: [f64; 2],
+    weights: impl Fn(&Gramian) -> Vec<f64>,
+) -> [f64; 2] {
     let mut x = start;
     let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
-    for step in 1..=6000 {
+    for step in 1..=steps as i32 {
         let (_, rows) = toy(x, scale);
         let rows = rows.map(|row| row.to_vec());
         let d = combine(&rows, &weights(&Gramian::of_rows(&rows).unwrap()));
@@ -34,10 +39,25 @@ fn descend(start: [f64; 2], scale: f64, weights: impl Fn(&Gramian) -> Vec<f64>) 
             first[k] += 0.1 * (d[k] - first[k]);
             second[k] += 0.001 * (d[k] * d[k] - second[k]);
             let [a, b] = [first[k] / (1.0 - 0.9f64.powi(step)), second[k] / (1.0 - 0.999f64.powi(step))];
-            x[k] -= 1e-2 * a / (b.sqrt() + 1e-8);
+            x[k] -= rate * a / (b.sqrt() + 1e-8);
         }
     }
     x
+}
+
+#[test]
+fn surgery_and_conflict_aversion_get_out_of_the_valley_that_equal_weights_are_stuck_in() {
+    let pair = Orders::random(2, &mut cerberus_tensor::random::stream(1, "toy", 0, 0));
+    let surgery = |gramian: &Gramian| pc_grad(gramian, &[1.0; 2], &pair);
+    let averse = |gramian: &Gramian| ca_grad(gramian, &[0.5; 2], 0.4, Rescale::None);
+    let equal = |_: &Gramian| vec![1.0; 2];
+    // The steps of the authors' code, from the first start.
+    let arrives = |weights: &dyn Fn(&Gramian) -> Vec<f64>, steps: i32| {
+        let [x, y] = descend(STARTS[0], 1.0, [1e-3, f64::from(steps)], weights);
+        (y + 8.0).abs() < 0.5 && x.abs() < 7.5
+    };
+    assert!(arrives(&surgery, 100_000) && arrives(&averse, 100_000));
+    assert!(!arrives(&equal, 100_000) && !arrives(&averse, 35_000));
 }
 
 #[test]
@@ -45,7 +65,7 @@ fn the_bargain_reaches_the_pareto_set_from_every_start_whatever_the_scale_of_a_l
     let nash = |gramian: &Gramian| fair_grad(gramian, &[1.0; 2], 1.0);
     for start in STARTS {
         for scale in [1.0, 0.1] {
-            let [x, y] = descend(start, scale, nash);
+            let [x, y] = descend(start, scale, [1e-2, 6000.0], nash);
             assert!((y + 8.0).abs() < 0.5 && x.abs() < 7.5, "from {start:?} to ({x}, {y})");
         }
     }

@@ -1,0 +1,174 @@
+//! The forward pass of a step with everything that gradients are taken of, and
+//! the tasks' gradients from it: [`step`](super::step) decides, this computes.
+
+use cerberus_autograd::{Gradients, ParamId, Var, backward, grad};
+use cerberus_data::Batch;
+use cerberus_nn::{BufferUpdates, Context, Entry, Module};
+use cerberus_tensor::{Element, Tensor};
+
+use super::diagnostics::Conflicts;
+use super::step::GradientPlace;
+use super::{BalanceError, Gramian, TaskGradients};
+use crate::model::MultiTaskModel;
+use crate::trunk::Features;
+
+/// The tasks' losses and all that gradients need of a forward pass.
+pub(super) struct Pass<T: Element> {
+    /// `None` for tasks without labels.
+    pub losses: Vec<Option<Var<T>>>,
+    /// The shared variables that gradients are taken of.
+    pub shared: Vec<(String, Var<T>)>,
+    /// In feature mode, what the trunk computed, in the same order.
+    outputs: Vec<Var<T>>,
+    /// Each head's parameters.
+    pub heads: Vec<Vec<(ParamId, Var<T>)>>,
+    shared_ids: Vec<ParamId>,
+    pub updates: BufferUpdates<T>,
+}
+
+impl<T: Element> Pass<T> {
+    /// The places of the tasks with labels.
+    pub fn tasks(&self) -> Vec<usize> {
+        (0..self.losses.len()).filter(|&task| self.losses[task].is_some()).collect()
+    }
+
+    pub fn values(&self) -> Vec<T> {
+        self.losses.iter().map(|loss| loss.as_ref().map_or(T::ZERO, |loss| loss.value().item())).collect()
+    }
+}
+
+/// The forward pass and the losses.
+pub(super) fn forward<T: Element>(
+    model: &MultiTaskModel<T>,
+    batch: &Batch,
+    chance: [u64; 2],
+    place: GradientPlace,
+) -> Pass<T> {
+    let mut context = Context::training(chance[0], chance[1]);
+    let features = model.trunk().forward(Var::constant(batch.images.cast()), &mut context);
+    let mut parameters: Vec<(String, ParamId, Var<T>)> = Vec::new();
+    let (mut shared, mut outputs) = (Vec::new(), Vec::new());
+    let features = if place == GradientPlace::Parameters {
+        features
+    } else {
+        let names = (1..=features.stages.len()).map(|stage| format!("stage{stage}")).chain(["merged".into()]);
+        // A single map is not merged with anything.
+        let merged = (features.stages.len() > 1).then_some(features.merged);
+        let taps = features.stages.into_iter().chain(merged);
+        for (name, tap) in names.zip(taps) {
+            shared.push((name, context.leaf(tap.value().clone())));
+            outputs.push(tap);
+        }
+        let mut leaves: Vec<Var<T>> = shared.iter().map(|(_, leaf)| leaf.clone()).collect();
+        let merged = leaves.last().expect("a trunk has a map").clone();
+        if leaves.len() > 1 {
+            leaves.pop();
+        }
+        Features { stages: leaves, merged }
+    };
+    let losses = model.losses(&features, batch, &mut context);
+    model.visit("", &mut |path, entry| {
+        if let Entry::Parameter(parameter) = entry {
+            parameters.push((path, parameter.id(), context.parameter(parameter)));
+        }
+    });
+    let mut heads: Vec<Vec<(ParamId, Var<T>)>> = vec![Vec::new(); model.tasks().len()];
+    let mut shared_ids = Vec::new();
+    for (path, id, var) in parameters {
+        let head = |name: &str| {
+            path.strip_prefix("heads.").and_then(|p| p.strip_prefix(name)).is_some_and(|p| p.starts_with('.'))
+        };
+        match model.tasks().iter().position(|task| head(task.name())) {
+            Some(task) => heads[task].push((id, var)),
+            None if place == GradientPlace::Parameters => {
+                shared.push((path, var));
+                shared_ids.push(id);
+            }
+            None => {}
+        }
+    }
+    Pass { losses, shared, outputs, heads, shared_ids, updates: context.finish() }
+}
+
+pub(super) type HeadGradients<T> = Vec<(ParamId, Tensor<T>)>;
+
+/// The gradients of the tasks that take part: of the shared variables, and each of its own head.
+pub(super) fn task_gradients<T: Element>(
+    pass: &Pass<T>,
+    tasks: &[usize],
+) -> (TaskGradients<T>, HeadGradients<T>) {
+    let mut rows = Vec::new();
+    let mut own = Vec::new();
+    for &task in tasks {
+        let loss = pass.losses[task].as_ref().expect("a task with labels");
+        let head = &pass.heads[task];
+        let wrt: Vec<&Var<T>> =
+            pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
+        let mut all = grad(&[loss], &wrt);
+        let head_gradients = all.split_off(pass.shared.len());
+        own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));
+        rows.push(all);
+    }
+    let names = pass.shared.iter().map(|(name, _)| name.clone()).collect();
+    (TaskGradients::new(rows, names), own)
+}
+
+/// The features' gradients summed over the images.
+pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<T> {
+    let rows = gradients.rows().iter().map(|row| row.iter().map(|part| part.sum(&[0], false)).collect());
+    TaskGradients::new(rows.collect(), gradients.names().to_vec())
+}
+
+/// All parameters' gradients, when the shared variables move along `direction`.
+pub(super) fn apply<T: Element>(
+    pass: Pass<T>,
+    direction: Vec<Tensor<T>>,
+    heads: HeadGradients<T>,
+) -> (Gradients<T>, BufferUpdates<T>) {
+    let Pass { losses, shared, outputs, heads: vars, shared_ids, updates } = pass;
+    drop((losses, shared, vars));
+    let mut gradients = if outputs.is_empty() {
+        shared_ids.into_iter().zip(direction).collect()
+    } else {
+        // <Z, c> has gradient c at the features Z: the trunk's pass starts there.
+        let products =
+            outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
+        let total = products.reduce(|a, b| a + b).expect("a trunk has features");
+        if total.is_recorded() { backward(total) } else { Gradients::default() }
+    };
+    gradients.extend(heads);
+    (gradients, updates)
+}
+
+/// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.
+pub(super) fn conflicts_of<T: Element>(
+    gradients: &TaskGradients<T>,
+    tasks: &[usize],
+) -> Vec<(String, Conflicts)> {
+    let stage = |name: &str| -> String {
+        let inner = name.strip_prefix("trunk.").unwrap_or(name);
+        inner.split('.').next().unwrap_or(inner).to_string()
+    };
+    let mut scopes: Vec<String> = gradients.names().iter().map(|name| stage(name)).collect();
+    scopes.dedup();
+    let mut all = Vec::new();
+    let mut add = |scope: String, gramian: Result<Gramian, BalanceError>| {
+        if let Ok(gramian) = gramian {
+            let mut found = Conflicts::of(&gramian);
+            found.pairs.iter_mut().for_each(|pair| pair.tasks = pair.tasks.map(|place| tasks[place]));
+            all.push((scope, found));
+        }
+    };
+    add("all".into(), gradients.gramian());
+    for scope in scopes {
+        let gramian = gradients.gramian_of(|name| stage(name) == scope);
+        add(scope, gramian);
+    }
+    all
+}
+
+/// The sum of the losses that there are, each times its task's weight.
+pub(super) fn weighted<T: Element>(losses: Vec<Option<Var<T>>>, weights: &[f64]) -> Var<T> {
+    let parts = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
+    parts.reduce(|a, b| a + b).expect("at least one task takes part")
+}

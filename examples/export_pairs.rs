@@ -1,0 +1,177 @@
+//! Trains the network of the MultiMNIST literature on pairs of garments under a
+//! balancing strategy and writes down everything that another program needs to
+//! take the same steps, and what it should find. `benches/peers/multi_fashion.py`
+//! is that other program.
+//!
+//! `cargo run --release --example export_pairs -- --balance mgda --out pairs`
+//!
+//! | file in the folder | holds |
+//! |---|---|
+//! | `train-images`, `train-left`, `train-right`, `test-...` | the pairs and their classes, as IDX files |
+//! | `initial.safetensors`, `final.safetensors` | checkpoints |
+//! | `indices.safetensors` | `indices [steps, batch]`: the training pairs of each step |
+//! | `steps.csv` | each step's losses, the weights that were used, and the visiting order where chance chose one |
+//!
+//! Gradients are taken with respect to the trunk's parameters. With `--double` weights and
+//! arithmetic are of 64 bits.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cerberus::data::idx::{IdxImages, write_images, write_labels};
+use cerberus::data::{self, Dataset, MultiFashion, Split};
+use cerberus::multitask::balance::{Balancing, StepInput, StepResult, balanced_step, by_name};
+use cerberus::multitask::trainer::{TrainConfig, TrainError};
+use cerberus::multitask::{LENET_SIDE, MultiTaskModel};
+use cerberus::nn::files::write_atomically;
+use cerberus::nn::{checkpoint, join};
+use cerberus::prelude::*;
+use clap::Parser;
+
+/// Train on pairs of garments and write down all that is needed to do it elsewhere.
+#[derive(Parser)]
+#[command(name = "export_pairs")]
+struct Options {
+    /// How the two tasks are balanced
+    #[arg(long, default_value = "equal")]
+    balance: String,
+    /// Steps to take
+    #[arg(long, default_value_t = 50)]
+    steps: usize,
+    /// At most this many training pairs
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Compute with 64 bits
+    #[arg(long)]
+    double: bool,
+    /// Chooses initial weights and the order of the pairs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads to compute on [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder to write to, new or of an earlier export
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    common::run_on(options.threads, || {
+        if options.double { export::<f64>(&options) } else { export::<f32>(&options) }
+    })
+}
+
+fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
+    let pairs = MultiFashion::embedded();
+    let mut config = TrainConfig::for_data(MultiFashion::NAME, pairs.info());
+    config.seed = options.seed;
+    config.set_balance(&options.balance)?;
+    config.samples = options.samples;
+    config.validate(pairs.info())?;
+    if options.steps == 0 || config.samples_of(&*pairs, Split::Train) < config.batch {
+        let problem = format!("--steps must be at least 1, --samples at least {}", config.batch);
+        return Err(TrainError::Option(problem));
+    }
+    std::fs::create_dir_all(&options.out).map_err(|error| {
+        let problem = format!("cannot be made: {error}; choose another --out");
+        TrainError::Folder { path: options.out.clone(), problem }
+    })?;
+    for split in [Split::Train, Split::Test] {
+        save_split(&options.out, &pairs, split)?;
+    }
+
+    let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
+    let mut optimizer = AdamW::<T>::new(AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
+    let strategy = by_name::<T>(&config.balance, 2, &config.model.weights())?;
+    let mut balancing = Balancing { strategy, preference: vec![0.5; 2], place: Default::default() };
+    save_model(&options.out.join("initial.safetensors"), &config, &model)?;
+    let (mut table, mut indices) = (Table::default(), Vec::new());
+    let mut epoch = 0;
+    while table.steps < options.steps {
+        let plan = EpochPlan {
+            epoch,
+            batch_size: config.batch,
+            seed: config.seed,
+            shuffle: true,
+            limit: config.samples,
+            drop_last: true,
+            ..EpochPlan::new(Split::Train)
+        };
+        let loader = Loader::new(data::open(MultiFashion::NAME, config.seed)?, plan)?;
+        for batch in loader.take(options.steps - table.steps) {
+            let batch = batch?;
+            indices.extend(batch.indices.iter().map(|&index| index as f32));
+            let input = StepInput {
+                batch: &batch,
+                validation: None,
+                rate: config.learning_rate,
+                clip_norm: config.clip_norm,
+                chance: [config.seed, table.steps as u64],
+                diagnose: false,
+            };
+            table.push(&balanced_step(&mut model, &mut optimizer, &mut balancing, &input)?);
+        }
+        epoch += 1;
+    }
+    save_model(&options.out.join("final.safetensors"), &config, &model)?;
+    let indices = Tensor::from_vec(indices, &[options.steps, config.batch]);
+    let indices = [("indices".to_string(), indices)];
+    checkpoint::save(&options.out.join("indices.safetensors"), &indices, &BTreeMap::new())?;
+    write_atomically(&options.out.join("steps.csv"), table.text().as_bytes())?;
+    say!("{} steps of {} written to {}", options.steps, options.balance, options.out.display());
+    Ok(())
+}
+
+/// `steps.csv` as it grows.
+#[derive(Default)]
+struct Table {
+    steps: usize,
+    rows: String,
+}
+
+impl Table {
+    fn push<T: Element>(&mut self, result: &StepResult<T>) {
+        let losses = result.losses.iter().map(|loss| format!("{:e}", loss.as_f64()));
+        let weights = result.weights.iter().map(|weight| format!("{weight:e}"));
+        let cells: Vec<String> = losses.chain(weights).collect();
+        let order = result.order.as_deref().unwrap_or("");
+        let _ = writeln!(self.rows, "{},{},{order}", self.steps, cells.join(","));
+        self.steps += 1;
+    }
+
+    fn text(&self) -> String {
+        format!("step,left,right,weight_left,weight_right,order\n{}", self.rows)
+    }
+}
+
+fn save_split(folder: &Path, pairs: &MultiFashion, split: Split) -> Result<(), TrainError> {
+    let pixels = pairs.pictures(split).to_vec();
+    let images = IdxImages { count: pairs.len(split), height: LENET_SIDE, width: LENET_SIDE, pixels };
+    let [left, right] = pairs.classes(split);
+    let in_memory = "a vector takes what is written";
+    let mut file = Vec::new();
+    write_images(&images, &mut file).expect(in_memory);
+    write_atomically(&folder.join(format!("{split}-images")), &file)?;
+    for (side, classes) in [("left", left), ("right", right)] {
+        let mut file = Vec::new();
+        write_labels(&classes, &mut file).expect(in_memory);
+        write_atomically(&folder.join(format!("{split}-{side}")), &file)?;
+    }
+    Ok(())
+}
+
+fn save_model<T: Element>(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel<T>,
+) -> Result<(), TrainError> {
+    let named = |(name, tensor): (String, Tensor<T>)| (join("model", &name), tensor);
+    let tensors: Vec<_> = model.tensors().into_iter().map(named).collect();
+    let text = serde_json::to_string(config).expect("a configuration is valid JSON");
+    Ok(checkpoint::save(path, &tensors, &BTreeMap::from([("config".to_string(), text)]))?)
+}
