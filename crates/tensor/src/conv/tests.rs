@@ -120,6 +120,19 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn winograd_with_more_weights_than_pixels_equals_the_definition(
+        n in 1usize..3, h in 1usize..13, w in 1usize..13, cin in 100usize..140, cout in 82usize..100,
+    ) {
+        let spec = Conv2dSpec { padding: Padding::all(1), ..Conv2dSpec::default() };
+        let case = Case { x: [n, h, w, cin], weight: [3, 3, cin, cout], spec };
+        check_winograd::<f64>(&case, 1e-12)?;
+        check_winograd::<f32>(&case, 1e-4)?;
+    }
+}
+
+proptest! {
     #[test]
     fn depthwise_convolutions_equal_the_definition(
         n in 0usize..4, h in 1usize..12, w in 1usize..12, channels in 2usize..40,

@@ -48,8 +48,10 @@ const BLOCK_ELEMENTS: usize = 320 * 1024;
 const FEW_BLOCKS: usize = 16;
 /// Weights up to this number, transformed, are in the second-level cache or close to it.
 const NEAR_WEIGHTS: usize = 128 * 128;
-/// Up to this number of tiles, a pass spends its time on reading weights.
+/// With no more tiles than this and at least so many weights, a pass spends its
+/// time on reading weights.
 const FEW_TILES: usize = 32;
+const MANY_WEIGHTS: usize = 64 * 128;
 
 /// How the output is cut into tiles.
 #[derive(Clone, Copy)]
@@ -313,8 +315,7 @@ pub(super) fn forward<T: Element>(
             return;
         }
         let blocks = pass.blocks(y);
-        let tiles = pass.tiling.rows * pass.tiling.tiles[1];
-        if tiles <= FEW_TILES && weights.panels.len() > 1 {
+        if pass.reads_weights() {
             return pass.by_panels(x.data(), blocks);
         }
         let cost = g.multiply_adds() / blocks.len();
@@ -341,6 +342,11 @@ struct Transformed<T: Element> {
 }
 
 impl<T: Element> Pass<'_, T> {
+    /// Whether the time goes into reading weights.
+    fn reads_weights(&self) -> bool {
+        self.tiling.rows * self.tiling.tiles[1] <= FEW_TILES && self.g.cin * self.g.cout >= MANY_WEIGHTS
+    }
+
     /// The rows of tiles of every block, and the output under them.
     fn blocks<'y>(&self, mut y: &'y mut [T]) -> Vec<(Range<usize>, &'y mut [T])> {
         let row = self.g.output[1] * self.g.cout;
@@ -414,7 +420,7 @@ impl<T: Element> Pass<'_, T> {
         let zeros = vec![T::ZERO; width];
         for index in 0..POSITIONS {
             let (b, following) = weights[index * depth * width..].split_at(depth * width);
-            let following = if sums.layout.tiles <= FEW_TILES { following } else { &[] };
+            let following = if self.reads_weights() { following } else { &[] };
             let mut sums = &mut sums.values[index * sums.layout.position..][..sums.layout.tiles * row];
             let mut asked = 0;
             for input in inputs {
