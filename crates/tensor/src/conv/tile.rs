@@ -100,8 +100,12 @@ impl<T: Element> Kernels<T> {
         }
         let width = vectors * self.lanes;
         for s in tile.segments.iter().filter(|s| s.len > 0) {
-            assert!(s.a + (s.len - 1) * tile.a_step + (rows - 1) * tile.a_row < tile.a.len());
-            assert!(s.b + (s.len - 1) * tile.b_step + width <= tile.b.len());
+            let last = s.a + (s.len - 1) * tile.a_step + (rows - 1) * tile.a_row;
+            assert!(last < tile.a.len(), "a tile reaches outside its slice");
+            assert!(
+                s.b + (s.len - 1) * tile.b_step + width <= tile.b.len(),
+                "a tile reaches outside its slice"
+            );
         }
         assert!(tile.columns <= width && (rows - 1) * tile.c_row + tile.columns <= c.len());
         if let Start::Row(row) = tile.start {
@@ -444,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic]
+    #[should_panic(expected = "a tile reaches outside its slice")]
     fn a_tile_that_reaches_outside_its_slice_is_refused() {
         let set = f32::kernels();
         let (a, b) = ([0.0; 4], vec![0.0; 2 * set.lanes]);
