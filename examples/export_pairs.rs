@@ -27,8 +27,8 @@ use cerberus::data::{self, Dataset, MultiFashion, Split};
 use cerberus::multitask::balance::{Balancing, StepInput, StepResult, balanced_step, by_name};
 use cerberus::multitask::trainer::{TrainConfig, TrainError};
 use cerberus::multitask::{LENET_SIDE, MultiTaskModel};
+use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
-use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
 use clap::Parser;
 
@@ -77,10 +77,7 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
         let problem = format!("--steps must be at least 1, --samples at least {}", config.batch);
         return Err(TrainError::Option(problem));
     }
-    std::fs::create_dir_all(&options.out).map_err(|error| {
-        let problem = format!("cannot be made: {error}; choose another --out");
-        TrainError::Folder { path: options.out.clone(), problem }
-    })?;
+    common::make_folder(&options.out)?;
     for split in [Split::Train, Split::Test] {
         save_split(&options.out, &pairs, split)?;
     }
@@ -89,7 +86,7 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
     let mut optimizer = AdamW::<T>::new(AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
     let strategy = by_name::<T>(&config.balance, 2, &config.model.weights())?;
     let mut balancing = Balancing { strategy, preference: vec![0.5; 2], place: Default::default() };
-    save_model(&options.out.join("initial.safetensors"), &config, &model)?;
+    common::save_model(&options.out.join("initial.safetensors"), &config, &model)?;
     let (mut table, mut indices) = (Table::default(), Vec::new());
     let mut epoch = 0;
     while table.steps < options.steps {
@@ -118,7 +115,7 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
         }
         epoch += 1;
     }
-    save_model(&options.out.join("final.safetensors"), &config, &model)?;
+    common::save_model(&options.out.join("final.safetensors"), &config, &model)?;
     let indices = Tensor::from_vec(indices, &[options.steps, config.batch]);
     let indices = [("indices".to_string(), indices)];
     checkpoint::save(&options.out.join("indices.safetensors"), &indices, &BTreeMap::new())?;
@@ -163,15 +160,4 @@ fn save_split(folder: &Path, pairs: &MultiFashion, split: Split) -> Result<(), T
         write_atomically(&folder.join(format!("{split}-{side}")), &file)?;
     }
     Ok(())
-}
-
-fn save_model<T: Element>(
-    path: &Path,
-    config: &TrainConfig,
-    model: &MultiTaskModel<T>,
-) -> Result<(), TrainError> {
-    let named = |(name, tensor): (String, Tensor<T>)| (join("model", &name), tensor);
-    let tensors: Vec<_> = model.tensors().into_iter().map(named).collect();
-    let text = serde_json::to_string(config).expect("a configuration is valid JSON");
-    Ok(checkpoint::save(path, &tensors, &BTreeMap::from([("config".to_string(), text)]))?)
 }

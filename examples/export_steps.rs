@@ -28,8 +28,8 @@ use std::sync::Arc;
 use cerberus::data::{self, Dataset};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::multitask::trainer::{TrainConfig, TrainError, train_step};
+use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
-use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
 use clap::Parser;
 
@@ -83,16 +83,13 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
     }
     let schedule = config.schedule(options.schedule.unwrap_or(config.epochs * an_epoch));
     let folder = options.out.join("batches");
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        let problem = format!("cannot be made: {error}; choose another --out");
-        TrainError::Folder { path: folder.clone(), problem }
-    })?;
+    common::make_folder(&folder)?;
 
     let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
     let decay = AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() };
     let mut optimizer = AdamW::<T>::new(decay);
     let weights = config.model.weights();
-    save_model(&options.out.join("initial.safetensors"), &config, &model)?;
+    common::save_model(&options.out.join("initial.safetensors"), &config, &model)?;
     let names: Vec<&str> = model.tasks().iter().map(|task| task.name()).collect();
     let mut table = format!("step,learning_rate,{}\n", names.join(","));
     for step in 0..options.steps {
@@ -106,7 +103,7 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
         let losses: Vec<String> = losses.iter().map(|loss| format!("{:e}", loss.as_f64())).collect();
         let _ = writeln!(table, "{step},{rate:e},{}", losses.join(","));
     }
-    save_model(&options.out.join("final.safetensors"), &config, &model)?;
+    common::save_model(&options.out.join("final.safetensors"), &config, &model)?;
     write_atomically(&options.out.join("steps.csv"), table.as_bytes())?;
     say!("{} steps written to {}", options.steps, options.out.display());
     Ok(())
@@ -127,17 +124,6 @@ fn batch_of(scenes: &Arc<dyn Dataset>, config: &TrainConfig, step: usize) -> Res
     };
     let mut loader = Loader::new(Arc::clone(scenes), plan)?;
     Ok(loader.next().expect("an epoch has this batch")?)
-}
-
-fn save_model<T: Element>(
-    path: &Path,
-    config: &TrainConfig,
-    model: &MultiTaskModel<T>,
-) -> Result<(), TrainError> {
-    let named = |(name, tensor): (String, Tensor<T>)| (join("model", &name), tensor);
-    let tensors: Vec<_> = model.tensors().into_iter().map(named).collect();
-    let text = serde_json::to_string(config).expect("a configuration is valid JSON");
-    Ok(checkpoint::save(path, &tensors, &BTreeMap::from([("config".to_string(), text)]))?)
 }
 
 fn save_batch(path: &Path, batch: &Batch) -> Result<(), TrainError> {

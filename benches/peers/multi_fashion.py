@@ -15,7 +15,6 @@ requirements.txt."""
 import argparse
 import csv
 import math
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from torchjd.aggregation import CAGrad, MGDA, NashMTL, PCGrad, Sum, UPGrad
 from torchjd.autojac import mtl_backward
 from torchjd.linalg import QuadprogProjector
 
-from twin import PROGRAMS, T, read, to_torch
+from twin import PROGRAMS, paired, read, to_torch
 
 SIDES = ["left", "right"]
 BATCH, RATE, EPOCHS, TRAIN = 256, 1e-3, 10, 50_000
@@ -287,21 +286,11 @@ def compare_seeds(given):
 def report(rows, rules):
     """The interval of the mean difference, by strategy and task."""
     fine = True
-    print(f"{'balance':8} {'task':5} {'ours':>7} {'torch':>7} {'difference, 95 %':>24}")
+    print(f"{'balance':8} {'task':5} {'ours':>7} {'torch':>7} {'difference, 95 %':>24} {'bound':>6}")
     for rule in rules:
         for side in SIDES:
             of = lambda program: [float(r[side]) for r in rows if (r["balance"], r["program"]) == (rule, program)]
-            ours, torchs = of("ours"), of("torch")
-            means = [statistics.mean(values) for values in (ours, torchs)]
-            if len(ours) < 2:
-                print(f"{rule:8} {side:5} {means[0]:7.2f} {means[1]:7.2f}   one seed has no interval")
-                continue
-            # Both share data, first weights and order: the differences are paired.
-            pairs = [a - b for a, b in zip(ours, torchs)]
-            half = T[min(len(pairs) - 1, max(T))] * statistics.stdev(pairs) / math.sqrt(len(pairs))
-            middle = means[0] - means[1]
-            fine &= -POINTS < middle - half and middle + half < POINTS
-            print(f"{rule:8} {side:5} {means[0]:7.2f} {means[1]:7.2f} {middle:8.2f} ({middle - half:5.2f} to {middle + half:5.2f})")
+            fine &= paired(f"{rule:8} {side:5}", of("ours"), of("torch"), POINTS)
     return fine
 
 

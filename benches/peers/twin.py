@@ -250,22 +250,28 @@ def compare_seeds(given):
     return report([row for row in rows if row["steps"] == str(given.steps)])
 
 
+def paired(label, ours, torchs, bound):
+    """Prints the 95 % interval of the mean difference; whether it is within the bound."""
+    means = [statistics.mean(values) for values in (ours, torchs)]
+    if len(ours) < 2:
+        print(f"{label} {means[0]:7.2f} {means[1]:7.2f}   one seed has no interval")
+        return True
+    # Both share data and first weights: the differences are paired.
+    pairs = [a - b for a, b in zip(ours, torchs)]
+    half = T[min(len(pairs) - 1, max(T))] * statistics.stdev(pairs) / math.sqrt(len(pairs))
+    middle = means[0] - means[1]
+    low, high = middle - half, middle + half
+    print(f"{label} {means[0]:7.2f} {means[1]:7.2f} {middle:8.2f} ({low:5.2f} to {high:5.2f}) {bound:6.1f}")
+    return -bound < low and high < bound
+
+
 def report(rows):
     """The interval of the mean difference for every figure."""
     fine = True
     print(f"{'figure':9} {'ours':>7} {'torch':>7} {'difference, 95 %':>24} {'bound':>6}")
     for name, bound in POINTS.items():
         ours, torchs = ([float(r[name]) for r in rows if r["program"] == p] for p in ["ours", "torch"])
-        means = [statistics.mean(values) for values in (ours, torchs)]
-        if len(ours) < 2:
-            print(f"{name:9} {means[0]:7.2f} {means[1]:7.2f}   one seed has no interval")
-            continue
-        # Both share data and first weights: the differences are paired.
-        pairs = [a - b for a, b in zip(ours, torchs)]
-        half = T[min(len(pairs) - 1, max(T))] * statistics.stdev(pairs) / math.sqrt(len(pairs))
-        low, high = means[0] - means[1] - half, means[0] - means[1] + half
-        fine &= -bound < low and high < bound
-        print(f"{name:9} {means[0]:7.2f} {means[1]:7.2f} {means[0] - means[1]:8.2f} ({low:5.2f} to {high:5.2f}) {bound:6.1f}")
+        fine &= paired(f"{name:9}", ours, torchs, bound)
     return fine
 
 

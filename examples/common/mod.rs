@@ -2,12 +2,15 @@
 
 #![allow(dead_code)] // Each program uses its own part.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use cerberus::multitask::MultiTaskModel;
 use cerberus::multitask::trainer::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
+use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
 use cerberus::tensor::Isa;
 
@@ -48,6 +51,32 @@ pub fn run_on(threads: Option<usize>, work: impl FnOnce() -> Result<(), TrainErr
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Makes the folder that an export goes to.
+///
+/// # Errors
+/// [`TrainError::Folder`] if it cannot be made.
+pub fn make_folder(folder: &Path) -> Result<(), TrainError> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let problem = format!("cannot be made: {error}; choose another --out");
+        TrainError::Folder { path: folder.to_path_buf(), problem }
+    })
+}
+
+/// Writes a model down as a checkpoint that `evaluate` and the programs in other languages read.
+///
+/// # Errors
+/// Those of writing the file.
+pub fn save_model<T: Element>(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel<T>,
+) -> Result<(), TrainError> {
+    let named = |(name, tensor): (String, Tensor<T>)| (join("model", &name), tensor);
+    let tensors: Vec<_> = model.tensors().into_iter().map(named).collect();
+    let text = serde_json::to_string(config).expect("a configuration is valid JSON");
+    Ok(checkpoint::save(path, &tensors, &BTreeMap::from([("config".to_string(), text)]))?)
 }
 
 /// How a run's data are opened.
