@@ -25,9 +25,12 @@ use crate::simd::{Lanes, per_isa};
 /// The most rows and columns a tile has with any instruction set.
 pub(crate) const MOST_ROWS: usize = 12;
 const WIDEST: usize = 32;
-/// Steps of the sum to every cache line that is asked for ahead where a tile's
-/// rows are channels, and a line's bytes.
-const AHEAD: usize = 4;
+/// Steps of the sum in one round of the inner loops.
+const STEPS: usize = 4;
+/// Cache lines asked for ahead in a round where a tile's rows are pixels and where
+/// they are channels, and a line's bytes.
+const AHEAD_OF_PIXELS: usize = STEPS;
+const AHEAD_OF_CHANNELS: usize = 1;
 const LINE: usize = 64;
 
 /// A stretch of the sum: where it starts in `a` and in `b`, and its length.
@@ -82,12 +85,12 @@ pub(crate) fn even_pieces(extent: usize, most: usize) -> impl Iterator<Item = (u
 impl<T: Element> Kernels<T> {
     /// How many elements of [`Tile::ahead`] a run over `rows` pixels asks for.
     pub(crate) fn reach(&self, rows: usize, segments: &[Segment]) -> usize {
-        rows.div_ceil(self.rows) * Self::ahead(segments, 4, 4)
+        rows.div_ceil(self.rows) * Self::ahead(segments, AHEAD_OF_PIXELS)
     }
 
-    /// The same for one piece of the rows, with `lines` asked for every few `steps`.
-    fn ahead(segments: &[Segment], steps: usize, lines: usize) -> usize {
-        segments.iter().map(|s| s.len / steps * lines).sum::<usize>() * LINE / size_of::<T>()
+    /// The same for one piece of the rows, with `lines` asked for in a round.
+    fn ahead(segments: &[Segment], lines: usize) -> usize {
+        segments.iter().map(|s| s.len / STEPS * lines).sum::<usize>() * LINE / size_of::<T>()
     }
 
     /// Computes `rows` rows of `vectors` vectors into `c`.
@@ -115,8 +118,8 @@ impl<T: Element> Kernels<T> {
         assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
         let kernels = &self.tiles[usize::from(!pixels)][vectors - 1];
         // What one piece of the rows asks for ahead, in elements.
-        let ahead =
-            if pixels { Self::ahead(tile.segments, 4, 4) } else { Self::ahead(tile.segments, AHEAD, 1) };
+        let lines = if pixels { AHEAD_OF_PIXELS } else { AHEAD_OF_CHANNELS };
+        let ahead = Self::ahead(tile.segments, lines);
         for (index, (first, height)) in even_pieces(rows, self.rows).enumerate() {
             let tile = Tile { ahead: tile.ahead.get(index * ahead..).unwrap_or(&[]), ..*tile };
             // SAFETY: the assertions bound every element that any of the rows
@@ -158,8 +161,8 @@ unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize, const FE
     // SAFETY: the caller's promise; pointers that may have left the slice are
     // not read again.
     unsafe {
-        for _ in 0..len / 4 {
-            for k in 0..4 {
+        for _ in 0..len / STEPS {
+            for k in 0..STEPS {
                 if FETCH {
                     V::prefetch_far(*ahead);
                     *ahead = ahead.wrapping_add(LINE / size_of::<V::Scalar>());
@@ -170,11 +173,11 @@ unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize, const FE
                 }
             }
             for base in &mut bases {
-                *base = base.wrapping_add(4);
+                *base = base.wrapping_add(STEPS);
             }
-            b = b.wrapping_add(4 * VECTORS * V::LEN);
+            b = b.wrapping_add(STEPS * VECTORS * V::LEN);
         }
-        for _ in 0..len % 4 {
+        for _ in 0..len % STEPS {
             let row = load_row::<V, VECTORS>(b);
             for (i, sum) in sum.iter_mut().enumerate() {
                 add_product(sum, *bases[i / 3].add(i % 3 * a_row), row);
@@ -203,10 +206,10 @@ unsafe fn add_channels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: the caller's promise; pointers that may have left the slice are
     // not read again.
     unsafe {
-        for _ in 0..len / AHEAD {
+        for _ in 0..len / STEPS {
             V::prefetch_far(*ahead);
             *ahead = ahead.wrapping_add(ahead_step);
-            for _ in 0..AHEAD {
+            for _ in 0..STEPS {
                 let row = load_row::<V, VECTORS>(b);
                 for (i, sum) in sum.iter_mut().enumerate() {
                     add_product(sum, *a.add(i), row);
@@ -215,7 +218,7 @@ unsafe fn add_channels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
                 b = b.wrapping_add(b_step);
             }
         }
-        for _ in 0..len % AHEAD {
+        for _ in 0..len % STEPS {
             let row = load_row::<V, VECTORS>(b);
             for (i, sum) in sum.iter_mut().enumerate() {
                 add_product(sum, *a.add(i), row);

@@ -315,7 +315,7 @@ pub(super) fn forward<T: Element>(
             return;
         }
         let blocks = pass.blocks(y);
-        if pass.reads_weights() {
+        if pass.reads_weights() && weights.panels.len() > 1 {
             return pass.by_panels(x.data(), blocks);
         }
         let cost = g.multiply_adds() / blocks.len();
