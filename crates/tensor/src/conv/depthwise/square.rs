@@ -135,6 +135,13 @@ unsafe fn gradient_rows<V: Lanes, const R: usize>(
     for_each_run!(gradient_vector, V, R, work, row, |place, done| (dy.add(place), done, dweight));
 }
 
+/// Where the vectors of [`PIXELS`] neighbouring pixels lie that are asked for while
+/// those of `channel` are computed: over all channels each once, in order.
+#[inline(always)]
+fn next_run(lanes: usize, channel: usize) -> impl Iterator<Item = usize> {
+    (0..PIXELS).map(move |j| channel * PIXELS + j * lanes)
+}
+
 /// One vector of channels of `R` rows of [`PIXELS`] neighbouring outputs of a
 /// 3x3 kernel, from the `R + 2` rows of input under them, `x` and `y` being the
 /// first pixels'.
@@ -151,11 +158,12 @@ unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bo
     // SAFETY: the caller's promise.
     unsafe {
         // A store to a line that is not in the cache waits for it. The next run's
-        // lines are asked for in the order they lie in, as many as are stored here.
+        // lines are asked for in the order they lie in, as many as are stored here,
+        // and with them the input's lines that no run above has read.
         for i in 0..R {
-            for j in 0..PIXELS {
-                let line = (i * work.g.output[1] + PIXELS) * channels + channel * PIXELS + j * V::LEN;
-                V::prefetch_to_write(y.wrapping_add(line));
+            for line in next_run(V::LEN, channel) {
+                V::prefetch_to_write(y.wrapping_add((i * work.g.output[1] + PIXELS) * channels + line));
+                V::prefetch(x[i + 2].wrapping_add((PIXELS + 2) * channels + line));
             }
         }
         let mut sums = [[load::<V, PART>(work.start.as_ptr().add(channel), count); PIXELS]; R];
@@ -204,6 +212,12 @@ unsafe fn gradient_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: 
     let count = channels - channel;
     // SAFETY: the caller's promise.
     unsafe {
+        for i in 0..R {
+            for line in next_run(V::LEN, channel) {
+                V::prefetch(dy.wrapping_add((i * work.g.output[1] + PIXELS) * channels + line));
+                V::prefetch(x[i + 2].wrapping_add((PIXELS + 2) * channels + line));
+            }
+        }
         let mut gradients = [[V::splat(V::Scalar::ZERO); PIXELS]; R];
         for (i, gradients) in gradients.iter_mut().enumerate() {
             for (j, gradient) in gradients.iter_mut().enumerate() {

@@ -142,7 +142,7 @@ pub fn input_gradient<T: Element>(
         .collect();
     let unreached = phases.len() < g.spec.stride[0] * g.spec.stride[1];
     let ([h, w], [sy, sx]) = (g.input, g.spec.stride);
-    let rows = sy * block_rows(h.div_ceil(sy), w.div_ceil(sx));
+    let rows = sy * block_rows::<T>(g.cout, h.div_ceil(sy), w.div_ceil(sx));
     let image = g.output[0] * g.output[1] * g.cout;
     let row = w * g.cin;
     Tensor::filled_by(x_shape, |dx| {

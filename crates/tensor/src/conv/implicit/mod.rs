@@ -37,11 +37,15 @@ use crate::pool::Buffer;
 use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor, parallel};
 
-/// Length of a sum before it is stored and taken up again: a panel of weights
-/// this deep (32 KiB of `f32`) stays in the first-level cache.
-pub(super) const DEPTH: usize = 256;
-/// Output pixels of one forward block.
-const FORWARD_PIXELS: usize = 512;
+/// Length of a sum before it is stored and taken up again. A panel of weights this
+/// deep (96 KiB of `f32`) comes from the second-level cache, which keeps up, as
+/// every value serves a whole tile; shorter sums would move the output more often.
+const DEPTH: usize = 768;
+/// Output pixels of one forward block: as many as read about so many bytes, within
+/// these limits. With few channels a block is done so soon that cutting it out
+/// would show.
+const FORWARD_BYTES: usize = 64 << 10;
+const FORWARD_PIXELS: [usize; 2] = [512, 2048];
 /// Fewer blocks than this are split into their panels.
 const FEW_BLOCKS: usize = 8;
 /// Up to this number of output pixels, a pass spends its time on reading weights.
@@ -75,7 +79,7 @@ pub(super) fn forward<T: Element>(
     let bias = epilogue.checked_bias(g);
     let pass = Pass::new(g, packed, bias.as_ref().map(Tensor::data), epilogue.relu);
     let [oh, ow] = g.output;
-    let rows = block_rows(oh, ow);
+    let rows = block_rows::<T>(g.cin, oh, ow);
     let blocks = oh.div_ceil(rows.max(1));
     let (image, y_row) = (g.input[0] * g.input[1] * g.cin, ow * g.cout);
     let block = |n: usize, index: usize| {
@@ -105,9 +109,11 @@ pub(super) fn forward<T: Element>(
     })
 }
 
-/// Output rows of one block.
-fn block_rows(oh: usize, ow: usize) -> usize {
-    (FORWARD_PIXELS / ow.max(1)).clamp(1, oh.max(1))
+/// Output rows of one block, for an input of `cin` channels.
+fn block_rows<T>(cin: usize, oh: usize, ow: usize) -> usize {
+    let [least, most] = FORWARD_PIXELS;
+    let pixels = (FORWARD_BYTES / (cin * size_of::<T>()).max(1)).clamp(least, most);
+    (pixels / ow.max(1)).clamp(1, oh.max(1))
 }
 
 /// Where a panel's results go: its first element, and the distances between
