@@ -1,6 +1,7 @@
 //! What balancing costs: microseconds that the strategies on the Gramian take to
 //! choose weights, for two to eight tasks, and milliseconds of a whole training
-//! step of the default three-headed network under some of them.
+//! step of the default three-headed network under some of them, with the most bytes
+//! in tensors and buffers that a step adds to what is there between steps.
 //!
 //! `cargo bench -p cerberus-multitask --bench balance`, and with `-- steps` for the
 //! second table. Each figure of the first is the median
@@ -16,6 +17,7 @@ use cerberus_multitask::balance::on_gramian::*;
 use cerberus_multitask::balance::{Gramian, StepInput, balanced_step};
 use cerberus_multitask::trainer::TrainConfig;
 use cerberus_nn::optim::{AdamOptions, AdamW};
+use cerberus_tensor::pool::{live_bytes, take_peak_bytes};
 use cerberus_tensor::random::stream;
 use rand::RngExt;
 
@@ -74,6 +76,7 @@ fn steps() {
         ("mgda", "features"),
         ("mgda", "summed-features"),
         ("mgda", "parameters"),
+        ("mgda", "streamed-parameters"),
         ("graddrop", "features"),
         ("famo", "parameters"),
     ];
@@ -85,11 +88,11 @@ fn steps() {
             config.gradients = place.parse().expect("a known place");
             let balancing = config.balancing().expect("a strategy for three tasks");
             let model = MultiTaskModel::new(&config.model, 1);
-            (balancing, model, AdamW::new(AdamOptions::default()), Vec::new())
+            (balancing, model, AdamW::new(AdamOptions::default()), Vec::new(), 0)
         })
         .collect();
     for round in 0..13 {
-        for (balancing, model, optimizer, times) in &mut runs {
+        for (balancing, model, optimizer, times, bytes) in &mut runs {
             let input = StepInput {
                 batch: &batch,
                 validation: None,
@@ -98,20 +101,27 @@ fn steps() {
                 chance: [1, round],
                 diagnose: false,
             };
+            take_peak_bytes();
+            let between = live_bytes();
             let clock = Instant::now();
             balanced_step(model, optimizer, balancing, &input).expect("a step");
             // The first one fills pools and caches.
             if round > 0 {
                 times.push(clock.elapsed().as_secs_f64() * 1e3);
+                *bytes = take_peak_bytes() - between;
             }
         }
     }
     println!("{} threads; mtl64, batch 32, 3 tasks", cerberus_tensor::parallel::threads());
     let mut plain = 0.0;
-    for ((name, place), (.., times)) in kinds.iter().zip(&mut runs) {
+    for ((name, place), (.., times, bytes)) in kinds.iter().zip(&mut runs) {
         times.sort_by(f64::total_cmp);
         let median = times[times.len() / 2];
         plain = if plain == 0.0 { median } else { plain };
-        println!("{name:<10} {place:<16} {median:>8.1} ms  {:>5.2} of equal weights", median / plain);
+        println!(
+            "{name:<10} {place:<20} {median:>8.1} ms  {:>5.2} of equal weights {:>8.1} MiB",
+            median / plain,
+            *bytes as f64 / (1 << 20) as f64
+        );
     }
 }

@@ -47,7 +47,7 @@ struct Options {
     /// What each task should count for, such as 1,2,1, for strategies that can use it [default: equal]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     preference: Vec<f64>,
-    /// With respect to what strategies take gradients: parameters, features, summed-features
+    /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "parameters")]
     gradients: GradientPlace,
     /// Measure every so many steps how much the tasks fight, into conflicts.csv

@@ -128,6 +128,7 @@ fn a_run_continued_in_the_middle_of_any_strategy_equals_one_that_was_not_interru
         ("gradnorm", "features"),
         ("gradvac", "summed-features"),
         ("upgrad", "features"),
+        ("cagrad", "streamed-parameters"),
         ("graddrop", "features"),
         ("moco", "parameters"),
         ("excess-mtl", "parameters"),

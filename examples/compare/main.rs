@@ -51,7 +51,7 @@ struct Options {
     /// At most this many samples of each split
     #[arg(long)]
     samples: Option<usize>,
-    /// With respect to what strategies take gradients: parameters, features, summed-features
+    /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "features")]
     gradients: GradientPlace,
     /// Measure every so many steps how much the tasks fight; 0 for never

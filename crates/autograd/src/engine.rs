@@ -163,7 +163,7 @@ pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) 
         std::mem::take(&mut record.nodes)
     };
     nodes.truncate(last + 1);
-    let mut gradients = seed(last, nodes[last].shape());
+    let mut gradients = seed(last, last, nodes[last].shape());
     while let Some(node) = nodes.pop() {
         let index = nodes.len();
         let Some(gradient) = gradients[index].take() else { continue };
@@ -224,6 +224,65 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
         }
     }
     zeros
+}
+
+/// The gradients of each of `outputs` with respect to `wrt`, all in one walk along
+/// the tape that carries a gradient per output. As soon as a variable's gradients are
+/// complete, `visit` is given its place in `wrt` and one gradient per output (`None`
+/// where the output does not depend on it). Those it drops are freed: all outputs'
+/// gradients of all variables are never there at once. Places are visited in reverse
+/// order of recording; one that no output depends on is not. Keeps the tape.
+///
+/// # Panics
+/// As [`grad`].
+#[track_caller]
+pub fn grad_each<T: Element>(
+    outputs: &[&Var<T>],
+    wrt: &[&Var<T>],
+    mut visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
+) {
+    let Some(first) = outputs.first() else { return };
+    let (tape, _) = recorded_scalar("grad_each", first);
+    let record = tape.record().borrow();
+    let nodes = &record.nodes;
+    let place = |var: &Var<T>| {
+        let (other, node) = var.node()?;
+        assert!(tape.is(other), "grad_each: the variables are on different tapes");
+        Some(*node)
+    };
+    let places: Vec<Option<usize>> = wrt.iter().map(|var| place(var)).collect();
+    let leads = leading_to(nodes, &places);
+    let seeds: Vec<usize> = outputs
+        .iter()
+        .map(|output| {
+            let (_, node) = recorded_scalar("grad_each", output);
+            let _ = place(output);
+            node
+        })
+        .collect();
+    // The row of each output: a gradient for every node.
+    let mut rows: Vec<Vec<Option<Gradient<T>>>> =
+        seeds.iter().map(|&node| seed(nodes.len() - 1, node, nodes[node].shape())).collect();
+    for (index, node) in nodes.iter().enumerate().rev() {
+        let here: Vec<Option<Gradient<T>>> = rows.iter_mut().map(|row| row[index].take()).collect();
+        if here.iter().all(Option::is_none) {
+            continue;
+        }
+        for (place, _) in places.iter().enumerate().filter(|(_, node)| **node == Some(index)) {
+            visit(place, here.clone());
+        }
+        let Node::Result { operation, inputs, saved, .. } = node else { continue };
+        let wants: Vec<bool> =
+            inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
+        if !wants.contains(&true) {
+            continue;
+        }
+        for (row, gradient) in rows.iter_mut().zip(here) {
+            let Some(gradient) = gradient else { continue };
+            let answers = operation.backward(saved.clone().recall(), gradient.into_dense(), &wants);
+            distribute(operation.name(), inputs, answers, &wants, row);
+        }
+    }
 }
 
 /// Like [`grad`], but the gradients are variables on the same tape and can be
@@ -330,10 +389,11 @@ fn recorded_scalar<T: Element>(call: &str, output: &Var<T>) -> (crate::Tape<T>, 
     (tape.clone(), *node)
 }
 
-fn seed<T: Element>(last: usize, shape: cerberus_tensor::Shape) -> Vec<Option<Gradient<T>>> {
+/// A gradient for every node up to `last`: ones at `node`, none elsewhere.
+fn seed<T: Element>(last: usize, node: usize, shape: cerberus_tensor::Shape) -> Vec<Option<Gradient<T>>> {
     let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
     gradients.resize_with(last + 1, || None);
-    gradients[last] = Some(Gradient::Dense(Tensor::ones(&shape)));
+    gradients[node] = Some(Gradient::Dense(Tensor::ones(&shape)));
     gradients
 }
 

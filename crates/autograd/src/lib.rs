@@ -16,7 +16,7 @@
 //! ```
 //!
 //! - [`Tape`] and [`Var`]: recording (`tape.rs`);
-//! - [`backward`], [`backward_into`], [`grad`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
+//! - [`backward`], [`backward_into`], [`grad`], [`grad_each`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
 //! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
 //! - [`Proof`]: the samples and facts every operation brings along (`proof.rs`);
 //! - [`gradcheck`]: finite differences against every rule, over [`ops::cases`].
@@ -29,7 +29,7 @@ pub mod ops;
 pub mod proof;
 mod tape;
 
-pub use engine::{GradientSink, Gradients, Leaf, backward, backward_into, grad, grad_with_graph};
+pub use engine::{GradientSink, Gradients, Leaf, backward, backward_into, grad, grad_each, grad_with_graph};
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};
 pub use tape::{ParamId, Tape, Var};

@@ -229,6 +229,22 @@ impl<T: Element> Gradient<T> {
         }
     }
 
+    /// The sum of the products of its elements with those of `other`, of the same shape.
+    /// Of two products it is computed from their factors:
+    /// `sum (L R)(M S) = sum (Lᵀ M) (R Sᵀ)`, element by element.
+    pub fn dot(&self, other: &Self) -> f64 {
+        match (self, other) {
+            (Self::Product { left, right }, Self::Product { left: left2, right: right2 }) => {
+                let (inner, outer) = (product::dense(&left.t(), left2, None), right.matmul(&right2.t()));
+                (inner * outer).cast::<f64>().sum_all().item()
+            }
+            _ => {
+                let (a, b) = (self.clone().into_dense(), other.clone().into_dense());
+                (a.cast::<f64>() * b.cast::<f64>()).sum_all().item()
+            }
+        }
+    }
+
     /// `alpha` times the gradient; of a product, the smaller factor is scaled.
     pub fn scale(self, alpha: T) -> Self {
         match self {

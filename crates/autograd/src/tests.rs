@@ -5,7 +5,7 @@ use cerberus_tensor::Tensor;
 use crate::gradcheck::{self, sample};
 use crate::{
     ErrorCase, Facts, Gradient, GradientSink, Group, Inputs, Leaf, Operation, ParamId, Proof, Saved,
-    SavedVars, Saves, Tape, Var, backward, backward_into, grad, grad_with_graph,
+    SavedVars, Saves, Tape, Var, backward, backward_into, grad, grad_each, grad_with_graph,
 };
 
 fn close(a: &Tensor<f64>, b: &Tensor<f64>) -> bool {
@@ -36,6 +36,48 @@ fn backward_and_grad_agree_and_grad_can_be_repeated() {
     assert!(close(&one[2], &hidden.value().clone().scale(2.0)), "gradient of an intermediate result");
     let gradients = backward(first + second);
     assert!(close(gradients.of(&a).unwrap(), &both[0]) && close(gradients.of(&b).unwrap(), &both[1]));
+}
+
+#[test]
+fn several_outputs_at_once_give_the_gradients_that_each_gives_alone() {
+    let tape = Tape::new();
+    let (a, b, c) =
+        (tape.leaf(sample(1, &[3, 2])), tape.leaf(sample(2, &[2, 4])), tape.leaf(sample(3, &[4])));
+    let hidden = a.clone().matmul(b.clone()).tanh();
+    // The second does not see `c`, which is broadcast; `hidden` is used twice in the third.
+    let outputs = [
+        (hidden.clone() * c.clone()).sum_all(),
+        hidden.clone().exp().mean_all(),
+        (hidden.clone() * hidden.clone() + c.clone()).square().sum_all(),
+    ];
+    let (outputs, wrt): (Vec<_>, _) = (outputs.iter().collect(), [&a, &b, &c, &hidden, &a]);
+    let mut visited = Vec::new();
+    grad_each(&outputs, &wrt, |place, gradients| {
+        visited.push(place);
+        for (output, gradient) in outputs.iter().zip(gradients) {
+            let alone = &grad(&[output], &wrt)[place];
+            match gradient {
+                Some(gradient) => assert!(close(&gradient.into_dense(), alone)),
+                None => assert_eq!((place, alone.to_vec()), (2, vec![0.0; 4])),
+            }
+        }
+    });
+    assert_eq!(visited, [3, 2, 1, 0, 4], "in reverse order of recording");
+    let unrelated = tape.leaf(sample(4, &[2]));
+    grad_each(&outputs, &[&unrelated], |_, _| panic!("no output depends on it"));
+}
+
+#[test]
+fn products_of_gradients_are_the_same_from_factors_and_from_elements() {
+    let product = |seed| Gradient::Product { left: sample(seed, &[5, 3]), right: sample(seed + 1, &[3, 4]) };
+    let (a, b): (Gradient<f64>, Gradient<f64>) = (product(1), product(3));
+    let dense = |gradient: &Gradient<f64>| Gradient::Dense(gradient.clone().into_dense());
+    let expected: f64 = std::iter::zip(a.clone().into_dense().to_vec(), b.clone().into_dense().to_vec())
+        .map(|(a, b)| a * b)
+        .sum();
+    for found in [a.dot(&b), dense(&a).dot(&b), a.dot(&dense(&b)), dense(&a).dot(&dense(&b))] {
+        assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found} {expected}");
+    }
 }
 
 #[test]

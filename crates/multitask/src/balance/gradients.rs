@@ -1,7 +1,9 @@
 //! The gradients of several losses with respect to the same variables.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use cerberus_autograd::Gradient;
 use cerberus_tensor::parallel::map_ranges;
 use cerberus_tensor::{Element, Tensor};
 
@@ -65,52 +67,26 @@ impl<T: Element> TaskGradients<T> {
     /// # Errors
     /// If a gradient is not finite.
     pub fn gramian(&self) -> Result<Gramian, BalanceError> {
-        self.gramian_of(|_| true)
+        self.products().gramian()
     }
 
-    /// The products over the parts whose name is chosen.
-    ///
-    /// # Errors
-    /// If a gradient is not finite.
-    pub fn gramian_of(&self, chosen: impl Fn(&str) -> bool) -> Result<Gramian, BalanceError> {
-        Gramian::new(&self.products(self, chosen), self.tasks())
+    /// The products of all rows, part by part.
+    pub fn products(&self) -> Products {
+        let mut products = Products::new(self.tasks());
+        for (part, name) in self.names.iter().enumerate() {
+            let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
+            products.parts.insert(part, (name.clone(), products_of(&rows, &rows)));
+        }
+        products
     }
 
     /// `J Kᵀ` with the rows of `other`, row by row.
     pub fn cross_products(&self, other: &Self) -> Vec<f64> {
-        self.products(other, |_| true)
-    }
-
-    fn products(&self, other: &Self, chosen: impl Fn(&str) -> bool) -> Vec<f64> {
-        let tasks = self.tasks();
-        let symmetric = std::ptr::eq(self, other);
-        let mut sums = vec![0.0; tasks * tasks];
-        for part in (0..self.names.len()).filter(|&part| chosen(&self.names[part])) {
+        let mut sums = vec![0.0; self.tasks() * self.tasks()];
+        for part in 0..self.names.len() {
             let left: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
             let right: Vec<&[T]> = other.rows.iter().map(|row| row[part].data()).collect();
-            let work = |range: Range<usize>| {
-                let mut sums = vec![0.0; tasks * tasks];
-                for start in range.clone().step_by(BLOCK) {
-                    let block = start..(start + BLOCK).min(range.end);
-                    for i in 0..tasks {
-                        for j in if symmetric { i } else { 0 }..tasks {
-                            sums[i * tasks + j] += dot(&left[i][block.clone()], &right[j][block.clone()]);
-                        }
-                    }
-                }
-                sums
-            };
-            // Cut by length and added in order: the same for any number of threads.
-            for partial in map_ranges(left[0].len(), 16 * BLOCK, work) {
-                sums.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
-            }
-        }
-        if symmetric {
-            for i in 0..tasks {
-                for j in 0..i {
-                    sums[i * tasks + j] = sums[j * tasks + i];
-                }
-            }
+            add_to(&mut sums, &products_of(&left, &right));
         }
         sums
     }
@@ -144,6 +120,110 @@ impl<T: Element> TaskGradients<T> {
             })
             .collect()
     }
+}
+
+/// The products of the tasks' gradients with each other, part by part: all that
+/// most strategies and the diagnostics need of them.
+#[derive(Clone, Debug)]
+pub struct Products {
+    tasks: usize,
+    /// By its place, each part's name and its products, row by row.
+    parts: BTreeMap<usize, (String, Vec<f64>)>,
+}
+
+impl Products {
+    /// Of no part yet.
+    pub fn new(tasks: usize) -> Self {
+        Self { tasks, parts: BTreeMap::new() }
+    }
+
+    /// Enters the products of the part at `place` from the tasks' gradients of it,
+    /// one for each task; `None` of tasks that do not depend on it.
+    ///
+    /// # Panics
+    /// If there are fewer gradients than tasks.
+    #[track_caller]
+    pub fn insert<T: Element>(&mut self, place: usize, name: String, gradients: Vec<Option<Gradient<T>>>) {
+        let there: Vec<usize> = (0..self.tasks).filter(|&task| gradients[task].is_some()).collect();
+        let small: Vec<Gradient<T>> =
+            gradients.into_iter().flatten().map(Gradient::in_smaller_form).collect();
+        let count = there.len();
+        let products: Vec<f64> = if small.iter().any(|g| matches!(g, Gradient::Product { .. })) {
+            // Two factors are multiplied with two others without either matrix being made.
+            (0..count * count).map(|i| small[i / count.max(1)].dot(&small[i % count.max(1)])).collect()
+        } else {
+            let dense: Vec<Tensor<T>> = small.into_iter().map(|g| g.into_dense().contiguous()).collect();
+            let rows: Vec<&[T]> = dense.iter().map(Tensor::data).collect();
+            products_of(&rows, &rows)
+        };
+        let mut all = vec![0.0; self.tasks * self.tasks];
+        for (i, &task) in there.iter().enumerate() {
+            for (j, &other) in there.iter().enumerate() {
+                all[task * self.tasks + other] = products[i * count + j];
+            }
+        }
+        self.parts.insert(place, (name, all));
+    }
+
+    /// The parts' names, in order of their places.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.parts.values().map(|(name, _)| name.as_str())
+    }
+
+    /// Over all parts.
+    ///
+    /// # Errors
+    /// If a gradient is not finite.
+    pub fn gramian(&self) -> Result<Gramian, BalanceError> {
+        self.gramian_of(|_| true)
+    }
+
+    /// Over the parts whose name is chosen.
+    ///
+    /// # Errors
+    /// If a gradient is not finite.
+    pub fn gramian_of(&self, chosen: impl Fn(&str) -> bool) -> Result<Gramian, BalanceError> {
+        let mut sums = vec![0.0; self.tasks * self.tasks];
+        for (_, products) in self.parts.values().filter(|(name, _)| chosen(name)) {
+            add_to(&mut sums, products);
+        }
+        Gramian::new(&sums, self.tasks)
+    }
+}
+
+fn add_to(sums: &mut [f64], more: &[f64]) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
+
+/// The products of every row of one matrix with every row of another, in `f64`.
+fn products_of<T: Element>(left: &[&[T]], right: &[&[T]]) -> Vec<f64> {
+    let tasks = left.len();
+    let symmetric = std::iter::zip(left, right).all(|(left, right)| std::ptr::eq(*left, *right));
+    let mut sums = vec![0.0; tasks * tasks];
+    let work = |range: Range<usize>| {
+        let mut sums = vec![0.0; tasks * tasks];
+        for start in range.clone().step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(range.end);
+            for i in 0..tasks {
+                for j in if symmetric { i } else { 0 }..tasks {
+                    sums[i * tasks + j] += dot(&left[i][block.clone()], &right[j][block.clone()]);
+                }
+            }
+        }
+        sums
+    };
+    // Cut by length and added in order: the same for any number of threads.
+    for partial in map_ranges(left.first().map_or(0, |row| row.len()), 16 * BLOCK, work) {
+        add_to(&mut sums, &partial);
+    }
+    if symmetric {
+        for i in 0..tasks {
+            for j in 0..i {
+                sums[i * tasks + j] = sums[j * tasks + i];
+            }
+        }
+    }
+    sums
 }
 
 /// The sum of the products in `f64`, in eight interleaved sums so that it vectorises.

@@ -12,7 +12,7 @@
 //! - [`balanced_step`]: a training step under a strategy;
 //! - [`registry`]: them by name, for command lines;
 //! - [`solvers`]: the small exact problems underneath;
-//! - [`TaskGradients`], [`Gramian`]: the gradients and their products;
+//! - [`TaskGradients`], [`Products`], [`Gramian`]: the gradients and their products;
 //! - [`diagnostics`]: how much the tasks fight;
 //! - [`toy`]: a problem of two parameters to watch them on.
 
@@ -34,7 +34,7 @@ mod tests;
 
 use cerberus_tensor::{Element, Tensor};
 
-pub use gradients::TaskGradients;
+pub use gradients::{Products, TaskGradients};
 pub use gramian::Gramian;
 pub use memory::Memory;
 pub use registry::{NAMES, by_name};

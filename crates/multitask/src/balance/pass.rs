@@ -1,14 +1,14 @@
 //! The forward pass of a step with everything that gradients are taken of, and
 //! the tasks' gradients from it: [`step`](super::step) decides, this computes.
 
-use cerberus_autograd::{Gradients, ParamId, Var, backward, grad};
+use cerberus_autograd::{Gradients, ParamId, Var, backward, grad, grad_each};
 use cerberus_data::Batch;
 use cerberus_nn::{BufferUpdates, Context, Entry, Module};
 use cerberus_tensor::{Element, Tensor};
 
 use super::diagnostics::Conflicts;
 use super::step::GradientPlace;
-use super::{BalanceError, Gramian, TaskGradients};
+use super::{BalanceError, Gramian, Products, TaskGradients};
 use crate::model::MultiTaskModel;
 use crate::trunk::Features;
 
@@ -48,7 +48,7 @@ pub(super) fn forward<T: Element>(
     let features = model.trunk().forward(Var::constant(batch.images.cast()), &mut context);
     let mut parameters: Vec<(String, ParamId, Var<T>)> = Vec::new();
     let (mut shared, mut outputs) = (Vec::new(), Vec::new());
-    let features = if place == GradientPlace::Parameters {
+    let features = if place.is_parameters() {
         features
     } else {
         let names = (1..=features.stages.len()).map(|stage| format!("stage{stage}")).chain(["merged".into()]);
@@ -80,7 +80,7 @@ pub(super) fn forward<T: Element>(
         };
         match model.tasks().iter().position(|task| head(task.name())) {
             Some(task) => heads[task].push((id, var)),
-            None if place == GradientPlace::Parameters => {
+            None if place.is_parameters() => {
                 shared.push((path, var));
                 shared_ids.push(id);
             }
@@ -113,6 +113,33 @@ pub(super) fn task_gradients<T: Element>(
     (TaskGradients::new(rows, names), own)
 }
 
+/// The products of the gradients of the tasks that take part, and each one's of its
+/// own head, without the gradients of all shared variables being there at once.
+pub(super) fn streamed_products<T: Element>(pass: &Pass<T>, tasks: &[usize]) -> (Products, HeadGradients<T>) {
+    let losses: Vec<&Var<T>> =
+        tasks.iter().map(|&task| pass.losses[task].as_ref().expect("a task with labels")).collect();
+    let shared = pass.shared.len();
+    // Behind the shared variables, each head's with its task's row.
+    let own: Vec<(usize, &(ParamId, Var<T>))> = tasks
+        .iter()
+        .enumerate()
+        .flat_map(|(row, &task)| pass.heads[task].iter().map(move |parameter| (row, parameter)))
+        .collect();
+    let wrt: Vec<&Var<T>> =
+        pass.shared.iter().map(|(_, var)| var).chain(own.iter().map(|(_, (_, var))| var)).collect();
+    let mut products = Products::new(tasks.len());
+    let mut heads = Vec::new();
+    grad_each(&losses, &wrt, |place, mut gradients| {
+        if place < shared {
+            products.insert(place, pass.shared[place].0.clone(), gradients);
+        } else {
+            let (row, (id, _)) = own[place - shared];
+            heads.extend(gradients[row].take().map(|gradient| (*id, gradient.into_dense())));
+        }
+    });
+    (products, heads)
+}
+
 /// The features' gradients summed over the images.
 pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<T> {
     let rows = gradients.rows().iter().map(|row| row.iter().map(|part| part.sum(&[0], false)).collect());
@@ -141,15 +168,12 @@ pub(super) fn apply<T: Element>(
 }
 
 /// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.
-pub(super) fn conflicts_of<T: Element>(
-    gradients: &TaskGradients<T>,
-    tasks: &[usize],
-) -> Vec<(String, Conflicts)> {
+pub(super) fn conflicts_of(products: &Products, tasks: &[usize]) -> Vec<(String, Conflicts)> {
     let stage = |name: &str| -> String {
         let inner = name.strip_prefix("trunk.").unwrap_or(name);
         inner.split('.').next().unwrap_or(inner).to_string()
     };
-    let mut scopes: Vec<String> = gradients.names().iter().map(|name| stage(name)).collect();
+    let mut scopes: Vec<String> = products.names().map(stage).collect();
     scopes.dedup();
     let mut all = Vec::new();
     let mut add = |scope: String, gramian: Result<Gramian, BalanceError>| {
@@ -159,9 +183,9 @@ pub(super) fn conflicts_of<T: Element>(
             all.push((scope, found));
         }
     };
-    add("all".into(), gradients.gramian());
+    add("all".into(), products.gramian());
     for scope in scopes {
-        let gramian = gradients.gramian_of(|name| stage(name) == scope);
+        let gramian = products.gramian_of(|name| stage(name) == scope);
         add(scope, gramian);
     }
     all

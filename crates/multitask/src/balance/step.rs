@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnostics::Conflicts;
 use super::look_ahead::{look_ahead, losses_of};
-use super::pass::{Pass, apply, conflicts_of, forward, summed, task_gradients, weighted};
+use super::pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
 use super::{BalanceError, Decision, Evidence, GradientNeed, Strategy};
 use crate::model::MultiTaskModel;
 
@@ -30,6 +30,11 @@ pub enum GradientPlace {
     /// The trunk's parameters: what the papers define.
     #[default]
     Parameters,
+    /// The same, for strategies that look at products alone: the tasks' gradients are
+    /// computed side by side, parameter by parameter, and dropped as soon as they are
+    /// multiplied. Memory does not grow with the number of tasks times that of
+    /// parameters, and the step takes one more pass through the network.
+    StreamedParameters,
     /// The features of every image of the batch side by side (MGDA-UB: Sener and
     /// Koltun, 2018, section 3.3): an upper bound, at a fraction of the cost.
     Features,
@@ -40,7 +45,12 @@ pub enum GradientPlace {
 
 impl GradientPlace {
     /// The names on command lines.
-    pub const NAMES: [&str; 3] = ["parameters", "features", "summed-features"];
+    pub const NAMES: [&str; 4] = ["parameters", "streamed-parameters", "features", "summed-features"];
+
+    /// Whether the trunk's parameters are what gradients are taken of.
+    pub(super) fn is_parameters(self) -> bool {
+        matches!(self, Self::Parameters | Self::StreamedParameters)
+    }
 }
 
 impl std::str::FromStr for GradientPlace {
@@ -48,6 +58,7 @@ impl std::str::FromStr for GradientPlace {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "parameters" => Ok(Self::Parameters),
+            "streamed-parameters" => Ok(Self::StreamedParameters),
             "features" => Ok(Self::Features),
             "summed-features" => Ok(Self::SummedFeatures),
             _ => {
@@ -196,7 +207,7 @@ fn weighted_sum<T: Element>(
         return Ok(nothing(result));
     }
     if input.diagnose {
-        result.conflicts = conflicts_of(&task_gradients(&pass, &result.tasks).0, &result.tasks);
+        result.conflicts = conflicts_of(&streamed_products(&pass, &result.tasks).0, &result.tasks);
     }
     let evidence = Evidence {
         tasks: &result.tasks,
@@ -226,12 +237,16 @@ fn by_gradients<T: Element>(
     if result.tasks.is_empty() {
         return Ok(nothing(result));
     }
+    if balancing.place == GradientPlace::StreamedParameters {
+        return by_products(pass, balancing, input, result);
+    }
     let (gradients, heads) = task_gradients(&pass, &result.tasks);
     let is_summed = balancing.place == GradientPlace::SummedFeatures;
     let seen = if is_summed { summed(&gradients) } else { gradients.clone() };
-    let Ok(gramian) = seen.gramian() else { return Ok((result, None, Vec::new())) };
+    let products = seen.products();
+    let Ok(gramian) = products.gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
-        result.conflicts = conflicts_of(&seen, &result.tasks);
+        result.conflicts = conflicts_of(&products, &result.tasks);
     }
     let seen = [seen];
     let evidence = Evidence {
@@ -249,6 +264,38 @@ fn by_gradients<T: Element>(
     let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
+}
+
+/// Weights from the products of the tasks' gradients, none of which is kept: the
+/// weighted losses then go back through the network once more.
+fn by_products<T: Element>(
+    pass: Pass<T>,
+    balancing: &mut Balancing<T>,
+    input: &StepInput,
+    mut result: StepResult<T>,
+) -> Result<Stepped<T>, BalanceError> {
+    let (products, own) = streamed_products(&pass, &result.tasks);
+    let Ok(gramian) = products.gramian() else { return Ok((result, None, Vec::new())) };
+    if input.diagnose {
+        result.conflicts = conflicts_of(&products, &result.tasks);
+    }
+    let evidence = Evidence {
+        tasks: &result.tasks,
+        losses: &result.present_losses(),
+        preference: &preference_among(&balancing.preference, &result.tasks),
+        gradients: &[],
+        gramian: Some(&gramian),
+        lookahead: None,
+        chance: input.chance,
+    };
+    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
+    result.decided(&decision);
+    let Pass { losses, shared, heads, updates, .. } = pass;
+    drop((shared, heads));
+    let mut gradients = backward(weighted(losses, &result.weights));
+    // The weights are the trunk's alone.
+    gradients.extend(own);
+    Ok((result, Some(gradients), updates))
 }
 
 /// Weights from two thirds of the batch, the direction from the last third. Tasks
@@ -287,7 +334,7 @@ fn three_batches<T: Element>(
     let (pass, heads) = last.expect("there are three parts");
     let Ok(gramian) = gradients[0].gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
-        result.conflicts = conflicts_of(&gradients[2], &result.tasks);
+        result.conflicts = conflicts_of(&gradients[2].products(), &result.tasks);
     }
     let evidence = Evidence {
         tasks: &result.tasks,

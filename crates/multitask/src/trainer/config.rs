@@ -207,6 +207,14 @@ impl TrainConfig {
                 self.balance
             ));
         }
+        let streamed = self.gradients == GradientPlace::StreamedParameters;
+        if streamed && needs.gradients == GradientNeed::Rows && !needs.three_batches {
+            return fail(format!(
+                "the balance {:?} looks at every entry of the gradients, which streamed parameters do not keep; \
+                 use parameters or features",
+                self.balance
+            ));
+        }
         if needs.three_batches && self.gradients != GradientPlace::Parameters {
             return fail(format!(
                 "the balance {:?} compares gradients of different images, which have only parameters in common; \

@@ -5,6 +5,7 @@ mod absent;
 mod interface;
 mod libmtl;
 mod properties;
+mod streamed;
 mod toy;
 mod vectors;
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{combine, numbers, rows};
 use crate::balance::on_gramian::*;
+use crate::balance::strategies::Famo;
 use crate::balance::toy::{STARTS, toy};
-use crate::balance::{Gramian, solvers::dot};
+use crate::balance::{Evidence, Gramian, Strategy, solvers::dot};
 
 #[test]
 fn losses_and_gradients_are_the_known_ones() {
@@ -22,19 +23,38 @@ fn losses_and_gradients_are_the_known_ones() {
     }
 }
 
-/// Where Adam at that rate ends after so many steps.
+/// Where Adam at that rate ends after so many steps, weighted by the gradients.
 fn descend(
     start: [f64; 2],
     scale: f64,
-    [rate, steps]: [f64; 2],
+    schedule: [f64; 2],
     weights: impl Fn(&Gramian) -> Vec<f64>,
+) -> [f64; 2] {
+    walk(start, scale, schedule, |_, rows| weights(&Gramian::of_rows(rows).unwrap()))
+}
+
+/// The same weighted by the losses.
+fn descend_by_losses(
+    start: [f64; 2],
+    scale: f64,
+    schedule: [f64; 2],
+    mut weights: impl FnMut([f64; 2]) -> Vec<f64>,
+) -> [f64; 2] {
+    walk(start, scale, schedule, |losses, _| weights(losses))
+}
+
+fn walk(
+    start: [f64; 2],
+    scale: f64,
+    [rate, steps]: [f64; 2],
+    mut weights: impl FnMut([f64; 2], &[Vec<f64>; 2]) -> Vec<f64>,
 ) -> [f64; 2] {
     let mut x = start;
     let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
     for step in 1..=steps as i32 {
-        let (_, rows) = toy(x, scale);
+        let (losses, rows) = toy(x, scale);
         let rows = rows.map(|row| row.to_vec());
-        let d = combine(&rows, &weights(&Gramian::of_rows(&rows).unwrap()));
+        let d = combine(&rows, &weights(losses, &rows));
         for k in 0..2 {
             first[k] += 0.1 * (d[k] - first[k]);
             second[k] += 0.001 * (d[k] * d[k] - second[k]);
@@ -68,6 +88,31 @@ fn the_bargain_reaches_the_pareto_set_from_every_start_whatever_the_scale_of_a_l
             let [x, y] = descend(start, scale, [1e-2, 6000.0], nash);
             assert!((y + 8.0).abs() < 0.5 && x.abs() < 7.5, "from {start:?} to ({x}, {y})");
         }
+    }
+}
+
+#[test]
+fn famo_reaches_the_pareto_set_from_every_start_with_its_authors_bound_and_no_forgetting() {
+    // The first loss ten times smaller, as in their code.
+    let scale = 0.1;
+    for start in STARTS {
+        let mut famo = Famo::new(2, 0.025, 0.0);
+        let weights = |losses: [f64; 2]| {
+            let losses = [losses[0] + 21.0 * scale, losses[1] + 21.0];
+            Strategy::<f64>::after_step(&mut famo, &losses);
+            let evidence = Evidence::<f64> {
+                tasks: &[0, 1],
+                losses: &losses,
+                preference: &[0.5; 2],
+                gradients: &[],
+                gramian: None,
+                lookahead: None,
+                chance: [0; 2],
+            };
+            famo.decide(&evidence).unwrap().weights
+        };
+        let [x, y] = descend_by_losses(start, scale, [1e-3, 35_000.0], weights);
+        assert!((y + 8.0).abs() < 0.5 && x.abs() < 7.5, "from {start:?} to ({x}, {y})");
     }
 }
 
