@@ -375,6 +375,23 @@ fn leading_to<T: Element>(nodes: &[Node<T>], targets: &[Option<usize>]) -> Vec<b
     leads
 }
 
+/// For each of `wrt`, whether any of `outputs` depends on it.
+pub fn depends_on<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<bool> {
+    let Some((tape, _)) = outputs.iter().find_map(|output| output.node()) else {
+        return vec![false; wrt.len()];
+    };
+    let record = tape.record().borrow();
+    let mut needed = vec![false; record.nodes.len()];
+    let place = |var: &Var<T>| var.node().filter(|(other, _)| tape.is(other)).map(|(_, node)| *node);
+    outputs.iter().filter_map(|output| place(output)).for_each(|node| needed[node] = true);
+    for (index, node) in record.nodes.iter().enumerate().rev() {
+        if let (true, Node::Result { inputs, .. }) = (needed[index], node) {
+            inputs.iter().filter_map(|input| input.node).for_each(|node| needed[node] = true);
+        }
+    }
+    wrt.iter().map(|var| place(var).is_some_and(|node| needed[node])).collect()
+}
+
 #[track_caller]
 fn recorded_scalar<T: Element>(call: &str, output: &Var<T>) -> (crate::Tape<T>, usize) {
     assert!(

@@ -29,7 +29,9 @@ pub mod ops;
 pub mod proof;
 mod tape;
 
-pub use engine::{GradientSink, Gradients, Leaf, backward, backward_into, grad, grad_each, grad_with_graph};
+pub use engine::{
+    GradientSink, Gradients, Leaf, backward, backward_into, depends_on, grad, grad_each, grad_with_graph,
+};
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};
 pub use tape::{ParamId, Tape, Var};

@@ -5,7 +5,7 @@ use cerberus_tensor::Tensor;
 use crate::gradcheck::{self, sample};
 use crate::{
     ErrorCase, Facts, Gradient, GradientSink, Group, Inputs, Leaf, Operation, ParamId, Proof, Saved,
-    SavedVars, Saves, Tape, Var, backward, backward_into, grad, grad_each, grad_with_graph,
+    SavedVars, Saves, Tape, Var, backward, backward_into, depends_on, grad, grad_each, grad_with_graph,
 };
 
 fn close(a: &Tensor<f64>, b: &Tensor<f64>) -> bool {
@@ -63,7 +63,9 @@ fn several_outputs_at_once_give_the_gradients_that_each_gives_alone() {
         }
     });
     assert_eq!(visited, [3, 2, 1, 0, 4], "in reverse order of recording");
+    assert_eq!(depends_on(&outputs[1..2], &wrt), [true, true, false, true, true]);
     let unrelated = tape.leaf(sample(4, &[2]));
+    assert_eq!(depends_on(&outputs, &[&unrelated, &c]), [false, true]);
     grad_each(&outputs, &[&unrelated], |_, _| panic!("no output depends on it"));
 }
 

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::parallel::{PIECE, for_each_rows, map_ranges};
+use crate::parallel::{PIECE, for_each_piece, for_each_rows, map_ranges};
 use crate::{Element, Shape, Tensor};
 
 impl<T: Element> Tensor<T> {
@@ -142,8 +142,16 @@ fn add_rows<T: Element>(values: &[T], [outer, count, inner]: [usize; 3]) -> Vec<
             out.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
         }
     };
-    if outer == 1 {
-        let rows = (PIECE / inner).max(1);
+    if outer == 1 && inner >= PIECE {
+        // Long rows are shared out by columns: a sum of its own for every piece of
+        // rows would be as long as they are.
+        for_each_piece(&mut out, |first, sums| {
+            for row in values.chunks_exact(inner) {
+                add(sums, &row[first..first + sums.len()]);
+            }
+        });
+    } else if outer == 1 {
+        let rows = PIECE / inner;
         let partial = map_ranges(count, rows, |range| {
             let mut sums = vec![T::ZERO; inner];
             add(&mut sums, &values[range.start * inner..range.end * inner]);
@@ -178,6 +186,16 @@ fn final_shape(kept: &[usize], reduced: &[bool], keep: bool) -> Vec<usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn rows_longer_than_a_piece_are_added_column_by_column() {
+        let x = Tensor::<f64>::from_fn(&[3, 2 * PIECE + 5], |i| ((i * 37 % 101) as f64).sin());
+        let (sums, values) = (x.sum(&[0], false).to_vec(), x.to_vec());
+        let inner = values.len() / 3;
+        for (column, sum) in sums.iter().enumerate() {
+            assert_eq!(*sum, values[column] + values[inner + column] + values[2 * inner + column]);
+        }
+    }
 
     proptest! {
         #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use cerberus_autograd::Gradient;
-use cerberus_tensor::parallel::map_ranges;
+use cerberus_tensor::parallel::{for_each_piece, map_ranges};
 use cerberus_tensor::{Element, Tensor};
 
 use super::{BalanceError, Gramian};
@@ -93,12 +93,20 @@ impl<T: Element> TaskGradients<T> {
 
     /// `Jᵀw`, part by part.
     pub fn combine(&self, weights: &[f64]) -> Vec<Tensor<T>> {
+        let weights: Vec<T> = weights.iter().map(|&weight| T::from_f64(weight)).collect();
         (0..self.names.len())
             .map(|part| {
+                let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
                 let mut sum = Tensor::zeros(self.rows[0][part].shape());
-                for (row, &weight) in self.rows.iter().zip(weights) {
-                    sum.add_scaled(T::from_f64(weight), &row[part]);
-                }
+                // Block by block, so that the sum stays in the cache while the rows pass.
+                for_each_piece(sum.data_mut(), |first, sum| {
+                    for (index, sum) in sum.chunks_mut(BLOCK).enumerate() {
+                        let start = first + index * BLOCK;
+                        for (row, &weight) in rows.iter().zip(&weights) {
+                            sum.iter_mut().zip(&row[start..]).for_each(|(sum, &x)| *sum += weight * x);
+                        }
+                    }
+                });
                 sum
             })
             .collect()

@@ -25,7 +25,7 @@ fn gradients_of<T: Element>(
     weights: &[f64],
     chance: [u64; 2],
 ) -> Gradients<T> {
-    let pass = forward(model, batch, chance, GradientPlace::Parameters);
+    let pass = forward(model, batch, chance, (GradientPlace::Parameters, true));
     if pass.tasks().is_empty() { Gradients::default() } else { backward(weighted(pass.losses, weights)) }
 }
 

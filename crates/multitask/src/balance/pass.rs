@@ -1,7 +1,7 @@
 //! The forward pass of a step with everything that gradients are taken of, and
 //! the tasks' gradients from it: [`step`](super::step) decides, this computes.
 
-use cerberus_autograd::{Gradients, ParamId, Var, backward, grad, grad_each};
+use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
 use cerberus_data::Batch;
 use cerberus_nn::{BufferUpdates, Context, Entry, Module};
 use cerberus_tensor::{Element, Tensor};
@@ -37,12 +37,13 @@ impl<T: Element> Pass<T> {
     }
 }
 
-/// The forward pass and the losses.
+/// The forward pass and the losses. Of the features in feature mode `all` are
+/// shared variables, or only those that a loss depends on.
 pub(super) fn forward<T: Element>(
     model: &MultiTaskModel<T>,
     batch: &Batch,
     chance: [u64; 2],
-    place: GradientPlace,
+    (place, all): (GradientPlace, bool),
 ) -> Pass<T> {
     let mut context = Context::training(chance[0], chance[1]);
     let features = model.trunk().forward(Var::constant(batch.images.cast()), &mut context);
@@ -67,6 +68,14 @@ pub(super) fn forward<T: Element>(
         Features { stages: leaves, merged }
     };
     let losses = model.losses(&features, batch, &mut context);
+    if !all {
+        let outputs_of: Vec<&Var<T>> = losses.iter().flatten().collect();
+        let mut tapped =
+            depends_on(&outputs_of, &shared.iter().map(|(_, leaf)| leaf).collect::<Vec<_>>()).into_iter();
+        let mut keep = tapped.clone();
+        shared.retain(|_| keep.next() == Some(true));
+        outputs.retain(|_| tapped.next() == Some(true));
+    }
     model.visit("", &mut |path, entry| {
         if let Entry::Parameter(parameter) = entry {
             parameters.push((path, parameter.id(), context.parameter(parameter)));

@@ -201,7 +201,7 @@ fn weighted_sum<T: Element>(
     input: &StepInput,
     lookahead: Option<&[f64]>,
 ) -> Result<Stepped<T>, BalanceError> {
-    let pass = forward(model, input.batch, input.chance, GradientPlace::Parameters);
+    let pass = forward(model, input.batch, input.chance, (GradientPlace::Parameters, true));
     let mut result = StepResult::new(pass.values(), pass.tasks());
     if result.tasks.is_empty() {
         return Ok(nothing(result));
@@ -232,7 +232,10 @@ fn by_gradients<T: Element>(
     balancing: &mut Balancing<T>,
     input: &StepInput,
 ) -> Result<Stepped<T>, BalanceError> {
-    let pass = forward(model, input.batch, input.chance, balancing.place);
+    // A map that no head taps adds nothing to a product; whoever looks at entries, and
+    // may remember them, is given the same parts at every step.
+    let all = balancing.strategy.needs().gradients == GradientNeed::Rows;
+    let pass = forward(model, input.batch, input.chance, (balancing.place, all));
     let mut result = StepResult::new(pass.values(), pass.tasks());
     if result.tasks.is_empty() {
         return Ok(nothing(result));
@@ -324,7 +327,7 @@ fn three_batches<T: Element>(
     let mut gradients = Vec::new();
     let mut last = None;
     for part in &parts {
-        let pass = forward(model, part, input.chance, GradientPlace::Parameters);
+        let pass = forward(model, part, input.chance, (GradientPlace::Parameters, true));
         let values = pass.values();
         result.tasks.iter().for_each(|&task| result.losses[task] += values[task] / T::from_f64(3.0));
         let (shared, heads) = task_gradients(&pass, &result.tasks);
