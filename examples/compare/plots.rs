@@ -35,13 +35,21 @@ pub fn page(table: &Table, rows: &Rows, runs: &Path) -> String {
         html += &intervals(metric, &dots);
     }
     if let ([a, b], Some(volume)) = (&mains(&table.metrics)[..], table.hypervolume) {
-        let _ = write!(html, "<h2>Pareto plot</h2><p>Hypervolume from (0, 0): {volume:.4}</p>");
+        let _ = write!(
+            html,
+            "<h2>Pareto plot</h2><p>Hypervolume from (0, 0): {volume:.4}. Hollow dots are worse than another \
+             strategy in both; dashed lines are single-task training.</p>"
+        );
         let points: Vec<(String, f64, f64)> = table
             .lines
             .iter()
             .filter_map(|line| Some((line.strategy.clone(), line.metrics[*a]?.mean, line.metrics[*b]?.mean)))
             .collect();
-        html += &scatter(&table.metrics[*a], &table.metrics[*b], &points);
+        let alone = [*a, *b].map(|metric| {
+            let mut single = table.lines.iter().filter(|line| line.strategy.starts_with("single-"));
+            single.find_map(|line| line.metrics[metric].map(|e| e.mean))
+        });
+        html += &scatter([&table.metrics[*a], &table.metrics[*b]], &points, alone);
     }
     html += "<h2>Weights over time</h2>";
     for strategy in rows.strategies().iter().filter(|name| !name.starts_with("single-")) {
@@ -107,12 +115,40 @@ fn scale(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
+/// Round numbers within a range, about four.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let rough = (high - low) / 4.0;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough);
+    let step = step.unwrap_or(rough);
+    let first = (low / step).ceil();
+    (0..10).map(|i| (first + f64::from(i)) * step).take_while(|tick| *tick <= high).collect()
+}
+
+/// A tick's label: as many digits as steps between ticks need.
+fn label(tick: f64, ticks: &[f64]) -> String {
+    let step = ticks.get(1).map_or(1.0, |second| second - ticks[0]);
+    format!("{tick:.*}", (-step.log10().floor()).clamp(0.0, 6.0) as usize)
+}
+
 fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
     let half = |h: f64| if h.is_finite() { h } else { 0.0 };
     let (low, high) = scale(dots.iter().flat_map(|(_, mean, h)| [mean - half(*h), mean + half(*h)]));
-    let height = 34 + 18 * dots.len();
+    let height = 50 + 18 * dots.len();
     let x = |value: f64| 150.0 + (value - low) / (high - low) * 300.0;
     let mut svg = frame(title, 470, height);
+    let marks = ticks(low, high);
+    for &tick in &marks {
+        let _ = write!(
+            svg,
+            "<line x1=\"{0:.1}\" y1=\"24\" x2=\"{0:.1}\" y2=\"{1}\" stroke=\"#ddd\"/>\
+             <text x=\"{0:.1}\" y=\"{2}\" text-anchor=\"middle\" fill=\"#666\">{3}</text>",
+            x(tick),
+            height - 18,
+            height - 5,
+            label(tick, &marks)
+        );
+    }
     for (row, (name, mean, h)) in dots.iter().enumerate() {
         let y = 36 + 18 * row;
         let _ = write!(
@@ -129,18 +165,48 @@ fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
     svg + "</svg>"
 }
 
-fn scatter(xlabel: &str, ylabel: &str, points: &[(String, f64, f64)]) -> String {
-    let (x0, x1) = scale(points.iter().map(|p| p.1));
-    let (y0, y1) = scale(points.iter().map(|p| p.2));
-    let mut svg = frame(&format!("{ylabel} over {xlabel}"), 520, 380);
-    for (index, (name, x, y)) in points.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let (x, y) = (30.0 + (x - x0) / (x1 - x0) * 400.0, 360.0 - (y - y0) / (y1 - y0) * 320.0);
+/// Strategies by two figures; hollow dots are worse than another in both. `alone`
+/// is what each figure reaches by itself.
+fn scatter([xlabel, ylabel]: [&str; 2], points: &[(String, f64, f64)], alone: [Option<f64>; 2]) -> String {
+    let (x0, x1) = scale(points.iter().map(|p| p.1).chain(alone[0]));
+    let (y0, y1) = scale(points.iter().map(|p| p.2).chain(alone[1]));
+    let across = |x: f64| 60.0 + (x - x0) / (x1 - x0) * 400.0;
+    let up = |y: f64| 360.0 - (y - y0) / (y1 - y0) * 330.0;
+    let mut svg = frame(&format!("{ylabel} over {xlabel}"), 560, 400);
+    let (xs, ys) = (ticks(x0, x1), ticks(y0, y1));
+    let mut line = |from: [f64; 2], to: [f64; 2], style: &str| {
         let _ = write!(
             svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
-            x + 8.0,
-            y + 4.0
+            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke={style}/>",
+            from[0], from[1], to[0], to[1]
+        );
+    };
+    xs.iter().for_each(|&x| line([across(x), 30.0], [across(x), 360.0], "\"#ddd\""));
+    ys.iter().for_each(|&y| line([60.0, up(y)], [460.0, up(y)], "\"#ddd\""));
+    let dashed = "\"#888\" stroke-dasharray=\"5 4\"";
+    alone[0].iter().for_each(|&x| line([across(x), 30.0], [across(x), 360.0], dashed));
+    alone[1].iter().for_each(|&y| line([60.0, up(y)], [460.0, up(y)], dashed));
+    for &tick in &xs {
+        let (x, text) = (across(tick), label(tick, &xs));
+        let _ =
+            write!(svg, "<text x=\"{x:.1}\" y=\"376\" text-anchor=\"middle\" fill=\"#666\">{text}</text>");
+    }
+    for &tick in &ys {
+        let (y, text) = (up(tick) + 4.0, label(tick, &ys));
+        let _ = write!(svg, "<text x=\"54\" y=\"{y:.1}\" text-anchor=\"end\" fill=\"#666\">{text}</text>");
+    }
+    for (index, (name, x, y)) in points.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        let dominated = points.iter().any(|(_, a, b)| a > x && b > y);
+        let _ = write!(
+            svg,
+            "<circle cx=\"{0:.1}\" cy=\"{1:.1}\" r=\"5\" fill=\"{2}\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+             <text x=\"{3:.1}\" y=\"{4:.1}\">{name}</text>",
+            across(*x),
+            up(*y),
+            if dominated { "#fbfbfb" } else { colour },
+            across(*x) + 8.0,
+            up(*y) + 4.0
         );
     }
     svg + "</svg>"

@@ -147,7 +147,7 @@ fn add_rows<T: Element>(values: &[T], [outer, count, inner]: [usize; 3]) -> Vec<
         // rows would be as long as they are.
         for_each_piece(&mut out, |first, sums| {
             for row in values.chunks_exact(inner) {
-                add(sums, &row[first..first + sums.len()]);
+                sums.iter_mut().zip(&row[first..]).for_each(|(sum, &value)| *sum += value);
             }
         });
     } else if outer == 1 {

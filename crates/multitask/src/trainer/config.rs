@@ -125,7 +125,7 @@ impl TrainConfig {
         }
         Self {
             photos: Some(photos),
-            epochs: 12,
+            epochs: 36,
             batch: 16,
             weight_decay: 0.05,
             learning_rate: 3e-3,
