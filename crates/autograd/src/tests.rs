@@ -1,5 +1,8 @@
 //! The engine itself: sharing, broadcasting, draining, memory.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use cerberus_tensor::Tensor;
 
 use crate::gradcheck::{self, sample};
@@ -80,6 +83,24 @@ fn products_of_gradients_are_the_same_from_factors_and_from_elements() {
     for found in [a.dot(&b), dense(&a).dot(&b), a.dot(&dense(&b)), dense(&a).dot(&dense(&b))] {
         assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found} {expected}");
     }
+}
+
+#[test]
+fn a_recomputed_value_is_made_again_by_the_backward_pass_and_not_kept() {
+    let tape = Tape::new();
+    let value = sample(1, &[5]);
+    let x = tape.leaf(value.clone());
+    let made = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&made);
+    let twice = x.clone().affine(2.0, 0.0).recomputed(move || {
+        counted.set(counted.get() + 1);
+        value.clone().scale(2.0)
+    });
+    let loss = twice.square().sum_all();
+    assert_eq!(made.get(), 0, "nothing needs it yet");
+    let gradients = backward(loss);
+    assert_eq!(made.get(), 1);
+    assert!(close(gradients.of(&x).unwrap(), &x.value().clone().scale(8.0)));
 }
 
 #[test]
