@@ -144,7 +144,7 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     let names: Vec<String> = std::iter::once(&options.data).chain(&options.mix).cloned().collect();
     let dataset = open_mixed(&names, options.temperature, seed, &photos)?;
     let mut config = if Photos::is_at(Path::new(&options.data)) {
-        TrainConfig::for_photos(&options.data, dataset.info(), photos)
+        TrainConfig::for_photos(&options.data, &*dataset, photos)
     } else {
         TrainConfig::for_data(&options.data, dataset.info())
     };

@@ -5,7 +5,7 @@
 //!
 //! Each finished run appends one row to `rows.csv` in the folder. `--resume` skips
 //! those that are there, `--shard i/n` does every n-th run of the plan, and
-//! `--report` only reads the rows. At the end `table.csv` and `index.html` hold
+//! `--report` only reads the rows. At the end `table.csv`, `table.md` and `index.html` hold
 //! means with 95 % intervals, Δm in all three conventions, and plots.
 
 #[path = "../common/mod.rs"]
@@ -109,6 +109,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
         say!("{line}");
     }
     write_atomically(&options.out.join("table.csv"), table.csv().as_bytes())?;
+    write_atomically(&options.out.join("table.md"), table.markdown().as_bytes())?;
     let page = plots::page(&table, &rows, &options.out.join("runs"));
     write_atomically(&options.out.join("index.html"), page.as_bytes())?;
     say!("written: {}", options.out.join("index.html").display());

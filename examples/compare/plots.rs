@@ -25,7 +25,8 @@ pub fn page(table: &Table, rows: &Rows, runs: &Path) -> String {
     html += "<p>Dots are means over the seeds, bars their 95 % intervals. Δm compares with single-task \
              training of the same seed, in percent: <i>by task</i> averages each task's metrics first (LibMTL), \
              <i>flat</i> averages all metrics and turns the sign (CAGrad, Nash-MTL, FAMO: negative is better), \
-             <i>main</i> takes one metric per task (Vandenhende et al.).</p><h2>Metrics</h2>";
+             <i>main</i> takes one metric per task (Vandenhende et al.). <i>Over equal</i> is the first against equal weights of \
+             the same seed.</p><h2>Metrics</h2>";
     for (place, metric) in table.metrics.iter().enumerate() {
         let dots: Vec<(String, f64, f64)> = table
             .lines

@@ -11,10 +11,25 @@ pub struct Line {
     pub metrics: Vec<Option<Estimate>>,
     /// By task, flat, main: LibMTL, CAGrad, Vandenhende.
     pub delta: Option<[Estimate; 3]>,
+    /// The first of these against equal weights instead of single tasks.
+    pub over_equal: Option<Estimate>,
     pub images_per_second: Estimate,
     pub seconds: Estimate,
     /// The most bytes in tensors at once, in MiB.
     pub memory: f64,
+}
+
+impl Line {
+    /// Against single-task training in the three conventions, and against equal weights.
+    fn gains(&self) -> [Option<Estimate>; 4] {
+        let single = |index: usize| self.delta.map(|delta| delta[index]);
+        [single(0), single(1), single(2), self.over_equal]
+    }
+}
+
+/// With its sign: a gain or a loss.
+fn signed(Estimate { mean, half }: Estimate) -> String {
+    if half.is_finite() { format!("{mean:+.2} ±{half:.2}") } else { format!("{mean:+.2}") }
 }
 
 /// All lines.
@@ -58,19 +73,15 @@ impl Table {
             header += &format!(" {metric:>22}");
         }
         header += &format!(" {:>18} {:>18} {:>18}", "Δm by task (+)", "Δm flat (-)", "Δm main (+)");
-        header += &format!(" {:>10} {:>8} {:>7}", "images/s", "seconds", "MiB");
+        header += &format!(" {:>18} {:>10} {:>8} {:>7}", "over equal (+)", "images/s", "seconds", "MiB");
         let mut all = vec![header];
         for line in &self.lines {
             let mut text = format!("{:<18} {:>5}", line.strategy, line.seeds);
             for metric in &line.metrics {
                 text += &format!(" {:>22}", metric.map_or(String::new(), |m| m.to_string()));
             }
-            for index in 0..3 {
-                let cell = line.delta.map_or(String::new(), |delta| {
-                    let Estimate { mean, half } = delta[index];
-                    if half.is_finite() { format!("{mean:+.2} ±{half:.2}") } else { format!("{mean:+.2}") }
-                });
-                text += &format!(" {cell:>18}");
+            for gain in line.gains() {
+                text += &format!(" {:>18}", gain.map_or(String::new(), signed));
             }
             text += &format!(
                 " {:>10.0} {:>8.0} {:>7.0}",
@@ -82,6 +93,26 @@ impl Table {
         all
     }
 
+    /// In percent, as a table of a document.
+    pub fn markdown(&self) -> String {
+        let head = ["Δm by task", "over equal", "images/s", "MiB"];
+        let columns: Vec<&str> = self.metrics.iter().map(String::as_str).chain(head).collect();
+        let mut text = format!("| | {} |\n|---|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
+        for line in &self.lines {
+            let percent = |e: Estimate| match (100.0 * e.mean, 100.0 * e.half) {
+                (mean, half) if half.is_finite() => format!("{mean:.1} ±{half:.1}"),
+                (mean, _) => format!("{mean:.1}"),
+            };
+            let metrics = line.metrics.iter().map(|metric| metric.map_or(String::new(), percent));
+            let gains = [line.gains()[0], line.gains()[3]];
+            let gains = gains.into_iter().map(|gain| gain.map_or(String::new(), signed));
+            let costs = [format!("{:.0}", line.images_per_second.mean), format!("{:.0}", line.memory)];
+            let cells: Vec<String> = metrics.chain(gains).chain(costs).collect();
+            text += &format!("| `{}` | {} |\n", line.strategy, cells.join(" | "));
+        }
+        text
+    }
+
     /// For other programs.
     pub fn csv(&self) -> String {
         let mut header = vec!["strategy".to_string(), "seeds".into()];
@@ -89,6 +120,7 @@ impl Table {
             "delta_m_by_task_positive_better_libmtl",
             "delta_m_flat_negative_better_cagrad",
             "delta_m_main_positive_better_vandenhende",
+            "delta_m_by_task_over_equal_positive_better",
             "images_per_second",
             "seconds",
         ]) {
@@ -98,9 +130,8 @@ impl Table {
         let mut text = header.join(",") + "\n";
         for line in &self.lines {
             let mut cells = vec![line.strategy.clone(), line.seeds.to_string()];
-            let deltas = (0..3).map(|index| line.delta.map(|delta| delta[index]));
             let costs = [Some(line.images_per_second), Some(line.seconds)];
-            for estimate in line.metrics.iter().copied().chain(deltas).chain(costs) {
+            for estimate in line.metrics.iter().copied().chain(line.gains()).chain(costs) {
                 let number =
                     |value: f64| if value.is_finite() { format!("{value:.6}") } else { String::new() };
                 cells.push(estimate.map_or(String::new(), |e| number(e.mean)));
@@ -128,15 +159,23 @@ fn line(rows: &Rows, metrics: &[String], name: &str) -> Line {
         strategy: name.to_string(),
         seeds: own.len(),
         metrics: metrics.iter().map(estimate).collect(),
-        delta: delta(rows, metrics, name),
+        delta: delta(rows, metrics, name, |task| format!("single-{task}")),
+        over_equal: delta(rows, metrics, name, |_| "equal".into())
+            .filter(|_| name != "equal")
+            .map(|[by_task, ..]| by_task),
         images_per_second: Estimate::of(&own.iter().map(|row| row.images_per_second).collect::<Vec<_>>()),
         seconds: Estimate::of(&own.iter().map(|row| row.seconds).collect::<Vec<_>>()),
         memory: own.iter().map(|row| row.memory).fold(0.0, f64::max),
     }
 }
 
-/// Δm of each seed against the baselines of the same seed.
-fn delta(rows: &Rows, metrics: &[String], name: &str) -> Option<[Estimate; 3]> {
+/// Δm of each seed against the baselines of the same seed, named for each task.
+fn delta(
+    rows: &Rows,
+    metrics: &[String],
+    name: &str,
+    baseline: impl Fn(&str) -> String,
+) -> Option<[Estimate; 3]> {
     if name.starts_with("single-") {
         return None;
     }
@@ -146,7 +185,7 @@ fn delta(rows: &Rows, metrics: &[String], name: &str) -> Option<[Estimate; 3]> {
         let mut last = "";
         for metric in metrics {
             let task = metric.split_once('.')?.0;
-            let base = *rows.values(&format!("single-{task}"), metric).get(&row.seed)?;
+            let base = *rows.values(&baseline(task), metric).get(&row.seed)?;
             if task != last {
                 tasks.push(Vec::new());
                 last = task;

@@ -11,6 +11,12 @@ use crate::balance::{self, Balancing, GradientNeed, GradientPlace};
 use crate::config::{HeadConfig, ModelConfig, TrunkKind};
 use crate::tasks;
 
+/// Photographs: so many views of them are trained on altogether, in no fewer and no
+/// more epochs than these.
+const PHOTO_VIEWS: usize = 108_000;
+const FEWEST_EPOCHS: usize = 3;
+const MOST_EPOCHS: usize = 36;
+
 /// One training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
@@ -116,16 +122,17 @@ impl TrainConfig {
     }
 
     /// The defaults for photographs, of which there are few: more epochs, smaller steps,
-    /// and features dropped before the classes.
-    pub fn for_photos(data: &str, info: &DatasetInfo, photos: PhotoOptions) -> Self {
-        let mut config = Self::for_data(data, info);
+    /// and features dropped before the classes. The fewer photographs, the more epochs,
+    /// so that hundreds and thousands of them take times of the same order.
+    pub fn for_photos(data: &str, dataset: &dyn Dataset, photos: PhotoOptions) -> Self {
+        let mut config = Self::for_data(data, dataset.info());
         for head in config.model.heads.iter_mut().filter(|head| head.kind == "classify") {
             head.options.dropout = 0.2;
             head.options.label_smoothing = 0.1;
         }
         Self {
             photos: Some(photos),
-            epochs: 36,
+            epochs: (PHOTO_VIEWS / dataset.len(Split::Train).max(1)).clamp(FEWEST_EPOCHS, MOST_EPOCHS),
             batch: 16,
             weight_decay: 0.05,
             learning_rate: 3e-3,

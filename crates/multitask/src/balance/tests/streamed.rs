@@ -75,6 +75,16 @@ fn a_step_from_products_alone_is_the_step_from_the_gradients() {
 }
 
 #[test]
+fn only_maps_that_a_head_taps_are_shared_features() {
+    let (results, _) = two_steps("mgda", GradientPlace::Features);
+    for result in results {
+        let scopes: Vec<&str> = result.conflicts.iter().map(|(scope, _)| scope.as_str()).collect();
+        // Of four stages `classify` sees the last, `segment` the second and, as `detect`, the merged map.
+        assert_eq!(scopes, ["all", "stage2", "stage4", "merged"]);
+    }
+}
+
+#[test]
 fn strategies_that_need_every_entry_refuse_streamed_parameters() {
     let dataset = FashionScenes::embedded(1);
     let mut config = TrainConfig::for_data("fashion-scenes", dataset.info());
