@@ -112,21 +112,36 @@ impl<T: Element> TaskGradients<T> {
             .collect()
     }
 
-    /// A direction made entry by entry: `f` is given every task's value at the
-    /// entry, and the entry's place counted over all parts.
-    pub(crate) fn entrywise(&self, mut f: impl FnMut(&[T], usize) -> T) -> Vec<Tensor<T>> {
-        let mut place = 0;
-        let mut column = vec![T::ZERO; self.tasks()];
-        (0..self.names.len())
-            .map(|part| {
-                let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
-                Tensor::from_fn(self.rows[0][part].shape(), |index| {
+    /// A direction made entry by entry: `f` is given every task's value at the entry,
+    /// and the entry's place counted over all parts. It may use and add to a state; the
+    /// states of all pieces, each of which starts from the default, come back in order.
+    pub(crate) fn entrywise<S: Default + Send>(
+        &self,
+        f: impl Fn(&mut S, &mut [T], usize) -> T + Sync,
+    ) -> (Vec<Tensor<T>>, Vec<S>) {
+        let (mut before, mut states) = (0, Vec::new());
+        let mut direction = Vec::new();
+        for part in 0..self.names.len() {
+            let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
+            let len = rows.first().map_or(0, |row| row.len());
+            let pieces = map_ranges(len, 8 * BLOCK, |range| {
+                let (mut state, mut column) = (S::default(), vec![T::ZERO; rows.len()]);
+                let entry = |index: usize| {
                     column.iter_mut().zip(&rows).for_each(|(value, row)| *value = row[index]);
-                    place += 1;
-                    f(&column, place - 1)
-                })
-            })
-            .collect()
+                    f(&mut state, &mut column, before + index)
+                };
+                let values: Vec<T> = range.map(entry).collect();
+                (values, state)
+            });
+            let mut values = Vec::with_capacity(len);
+            for (piece, state) in pieces {
+                values.extend(piece);
+                states.push(state);
+            }
+            direction.push(Tensor::from_vec(values, self.rows[0][part].shape()));
+            before += len;
+        }
+        (direction, states)
     }
 }
 

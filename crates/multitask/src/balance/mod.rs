@@ -78,6 +78,8 @@ pub struct Needs {
     pub gradients: GradientNeed,
     /// Whether gradients of three independent parts of the batch are needed instead of one of the whole.
     pub three_batches: bool,
+    /// Whether the gradients must have the same parts at every step, because it remembers them entry by entry.
+    pub same_parts: bool,
     /// The losses of the same batch once more, after the step.
     pub losses_after_step: bool,
     /// How the training losses change along the gradient of the validation loss.

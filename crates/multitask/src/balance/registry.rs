@@ -178,8 +178,8 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
         })
         .with_preference(),
         "graddrop" => Rule::new(GradientNeed::Rows, |e| {
-            let mut chance = stream(e.chance[0], "balance", e.chance[1], 0);
-            let (direction, weights) = grad_drop(&e.gradients[0], |_| chance.random(), &[]);
+            let key = stream(e.chance[0], "balance", e.chance[1], 0).random();
+            let (direction, weights) = grad_drop(&e.gradients[0], |place| uniform(key, place as u64), &[]);
             Decision { weights, direction: Some(direction), order: None }
         }),
         "trimmed-mean" => Rule::new(GradientNeed::Rows, |e| {
@@ -190,4 +190,13 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
         }),
         _ => return None,
     })
+}
+
+/// A number from 0 to 1 for every place, in any order: SplitMix64 (Steele, Lea and
+/// Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+fn uniform(key: u64, place: u64) -> f64 {
+    let mut z = key.wrapping_add((place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -232,9 +232,8 @@ fn by_gradients<T: Element>(
     balancing: &mut Balancing<T>,
     input: &StepInput,
 ) -> Result<Stepped<T>, BalanceError> {
-    // A map that no head taps adds nothing to a product; whoever looks at entries, and
-    // may remember them, is given the same parts at every step.
-    let all = balancing.strategy.needs().gradients == GradientNeed::Rows;
+    // A map that no head taps adds nothing, but may be tapped in the next step.
+    let all = balancing.strategy.needs().same_parts;
     let pass = forward(model, input.batch, input.chance, (balancing.place, all));
     let mut result = StepResult::new(pass.values(), pass.tasks());
     if result.tasks.is_empty() {

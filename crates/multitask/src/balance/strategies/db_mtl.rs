@@ -28,7 +28,7 @@ impl<T: Element> DbMtl<T> {
 
 impl<T: Element> Strategy<T> for DbMtl<T> {
     fn needs(&self) -> Needs {
-        Needs { gradients: GradientNeed::Rows, ..Needs::default() }
+        Needs { gradients: GradientNeed::Rows, same_parts: true, ..Needs::default() }
     }
 
     fn takes_preference(&self) -> bool {

@@ -13,12 +13,13 @@ use crate::balance::TaskGradients;
 /// Returns the direction and each task's kept share of its absolute sum.
 pub fn grad_drop<T: Element>(
     gradients: &TaskGradients<T>,
-    mut chance: impl FnMut(usize) -> f64,
+    chance: impl Fn(usize) -> f64 + Sync,
     leaks: &[f64],
 ) -> (Vec<Tensor<T>>, Vec<f64>) {
     let tasks = gradients.tasks();
-    let (mut kept, mut all) = (vec![0.0; tasks], vec![0.0; tasks]);
-    let direction = gradients.entrywise(|column, place| {
+    // Of each task: its kept and its whole absolute sum.
+    let (direction, sums) = gradients.entrywise(|sums: &mut Vec<[f64; 2]>, column, place| {
+        sums.resize(tasks, [0.0; 2]);
         let sum: f64 = column.iter().map(|g| g.as_f64()).sum();
         let size: f64 = column.iter().map(|g| g.as_f64().abs()).sum();
         if size == 0.0 {
@@ -31,13 +32,16 @@ pub fn grad_drop<T: Element>(
             let keep = (positive > chance && g > 0.0) || (positive < chance && g < 0.0);
             let share = if keep { 1.0 } else { leaks.get(t).copied().unwrap_or(0.0) };
             result += share * g;
-            kept[t] += share * g.abs();
-            all[t] += g.abs();
+            sums[t][0] += share * g.abs();
+            sums[t][1] += g.abs();
         }
         T::from_f64(result)
     });
-    let shares = kept.iter().zip(all).map(|(kept, all)| if all > 0.0 { kept / all } else { 1.0 }).collect();
-    (direction, shares)
+    let share = |task: usize| {
+        let total = |of: usize| sums.iter().filter_map(|sums| Some(sums.get(task)?[of])).sum::<f64>();
+        if total(1) > 0.0 { total(0) / total(1) } else { 1.0 }
+    };
+    (direction, (0..tasks).map(share).collect())
 }
 
 /// Trimmed mean: at each entry the `trim` lowest and highest values are left out
@@ -49,10 +53,10 @@ pub fn grad_drop<T: Element>(
 pub fn trimmed_mean<T: Element>(gradients: &TaskGradients<T>, trim: usize) -> Vec<Tensor<T>> {
     let tasks = gradients.tasks();
     assert!(tasks > 2 * trim, "trimmed_mean: {tasks} tasks minus twice {trim} leave none");
-    let mut sorted = vec![0.0; tasks];
-    gradients.entrywise(|column, _| {
-        sorted.iter_mut().zip(column).for_each(|(value, g)| *value = g.as_f64());
-        sorted.sort_by(f64::total_cmp);
-        T::from_f64(sorted[trim..tasks - trim].iter().sum::<f64>() / (tasks - 2 * trim) as f64)
-    })
+    let (direction, _) = gradients.entrywise(|_: &mut (), column, _| {
+        column.sort_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+        let kept = column[trim..tasks - trim].iter().map(|g| g.as_f64());
+        T::from_f64(kept.sum::<f64>() / (tasks - 2 * trim) as f64)
+    });
+    direction
 }

@@ -25,7 +25,7 @@ impl<T: Element> ExcessMtl<T> {
 
 impl<T: Element> Strategy<T> for ExcessMtl<T> {
     fn needs(&self) -> Needs {
-        Needs { gradients: GradientNeed::Rows, ..Needs::default() }
+        Needs { gradients: GradientNeed::Rows, same_parts: true, ..Needs::default() }
     }
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {

@@ -35,7 +35,7 @@ impl<T: Element> MoCo<T> {
 
 impl<T: Element> Strategy<T> for MoCo<T> {
     fn needs(&self) -> Needs {
-        Needs { gradients: GradientNeed::Rows, ..Needs::default() }
+        Needs { gradients: GradientNeed::Rows, same_parts: true, ..Needs::default() }
     }
 
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {

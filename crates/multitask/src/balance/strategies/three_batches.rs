@@ -10,6 +10,7 @@ use crate::balance::{BalanceError, Decision, Evidence, GradientNeed, Memory, Nee
 const NEEDS: Needs = Needs {
     gradients: GradientNeed::Gramian,
     three_batches: true,
+    same_parts: false,
     losses_after_step: false,
     lookahead: false,
 };
