@@ -69,12 +69,11 @@ pub(super) fn forward<T: Element>(
     };
     let losses = model.losses(&features, batch, &mut context);
     if !all {
-        let outputs_of: Vec<&Var<T>> = losses.iter().flatten().collect();
-        let mut tapped =
-            depends_on(&outputs_of, &shared.iter().map(|(_, leaf)| leaf).collect::<Vec<_>>()).into_iter();
-        let mut keep = tapped.clone();
-        shared.retain(|_| keep.next() == Some(true));
-        outputs.retain(|_| tapped.next() == Some(true));
+        let leaves: Vec<&Var<T>> = shared.iter().map(|(_, leaf)| leaf).collect();
+        let tapped = depends_on(&losses.iter().flatten().collect::<Vec<_>>(), &leaves);
+        let (mut of_leaf, mut of_output) = (tapped.iter(), tapped.iter());
+        shared.retain(|_| of_leaf.next() == Some(&true));
+        outputs.retain(|_| of_output.next() == Some(&true));
     }
     model.visit("", &mut |path, entry| {
         if let Entry::Parameter(parameter) = entry {

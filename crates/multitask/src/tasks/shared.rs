@@ -71,15 +71,22 @@ fn focal_by_class<T: Element>(logits: Var<T>, target: &[u8], gamma: f64, weights
     let choices = Focal { alpha: 0.5, gamma };
     let even = vec![1.0; classes];
     let weights = weights.unwrap_or(&even);
+    let counts = |row: &usize| usize::from(target[*row]) < classes;
     let total: f64 = target.iter().filter_map(|&id| weights.get(usize::from(id))).sum();
+    let groups: Vec<(Vec<usize>, f64)> = if weights.iter().all(|weight| *weight == weights[0]) {
+        vec![((0..target.len()).filter(counts).collect(), weights[0])]
+    } else {
+        let of = |class: usize| (0..target.len()).filter(|&row| usize::from(target[row]) == class).collect();
+        weights.iter().enumerate().map(|(class, &weight)| (of(class), weight)).collect()
+    };
     let mut sum: Option<Var<T>> = None;
-    for (class, &weight) in weights.iter().enumerate() {
-        let mine: Vec<usize> = (0..target.len()).filter(|&row| usize::from(target[row]) == class).collect();
+    for (mine, weight) in groups {
         if mine.is_empty() || weight == 0.0 {
             continue;
         }
-        let wanted =
-            Tensor::from_fn(&[mine.len(), classes], |i| if i % classes == class { T::ONE } else { T::ZERO });
+        let wanted = Tensor::from_fn(&[mine.len(), classes], |i| {
+            if usize::from(target[mine[i / classes]]) == i % classes { T::ONE } else { T::ZERO }
+        });
         // Alpha of a half halves both sides.
         let part = focal(select(rows.clone(), &mine), wanted, &choices, 1.0).scale(2.0 * weight / total);
         sum = Some(match sum {
@@ -90,13 +97,20 @@ fn focal_by_class<T: Element>(logits: Var<T>, target: &[u8], gamma: f64, weights
     sum.unwrap_or_else(|| rows.sum_all().scale(0.0))
 }
 
+/// More runs than this are gathered entry by entry: the backward pass of each would
+/// go over all of `x`.
+const MANY_RUNS: usize = 8;
+
 /// The entries with these indices along the first dimension, in rising order:
-/// runs of neighbours are taken in one piece.
+/// a few runs of neighbours are taken in one piece each.
 pub(crate) fn select<T: Element>(x: Var<T>, places: &[usize]) -> Var<T> {
     if places.len() == x.shape()[0] {
         return x;
     }
     let runs = places.chunk_by(|a, b| a + 1 == *b);
+    if runs.clone().nth(MANY_RUNS).is_some() {
+        return x.index_select(0, places);
+    }
     let parts = runs.map(|run| x.clone().narrow(0, run[0], run.len()));
     Var::concat(parts.collect(), 0)
 }

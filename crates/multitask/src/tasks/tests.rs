@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cerberus_autograd::{ParamId, Var, backward};
+use cerberus_autograd::{ParamId, Tape, Var, backward};
 use cerberus_data::{
     Batch, CLASS, DatasetInfo, Image, Label, LabelInfo, LabelKind, MASK, Mask, OBJECTS, Object, Sample,
     ValueMap,
@@ -11,8 +11,9 @@ use cerberus_nn::optim::{AdamOptions, AdamW};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
+use super::shared::class_loss;
 use super::*;
-use crate::config::{HeadConfig, ModelConfig, TrunkKind};
+use crate::config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
 use crate::model::MultiTaskModel;
 use crate::trainer::train_step;
 
@@ -269,4 +270,39 @@ fn options_against_imbalance_change_the_loss() {
     let focal = loss(&|options| options.focal = Some(2.0));
     let even = loss(&|options| (options.focal, options.class_weights) = (Some(2.0), Some(vec![3.0; 3])));
     assert!((focal - even).abs() < 1e-6, "{focal} and {even}");
+}
+
+/// Pixels of a class lie in thousands of runs: the loss must neither take a pass over the whole picture for each of
+/// them, which took minutes, nor come out differently.
+#[test]
+fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
+    let (pixels, classes) = (40_000, 3);
+    let target: Vec<u8> = (0..pixels).map(|i| [0, 2, 255, 1, 1][i * 7 % 5]).collect();
+    let values = Tensor::<f64>::from_fn(&[pixels, classes], |i| (i as f64 * 0.37).sin());
+    for weights in [None, Some(vec![1.0, 0.5, 3.0])] {
+        let tape = Tape::new();
+        let logits = tape.leaf(values.clone());
+        let options =
+            HeadOptions { focal: Some(2.0), class_weights: weights.clone(), ..HeadOptions::default() };
+        let loss = class_loss(logits.clone(), &target, &options);
+        let weight = |row: usize| match (target[row], &weights) {
+            (255, _) => 0.0,
+            (id, Some(weights)) => weights[usize::from(id)],
+            _ => 1.0,
+        };
+        let total: f64 = (0..pixels).map(weight).sum();
+        let element = |(i, x): (usize, &f64)| {
+            let p = 1.0 / (1.0 + (-x).exp());
+            let hit = usize::from(target[i / classes]) == i % classes;
+            let (p, q) = if hit { (p, 1.0 - p) } else { (1.0 - p, p) };
+            -weight(i / classes) * q * q * p.ln() / total
+        };
+        let expected: f64 = values.data().iter().enumerate().map(element).sum();
+        let found = loss.value().item();
+        assert!((found - expected).abs() < 1e-9 * expected, "{found} and {expected}");
+        let gradient = backward(loss).of(&logits).unwrap().to_vec();
+        let ignored = |i: &usize| target[i / classes] == 255;
+        assert!((0..pixels * classes).filter(ignored).all(|i| gradient[i] == 0.0));
+        assert!((0..pixels * classes).filter(|i| !ignored(i)).all(|i| gradient[i] != 0.0));
+    }
 }
