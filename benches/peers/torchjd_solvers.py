@@ -11,9 +11,9 @@ instance that is reused, after a first call that is not counted.
 
 import statistics
 import time
+from importlib.metadata import version
 
 import torch
-import torchjd
 from torchjd.aggregation import (
     AlignedMTL,
     CAGrad,
@@ -50,7 +50,7 @@ def main():
         "IMTL-G": lambda tasks: IMTLG(),
         "ConFIG": lambda tasks: ConFIG(),
     }
-    print(f"torch {torch.__version__}, torchjd {getattr(torchjd, '__version__', '?')}")
+    print(f"torch {torch.__version__}, torchjd {version('torchjd')}")
     print(f"{'tasks':<14}" + "".join(f"{tasks:>10}" for tasks in (2, 3, 4, 8)) + "  microseconds")
     for name, make in rules.items():
         cells = [f"{median_microseconds(make, tasks):10.1f}" for tasks in (2, 3, 4, 8)]
