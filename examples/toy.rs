@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cerberus::multitask::balance::strategies::Famo;
-use cerberus::multitask::balance::toy::{STARTS, toy};
+use cerberus::multitask::balance::toy::{STARTS, above_bound, toy};
 use cerberus::multitask::balance::{
     BalanceError, EpochFigures, Evidence, NAMES, Strategy, TaskGradients, by_name,
 };
@@ -83,12 +83,6 @@ fn on_pareto_set([x, y]: [f64; 2]) -> bool {
     (y + 8.0).abs() < 0.5 && x.abs() < 7.5
 }
 
-/// Above a bound that no loss reaches, that of FAMO's code: strategies that take
-/// logarithms or ratios need positive losses.
-fn above_floor([first, second]: [f64; 2], scale: f64) -> [f64; 2] {
-    [first + 21.0 * scale, second + 21.0]
-}
-
 /// The places after every hundredth step of Adam, the first and the last.
 fn walk(
     strategy: &mut dyn Strategy<f64>,
@@ -100,7 +94,7 @@ fn walk(
     let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
     for step in 0..options.steps {
         let (losses, rows) = toy(x, options.scale);
-        let losses = above_floor(losses, options.scale);
+        let losses = above_bound(losses, options.scale);
         let gradients = TaskGradients::<f64>::of_numbers(&rows.map(|row| row.to_vec()));
         let gramian = gradients.gramian()?;
         let lookahead = [0, 1].map(|task| gramian.product(task, 0) + gramian.product(task, 1));
@@ -123,7 +117,7 @@ fn walk(
             let unbias = [0.9f64, 0.999].map(|beta| 1.0 - beta.powf(step as f64 + 1.0));
             x[k] -= 1e-3 * first[k] / unbias[0] / ((second[k] / unbias[1]).sqrt() + 1e-8);
         }
-        strategy.after_step(&above_floor(toy(x, options.scale).0, options.scale));
+        strategy.after_step(&above_bound(toy(x, options.scale).0, options.scale));
         if (step + 1) % 100 == 0 {
             path.push(x);
             strategy.end_epoch(&EpochFigures { losses: &losses, metrics: &[0.5; 2] });

@@ -15,6 +15,12 @@ impl Estimate {
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
         Self { mean, half: student(values.len()) * (variance / n).sqrt() }
     }
+
+    /// In percent, for a table of a document.
+    pub fn percent(&self) -> String {
+        let (mean, half) = (100.0 * self.mean, 100.0 * self.half);
+        if half.is_finite() { format!("{mean:.1} ±{half:.1}") } else { format!("{mean:.1}") }
+    }
 }
 
 impl std::fmt::Display for Estimate {

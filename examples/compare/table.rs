@@ -99,11 +99,7 @@ impl Table {
         let columns: Vec<&str> = self.metrics.iter().map(String::as_str).chain(head).collect();
         let mut text = format!("| | {} |\n|---|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
         for line in &self.lines {
-            let percent = |e: Estimate| match (100.0 * e.mean, 100.0 * e.half) {
-                (mean, half) if half.is_finite() => format!("{mean:.1} ±{half:.1}"),
-                (mean, _) => format!("{mean:.1}"),
-            };
-            let metrics = line.metrics.iter().map(|metric| metric.map_or(String::new(), percent));
+            let metrics = line.metrics.iter().map(|metric| metric.map_or(String::new(), |e| e.percent()));
             let gains = [line.gains()[0], line.gains()[3]];
             let gains = gains.into_iter().map(|gain| gain.map_or(String::new(), signed));
             let costs = [format!("{:.0}", line.images_per_second.mean), format!("{:.0}", line.memory)];

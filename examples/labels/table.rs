@@ -48,12 +48,8 @@ impl Table {
         let mut text =
             format!("| | {} |\n|---|{}\n", self.columns.join(" | "), "---|".repeat(self.columns.len()));
         for (way, cells) in &self.lines {
-            let cell = |cell: &Option<Estimate>| match cell {
-                Some(e) if e.half.is_finite() => format!("{:.1} ±{:.1}", 100.0 * e.mean, 100.0 * e.half),
-                Some(e) => format!("{:.1}", 100.0 * e.mean),
-                None => String::new(),
-            };
-            let cells: Vec<String> = cells.iter().map(cell).collect();
+            let cells: Vec<String> =
+                cells.iter().map(|cell| cell.map_or(String::new(), |e| e.percent())).collect();
             text += &format!("| {way} | {} |\n", cells.join(" | "));
         }
         text

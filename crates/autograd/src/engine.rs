@@ -190,39 +190,17 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
     let mut zeros: Vec<Tensor<T>> = wrt.iter().map(|var| Tensor::zeros(var.shape())).collect();
     let Some(first) = outputs.first() else { return zeros };
     let (tape, _) = recorded_scalar("grad", first);
+    let (places, seeds) = (places("grad", &tape, wrt), seeds("grad", &tape, outputs));
     let record = tape.record().borrow();
-    let nodes = &record.nodes;
-    let place = |var: &Var<T>| {
-        let (other, node) = var.node()?;
-        assert!(tape.is(other), "grad: the variables are on different tapes");
-        Some(*node)
-    };
-    // Only paths that lead to one of `wrt` are followed.
-    let leads = leading_to(nodes, &wrt.iter().map(|var| place(var)).collect::<Vec<_>>());
-    let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
-    gradients.resize_with(nodes.len(), || None);
-    for output in outputs {
-        let (_, node) = recorded_scalar("grad", output);
-        let _ = place(output);
-        add(&mut gradients[node], Gradient::Dense(Tensor::ones(&nodes[node].shape())));
+    let mut row = no_gradients(record.nodes.len());
+    for node in seeds {
+        add(&mut row[node], Gradient::Dense(Tensor::ones(&record.nodes[node].shape())));
     }
-    for index in (0..nodes.len()).rev() {
-        let Some(gradient) = gradients[index].take() else { continue };
-        let gradient = gradient.into_dense();
-        for (result, var) in zeros.iter_mut().zip(wrt) {
-            if place(var) == Some(index) {
-                *result = gradient.clone();
-            }
-        }
-        if let Node::Result { operation, inputs, saved, .. } = &nodes[index] {
-            let wants: Vec<bool> =
-                inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
-            if wants.contains(&true) {
-                let answers = operation.backward(saved.clone().recall(), gradient, &wants);
-                distribute(operation.name(), inputs, answers, &wants, &mut gradients);
-            }
-        }
-    }
+    walk(&record.nodes, &places, vec![row], |place, gradients| {
+        let gradient = gradients.into_iter().flatten().next().expect("a visited variable has a gradient");
+        zeros[place] = gradient.into_dense();
+    });
+    drop(record);
     zeros
 }
 
@@ -239,30 +217,27 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
 pub fn grad_each<T: Element>(
     outputs: &[&Var<T>],
     wrt: &[&Var<T>],
-    mut visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
+    visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
 ) {
     let Some(first) = outputs.first() else { return };
     let (tape, _) = recorded_scalar("grad_each", first);
+    let (places, seeds) = (places("grad_each", &tape, wrt), seeds("grad_each", &tape, outputs));
     let record = tape.record().borrow();
-    let nodes = &record.nodes;
-    let place = |var: &Var<T>| {
-        let (other, node) = var.node()?;
-        assert!(tape.is(other), "grad_each: the variables are on different tapes");
-        Some(*node)
-    };
-    let places: Vec<Option<usize>> = wrt.iter().map(|var| place(var)).collect();
-    let leads = leading_to(nodes, &places);
-    let seeds: Vec<usize> = outputs
-        .iter()
-        .map(|output| {
-            let (_, node) = recorded_scalar("grad_each", output);
-            let _ = place(output);
-            node
-        })
-        .collect();
-    // The row of each output: a gradient for every node.
-    let mut rows: Vec<Vec<Option<Gradient<T>>>> =
-        seeds.iter().map(|&node| seed(nodes.len() - 1, node, nodes[node].shape())).collect();
+    let last = record.nodes.len() - 1;
+    let rows = seeds.into_iter().map(|node| seed(last, node, record.nodes[node].shape())).collect();
+    walk(&record.nodes, &places, rows, visit);
+}
+
+/// Goes back over the tape with several rows of gradients at once, one for every
+/// node in each, along the paths that lead to one of `places` alone, and shows each
+/// of those its gradients.
+fn walk<T: Element>(
+    nodes: &[Node<T>],
+    places: &[Option<usize>],
+    mut rows: Vec<Vec<Option<Gradient<T>>>>,
+    mut visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
+) {
+    let leads = leading_to(nodes, places);
     for (index, node) in nodes.iter().enumerate().rev() {
         let here: Vec<Option<Gradient<T>>> = rows.iter_mut().map(|row| row[index].take()).collect();
         if here.iter().all(Option::is_none) {
@@ -297,12 +272,7 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
     let mut results: Vec<Var<T>> = wrt.iter().map(|var| Var::constant(Tensor::zeros(var.shape()))).collect();
     let Some(first) = outputs.first() else { return results };
     let (tape, _) = recorded_scalar("grad_with_graph", first);
-    let place = |var: &Var<T>| {
-        let (other, node) = var.node()?;
-        assert!(tape.is(other), "grad_with_graph: the variables are on different tapes");
-        Some(*node)
-    };
-    let places: Vec<Option<usize>> = wrt.iter().map(|var| place(var)).collect();
+    let (places, seeds) = (places("grad_with_graph", &tape, wrt), seeds("grad_with_graph", &tape, outputs));
     let leads = leading_to(&tape.record().borrow().nodes, &places);
     let mut gradients: Vec<Option<Var<T>>> = vec![None; leads.len()];
     let add = |sum: &mut Option<Var<T>>, gradient: Var<T>| {
@@ -311,9 +281,7 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
             Some(sum) => sum + gradient,
         });
     };
-    for output in outputs {
-        let (_, node) = recorded_scalar("grad_with_graph", output);
-        let _ = place(output);
+    for (output, node) in outputs.iter().zip(seeds) {
         add(&mut gradients[node], Var::constant(Tensor::ones(output.shape())));
     }
     for index in (0..leads.len()).rev() {
@@ -392,6 +360,32 @@ pub fn depends_on<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<bool>
     wrt.iter().map(|var| place(var).is_some_and(|node| needed[node])).collect()
 }
 
+/// Where variables stand on the tape; `None` for constants.
+#[track_caller]
+fn places<T: Element>(call: &str, tape: &crate::Tape<T>, vars: &[&Var<T>]) -> Vec<Option<usize>> {
+    let mut places = Vec::with_capacity(vars.len());
+    for var in vars {
+        let node = var.node();
+        assert!(
+            node.as_ref().is_none_or(|(other, _)| tape.is(other)),
+            "{call}: the variables are on different tapes"
+        );
+        places.push(node.as_ref().map(|(_, node)| *node));
+    }
+    places
+}
+
+/// Where the outputs that gradients are taken of stand on the tape.
+#[track_caller]
+fn seeds<T: Element>(call: &str, tape: &crate::Tape<T>, outputs: &[&Var<T>]) -> Vec<usize> {
+    let mut seeds = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        seeds.push(recorded_scalar(call, output).1);
+    }
+    places(call, tape, outputs);
+    seeds
+}
+
 #[track_caller]
 fn recorded_scalar<T: Element>(call: &str, output: &Var<T>) -> (crate::Tape<T>, usize) {
     assert!(
@@ -406,10 +400,13 @@ fn recorded_scalar<T: Element>(call: &str, output: &Var<T>) -> (crate::Tape<T>, 
     (tape.clone(), *node)
 }
 
+fn no_gradients<T: Element>(nodes: usize) -> Vec<Option<Gradient<T>>> {
+    std::iter::repeat_with(|| None).take(nodes).collect()
+}
+
 /// A gradient for every node up to `last`: ones at `node`, none elsewhere.
 fn seed<T: Element>(last: usize, node: usize, shape: cerberus_tensor::Shape) -> Vec<Option<Gradient<T>>> {
-    let mut gradients: Vec<Option<Gradient<T>>> = Vec::new();
-    gradients.resize_with(last + 1, || None);
+    let mut gradients = no_gradients(last + 1);
     gradients[node] = Some(Gradient::Dense(Tensor::ones(&shape)));
     gradients
 }

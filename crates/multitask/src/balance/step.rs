@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::diagnostics::Conflicts;
 use super::look_ahead::{look_ahead, losses_of};
 use super::pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
-use super::{BalanceError, Decision, Evidence, GradientNeed, Strategy};
+use super::{BalanceError, Decision, Evidence, GradientNeed, Gramian, Strategy, TaskGradients};
 use crate::model::MultiTaskModel;
 
 /// With respect to what the tasks' gradients are taken.
@@ -176,13 +176,34 @@ pub fn balanced_step<T: Element>(
 
 type Stepped<T> = (StepResult<T>, Option<Gradients<T>>, BufferUpdates<T>);
 
-/// The strategy's decision; `None` if something is not finite.
+/// What a strategy is given besides losses and preference: see [`Evidence`].
+struct Seen<'a, T: Element> {
+    gradients: &'a [TaskGradients<T>],
+    gramian: Option<&'a Gramian>,
+    lookahead: Option<&'a [f64]>,
+}
+
+/// The strategy's decision, entered in the result; `None` if something is not finite.
 fn decide<T: Element>(
     balancing: &mut Balancing<T>,
-    evidence: &Evidence<T>,
+    input: &StepInput,
+    result: &mut StepResult<T>,
+    Seen { gradients, gramian, lookahead }: Seen<T>,
 ) -> Result<Option<Decision<T>>, BalanceError> {
-    match balancing.strategy.decide(evidence) {
-        Ok(decision) => Ok(Some(decision)),
+    let evidence = Evidence {
+        tasks: &result.tasks,
+        losses: &result.present_losses(),
+        preference: &preference_among(&balancing.preference, &result.tasks),
+        gradients,
+        gramian,
+        lookahead,
+        chance: input.chance,
+    };
+    match balancing.strategy.decide(&evidence) {
+        Ok(decision) => {
+            result.decided(&decision);
+            Ok(Some(decision))
+        }
         Err(BalanceError::NotFinite { .. }) => Ok(None),
         Err(other) => Err(other),
     }
@@ -209,17 +230,10 @@ fn weighted_sum<T: Element>(
     if input.diagnose {
         result.conflicts = conflicts_of(&streamed_products(&pass, &result.tasks).0, &result.tasks);
     }
-    let evidence = Evidence {
-        tasks: &result.tasks,
-        losses: &result.present_losses(),
-        preference: &preference_among(&balancing.preference, &result.tasks),
-        gradients: &[],
-        gramian: None,
-        lookahead,
-        chance: input.chance,
-    };
-    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
-    result.decided(&decision);
+    let seen = Seen { gradients: &[], gramian: None, lookahead };
+    if decide(balancing, input, &mut result, seen)?.is_none() {
+        return Ok((result, None, Vec::new()));
+    }
     let Pass { losses, shared, heads, updates, .. } = pass;
     drop((shared, heads));
     let gradients = backward(weighted(losses, &result.weights));
@@ -251,17 +265,10 @@ fn by_gradients<T: Element>(
         result.conflicts = conflicts_of(&products, &result.tasks);
     }
     let seen = [seen];
-    let evidence = Evidence {
-        tasks: &result.tasks,
-        losses: &result.present_losses(),
-        preference: &preference_among(&balancing.preference, &result.tasks),
-        gradients: &seen,
-        gramian: Some(&gramian),
-        lookahead: None,
-        chance: input.chance,
+    let seen = Seen { gradients: &seen, gramian: Some(&gramian), lookahead: None };
+    let Some(decision) = decide(balancing, input, &mut result, seen)? else {
+        return Ok((result, None, Vec::new()));
     };
-    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
-    result.decided(&decision);
     // The weights of the sums apply to the gradients of every image.
     let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
     let (all, updates) = apply(pass, direction, heads);
@@ -281,17 +288,10 @@ fn by_products<T: Element>(
     if input.diagnose {
         result.conflicts = conflicts_of(&products, &result.tasks);
     }
-    let evidence = Evidence {
-        tasks: &result.tasks,
-        losses: &result.present_losses(),
-        preference: &preference_among(&balancing.preference, &result.tasks),
-        gradients: &[],
-        gramian: Some(&gramian),
-        lookahead: None,
-        chance: input.chance,
-    };
-    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
-    result.decided(&decision);
+    let seen = Seen { gradients: &[], gramian: Some(&gramian), lookahead: None };
+    if decide(balancing, input, &mut result, seen)?.is_none() {
+        return Ok((result, None, Vec::new()));
+    }
     let Pass { losses, shared, heads, updates, .. } = pass;
     drop((shared, heads));
     let mut gradients = backward(weighted(losses, &result.weights));
@@ -338,18 +338,11 @@ fn three_batches<T: Element>(
     if input.diagnose {
         result.conflicts = conflicts_of(&gradients[2].products(), &result.tasks);
     }
-    let evidence = Evidence {
-        tasks: &result.tasks,
-        losses: &result.present_losses(),
-        preference: &preference_among(&balancing.preference, &result.tasks),
-        gradients: &gradients,
-        gramian: Some(&gramian),
-        lookahead: None,
-        chance: input.chance,
+    let seen = Seen { gradients: &gradients, gramian: Some(&gramian), lookahead: None };
+    let Some(decision) = decide(balancing, input, &mut result, seen)? else {
+        return Ok((result, None, Vec::new()));
     };
-    let Some(decision) = decide(balancing, &evidence)? else { return Ok((result, None, Vec::new())) };
     let direction = gradients[2].combine(&decision.weights);
-    result.decided(&decision);
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{combine, numbers, rows};
 use crate::balance::on_gramian::*;
 use crate::balance::strategies::Famo;
-use crate::balance::toy::{STARTS, toy};
+use crate::balance::toy::{STARTS, above_bound, toy};
 use crate::balance::{Evidence, Gramian, Strategy, solvers::dot};
 
 #[test]
@@ -33,16 +33,7 @@ fn descend(
     walk(start, scale, schedule, |_, rows| weights(&Gramian::of_rows(rows).unwrap()))
 }
 
-/// The same weighted by the losses.
-fn descend_by_losses(
-    start: [f64; 2],
-    scale: f64,
-    schedule: [f64; 2],
-    mut weights: impl FnMut([f64; 2]) -> Vec<f64>,
-) -> [f64; 2] {
-    walk(start, scale, schedule, |losses, _| weights(losses))
-}
-
+/// The same for weights from losses and gradients.
 fn walk(
     start: [f64; 2],
     scale: f64,
@@ -97,8 +88,8 @@ fn famo_reaches_the_pareto_set_from_every_start_with_its_authors_bound_and_no_fo
     let scale = 0.1;
     for start in STARTS {
         let mut famo = Famo::new(2, 0.025, 0.0);
-        let weights = |losses: [f64; 2]| {
-            let losses = [losses[0] + 21.0 * scale, losses[1] + 21.0];
+        let weights = |losses: [f64; 2], _: &[Vec<f64>; 2]| {
+            let losses = above_bound(losses, scale);
             Strategy::<f64>::after_step(&mut famo, &losses);
             let evidence = Evidence::<f64> {
                 tasks: &[0, 1],
@@ -111,7 +102,7 @@ fn famo_reaches_the_pareto_set_from_every_start_with_its_authors_bound_and_no_fo
             };
             famo.decide(&evidence).unwrap().weights
         };
-        let [x, y] = descend_by_losses(start, scale, [1e-3, 35_000.0], weights);
+        let [x, y] = walk(start, scale, [1e-3, 35_000.0], weights);
         assert!((y + 8.0).abs() < 0.5 && x.abs() < 7.5, "from {start:?} to ({x}, {y})");
     }
 }
