@@ -62,6 +62,11 @@ impl<T: Element> TaskGradients<T> {
         &self.names
     }
 
+    /// Every task's values of one part.
+    fn part(&self, part: usize) -> Vec<&[T]> {
+        self.rows.iter().map(|row| row[part].data()).collect()
+    }
+
     /// The products of all rows over all parts, in `f64`.
     ///
     /// # Errors
@@ -74,7 +79,7 @@ impl<T: Element> TaskGradients<T> {
     pub fn products(&self) -> Products {
         let mut products = Products::new(self.tasks());
         for (part, name) in self.names.iter().enumerate() {
-            let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
+            let rows = self.part(part);
             products.parts.insert(part, (name.clone(), products_of(&rows, &rows)));
         }
         products
@@ -84,9 +89,7 @@ impl<T: Element> TaskGradients<T> {
     pub fn cross_products(&self, other: &Self) -> Vec<f64> {
         let mut sums = vec![0.0; self.tasks() * self.tasks()];
         for part in 0..self.names.len() {
-            let left: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
-            let right: Vec<&[T]> = other.rows.iter().map(|row| row[part].data()).collect();
-            add_to(&mut sums, &products_of(&left, &right));
+            add_to(&mut sums, &products_of(&self.part(part), &other.part(part)));
         }
         sums
     }
@@ -96,7 +99,7 @@ impl<T: Element> TaskGradients<T> {
         let weights: Vec<T> = weights.iter().map(|&weight| T::from_f64(weight)).collect();
         (0..self.names.len())
             .map(|part| {
-                let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
+                let rows = self.part(part);
                 let mut sum = Tensor::zeros(self.rows[0][part].shape());
                 // Block by block, so that the sum stays in the cache while the rows pass.
                 for_each_piece(sum.data_mut(), |first, sum| {
@@ -122,7 +125,7 @@ impl<T: Element> TaskGradients<T> {
         let (mut before, mut states) = (0, Vec::new());
         let mut direction = Vec::new();
         for part in 0..self.names.len() {
-            let rows: Vec<&[T]> = self.rows.iter().map(|row| row[part].data()).collect();
+            let rows = self.part(part);
             let len = rows.first().map_or(0, |row| row.len());
             let pieces = map_ranges(len, 8 * BLOCK, |range| {
                 let (mut state, mut column) = (S::default(), vec![T::ZERO; rows.len()]);
@@ -173,7 +176,7 @@ impl Products {
         let count = there.len();
         let products: Vec<f64> = if small.iter().any(|g| matches!(g, Gradient::Product { .. })) {
             // Two factors are multiplied with two others without either matrix being made.
-            (0..count * count).map(|i| small[i / count.max(1)].dot(&small[i % count.max(1)])).collect()
+            (0..count * count).map(|i| small[i / count].dot(&small[i % count])).collect()
         } else {
             let dense: Vec<Tensor<T>> = small.into_iter().map(|g| g.into_dense().contiguous()).collect();
             let rows: Vec<&[T]> = dense.iter().map(Tensor::data).collect();
