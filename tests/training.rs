@@ -151,6 +151,8 @@ fn a_run_continued_in_the_middle_of_any_strategy_equals_one_that_was_not_interru
             let text = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
             assert_eq!(text(&whole), text(&parts), "{name}: {log}");
         }
+        let conflicts = std::fs::read_to_string(whole.join("conflicts.csv")).unwrap();
+        assert!(conflicts.contains("\n0,all,classify,detect,"), "{name}: {conflicts}");
         let rows = std::fs::read_to_string(whole.join("balance.csv")).unwrap().lines().count();
         assert_eq!(rows, 5, "a header and four steps");
     }

@@ -100,6 +100,8 @@ fn run(options: &Options) -> Result<(), TrainError> {
         let info = data::open(&options.data, 1)?.info().clone();
         let jobs = plan(options, &info)?;
         train_all(options, jobs, &info, &mut rows)?;
+        // With those that other shards have added meanwhile.
+        rows = Rows::read(&path).map_err(TrainError::Option)?;
     }
     if rows.all.is_empty() {
         return Err(TrainError::Option(format!("{} has no rows to report", path.display())));

@@ -107,29 +107,30 @@ fn cosines(file: &Path) -> Vec<Curve> {
     curves
 }
 
-/// Evenly spread places for a range of values.
+/// What an axis shows for a range of values: all of them with a margin, and where they
+/// hardly differ a tenth of their size around them.
 fn scale(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|v| v.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    let margin = ((high - low) * 0.08).max(1e-6);
+    let size = low.abs().max(high.abs());
+    let margin = if high - low > 1e-3 * size { 0.08 * (high - low) } else { (0.1 * size).max(1e-6) };
     (low - margin, high + margin)
 }
 
-/// Round numbers within a range, about four.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
-    let rough = (high - low) / 4.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough);
-    let step = step.unwrap_or(rough);
-    let first = (low / step).ceil();
-    (0..10).map(|i| (first + f64::from(i)) * step).take_while(|tick| *tick <= high).collect()
-}
-
-/// A tick's label: as many digits as steps between ticks need.
-fn label(tick: f64, ticks: &[f64]) -> String {
-    let step = ticks.get(1).map_or(1.0, |second| second - ticks[0]);
-    format!("{tick:.*}", (-step.log10().floor()).clamp(0.0, 6.0) as usize)
+/// Round numbers within a range, three or more of them, and their labels.
+fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let power = 10f64.powf((high - low).log10().floor());
+    for (step, finer) in [(1.0, 0), (0.5, 1), (0.2, 1), (0.1, 1)] {
+        let first = (low / (step * power)).ceil();
+        let places = (0..20).map(|i| (first + f64::from(i)) * step * power);
+        let inside: Vec<f64> = places.take_while(|tick| *tick <= high).collect();
+        if inside.len() >= 3 {
+            let digits = (finer - power.log10() as i32).clamp(0, 9) as usize;
+            return inside.into_iter().map(|tick| (tick, format!("{tick:.digits$}"))).collect();
+        }
+    }
+    Vec::new()
 }
 
 fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
@@ -138,16 +139,14 @@ fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
     let height = 50 + 18 * dots.len();
     let x = |value: f64| 150.0 + (value - low) / (high - low) * 300.0;
     let mut svg = frame(title, 470, height);
-    let marks = ticks(low, high);
-    for &tick in &marks {
+    for (tick, label) in ticks(low, high) {
         let _ = write!(
             svg,
             "<line x1=\"{0:.1}\" y1=\"24\" x2=\"{0:.1}\" y2=\"{1}\" stroke=\"#ddd\"/>\
-             <text x=\"{0:.1}\" y=\"{2}\" text-anchor=\"middle\" fill=\"#666\">{3}</text>",
+             <text x=\"{0:.1}\" y=\"{2}\" text-anchor=\"middle\" fill=\"#666\">{label}</text>",
             x(tick),
             height - 18,
-            height - 5,
-            label(tick, &marks)
+            height - 5
         );
     }
     for (row, (name, mean, h)) in dots.iter().enumerate() {
@@ -182,18 +181,18 @@ fn scatter([xlabel, ylabel]: [&str; 2], points: &[(String, f64, f64)], alone: [O
             from[0], from[1], to[0], to[1]
         );
     };
-    xs.iter().for_each(|&x| line([across(x), 30.0], [across(x), 360.0], "\"#ddd\""));
-    ys.iter().for_each(|&y| line([60.0, up(y)], [460.0, up(y)], "\"#ddd\""));
+    xs.iter().for_each(|&(x, _)| line([across(x), 30.0], [across(x), 360.0], "\"#ddd\""));
+    ys.iter().for_each(|&(y, _)| line([60.0, up(y)], [460.0, up(y)], "\"#ddd\""));
     let dashed = "\"#888\" stroke-dasharray=\"5 4\"";
     alone[0].iter().for_each(|&x| line([across(x), 30.0], [across(x), 360.0], dashed));
     alone[1].iter().for_each(|&y| line([60.0, up(y)], [460.0, up(y)], dashed));
-    for &tick in &xs {
-        let (x, text) = (across(tick), label(tick, &xs));
+    for (tick, text) in xs {
+        let x = across(tick);
         let _ =
             write!(svg, "<text x=\"{x:.1}\" y=\"376\" text-anchor=\"middle\" fill=\"#666\">{text}</text>");
     }
-    for &tick in &ys {
-        let (y, text) = (up(tick) + 4.0, label(tick, &ys));
+    for (tick, text) in ys {
+        let y = up(tick) + 4.0;
         let _ = write!(svg, "<text x=\"54\" y=\"{y:.1}\" text-anchor=\"end\" fill=\"#666\">{text}</text>");
     }
     for (index, (name, x, y)) in points.iter().enumerate() {
@@ -220,14 +219,34 @@ fn curves(title: &str, curves: &[Curve]) -> String {
     }
     let (x0, x1) = scale(points().map(|p| p.0));
     let (y0, y1) = scale(points().map(|p| p.1));
-    let mut svg = frame(title, 360, 220);
+    // Names side by side, as far as they go.
+    let mut end = [45, 212];
+    let legend: Vec<([usize; 2], &str)> = curves
+        .iter()
+        .map(|(name, _)| {
+            let name = name.trim_start_matches("weight_");
+            let width = 14 + 6 * name.len();
+            if end[0] > 45 && end[0] + width > 360 {
+                end = [45, end[1] + 14];
+            }
+            let start = end;
+            end[0] += width;
+            (start, name)
+        })
+        .collect();
+    let mut svg = frame(title, 360, end[1] + 8);
     let place =
         |(x, y): (f64, f64)| (45.0 + (x - x0) / (x1 - x0) * 300.0, 190.0 - (y - y0) / (y1 - y0) * 160.0);
-    let _ = write!(
-        svg,
-        "<text x=\"40\" y=\"40\" text-anchor=\"end\">{y1:.2}</text><text x=\"40\" y=\"192\" text-anchor=\"end\">{y0:.2}</text>"
-    );
-    for (index, (name, points)) in curves.iter().enumerate() {
+    for (tick, label) in ticks(y0, y1) {
+        let y = place((x0, tick)).1;
+        let _ = write!(
+            svg,
+            "<line x1=\"45\" y1=\"{y:.1}\" x2=\"345\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
+             <text x=\"40\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#666\">{label}</text>",
+            y + 4.0
+        );
+    }
+    for (index, ((_, points), ([x, y], name))) in curves.iter().zip(legend).enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
         // More points than pixels say nothing.
         let step = points.len().div_ceil(300).max(1);
@@ -242,10 +261,8 @@ fn curves(title: &str, curves: &[Curve]) -> String {
         let _ = write!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\
-             <text x=\"{}\" y=\"212\" fill=\"{colour}\">{}</text>",
-            path.join(" "),
-            45 + 100 * index,
-            name.trim_start_matches("weight_")
+             <text x=\"{x}\" y=\"{y}\" fill=\"{colour}\">{name}</text>",
+            path.join(" ")
         );
     }
     svg + "</svg>"

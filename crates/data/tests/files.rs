@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use cerberus_data::idx::{IdxImages, read_images, read_labels, write_images, write_labels};
-use cerberus_data::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, Image, Split, open};
+use cerberus_data::{
+    Cifar10, DataError, Dataset, FashionMnist, FashionScenes, Image, Label, MultiFashion, Split, open,
+};
 use flate2::{Compression, write::GzEncoder};
 use tempfile::{TempDir, tempdir};
 
@@ -125,6 +127,32 @@ fn a_fashion_mnist_folder_opens_as_scenes_and_the_last_tenth_validates() {
         assert_eq!([Split::Train, Split::Validation, Split::Test].map(|split| scenes.len(split)), [18, 2, 5]);
         assert_eq!(scenes.sample(Split::Validation, 0, 1).unwrap().class, Some(4));
     }
+}
+
+#[test]
+fn a_fashion_mnist_folder_opens_as_pairs_and_the_last_sixth_validates() {
+    let folder = fashion_folder(5);
+    let name = format!("multi-fashion:{}", folder.path().to_str().unwrap());
+    let pairs = open(&name, 1).unwrap();
+    let splits = [(Split::Train, 0..17), (Split::Validation, 17..20), (Split::Test, 0..5)];
+    for (split, garments) in splits {
+        // Each garment in turn is the left one, and its corner lies under no other.
+        for (index, garment) in garments.cycle().take(20).enumerate() {
+            let sample = pairs.sample(split, 0, index).unwrap();
+            assert_eq!(sample.image.pixels[0], 100 + garment, "{split:?} {index}");
+            assert!(
+                [MultiFashion::LEFT, MultiFashion::RIGHT]
+                    .iter()
+                    .all(|side| sample.more[*side] == Label::Class(4))
+            );
+        }
+    }
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("t10k-images-idx3-ubyte.gz", images(1, 28));
+    write("t10k-labels-idx1-ubyte", labels(&[4]));
+    let message = open(&name, 1).err().unwrap().to_string();
+    assert!(message.contains("1 in the test split") && message.contains("two at least"), "{message}");
+    assert!(open("multi-fashion:/nowhere", 0).err().unwrap().to_string().contains("/nowhere"));
 }
 
 #[test]

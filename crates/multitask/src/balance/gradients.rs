@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use cerberus_autograd::Gradient;
 use cerberus_tensor::parallel::{for_each_piece, map_ranges};
@@ -12,6 +13,10 @@ use super::{BalanceError, Gramian};
 /// Elements of each gradient that are multiplied together at a time: all the
 /// tasks' shares fit into the fast caches, so memory is read once and not once per pair.
 const BLOCK: usize = 4096;
+
+/// Entries that are decided on together: enough for vector instructions, few enough
+/// for what is known of them to stay in the nearest cache.
+pub(crate) const RUN: usize = 256;
 
 /// One row per task, each in the same parts (one per variable).
 #[derive(Clone, Debug)]
@@ -115,34 +120,34 @@ impl<T: Element> TaskGradients<T> {
             .collect()
     }
 
-    /// A direction made entry by entry: `f` is given every task's value at the entry,
-    /// and the entry's place counted over all parts. It may use and add to a state; the
+    /// A direction made entry by entry, in runs of at most [`RUN`] entries: `f` is given
+    /// every task's values of the run, room for the direction's, and the place of the
+    /// first entry counted over all parts. It may use and add to a state; the
     /// states of all pieces, each of which starts from the default, come back in order.
     pub(crate) fn entrywise<S: Default + Send>(
         &self,
-        f: impl Fn(&mut S, &mut [T], usize) -> T + Sync,
+        f: impl Fn(&mut S, &[&[T]], &mut [T], usize) + Sync,
     ) -> (Vec<Tensor<T>>, Vec<S>) {
         let (mut before, mut states) = (0, Vec::new());
         let mut direction = Vec::new();
         for part in 0..self.names.len() {
             let rows = self.part(part);
-            let len = rows.first().map_or(0, |row| row.len());
-            let pieces = map_ranges(len, 8 * BLOCK, |range| {
-                let (mut state, mut column) = (S::default(), vec![T::ZERO; rows.len()]);
-                let entry = |index: usize| {
-                    column.iter_mut().zip(&rows).for_each(|(value, row)| *value = row[index]);
-                    f(&mut state, &mut column, before + index)
-                };
-                let values: Vec<T> = range.map(entry).collect();
-                (values, state)
+            let mut values = Tensor::zeros(self.rows[0][part].shape());
+            let found = Mutex::new(BTreeMap::new());
+            for_each_piece(values.data_mut(), |first, piece| {
+                let (mut state, mut run) = (S::default(), Vec::with_capacity(rows.len()));
+                for (index, out) in piece.chunks_mut(RUN).enumerate() {
+                    let start = first + index * RUN;
+                    run.clear();
+                    run.extend(rows.iter().map(|row| &row[start..start + out.len()]));
+                    f(&mut state, &run, out, before + start);
+                }
+                found.lock().unwrap_or_else(PoisonError::into_inner).insert(first, state);
             });
-            let mut values = Vec::with_capacity(len);
-            for (piece, state) in pieces {
-                values.extend(piece);
-                states.push(state);
-            }
-            direction.push(Tensor::from_vec(values, self.rows[0][part].shape()));
-            before += len;
+            // In the order of the pieces, whichever was done first.
+            states.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values());
+            before += values.len();
+            direction.push(values);
         }
         (direction, states)
     }

@@ -13,22 +13,23 @@ use super::{RunFolder, TrainError};
 use crate::balance::StepResult;
 
 /// The rows so far, each with its step.
-#[derive(Default)]
 pub(super) struct BalanceLog {
+    /// The model's tasks, which results count.
+    tasks: Vec<String>,
     weights: Vec<(u64, String)>,
     conflicts: Vec<(u64, String)>,
 }
 
 impl BalanceLog {
     /// The rows before `step` of the files in `folder`; none where there is no file.
-    pub(super) fn before(folder: &RunFolder, step: u64) -> Self {
+    pub(super) fn before(folder: &RunFolder, step: u64, tasks: Vec<String>) -> Self {
         let rows = |path: &Path| -> Vec<(u64, String)> {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let number = |line: &str| line.split(',').next().and_then(|cell| cell.parse::<u64>().ok());
             let numbered = text.lines().filter_map(|line| Some((number(line)?, line.to_string())));
             numbered.filter(|(number, _)| *number < step).collect()
         };
-        Self { weights: rows(&folder.balance()), conflicts: rows(&folder.conflicts()) }
+        Self { tasks, weights: rows(&folder.balance()), conflicts: rows(&folder.conflicts()) }
     }
 
     pub(super) fn push(&mut self, step: u64, result: &StepResult) {
@@ -40,7 +41,7 @@ impl BalanceLog {
         self.weights.push((step, line));
         for (scope, found) in &result.conflicts {
             for pair in &found.pairs {
-                let [a, b] = pair.tasks;
+                let [a, b] = pair.tasks.map(|task| &self.tasks[task]);
                 let line = format!(
                     "{step},{scope},{a},{b},{:.6},{:.6},{:.6e},{:.6e}",
                     pair.cosine, pair.magnitude_similarity, pair.curvature_bound, found.condition
@@ -50,11 +51,11 @@ impl BalanceLog {
         }
     }
 
-    pub(super) fn write(&self, folder: &RunFolder, tasks: &[String]) -> Result<(), TrainError> {
+    pub(super) fn write(&self, folder: &RunFolder) -> Result<(), TrainError> {
         let text = |header: String, rows: &[(u64, String)]| {
             rows.iter().fold(header, |text, (_, line)| text + "\n" + line) + "\n"
         };
-        let names: Vec<String> = tasks.iter().map(|task| format!("weight_{task}")).collect();
+        let names: Vec<String> = self.tasks.iter().map(|task| format!("weight_{task}")).collect();
         let header = format!("step,{},order", names.join(","));
         write_atomically(&folder.balance(), text(header, &self.weights).as_bytes())?;
         if !self.conflicts.is_empty() {

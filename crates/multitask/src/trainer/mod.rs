@@ -139,7 +139,8 @@ impl Trainer {
         let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
         let schedule = config.schedule(steps);
         let balancing = config.balancing()?;
-        let log = BalanceLog::before(&folder, state.step);
+        let tasks = model.tasks().iter().map(|task| task.name().to_string()).collect();
+        let log = BalanceLog::before(&folder, state.step, tasks);
         state.loss_sums.resize(model.tasks().len(), 0.0);
         state.loss_images.resize(model.tasks().len(), 0);
         state.weight_sums.resize(model.tasks().len(), 0.0);
@@ -341,7 +342,7 @@ impl Trainer {
         let memory = self.balancing.strategy.memory();
         let run = saved::Run { optimizer: &self.optimizer, state: &self.state, memory };
         saved::save(&self.folder.last(), &self.config, &self.model, Some(run))?;
-        self.log.write(&self.folder, &self.task_names())
+        self.log.write(&self.folder)
     }
 
     fn task_names(&self) -> Vec<String> {
