@@ -149,7 +149,7 @@ impl Facts {
 
 /// A misuse that must panic, and what the message must contain.
 pub struct ErrorCase {
-    /// Part of the message; begins with the operation's name.
+    /// Part of the message, from its beginning with the operation's name or what tells one rule from another.
     pub message: &'static str,
     /// The misuse.
     pub misuse: fn(),

@@ -308,3 +308,14 @@ fn gradients_of_gradients_can_be_taken_again_and_agree_with_grad() {
     assert_eq!(second.value().to_vec(), [3.0, -9.0]); // 6x
     assert_eq!(third.to_vec(), [6.0, 6.0]);
 }
+
+/// More rows than one thread takes at a time.
+#[test]
+fn long_running_sums_are_those_of_each_row() {
+    let x = sample(1, &[71, 101, 5]);
+    let y = Var::constant(x.clone()).cumsum(1).into_value();
+    for row in [0, 31, 32, 33, 70] {
+        let alone = Var::constant(x.narrow(0, row, 1)).cumsum(1).into_value();
+        assert!(close(&y.narrow(0, row, 1), &alone), "row {row}");
+    }
+}

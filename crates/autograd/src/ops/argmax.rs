@@ -1,6 +1,6 @@
 //! The place of the largest value. Integers: no gradient can be lost in them unseen.
 
-use cerberus_tensor::Element;
+use cerberus_tensor::{Element, Tensor};
 
 use crate::case;
 use crate::gradcheck::{Case, sample};
@@ -34,7 +34,21 @@ impl Proof for Argmax {
                 x.gather(1, &places, &[rows, 1]).reshape(&[rows])
             })
         };
-        vec![pick("argmax: the values there", &[3, 4]), pick("argmax: empty batch", &[0, 4])]
+        let inner = "torch.gather(a, 1, a.argmax(1, keepdim=True))[:, 0]";
+        let ties = Tensor::from_vec(vec![1.0, 2.0, 2.0, 3.0, 3.0, 0.0], &[2, 3]);
+        vec![
+            pick("argmax: the values there", &[3, 4]),
+            case!("argmax: an axis in the middle", inner, [sample(1, &[2, 4, 3])], |x| {
+                let places = x.argmax(1);
+                x.gather(1, &places, &[2, 1, 3]).reshape(&[2, 3])
+            }),
+            case!("argmax: ties", "a[[0, 1], [1, 0]]", [ties], |x| {
+                let places = x.argmax(1);
+                x.gather(1, &places, &[2, 1]).reshape(&[2])
+            })
+            .special(),
+            pick("argmax: empty batch", &[0, 4]),
+        ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {

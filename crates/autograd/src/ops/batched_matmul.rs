@@ -62,6 +62,7 @@ impl Proof for BatchedMatMul {
             case("", &[2, 3, 4], &[2, 4, 2]),
             case(": broadcast", &[2, 1, 2, 3], &[3, 3, 2]),
             case(": one matrix for all", &[3, 2, 3], &[3, 2]),
+            case(": one matrix on the left", &[2, 3], &[2, 3, 2]),
             case(": empty batch", &[0, 2, 3], &[0, 3, 2]),
         ]
     }

@@ -61,6 +61,12 @@ impl Proof for Conv3d {
         vec![
             case("", &[2, 3, 3, 2, 1], &[2, 2, 2, 1, 2], plain),
             case(": strided, padded, dilated, grouped", &[1, 3, 4, 3, 2], &[2, 2, 2, 1, 2], all),
+            case(
+                ": three deep, dilated in depth",
+                &[1, 6, 2, 2, 1],
+                &[3, 1, 2, 1, 2],
+                Conv3dSpec { dilation: [2, 1, 1], ..plain },
+            ),
             case(": empty batch", &[0, 3, 3, 3, 1], &[2, 2, 2, 1, 2], plain)
                 .zero_gradient(1)
                 .zero_gradient(2),

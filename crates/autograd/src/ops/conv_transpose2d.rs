@@ -49,6 +49,8 @@ impl<T: Element> Operation<T> for ConvTranspose2d {
     }
 }
 
+const CHANNELS: &str = "x must have the weight's last extent as channels, a multiple of the groups";
+
 impl Proof for ConvTranspose2d {
     fn facts() -> Facts {
         Facts::new(
@@ -89,15 +91,23 @@ impl Proof for ConvTranspose2d {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
+        fn misuse(x: &[usize], weight: &[usize], groups: usize) {
+            let spec = Conv2dSpec { groups, ..Conv2dSpec::default() };
+            let _ = super::zeros::<f64>(x).conv_transpose2d(super::zeros(weight), spec, [0, 0]);
+        }
         vec![
             ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 5]", || {
-                let weight = super::zeros::<f64>(&[2, 2, 1, 5]);
-                let _ = super::zeros(&[1, 3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
+                misuse(&[1, 3, 3, 2], &[2, 2, 1, 5], 1);
             }),
             ErrorCase::new("conv_transpose2d: x [3, 3, 2] and weight [2, 2, 1, 2]", || {
                 let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
                 let _ = super::zeros(&[3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
             }),
+            // Another number of channels, groups that do not divide it, a kernel without rows.
+            ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[2, 2, 1, 5], 1)),
+            ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 3)),
+            ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 0)),
+            ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[0, 2, 1, 2], 1)),
             // The extra rows would belong to a further position of the stride.
             ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 2]", || {
                 let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
@@ -137,7 +147,7 @@ impl<T: Element> Var<T> {
             fail("both must have four dimensions")
         };
         if cin != weight_cin || spec.groups == 0 || cin % spec.groups != 0 || kh * kw == 0 {
-            fail("x must have the weight's last extent as channels, a multiple of the groups");
+            fail(CHANNELS);
         }
         let size = |size: usize, kernel: usize, axis: usize, pad: usize| {
             let full =

@@ -23,10 +23,11 @@ impl Proof for Fold {
     }
 
     fn cases() -> Vec<Case> {
-        let case = |kind: &str, x: &[usize], size: [usize; 2], spec: Conv2dSpec| {
-            let torch = format!("fold(a, {size:?}, [2, 2], {})", super::conv2d::python(&spec));
-            case!(format!("fold{kind}"), torch, [sample(1, x)], |x| x.fold(size, [2, 2], spec))
+        let of = |kind: &str, x: &[usize], size: [usize; 2], kernel: [usize; 2], spec: Conv2dSpec| {
+            let torch = format!("fold(a, {size:?}, {kernel:?}, {})", super::conv2d::python(&spec));
+            case!(format!("fold{kind}"), torch, [sample(1, x)], |x| x.fold(size, kernel, spec))
         };
+        let case = |kind, x: &[usize], size, spec| of(kind, x, size, [2, 2], spec);
         let plain = Conv2dSpec::default();
         vec![
             case("", &[2, 2, 3, 8], [3, 4], plain),
@@ -36,6 +37,7 @@ impl Proof for Fold {
                 [3, 4],
                 Conv2dSpec { stride: [2, 2], padding: Padding::all(1), ..plain },
             ),
+            of(": wide kernel", &[1, 2, 2, 6], [3, 4], [2, 3], plain),
             case(": empty batch", &[0, 2, 3, 4], [3, 4], plain),
         ]
     }

@@ -44,14 +44,20 @@ impl Proof for GridSample {
         vec![
             case("edges at -1 and 1", &[2, 4, 3, 2], &[2, 3, 2, 2], false),
             case("pixel centres at -1 and 1", &[1, 4, 3, 2], &[1, 2, 3, 2], true),
+            case("wider than high", &[1, 3, 5, 1], &[1, 2, 2, 2], false),
             case("empty batch", &[0, 4, 3, 2], &[0, 2, 3, 2], true),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("grid_sample: x [1, 4, 4, 2] at grid [2, 3, 3, 2]", || {
-            let _ = super::zeros::<f64>(&[1, 4, 4, 2]).grid_sample(super::zeros(&[2, 3, 3, 2]), false);
-        })]
+        vec![
+            ErrorCase::new("grid_sample: x [1, 4, 4, 2] at grid [2, 3, 3, 2]", || {
+                let _ = super::zeros::<f64>(&[1, 4, 4, 2]).grid_sample(super::zeros(&[2, 3, 3, 2]), false);
+            }),
+            ErrorCase::new("grid_sample: x [1, 0, 4, 2] at grid [1, 3, 3, 2]", || {
+                let _ = super::zeros::<f64>(&[1, 0, 4, 2]).grid_sample(super::zeros(&[1, 3, 3, 2]), false);
+            }),
+        ]
     }
 }
 

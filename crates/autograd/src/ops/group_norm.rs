@@ -45,14 +45,14 @@ impl Proof for GroupNorm {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("group_norm: 3 groups of x [1, 2, 2, 4]", || {
-            let _ = super::zeros::<f64>(&[1, 2, 2, 4]).group_norm(
-                3,
-                super::zeros(&[4]),
-                super::zeros(&[4]),
-                1e-5,
-            );
-        })]
+        fn misuse(x: &[usize], groups: usize) {
+            let _ = super::zeros::<f64>(x).group_norm(groups, super::zeros(&[4]), super::zeros(&[4]), 1e-5);
+        }
+        vec![
+            ErrorCase::new("group_norm: 3 groups of x [1, 2, 2, 4]", || misuse(&[1, 2, 2, 4], 3)),
+            ErrorCase::new("group_norm: 0 groups of x [1, 2, 2, 4]", || misuse(&[1, 2, 2, 4], 0)),
+            ErrorCase::new("group_norm: 2 groups of x [4]", || misuse(&[4], 2)),
+        ]
     }
 }
 

@@ -29,6 +29,12 @@ impl Proof for PixelShuffle {
         let torch = "nhwc(F.pixel_shuffle(nchw(a), 2))";
         vec![
             case!("pixel_shuffle", torch, [sample(1, &[2, 2, 3, 8])], |x| x.pixel_shuffle(2)),
+            case!(
+                "pixel_shuffle: by three",
+                "nhwc(F.pixel_shuffle(nchw(a), 3))",
+                [sample(1, &[1, 1, 2, 18])],
+                |x| x.pixel_shuffle(3)
+            ),
             case!("pixel_shuffle: empty batch", "a.reshape(0, 4, 6, 1)", [sample(1, &[0, 2, 3, 4])], |x| x
                 .pixel_shuffle(2)),
         ]
@@ -38,6 +44,9 @@ impl Proof for PixelShuffle {
         vec![
             ErrorCase::new("pixel_shuffle: x [1, 2, 2, 6] by 2", || {
                 let _ = super::zeros::<f64>(&[1, 2, 2, 6]).pixel_shuffle(2);
+            }),
+            ErrorCase::new("pixel_shuffle: x [1, 2, 2, 4] by 0: the channels", || {
+                let _ = super::zeros::<f64>(&[1, 2, 2, 4]).pixel_shuffle(0);
             }),
             ErrorCase::new("pixel_shuffle: x [2, 2, 4] by 2", || {
                 let _ = super::zeros::<f64>(&[2, 2, 4]).pixel_shuffle(2);

@@ -30,13 +30,29 @@ impl Proof for RoiAlign {
     }
 
     fn cases() -> Vec<Case> {
-        let regions = || {
-            let region = |image, x1, y1, x2, y2| Region { image, corners: [x1, y1, x2, y2] };
+        let region = |image, x1, y1, x2, y2| Region { image, corners: [x1, y1, x2, y2] };
+        let regions = move || {
             vec![region(0, 0.6, 0.4, 3.1, 2.7), region(1, -2.5, 1.0, 4.0, 5.5), region(0, 1.0, 1.0, 1.5, 3.0)]
         };
         let torch =
             "roi_align(a, [[0, 0.6, 0.4, 3.1, 2.7], [1, -2.5, 1, 4, 5.5], [0, 1, 1, 1.5, 3]], (2, 3), 2)";
-        vec![case!("roi_align", torch, [sample(1, &[2, 4, 4, 2])], |x| x.roi_align(&regions(), [2, 3], 2))]
+        // Readings a whole pixel outside, at either end, are the last that count.
+        let edges = move || vec![region(0, -1.5, 1.0, 0.5, 2.0), region(0, 1.0, 4.0, 2.0, 5.0)];
+        let edge = "roi_align(a, [[0, -1.5, 1, 0.5, 2], [0, 1, 4, 2, 5]], (1, 1), 1)";
+        let three = "roi_align(a, [[0, -1.5, 1, 0.5, 2], [0, 1, 4, 2, 5]], (2, 1), 3)";
+        vec![
+            case!("roi_align", torch, [sample(1, &[2, 4, 4, 2])], |x| x.roi_align(&regions(), [2, 3], 2)),
+            case!("roi_align: a pixel outside", edge, [sample(1, &[1, 4, 4, 2])], |x| x.roi_align(
+                &edges(),
+                [1, 1],
+                1
+            )),
+            case!("roi_align: nine readings", three, [sample(1, &[1, 4, 4, 2])], |x| x.roi_align(
+                &edges(),
+                [2, 1],
+                3
+            )),
+        ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {

@@ -31,14 +31,21 @@ impl Proof for Slice {
         vec![
             case!("slice: every second", "a[:, 1:6:2]", [sample(1, &[2, 7, 3])], |x| x.slice(1, 1..6, 2)),
             case!("slice: a last step cut off", "a[0:5:3]", [sample(1, &[5])], |x| x.slice(0, 0..5, 3)),
+            case!("slice: nothing", "a[:, 2:2]", [sample(1, &[2, 3])], |x| x.slice(1, 2..2, 2))
+                .zero_gradient(0),
             case!("slice: empty batch", "a[:, 0:3:2]", [sample(1, &[0, 3])], |x| x.slice(1, 0..3, 2)),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("slice: 1..5 by 2 along axis 1 is outside shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).slice(1, 1..5, 2);
-        })]
+        fn misuse(axis: usize, range: Range<usize>, step: usize) {
+            let _ = super::zeros::<f64>(&[2, 3]).slice(axis, range, step);
+        }
+        vec![
+            ErrorCase::new("slice: 1..5 by 2 along axis 1 is outside shape [2, 3]", || misuse(1, 1..5, 2)),
+            ErrorCase::new("slice: 0..2 by 0 along axis 1 is outside shape [2, 3]", || misuse(1, 0..2, 0)),
+            ErrorCase::new("slice: 0..2 by 1 along axis 2 is outside shape [2, 3]", || misuse(2, 0..2, 1)),
+        ]
     }
 }
 
