@@ -40,10 +40,10 @@ proptest! {
         prop_assume!(rows > 1);
         let y = naive(&x, &gamma, &beta, relu);
         prop_assert!(distance(&forward(&x, &gamma, &beta, relu), &y) < 1e-9);
+        // The rounding of the inputs, which a small variance makes large.
         let y32 = forward(&x.cast::<f32>(), &gamma.cast(), &beta.cast(), relu);
-        if rows > 8 {
-            prop_assert!(distance(&y32.cast(), &y) < 1e-4);
-        }
+        let least = variance.to_vec().into_iter().fold(f64::INFINITY, f64::min) + EPS;
+        prop_assert!(distance(&y32.cast(), &y) < 1e-5 / least.sqrt());
     }
 
     #[test]
