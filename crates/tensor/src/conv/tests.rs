@@ -94,7 +94,7 @@ proptest! {
 fn an_image_of_few_blocks_is_cut_into_panels_too() {
     for n in 1..3 {
         let spec = Conv2dSpec::same(3);
-        let case = Case { x: [n, 41, 40, 2], weight: [3, 3, 2, 150], spec };
+        let case = Case { x: [n, 41, 61, 2], weight: [3, 3, 2, 150], spec };
         check::<f64>(&case, 1e-12).expect("equal to the definition");
         check::<f32>(&case, 2e-5).expect("equal to the definition");
     }
@@ -179,6 +179,17 @@ proptest! {
     }
 }
 
+/// Rows long enough for the passes that are made for a dilation of 1.
+#[test]
+fn wide_depthwise_convolutions_may_be_dilated_and_strided() {
+    for (stride, dilation) in [([1, 1], [2, 2]), ([1, 1], [1, 2]), ([2, 1], [1, 1]), ([1, 2], [2, 1])] {
+        let spec = Conv2dSpec { stride, dilation, groups: 9, ..Conv2dSpec::same(3) };
+        let case = Case { x: [2, 11, 45, 9], weight: [3, 3, 1, 9], spec };
+        check_dispatched::<f64>(&case, 1e-12).unwrap();
+        check_dispatched::<f32>(&case, 2e-5).unwrap();
+    }
+}
+
 /// The three functions that choose an algorithm, against the definition.
 fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
@@ -228,6 +239,9 @@ fn a_stride_or_a_single_image_is_cut_up_without_loss() {
         ([2, 22, 23, 40], [3, 3, 40, 48], strided(1)),
         ([2, 40, 44, 20], [3, 3, 20, 40], strided(2)),
         ([1, 41, 43, 5], [3, 3, 5, 70], strided(3)),
+        // Several blocks of rows in an image, the last one shorter.
+        ([2, 71, 80, 5], [3, 3, 5, 33], strided(2)),
+        ([1, 66, 82, 3], [1, 1, 3, 33], strided(2)),
         ([1, 6, 6, 300], [3, 3, 300, 130], strided(1)),
         ([1, 7, 7, 40], [1, 1, 40, 100], strided(2)),
         ([3, 9, 9, 128], [1, 1, 128, 70], Conv2dSpec::default()),
