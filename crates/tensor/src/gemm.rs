@@ -244,6 +244,21 @@ mod tests {
         }
     }
 
+    /// As in a slice of a tensor of three dimensions: neither rows nor columns lie side by side.
+    #[test]
+    fn entries_that_lie_apart_in_both_directions_are_multiplied() {
+        let [m, k, n] = [ROWS + 7, 19, 21];
+        let (a, b) = (noise::<f64>(&[2 * m * k], 0.1), noise::<f64>(&[2 * k * n], 0.2));
+        for set in crate::simd::kernels::available::<f64>() {
+            let mut c = vec![7.0; m * n];
+            blocked(&set, [m, k, n], (a.data(), [2 * k, 2]), (b.data(), [2 * n, 2]), &mut c, n);
+            for (i, found) in c.into_iter().enumerate() {
+                let term = |p: usize| a.at(&[i / n * 2 * k + 2 * p]) * b.at(&[p * 2 * n + i % n * 2]);
+                assert!((found - (0..k).map(term).sum::<f64>()).abs() < 1e-12, "{i}");
+            }
+        }
+    }
+
     #[test]
     fn blocks_in_every_direction_are_put_together() {
         for views in 0..4 {

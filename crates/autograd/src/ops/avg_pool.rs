@@ -63,12 +63,25 @@ impl Proof for AvgPool {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new(
-            "avg_pool: image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }",
-            || {
-                let _ = super::zeros::<f64>(&[2, 3, 1]).avg_pool(Sliding::<1>::square(4), true);
-            },
-        )]
+        fn misuse(len: usize, kernel: usize, stride: usize, padding: usize) {
+            let spec = Sliding { kernel: [kernel], stride: [stride], padding: [padding] };
+            let _ = super::zeros::<f64>(&[2, len, 1]).avg_pool(spec, true);
+        }
+        vec![
+            ErrorCase::new("image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }", || {
+                misuse(3, 4, 4, 0)
+            }),
+            ErrorCase::new("image [3] with Sliding { kernel: [2], stride: [0], padding: [0] }", || {
+                misuse(3, 2, 0, 0)
+            }),
+            ErrorCase::new("image [3] with Sliding { kernel: [2], stride: [1], padding: [2] }", || {
+                misuse(3, 2, 1, 2)
+            }),
+            // Padding alone is no image.
+            ErrorCase::new("image [0] with Sliding { kernel: [2], stride: [1], padding: [1] }", || {
+                misuse(0, 2, 1, 1)
+            }),
+        ]
     }
 }
 

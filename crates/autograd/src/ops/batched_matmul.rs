@@ -68,9 +68,14 @@ impl Proof for BatchedMatMul {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("matmul: [2, 3, 4] x [3, 4, 5]; expected [.., M, K] x [.., K, N]", || {
-            let _ = super::zeros::<f64>(&[2, 3, 4]).matmul(super::zeros(&[3, 4, 5]));
-        })]
+        vec![
+            ErrorCase::new("matmul: [2, 3, 4] x [3, 4, 5]; expected [.., M, K] x [.., K, N]", || {
+                let _ = super::zeros::<f64>(&[2, 3, 4]).matmul(super::zeros(&[3, 4, 5]));
+            }),
+            ErrorCase::new("matmul: [4] x [3, 4, 5]; expected [.., M, K] x [.., K, N]", || {
+                let _ = super::zeros::<f64>(&[4]).matmul(super::zeros(&[3, 4, 5]));
+            }),
+        ]
     }
 
     fn large_cases() -> Vec<Case> {

@@ -119,9 +119,22 @@ impl Proof for MaxPool2d {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("max_pool2d: x [2, 3] (N, H, W, C)", || {
-            let _ = super::zeros::<f64>(&[2, 3]).max_pool2d(Pool2dSpec::square(2));
-        })]
+        fn misuse(x: &[usize], change: fn(&mut Pool2dSpec)) {
+            let mut spec = Pool2dSpec::square(2);
+            change(&mut spec);
+            let _ = super::zeros::<f64>(x).max_pool2d(spec);
+        }
+        let window = "the stride must be at least 1 and the window have 1 to 255 positions";
+        let padding = "the padding must be less than the window, which could otherwise lie all in it";
+        vec![
+            ErrorCase::new("max_pool2d: x [2, 3] (N, H, W, C)", || misuse(&[2, 3], |_| ())),
+            ErrorCase::new(window, || misuse(&[1, 4, 4, 1], |spec| spec.kernel = [2, 0])),
+            ErrorCase::new(window, || misuse(&[1, 40, 40, 1], |spec| spec.kernel = [16, 16])),
+            ErrorCase::new(window, || misuse(&[1, 4, 4, 1], |spec| spec.stride = [1, 0])),
+            ErrorCase::new(padding, || misuse(&[1, 4, 4, 1], |spec| spec.padding.bottom = 2)),
+            ErrorCase::new(padding, || misuse(&[1, 4, 4, 1], |spec| spec.padding.left = 2)),
+            ErrorCase::new("the image must have pixels", || misuse(&[1, 4, 0, 1], |_| ())),
+        ]
     }
 
     fn large_cases() -> Vec<Case> {

@@ -74,9 +74,14 @@ impl Proof for Permute {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("permute: [0, 0] is not an order of the dimensions of [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).permute(&[0, 0]);
-        })]
+        fn misuse(order: &[usize]) {
+            let _ = super::zeros::<f64>(&[2, 3]).permute(order);
+        }
+        vec![
+            ErrorCase::new("permute: [0, 0] is not an order of the dimensions of [2, 3]", || misuse(&[0, 0])),
+            ErrorCase::new("permute: [0, 2] is not an order of the dimensions of [2, 3]", || misuse(&[0, 2])),
+            ErrorCase::new("permute: [1] is not an order of the dimensions of [2, 3]", || misuse(&[1])),
+        ]
     }
 }
 

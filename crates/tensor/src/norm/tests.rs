@@ -96,6 +96,17 @@ fn values_owned_alone_are_overwritten_and_shared_ones_are_not() {
 }
 
 #[test]
+fn no_gradient_passes_the_activation_where_it_is_at_its_kink() {
+    let (x, zeros) = (noise::<f64>(&[50, 40], 0.3), Tensor::zeros(&[40]));
+    let s = batch_statistics(&x, EPS);
+    // With gamma and beta zero every value stands at the kink.
+    let (dx, dgamma, dbeta) = batch_norm_backward(&x, Tensor::ones(&[50, 40]), &zeros, &zeros, &s, true);
+    for gradient in [dx, dgamma, dbeta] {
+        assert!(gradient.to_vec().iter().all(|&g| g == 0.0));
+    }
+}
+
+#[test]
 fn nan_stays_in_its_channel_and_survives_the_activation() {
     let x = Tensor::from_vec(vec![1.0, f64::NAN, 2.0, 3.0], &[2, 2]);
     let y = forward(&x, &Tensor::ones(&[2]), &Tensor::zeros(&[2]), true).to_vec();

@@ -110,6 +110,15 @@ proptest! {
     }
 }
 
+/// More rows of outputs than one thread takes at a time, and a last share that is smaller.
+#[test]
+fn images_of_many_pieces_equal_the_definition() {
+    check([3, 71, 67, 9], &Pool2dSpec::square(2)).unwrap();
+    let padded =
+        Pool2dSpec { kernel: [3, 2], stride: [1, 2], padding: Padding { top: 1, ..Padding::default() } };
+    check([3, 41, 67, 9], &padded).unwrap();
+}
+
 #[test]
 fn a_strided_view_is_pooled_like_its_copy() {
     let x = noise::<f32>(&[2, 5, 6, 7], 0.1).permute(&[0, 3, 2, 1]);

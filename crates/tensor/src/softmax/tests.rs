@@ -54,6 +54,20 @@ fn rows_longer_than_a_block_are_one_row() {
 }
 
 #[test]
+fn more_rows_than_one_thread_takes_equal_the_definition() {
+    let x = noise::<f64>(&[1201, 31], 0.4);
+    let [p, log_p, log_sum] = naive(&x);
+    assert!(distance(&softmax(&x), &p) < 1e-12);
+    assert!(distance(&log_softmax(&x), &log_p) < 1e-12);
+    assert!(distance(&logsumexp(&x), &log_sum) < 1e-12);
+    let dy = noise::<f64>(x.shape(), 0.9);
+    let expected = &p * &(&dy - &(&dy * &p).sum(&[1], true));
+    assert!(distance(&softmax_backward(&p, dy.clone()), &expected) < 1e-12);
+    let expected = &dy - &(&p * &dy.sum(&[1], true));
+    assert!(distance(&log_softmax_backward(&log_p, dy), &expected) < 1e-12);
+}
+
+#[test]
 fn large_values_neither_overflow_nor_lose_their_differences() {
     let x = Tensor::from_vec(vec![1e4f32, 1e4 - 1.0, -1e30, 3e38, 3e38, -3e38], &[2, 3]);
     let y = log_softmax(&x).to_vec();
