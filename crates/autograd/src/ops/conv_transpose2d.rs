@@ -108,6 +108,7 @@ impl Proof for ConvTranspose2d {
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 3)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 0)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[0, 2, 1, 2], 1)),
+            ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[2, 0, 1, 2], 1)),
             // The extra rows would belong to a further position of the stride.
             ErrorCase::new("conv_transpose2d: x [1, 3, 3, 2] and weight [2, 2, 1, 2]", || {
                 let weight = super::zeros::<f64>(&[2, 2, 1, 2]);

@@ -45,6 +45,9 @@ impl Proof for PixelShuffle {
             ErrorCase::new("pixel_shuffle: x [1, 2, 2, 6] by 2", || {
                 let _ = super::zeros::<f64>(&[1, 2, 2, 6]).pixel_shuffle(2);
             }),
+            ErrorCase::new("pixel_shuffle: x [1, 2, 2, 6] by 3: the channels", || {
+                let _ = super::zeros::<f64>(&[1, 2, 2, 6]).pixel_shuffle(3);
+            }),
             ErrorCase::new("pixel_shuffle: x [1, 2, 2, 4] by 0: the channels", || {
                 let _ = super::zeros::<f64>(&[1, 2, 2, 4]).pixel_shuffle(0);
             }),
