@@ -270,7 +270,7 @@ impl Display {
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style = ProgressStyle::with_template("{prefix} {bar:28} {percent:>3}%  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let tasks = trainer.model().tasks().iter().map(|task| task.name().to_string()).collect();
+        let tasks = trainer.model().task_names();
         Self { tasks, bar, terminal, header_due: true, last_line: Instant::now(), evaluated: 0 }
     }
 

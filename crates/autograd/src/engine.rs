@@ -200,7 +200,6 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
         let gradient = gradients.into_iter().flatten().next().expect("a visited variable has a gradient");
         zeros[place] = gradient.into_dense();
     });
-    drop(record);
     zeros
 }
 

@@ -57,6 +57,11 @@ impl<T: Element> MultiTaskModel<T> {
         &self.tasks
     }
 
+    /// The tasks' names, in order.
+    pub fn task_names(&self) -> Vec<String> {
+        self.tasks.iter().map(|task| task.name().to_string()).collect()
+    }
+
     /// What the trunk finds in images `[N, H, W, C]`.
     #[track_caller]
     pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {

@@ -27,27 +27,21 @@ impl Proof for Argmax {
 
     fn cases() -> Vec<Case> {
         // Integers cannot be differentiated; the values they point at can.
-        let torch = "torch.gather(a, 1, a.argmax(1, keepdim=True))[:, 0]";
-        let pick = |name: &str, x: &[usize]| {
-            case!(name, torch, [sample(1, x)], |x| {
-                let (places, rows) = (x.argmax(1), x.shape()[0]);
-                x.gather(1, &places, &[rows, 1]).reshape(&[rows])
+        let pick = |name: &str, torch: &str, x: Tensor<f64>| {
+            case!(format!("argmax: {name}"), torch, [x], |x| {
+                let (places, outer) = (x.argmax(1), x.shape()[0]);
+                let inner = x.shape()[2..].to_vec();
+                let there = x.gather(1, &places, &[&[outer, 1], &inner[..]].concat());
+                there.reshape(&[&[outer], &inner[..]].concat())
             })
         };
-        let inner = "torch.gather(a, 1, a.argmax(1, keepdim=True))[:, 0]";
+        let torch = "torch.gather(a, 1, a.argmax(1, keepdim=True))[:, 0]";
         let ties = Tensor::from_vec(vec![1.0, 2.0, 2.0, 3.0, 3.0, 0.0], &[2, 3]);
         vec![
-            pick("argmax: the values there", &[3, 4]),
-            case!("argmax: an axis in the middle", inner, [sample(2, &[2, 5, 3])], |x| {
-                let places = x.argmax(1);
-                x.gather(1, &places, &[2, 1, 3]).reshape(&[2, 3])
-            }),
-            case!("argmax: ties", "a[[0, 1], [1, 0]]", [ties], |x| {
-                let places = x.argmax(1);
-                x.gather(1, &places, &[2, 1]).reshape(&[2])
-            })
-            .special(),
-            pick("argmax: empty batch", &[0, 4]),
+            pick("the values there", torch, sample(1, &[3, 4])),
+            pick("an axis in the middle", torch, sample(2, &[2, 5, 3])),
+            pick("ties", "a[[0, 1], [1, 0]]", ties).special(),
+            pick("empty batch", torch, sample(1, &[0, 4])),
         ]
     }
 

@@ -68,19 +68,23 @@ impl Proof for AvgPool {
             let _ = super::zeros::<f64>(&[2, len, 1]).avg_pool(spec, true);
         }
         vec![
-            ErrorCase::new("image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }", || {
-                misuse(3, 4, 4, 0)
-            }),
-            ErrorCase::new("image [3] with Sliding { kernel: [2], stride: [0], padding: [0] }", || {
-                misuse(3, 2, 0, 0)
-            }),
-            ErrorCase::new("image [3] with Sliding { kernel: [2], stride: [1], padding: [2] }", || {
-                misuse(3, 2, 1, 2)
-            }),
+            ErrorCase::new(
+                "avg_pool: image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }",
+                || misuse(3, 4, 4, 0),
+            ),
+            ErrorCase::new(
+                "avg_pool: image [3] with Sliding { kernel: [2], stride: [0], padding: [0] }",
+                || misuse(3, 2, 0, 0),
+            ),
+            ErrorCase::new(
+                "avg_pool: image [3] with Sliding { kernel: [2], stride: [1], padding: [2] }",
+                || misuse(3, 2, 1, 2),
+            ),
             // Padding alone is no image.
-            ErrorCase::new("image [0] with Sliding { kernel: [2], stride: [1], padding: [1] }", || {
-                misuse(0, 2, 1, 1)
-            }),
+            ErrorCase::new(
+                "avg_pool: image [0] with Sliding { kernel: [2], stride: [1], padding: [1] }",
+                || misuse(0, 2, 1, 1),
+            ),
         ]
     }
 }

@@ -103,7 +103,7 @@ impl Proof for ConvTranspose2d {
                 let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
                 let _ = super::zeros(&[3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
             }),
-            // Another number of channels, groups that do not divide it, a kernel without rows.
+            // Another number of channels, groups that do not divide it or are none, a kernel without rows or columns.
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[2, 2, 1, 5], 1)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 3)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 0)),

@@ -139,8 +139,7 @@ impl Trainer {
         let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
         let schedule = config.schedule(steps);
         let balancing = config.balancing()?;
-        let tasks = model.tasks().iter().map(|task| task.name().to_string()).collect();
-        let log = BalanceLog::before(&folder, state.step, tasks);
+        let log = BalanceLog::before(&folder, state.step, model.task_names());
         state.loss_sums.resize(model.tasks().len(), 0.0);
         state.loss_images.resize(model.tasks().len(), 0);
         state.weight_sums.resize(model.tasks().len(), 0.0);
@@ -323,7 +322,7 @@ impl Trainer {
         self.save_last()?;
         write_atomically(
             &self.folder.metrics(),
-            state::to_csv(&self.task_names(), &self.state.history).as_bytes(),
+            state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
         )?;
         observer.epoch(&row);
         Ok(())
@@ -343,10 +342,6 @@ impl Trainer {
         let run = saved::Run { optimizer: &self.optimizer, state: &self.state, memory };
         saved::save(&self.folder.last(), &self.config, &self.model, Some(run))?;
         self.log.write(&self.folder)
-    }
-
-    fn task_names(&self) -> Vec<String> {
-        self.model.tasks().iter().map(|task| task.name().to_string()).collect()
     }
 
     /// Reads the test split with the best model and writes what was found.
