@@ -17,8 +17,8 @@ pub const LIMIT: f64 = 1e-6;
 fn every_operation_and_loss_agrees_with_finite_differences_to_the_order_it_offers() {
     println!("{:<24} {:>5}  {:>8}  {:>8}  worst case", "operation", "cases", "first", "second");
     let mut failed = Vec::new();
-    for entry in all() {
-        let cases: Vec<Case> = (entry.cases)().into_iter().filter(|case| !case.special).collect();
+    for info in all() {
+        let cases: Vec<Case> = (info.cases)().into_iter().filter(|case| !case.special).collect();
         // Of first and second order: the largest error and whose it is.
         let worst = |error: &dyn Fn(&Case) -> f64| {
             cases.iter().map(|case| (error(case), &case.name)).fold((0.0, &cases[0].name), |worst, found| {
@@ -27,9 +27,9 @@ fn every_operation_and_loss_agrees_with_finite_differences_to_the_order_it_offer
             })
         };
         let first = worst(&gradcheck);
-        let second = entry.facts.second_order.then(|| worst(&second_order_error));
+        let second = info.facts.second_order.then(|| worst(&second_order_error));
         let shown = second.map_or("-".to_string(), |(error, _)| format!("{error:.1e}"));
-        println!("{:<24} {:>5}  {:>8.1e}  {shown:>8}  {}", entry.facts.name, cases.len(), first.0, first.1);
+        println!("{:<24} {:>5}  {:>8.1e}  {shown:>8}  {}", info.facts.name, cases.len(), first.0, first.1);
         for (error, name) in std::iter::once(first).chain(second) {
             if error.is_nan() || error >= LIMIT {
                 failed.push(format!("{name}: {error:.1e}"));
@@ -45,8 +45,8 @@ fn a_gradient_with_its_graph_is_the_gradient_without() {
     let same =
         |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-12 * a.abs().max(1.0);
     let mut failed = Vec::new();
-    for entry in all().into_iter().filter(|entry| entry.facts.second_order) {
-        for case in (entry.cases)() {
+    for info in all().into_iter().filter(|info| info.facts.second_order) {
+        for case in (info.cases)() {
             let tape = Tape::new();
             let leaves: Vec<Var<f64>> = case.inputs.iter().map(|x| tape.leaf(x.clone())).collect();
             let wrt: Vec<&Var<f64>> = leaves.iter().collect();
@@ -69,7 +69,7 @@ fn a_gradient_with_its_graph_is_the_gradient_without() {
 
 #[test]
 fn no_sample_has_a_gradient_of_zero_that_is_not_declared_and_none_is_declared_in_vain() {
-    for case in all().iter().flat_map(|entry| (entry.cases)()).filter(|case| !case.special) {
+    for case in all().iter().flat_map(|info| (info.cases)()).filter(|case| !case.special) {
         let y = (case.function)(case.inputs.iter().cloned().map(Var::constant).collect());
         let found = gradients(&*case.function, &case.inputs, &cotangent(y.shape()));
         for (which, gradient) in found.iter().enumerate() {
@@ -87,8 +87,8 @@ fn no_sample_has_a_gradient_of_zero_that_is_not_declared_and_none_is_declared_in
 #[test]
 fn linear_operations_satisfy_the_adjoint_identity() {
     let mut checked = 0;
-    for (entry, case) in operation_cases().filter(|(_, case)| !case.special && !case.composed) {
-        for &which in entry.facts.linear_in.iter().filter(|&&which| which < case.inputs.len()) {
+    for (info, case) in operation_cases().filter(|(_, case)| !case.special && !case.composed) {
+        for &which in info.facts.linear_in.iter().filter(|&&which| which < case.inputs.len()) {
             // The operation may also add something: A x = f(x) - f(0).
             let f = |x| {
                 let mut inputs = case.inputs.clone();
@@ -112,11 +112,11 @@ fn linear_operations_satisfy_the_adjoint_identity() {
 
 #[test]
 fn gradients_through_an_operation_without_second_order_are_refused_by_name() {
-    for entry in all().iter().filter(|entry| !entry.facts.second_order) {
-        let case = (entry.cases)().swap_remove(0);
+    for info in all().iter().filter(|info| !info.facts.second_order) {
+        let case = (info.cases)().swap_remove(0);
         let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| second_order_error(&case)));
         let message = *refused.expect_err("refused").downcast::<String>().expect("a message");
-        let expected = format!("grad_with_graph: {} has no differentiable backward rule", entry.facts.name);
+        let expected = format!("grad_with_graph: {} has no differentiable backward rule", info.facts.name);
         assert!(message.contains(&expected), "{message}");
     }
 }
@@ -137,8 +137,8 @@ fn the_check_tells_which_input_is_wrong() {
 
 #[test]
 fn every_operation_brings_what_the_suite_needs() {
-    for entry in ops::all() {
-        let (facts, cases) = (&entry.facts, (entry.cases)());
+    for info in ops::all() {
+        let (facts, cases) = (&info.facts, (info.cases)());
         let name = facts.name;
         assert!(!cases.is_empty(), "{name} has no samples");
         assert!(!facts.torch.is_empty(), "{name}: what does PyTorch call it?");
@@ -163,14 +163,14 @@ fn every_sample_of_a_loss_has_its_expression_for_the_reference() {
 #[test]
 fn every_operation_goes_by_the_name_of_its_facts() {
     let entries = all();
-    let known: Vec<&str> = entries.iter().map(|entry| entry.facts.name).collect();
-    for entry in &entries {
-        let name = entry.facts.name;
-        let recorded: Vec<&str> = (entry.cases)().into_iter().flat_map(names).collect();
+    let known: Vec<&str> = entries.iter().map(|info| info.facts.name).collect();
+    for info in &entries {
+        let name = info.facts.name;
+        let recorded: Vec<&str> = (info.cases)().into_iter().flat_map(names).collect();
         let unknown = recorded.iter().find(|recorded| !known.contains(recorded));
         assert!(unknown.is_none(), "{name}: the tape has {unknown:?}, which no facts describe");
         assert!(
-            recorded.contains(&name) != entry.facts.composed,
+            recorded.contains(&name) != info.facts.composed,
             "{name}: the tape has {recorded:?}; an operation has its own name there, what is made of others is \
              declared with `Facts::composed`"
         );

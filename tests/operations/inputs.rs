@@ -108,7 +108,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| -> Vec<(String, Vec<u64>)> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
-            let cases = all().into_iter().flat_map(|entry| (entry.large_cases)());
+            let cases = all().into_iter().flat_map(|info| (info.large_cases)());
             let of = |case: Case| {
                 let mut found = bits(value_and_gradients(&*case.function, &case.inputs));
                 let inputs: Vec<Tensor<f32>> = case.inputs.iter().map(Tensor::cast).collect();
@@ -132,8 +132,8 @@ fn the_number_of_threads_does_not_change_a_bit() {
 #[test]
 fn every_operation_has_a_sample_that_is_split_among_threads() {
     let mut short = Vec::new();
-    for entry in all() {
-        let (name, cases) = (entry.facts.name, (entry.large_cases)());
+    for info in all() {
+        let (name, cases) = (info.facts.name, (info.large_cases)());
         assert!(!cases.is_empty(), "{name} has no large sample: list shapes with `Facts::large`");
         for case in cases {
             let y = (case.function)(case.inputs.iter().cloned().map(Var::constant).collect());
@@ -149,13 +149,10 @@ fn every_operation_has_a_sample_that_is_split_among_threads() {
 #[test]
 fn misuse_is_refused_with_the_operation_and_the_shapes() {
     let mut count = 0;
-    for entry in all() {
-        let errors = (entry.error_cases)();
-        let name = entry.facts.name;
-        assert!(
-            !errors.is_empty() || entry.facts.shapes == ANY_SHAPE,
-            "{name}: which misuse does it refuse?"
-        );
+    for info in all() {
+        let errors = (info.error_cases)();
+        let name = info.facts.name;
+        assert!(!errors.is_empty() || info.facts.shapes == ANY_SHAPE, "{name}: which misuse does it refuse?");
         for error in errors {
             count += 1;
             let panic = catch_unwind(AssertUnwindSafe(error.misuse)).expect_err(error.message);
@@ -175,18 +172,13 @@ fn misuse_is_refused_with_the_operation_and_the_shapes() {
 
 #[test]
 fn nothing_but_nan_gives_nothing_but_nan_where_no_other_policy_is_documented() {
-    for (entry, case) in operation_cases().filter(|(entry, case)| entry.facts.nan.is_empty() && !case.special)
-    {
+    for (info, case) in operation_cases().filter(|(info, case)| info.facts.nan.is_empty() && !case.special) {
         if case.inputs.iter().any(Tensor::is_empty) {
             continue; // A sum over nothing is 0.
         }
         let inputs = case.inputs.iter().map(|x| Var::constant(Tensor::full(f64::NAN, x.shape()))).collect();
         let y = (case.function)(inputs).into_value();
         let numbers = y.to_vec().into_iter().filter(|y| !y.is_nan()).count();
-        assert!(
-            numbers == 0,
-            "{}: {numbers} numbers from NaN; document it in `Facts::nan`",
-            entry.facts.name
-        );
+        assert!(numbers == 0, "{}: {numbers} numbers from NaN; document it in `Facts::nan`", info.facts.name);
     }
 }

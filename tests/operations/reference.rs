@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use cerberus_autograd::Group;
-use cerberus_autograd::proof::Entry;
+use cerberus_autograd::proof::OpInfo;
 
 use crate::all;
 
@@ -49,11 +49,11 @@ fn page() -> String {
     for (group, title) in titles {
         write!(page, "\n## {title}\n\n").expect("memory");
         page.push_str("| operation | computes | gradient | shapes | orders | samples | PyTorch |\n|---|---|---|---|---|---|---|\n");
-        for entry in all.iter().filter(|entry| entry.facts.group == group) {
-            page.push_str(&row(entry));
+        for info in all.iter().filter(|info| info.facts.group == group) {
+            page.push_str(&row(info));
         }
         let notes: Vec<String> =
-            all.iter().filter(|entry| entry.facts.group == group).filter_map(note).collect();
+            all.iter().filter(|info| info.facts.group == group).filter_map(note).collect();
         if !notes.is_empty() {
             write!(page, "\n{}\n", notes.join("\n")).expect("memory");
         }
@@ -61,11 +61,11 @@ fn page() -> String {
     page
 }
 
-fn row(entry: &Entry) -> String {
-    let facts = &entry.facts;
+fn row(info: &OpInfo) -> String {
+    let facts = &info.facts;
     let cell = |text: &str| text.replace('|', "\\|");
-    let mut checks = format!("{}", (entry.cases)().len());
-    let misuses = (entry.error_cases)().len();
+    let mut checks = format!("{}", (info.cases)().len());
+    let misuses = (info.error_cases)().len();
     if misuses > 0 {
         write!(checks, ", {misuses} refused").expect("memory");
     }
@@ -84,8 +84,8 @@ fn row(entry: &Entry) -> String {
 }
 
 /// What a table cannot hold: kinks, and what becomes of NaN.
-fn note(entry: &Entry) -> Option<String> {
-    let facts = &entry.facts;
+fn note(info: &OpInfo) -> Option<String> {
+    let facts = &info.facts;
     let kinks = (!facts.kinks.is_empty()).then(|| format!("the subgradient at its kinks: {}", facts.kinks));
     let nan = (!facts.nan.is_empty()).then(|| format!("NaN: {}", facts.nan));
     let parts: Vec<String> = kinks.into_iter().chain(nan).collect();

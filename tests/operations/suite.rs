@@ -16,30 +16,30 @@ mod spoiled;
 
 use cerberus_autograd::gradcheck::{Case, cotangent, gradients};
 use cerberus_autograd::ops;
-use cerberus_autograd::proof::Entry;
+use cerberus_autograd::proof::OpInfo;
 use cerberus_nn::losses;
 use cerberus_tensor::{Element, Tensor};
 
 /// Operations and losses.
-fn all() -> Vec<Entry> {
+fn all() -> Vec<OpInfo> {
     ops::all().into_iter().chain(losses::all()).collect()
 }
 
-/// The samples of all operations (not of the losses) with their entries.
-fn operation_cases() -> impl Iterator<Item = (Entry, Case)> {
+/// The samples of all operations (not of the losses) with their infos.
+fn operation_cases() -> impl Iterator<Item = (OpInfo, Case)> {
     cases_of(ops::all())
 }
 
-/// The samples of all operations and losses with their entries.
-fn all_cases() -> impl Iterator<Item = (Entry, Case)> {
+/// The samples of all operations and losses with their infos.
+fn all_cases() -> impl Iterator<Item = (OpInfo, Case)> {
     cases_of(all())
 }
 
-fn cases_of(entries: Vec<Entry>) -> impl Iterator<Item = (Entry, Case)> {
-    entries.into_iter().flat_map(|entry| {
-        (entry.cases)().into_iter().map(move |case| {
-            let Entry { ref facts, cases, error_cases, large_cases } = entry;
-            (Entry { facts: facts.clone(), cases, error_cases, large_cases }, case)
+fn cases_of(infos: Vec<OpInfo>) -> impl Iterator<Item = (OpInfo, Case)> {
+    infos.into_iter().flat_map(|info| {
+        (info.cases)().into_iter().map(move |case| {
+            let OpInfo { ref facts, cases, error_cases, large_cases } = info;
+            (OpInfo { facts: facts.clone(), cases, error_cases, large_cases }, case)
         })
     })
 }

@@ -3,7 +3,8 @@
 //!
 //! One operation, one file in `ops/`, always in this rhythm: a struct with the
 //! arguments (and what the forward kernel leaves for the backward one), its
-//! [`Operation`] implementation, its [`Proof`], and a method on [`Var`].
+//! [`Operation`] implementation, its [`Proof`](crate::Proof), and a method on
+//! [`Var`].
 //!
 //! The backward rule may be written twice: on tensors ([`Operation::backward`]),
 //! where kernels fuse and overwrite, and on variables
@@ -14,13 +15,12 @@
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use cerberus_tensor::{Element, Shape, Tensor, product};
+use cerberus_tensor::{Element, PerElement, Shape, Tensor, product};
 
 use crate::Var;
-use crate::proof::Proof;
 
 /// A differentiable operation with any number of inputs and one output.
-pub trait Operation<T: Element>: Proof + 'static {
+pub trait Operation<T: Element>: 'static {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
 
@@ -51,6 +51,29 @@ pub trait Operation<T: Element>: Proof + 'static {
         _wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
         None
+    }
+}
+
+/// An operation of this crate. Its rules are compiled here, once for each element
+/// type; those of generic functions would be compiled again in every crate that
+/// calls them. The list in `ops/mod.rs` implements this.
+pub(crate) trait Precompiled: Sized {
+    fn single(self) -> Box<dyn Operation<f32>>;
+    fn double(self) -> Box<dyn Operation<f64>>;
+}
+
+/// Makes the operation that `T` asks for.
+pub(crate) struct Boxed<O>(pub O);
+
+impl<O: Precompiled> PerElement for Boxed<O> {
+    type Output<T: Element> = Box<dyn Operation<T>>;
+
+    fn single(self) -> Box<dyn Operation<f32>> {
+        self.0.single()
+    }
+
+    fn double(self) -> Box<dyn Operation<f64>> {
+        self.0.double()
     }
 }
 

@@ -1,13 +1,26 @@
 //! What an operation has to bring along besides its rule: facts for the
 //! reference, samples that prove it, and misuses that must be refused.
 //!
-//! [`Proof`] is a supertrait of [`Operation`](crate::Operation), so an operation
-//! without samples does not compile. Operations that are compositions of others
-//! have no rule of their own and implement [`Proof`] alone. The list in
-//! [`ops`](crate::ops) feeds every check of the suite and the page
-//! `docs/operations.md`.
+//! Every operation and loss of this workspace implements [`Proof`] in its own
+//! file: the list in [`ops`](crate::ops) asks for it, so one without samples does
+//! not compile where it is proven. Operations that are compositions of others
+//! have no rule of their own and implement [`Proof`] alone. The list feeds every
+//! check of the suite and the page `docs/operations.md`.
+//!
+//! The implementations are compiled with the feature `proofs` only, which the
+//! suite turns on: programs that train do not pay for the samples. An operation
+//! of your own needs no [`Proof`]; [`prove!`](crate::prove!) checks it in one line.
 
 use crate::gradcheck::Case;
+
+/// What the file of an operation needs for its proof.
+pub mod prelude {
+    pub use super::{ANY_SHAPE, BROADCAST, ErrorCase, Facts, Group, Proof};
+    pub use crate::case;
+    pub use crate::gradcheck::{Case, positive_sample, sample};
+    pub use cerberus_tensor::Tensor;
+    pub use cerberus_tensor::conv::Padding;
+}
 
 /// Which family an operation belongs to, in the order of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,8 +206,8 @@ pub trait Proof {
     }
 }
 
-/// An operation's entry in a list.
-pub struct Entry {
+/// Everything the suite runs for one operation, as PyTorch's `OpInfo`.
+pub struct OpInfo {
     /// Its facts.
     pub facts: Facts,
     /// Its samples.
@@ -205,8 +218,8 @@ pub struct Entry {
     pub large_cases: fn() -> Vec<Case>,
 }
 
-impl Entry {
-    /// The entry of `P`.
+impl OpInfo {
+    /// That of `P`.
     pub fn of<P: Proof>() -> Self {
         Self { facts: P::facts(), cases: P::cases, error_cases: P::error_cases, large_cases: P::large_cases }
     }

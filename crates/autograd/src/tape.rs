@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::operation::{Inputs, Kept, Operation, Recipe, Saved};
+use crate::operation::{Boxed, Inputs, Kept, Operation, Precompiled, Recipe, Saved};
 
 /// Identifies a parameter within one run of the program.
 ///
@@ -235,7 +235,18 @@ impl<T: Element> Var<T> {
     /// If two inputs are on different tapes, if their tape is used up, or if the
     /// operation does not accept the shapes.
     #[track_caller]
-    pub fn apply(mut operation: impl Operation<T>, inputs: Vec<Var<T>>) -> Var<T> {
+    pub fn apply(operation: impl Operation<T>, inputs: Vec<Var<T>>) -> Var<T> {
+        Self::apply_boxed(Box::new(operation), inputs)
+    }
+
+    /// [`apply`](Self::apply) for the operations of this crate, whose rules are compiled here.
+    #[track_caller]
+    pub(crate) fn record(operation: impl Precompiled, inputs: Vec<Var<T>>) -> Var<T> {
+        Self::apply_boxed(T::choose(Boxed(operation)), inputs)
+    }
+
+    #[track_caller]
+    fn apply_boxed(mut operation: Box<dyn Operation<T>>, inputs: Vec<Var<T>>) -> Var<T> {
         let tape = inputs.iter().find_map(|input| input.node.as_ref().map(|(tape, _)| tape.clone()));
         let Some(tape) = tape else {
             let values = inputs.into_iter().map(|input| input.value).collect();
@@ -270,7 +281,7 @@ impl<T: Element> Var<T> {
         let value = operation.forward(Inputs(values));
         saved.output = saves.output.then(|| Kept::Value(value.clone()));
         let shape = value.dims();
-        let node = tape.push(Node::Result { operation: Rc::new(operation), inputs: places, saved, shape });
+        let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
         Var { value, node: Some((tape, node)), recipe: None }
     }
 }

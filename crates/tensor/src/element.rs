@@ -22,6 +22,17 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
+/// Something that is made in one way for `f32` and in another for `f64`; see
+/// [`Element::choose`].
+pub trait PerElement {
+    /// What is made for the element type `T`.
+    type Output<T: Element>;
+    /// For `f32`.
+    fn single(self) -> Self::Output<f32>;
+    /// For `f64`.
+    fn double(self) -> Self::Output<f64>;
+}
+
 /// A number a [`Tensor`](crate::Tensor) can hold: `f32` or `f64`.
 ///
 /// Arithmetic and elementary functions come from [`num_traits::Float`].
@@ -56,6 +67,12 @@ pub trait Element:
     /// few units in the last place.
     fn exp_slice(values: &mut [Self]);
 
+    /// Leads from generic code to code that is compiled once for each element
+    /// type, in the crate that implements `P`: [`single`](PerElement::single) for
+    /// `f32`, [`double`](PerElement::double) for `f64`. Generic functions are
+    /// compiled again in every crate that calls them.
+    fn choose<P: PerElement>(per_element: P) -> P::Output<Self>;
+
     /// The instruction set the convolution kernels use in this run:
     /// `"avx512"`, `"avx2"` or `"portable"`.
     fn kernel_name() -> &'static str {
@@ -72,7 +89,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($type:ident, $name:literal, $gemm:path, $exp:path) => {
+    ($type:ident, $name:literal, $choose:ident, $gemm:path, $exp:path) => {
         impl Element for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -86,6 +103,10 @@ macro_rules! element {
             #[inline(always)]
             fn as_f64(self) -> f64 {
                 f64::from(self)
+            }
+
+            fn choose<P: PerElement>(per_element: P) -> P::Output<Self> {
+                per_element.$choose()
             }
 
             fn exp_slice(values: &mut [Self]) {
@@ -109,8 +130,8 @@ macro_rules! element {
     };
 }
 
-element!(f32, "f32", matmul::kernel::f32, exp_f32);
-element!(f64, "f64", matmul::kernel::f64, exp_f64);
+element!(f32, "f32", single, matmul::kernel::f32, exp_f32);
+element!(f64, "f64", double, matmul::kernel::f64, exp_f64);
 
 fn exp_f32(values: &mut [f32]) {
     let mut chunks = values.chunks_exact_mut(8);

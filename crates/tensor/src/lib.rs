@@ -27,7 +27,7 @@ mod tensor;
 mod testing;
 pub mod windows;
 
-pub use element::Element;
+pub use element::{Element, PerElement};
 pub use scalar::{erf, relu, sigmoid, softplus};
 pub use shape::{MAX_RANK, Shape};
 pub use simd::denormals::flush_denormals;

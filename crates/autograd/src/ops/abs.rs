@@ -1,7 +1,8 @@
 //! The absolute value.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = |x|`; `dx = dy sign(x)`, and 0 at the kink.

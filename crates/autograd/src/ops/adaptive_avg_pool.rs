@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::windows::Windows;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the mean over windows `floor(o in / out) .. ceil((o + 1) in / out)`, which
@@ -13,6 +12,7 @@ use crate::tape::Var;
 /// every axis is global pooling.
 pub struct AdaptiveAvgPool;
 
+#[cfg(feature = "proofs")]
 impl Proof for AdaptiveAvgPool {
     fn facts() -> Facts {
         Facts::new(

@@ -4,10 +4,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a + b`; `da = dy`, `db = dy`.
@@ -41,6 +40,7 @@ impl<T: Element> Operation<T> for Add {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Add {
     fn facts() -> Facts {
         Facts::new("add", Group::Elementwise, "y = a + b", "da = dy, db = dy")
@@ -77,6 +77,6 @@ impl<T: Element> std::ops::Add for Var<T> {
     #[track_caller]
     fn add(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("add", self.shape(), other.shape());
-        Var::apply(Add, vec![self, other])
+        Var::record(Add, vec![self, other])
     }
 }

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, relu};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = max(a + b, 0)`; `da = db = dy` where `y > 0`, 0 elsewhere, the kink
@@ -44,6 +43,7 @@ impl<T: Element> Operation<T> for AddRelu {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for AddRelu {
     fn facts() -> Facts {
         Facts::new("add_relu", Group::Elementwise, "y = max(a + b, 0)", "da = db = dy where y > 0")
@@ -80,6 +80,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn add_relu(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("add_relu", self.shape(), other.shape());
-        Var::apply(AddRelu, vec![self, other])
+        Var::record(AddRelu, vec![self, other])
     }
 }

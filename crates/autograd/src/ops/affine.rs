@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = alpha x + beta`; `dx = alpha dy`.
@@ -45,6 +44,7 @@ impl<T: Element> Operation<T> for Affine {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Affine {
     fn facts() -> Facts {
         Facts::new("affine", Group::Elementwise, "y = alpha x + beta", "dx = alpha dy")
@@ -77,7 +77,7 @@ impl<T: Element> Var<T> {
     /// `alpha x + beta`; see [`Affine`].
     #[track_caller]
     pub fn affine(self, alpha: f64, beta: f64) -> Var<T> {
-        Var::apply(Affine { alpha, beta }, vec![self])
+        Var::record(Affine { alpha, beta }, vec![self])
     }
 
     /// `alpha x`.

@@ -1,16 +1,16 @@
 //! The place of the largest value. Integers: no gradient can be lost in them unseen.
 
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `argmax` is the position of the largest value along an axis, the first of
 /// equals, as integers: nothing flows back.
 pub struct Argmax;
 
+#[cfg(feature = "proofs")]
 impl Proof for Argmax {
     fn facts() -> Facts {
         Facts::new(

@@ -3,15 +3,15 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::windows::{Sliding, Windows};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the mean of `x` over each window, `dx = dy / count` in it, summed where windows
 /// overlap. Padding counts as zeros if `count_padding`, else only positions in the image do.
 pub struct AvgPool;
 
+#[cfg(feature = "proofs")]
 impl Proof for AvgPool {
     fn facts() -> Facts {
         Facts::new(

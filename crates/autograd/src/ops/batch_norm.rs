@@ -3,10 +3,9 @@
 use cerberus_tensor::norm::{self, BatchStatistics};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = gamma (x - mean) / sqrt(variance + eps) + beta`, then `max(y, 0)` if
@@ -67,6 +66,7 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for BatchNorm<T> {
     fn facts() -> Facts {
         Facts::new(

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a b` for every matrix of a stack; `da = dy bᵀ`, `db = aᵀ dy`, summed over the
@@ -41,6 +40,7 @@ impl<T: Element> Operation<T> for BatchedMatMul {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for BatchedMatMul {
     fn facts() -> Facts {
         Facts::new(
@@ -88,7 +88,7 @@ impl<T: Element> Var<T> {
     /// See [`matmul`](Self::matmul), which comes here for more than two dimensions.
     #[track_caller]
     pub(super) fn batched_matmul(self, other: Var<T>) -> Var<T> {
-        Var::apply(BatchedMatMul {}, vec![self, other])
+        Var::record(BatchedMatMul {}, vec![self, other])
     }
 
     /// The transpose of every matrix of a stack: the last two dimensions swapped.

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a` where the condition is not 0, `b` elsewhere; `da = dy` there, `db = dy`
@@ -48,6 +47,7 @@ impl<T: Element> Operation<T> for Where<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for Where<T> {
     fn facts() -> Facts {
         Facts::new(

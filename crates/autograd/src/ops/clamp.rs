@@ -1,6 +1,7 @@
 //! Values cut to a range.
 
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::{Saves, Var};
 
 unary! {

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, concat};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the inputs one after another along `axis`; each `dx` is its part of `dy`.
@@ -56,6 +55,7 @@ impl<T: Element> Operation<T> for Concat {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Concat {
     fn facts() -> Facts {
         Facts::new(
@@ -110,6 +110,6 @@ impl<T: Element> Var<T> {
     /// If there is no part, no such axis, or the other extents differ.
     #[track_caller]
     pub fn concat(parts: Vec<Var<T>>, axis: usize) -> Var<T> {
-        Var::apply(Concat { axis, extents: Vec::new() }, parts)
+        Var::record(Concat { axis, extents: Vec::new() }, parts)
     }
 }

@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// [`Conv2d`](super::Conv2d) over images of height 1; its gradients are that one's.
@@ -30,6 +29,7 @@ impl Default for Conv1dSpec {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Conv1d {
     fn facts() -> Facts {
         Facts::new(

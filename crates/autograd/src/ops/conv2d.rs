@@ -1,12 +1,11 @@
 //! Two-dimensional convolution with bias and rectifier in one pass.
 
-use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue, Padding};
+use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue};
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = conv(x, weight) + bias`, then `max(y, 0)` if `relu`.
@@ -76,6 +75,7 @@ impl<T: Element> Operation<T> for Conv2d {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Conv2d {
     fn facts() -> Facts {
         Facts::new(
@@ -204,11 +204,12 @@ impl<T: Element> Var<T> {
         };
         let mut inputs = vec![self, weight];
         inputs.extend(bias);
-        Var::apply(operation, inputs)
+        Var::record(operation, inputs)
     }
 }
 
 /// The geometry as the arguments of the reference program's functions.
+#[cfg(feature = "proofs")]
 pub(super) fn python(spec: &Conv2dSpec) -> String {
     let p = spec.padding;
     format!(

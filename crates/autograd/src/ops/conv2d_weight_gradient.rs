@@ -1,13 +1,12 @@
 //! The weight gradient of a convolution, as an operation: the third of the
 //! family that is closed under differentiation.
 
-use cerberus_tensor::conv::{self, Conv2dSpec, Geometry, Padding};
+use cerberus_tensor::conv::{self, Conv2dSpec, Geometry};
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[k] = Σ x[o stride + k dilation - padding] g[o]`: what [`Conv2d`](super::Conv2d)
@@ -48,6 +47,7 @@ impl<T: Element> Operation<T> for Conv2dWeightGradient {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Conv2dWeightGradient {
     fn facts() -> Facts {
         Facts::new(
@@ -100,6 +100,6 @@ impl<T: Element> Var<T> {
         let geometry = Geometry::new("conv2d_weight_gradient", self.shape(), &weight_shape, &spec);
         geometry.check_dy("conv2d_weight_gradient", g.shape());
         let x_shape = self.value().dims();
-        Var::apply(Conv2dWeightGradient { spec, x_shape, weight_shape }, vec![self, g])
+        Var::record(Conv2dWeightGradient { spec, x_shape, weight_shape }, vec![self, g])
     }
 }

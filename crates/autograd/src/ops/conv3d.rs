@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Σ over kd of conv2d(x at depth o stride + kd dilation, weight[kd]) + bias`, the
@@ -31,6 +30,7 @@ impl Default for Conv3dSpec {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Conv3d {
     fn facts() -> Facts {
         Facts::new(

@@ -1,13 +1,12 @@
 //! The transposed convolution: the adjoint of [`Conv2d`](super::Conv2d) in its input,
 //! as an operation.
 
-use cerberus_tensor::conv::{self, Conv2dSpec, Padding};
+use cerberus_tensor::conv::{self, Conv2dSpec};
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Σ x[i] weight[k]` at `i stride + k dilation - padding`: what [`Conv2d`](super::Conv2d)
@@ -51,6 +50,7 @@ impl<T: Element> Operation<T> for ConvTranspose2d {
 
 const CHANNELS: &str = "x must have the weight's last extent as channels, a multiple of the groups";
 
+#[cfg(feature = "proofs")]
 impl Proof for ConvTranspose2d {
     fn facts() -> Facts {
         Facts::new(
@@ -167,6 +167,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub(super) fn conv2d_input_gradient(self, weight: Var<T>, x_shape: Shape, spec: Conv2dSpec) -> Var<T> {
         let weight_shape = weight.value().dims();
-        Var::apply(ConvTranspose2d { spec, x_shape, weight_shape }, vec![self, weight])
+        Var::record(ConvTranspose2d { spec, x_shape, weight_shape }, vec![self, weight])
     }
 }

@@ -1,7 +1,8 @@
 //! The cosine.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = cos x`; `dx = -dy sin x`.

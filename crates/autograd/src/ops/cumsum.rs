@@ -3,10 +3,9 @@
 use cerberus_tensor::parallel::for_each_rows;
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[i] = x[0] + .. + x[i]` along `axis`, or from the end if `reverse`; `dx` is the
@@ -49,10 +48,11 @@ impl<T: Element> Operation<T> for Cumsum {
         dy: Var<T>,
         _wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
-        one_var(Var::apply(Cumsum { axis: self.axis, reverse: !self.reverse }, vec![dy]))
+        one_var(Var::record(Cumsum { axis: self.axis, reverse: !self.reverse }, vec![dy]))
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Cumsum {
     fn facts() -> Facts {
         Facts::new("cumsum", Group::Reduction, "y[i] = Σ x[..= i] along axis", "dx[i] = Σ dy[i ..]")
@@ -89,6 +89,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn cumsum(self, axis: usize) -> Var<T> {
         super::assert_axes("cumsum", &[axis], self.shape());
-        Var::apply(Cumsum { axis, reverse: false }, vec![self])
+        Var::record(Cumsum { axis, reverse: false }, vec![self])
     }
 }

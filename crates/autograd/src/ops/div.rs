@@ -4,10 +4,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, positive_sample, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a / b`; `da = dy / b`, `db = -dy a / b²`.
@@ -43,6 +42,7 @@ impl<T: Element> Operation<T> for Div {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Div {
     fn facts() -> Facts {
         Facts::new("div", Group::Elementwise, "y = a / b", "da = dy / b, db = -dy a / b²")
@@ -79,6 +79,6 @@ impl<T: Element> std::ops::Div for Var<T> {
     #[track_caller]
     fn div(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("div", self.shape(), other.shape());
-        Var::apply(Div, vec![self, other])
+        Var::record(Div, vec![self, other])
     }
 }

@@ -1,7 +1,8 @@
 //! The error function.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = 2/√π ∫₀ˣ e^(-t²) dt`; `dx = dy 2/√π e^(-x²)`.

@@ -1,7 +1,8 @@
 //! The exponential function.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = eˣ`; `dx = dy y`.

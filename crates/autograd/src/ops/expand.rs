@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is `x` repeated along the dimensions that NumPy's rule stretches; `dx` is
@@ -44,6 +43,7 @@ impl<T: Element> Operation<T> for Expand {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Expand {
     fn facts() -> Facts {
         Facts::new(
@@ -88,7 +88,7 @@ impl<T: Element> Var<T> {
         let to = Shape::new(shape);
         let stretches = Shape::new(self.shape()).broadcast(&to) == Some(to);
         assert!(stretches, "expand: {:?} does not stretch to {shape:?}", self.shape());
-        Var::apply(Expand { to, shape: to }, vec![self])
+        Var::record(Expand { to, shape: to }, vec![self])
     }
 
     /// The sum over the dimensions in which `shape` would be stretched to this

@@ -1,7 +1,8 @@
 //! The exponential function less one, exact near zero.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = eˣ - 1`, accurate for small `x`; `dx = dy (y + 1)`.

@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[i] = x[n - 1 - i]` along each of `axes`; `dx` is `dy` flipped alike.
 pub struct Flip;
 
+#[cfg(feature = "proofs")]
 impl Proof for Flip {
     fn facts() -> Facts {
         Facts::new("flip", Group::Shape, "y[i] = x[n - 1 - i] along axes", "dx[i] = dy[n - 1 - i]")

@@ -1,17 +1,17 @@
 //! Patches added up to an image (col2im).
 
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::{Conv2dSpec, Padding};
+use cerberus_tensor::conv::Conv2dSpec;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// Every pixel of `y [N, H, W, C]` is the sum of its copies in the patches
 /// `x [N, OH, OW, KH KW C]`; `dx` is [`Unfold`](super::Unfold) of `dy`, whose adjoint this is.
 pub struct Fold;
 
+#[cfg(feature = "proofs")]
 impl Proof for Fold {
     fn facts() -> Facts {
         Facts::new("fold", Group::Vision, "y[o stride + k dilation - padding] += x[o, k]", "dx = unfold(dy)")

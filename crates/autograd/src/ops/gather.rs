@@ -3,15 +3,15 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along `axis`; `dx` adds each `dy` to the
 /// place it came from, which is [`ScatterAdd`](super::ScatterAdd).
 pub struct Gather;
 
+#[cfg(feature = "proofs")]
 impl Proof for Gather {
     fn facts() -> Facts {
         Facts::new(

@@ -3,7 +3,8 @@
 use cerberus_tensor::Element;
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = x Φ(x)` with `Φ(x) = (1 + erf(x/√2)) / 2`; `dx = dy (Φ(x) + x e^(-x²/2) / √(2π))`.

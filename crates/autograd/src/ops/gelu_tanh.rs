@@ -3,7 +3,8 @@
 use cerberus_tensor::Element;
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = x (1 + tanh u) / 2`, `u = √(2/π) (x + 0.044715 x³)`; `dx = dy ((1 + t) / 2 + x (1 - t²) u' /

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Shape, Tensor, pooling};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y [N, C]` is the mean over the pixels of `x [N, H, W, C]`; `dx = dy / HW` at every pixel.
@@ -43,6 +42,7 @@ impl<T: Element> Operation<T> for GlobalAvgPool {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for GlobalAvgPool {
     fn facts() -> Facts {
         Facts::new("global_avg_pool", Group::Vision, "y = mean of x over the pixels", "dx = dy / HW")
@@ -79,6 +79,6 @@ impl<T: Element> Var<T> {
     /// If this is not of rank 4.
     #[track_caller]
     pub fn global_avg_pool(self) -> Var<T> {
-        Var::apply(GlobalAvgPool { shape: Shape::new(&[]) }, vec![self])
+        Var::record(GlobalAvgPool { shape: Shape::new(&[]) }, vec![self])
     }
 }

@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is `x` read bilinearly at the positions of `grid`, whose last dimension is (x, y)
@@ -14,6 +13,7 @@ use crate::tape::Var;
 /// neighbours and `dgrid` weighs their differences.
 pub struct GridSample;
 
+#[cfg(feature = "proofs")]
 impl Proof for GridSample {
     fn facts() -> Facts {
         Facts::new(

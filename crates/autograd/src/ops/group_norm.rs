@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = gamma x̂ + beta`, `x̂` with mean 0 and variance 1 over the pixels and the channels
 /// of a group, for every image; gradients as in [`LayerNorm`](super::LayerNorm) over those.
 pub struct GroupNorm;
 
+#[cfg(feature = "proofs")]
 impl Proof for GroupNorm {
     fn facts() -> Facts {
         Facts::new(

@@ -2,7 +2,8 @@
 
 use cerberus_tensor::Element;
 
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::{Saves, Var};
 
 unary! {

@@ -1,6 +1,7 @@
 //! Swish of straight lines (Howard et al., 2019).
 
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::{Saves, Var};
 
 unary! {

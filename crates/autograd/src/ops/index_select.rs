@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[i] = x[indices[i]]` along `axis`; `dx` adds each `dy` to the position it came from.
 pub struct IndexSelect;
 
+#[cfg(feature = "proofs")]
 impl Proof for IndexSelect {
     fn facts() -> Facts {
         Facts::new("index_select", Group::Shape, "y[i] = x[indices[i]] along axis", "dx[indices[i]] += dy[i]")

@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// [`GroupNorm`](super::GroupNorm) with a group for every channel.
 pub struct InstanceNorm;
 
+#[cfg(feature = "proofs")]
 impl Proof for InstanceNorm {
     fn facts() -> Facts {
         Facts::new(

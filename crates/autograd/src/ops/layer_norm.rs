@@ -2,9 +2,8 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = gamma x̂ + beta`, `x̂ = (x - mean) / √(variance + eps)` along the last dimension
@@ -12,6 +11,7 @@ use crate::tape::Var;
 /// `dgamma = Σ dy x̂`, `dbeta = Σ dy`.
 pub struct LayerNorm;
 
+#[cfg(feature = "proofs")]
 impl Proof for LayerNorm {
     fn facts() -> Facts {
         Facts::new(

@@ -1,6 +1,7 @@
 //! The rectifier that lets a little through (Maas et al., 2013).
 
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::{Saves, Var};
 
 unary! {

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, product};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x weight + bias` for `x [M, K]`, `weight [K, N]`, `bias [N]`;
@@ -52,6 +51,7 @@ impl<T: Element> Operation<T> for Linear {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Linear {
     fn facts() -> Facts {
         Facts::new(
@@ -122,6 +122,6 @@ impl<T: Element> Var<T> {
             weight.shape(),
             bias.shape()
         );
-        Var::apply(Linear, vec![self, weight, bias])
+        Var::record(Linear, vec![self, weight, bias])
     }
 }

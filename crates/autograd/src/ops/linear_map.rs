@@ -8,10 +8,9 @@ use std::rc::Rc;
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[o] = Σ weight x[i]` along a run of dimensions, for the entries of a
@@ -76,10 +75,11 @@ impl<T: Element> Operation<T> for Mapped {
     ) -> Option<Vec<Option<Var<T>>>> {
         let (from, to) = (self.to.clone(), self.from.clone());
         let back = Mapped { map: Rc::clone(&self.map), adjoint: !self.adjoint, from, to, ..*self };
-        one_var(Var::apply(back, vec![dy]))
+        one_var(Var::record(back, vec![dy]))
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Mapped {
     fn facts() -> Facts {
         Facts::new(
@@ -156,7 +156,7 @@ impl<T: Element> Var<T> {
         );
         let (from, start) = (shape[axes.clone()].to_vec(), axes.start);
         let map = Rc::new(Both { forward: map, adjoint: OnceCell::new() });
-        Var::apply(Mapped { name, map, adjoint: false, from, to: to.to_vec(), start }, vec![self])
+        Var::record(Mapped { name, map, adjoint: false, from, to: to.to_vec(), start }, vec![self])
     }
 
     /// Positions along one dimension from chosen sources, 0 where there is none.

@@ -1,7 +1,8 @@
 //! The natural logarithm.
 
 use crate::Saves;
-use crate::gradcheck::positive_sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = ln x`; `dx = dy / x`. NaN for negative `x`, -inf at 0.

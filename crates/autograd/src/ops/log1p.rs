@@ -1,7 +1,8 @@
 //! The logarithm of one more, exact near zero.
 
 use crate::Saves;
-use crate::gradcheck::{positive_sample, sample};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = ln(1 + x)`, accurate for small `x`; `dx = dy / (1 + x)`. NaN below -1.

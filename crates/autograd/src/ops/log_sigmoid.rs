@@ -1,7 +1,8 @@
 //! The logarithm of the logistic function.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = -ln(1 + e⁻ˣ)`; `dx = dy sigmoid(-x)`. Does not overflow.

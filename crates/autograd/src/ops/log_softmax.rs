@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, softmax};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`. [`Var::log_softmax`] brings
@@ -42,6 +41,7 @@ impl<T: Element> Operation<T> for LogSoftmax {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for LogSoftmax {
     fn facts() -> Facts {
         Facts::new("log_softmax", Group::Reduction, "y = x - ln Σ eˣ along axis", "dx = dy - eʸ Σ dy")
@@ -113,6 +113,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn log_softmax(self, axis: usize) -> Var<T> {
         super::assert_axes("log_softmax", &[axis], self.shape());
-        super::along(self, axis, |x| Var::apply(LogSoftmax, vec![x]))
+        super::along(self, axis, |x| Var::record(LogSoftmax, vec![x]))
     }
 }

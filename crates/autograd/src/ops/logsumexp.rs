@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, softmax};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = ln Σ eˣ` along the last dimension; `dx = dy e^(x - y)`, the softmax times `dy`.
@@ -37,6 +36,7 @@ impl<T: Element> Operation<T> for LogSumExp {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for LogSumExp {
     fn facts() -> Facts {
         Facts::new("logsumexp", Group::Reduction, "y = ln Σ eˣ over axes", "dx = dy e^(x - y)")
@@ -80,6 +80,6 @@ impl<T: Element> Var<T> {
     pub fn logsumexp(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("logsumexp", axes, self.shape());
         let (rows, shape) = self.reduced_last(axes, keep);
-        Var::apply(LogSumExp {}, vec![rows]).reshape(&shape)
+        Var::record(LogSumExp {}, vec![rows]).reshape(&shape)
     }
 }

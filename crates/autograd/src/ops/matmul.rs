@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a b` for `a [M, K]`, `b [K, N]`; `da = dy bᵀ`, `db = aᵀ dy`.
@@ -46,6 +45,7 @@ impl<T: Element> Operation<T> for MatMul {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for MatMul {
     fn facts() -> Facts {
         Facts::new("matmul", Group::Algebra, "y = a b", "da = dy bᵀ, db = aᵀ dy")
@@ -96,6 +96,6 @@ impl<T: Element> Var<T> {
         if self.shape().len() > 2 || other.shape().len() > 2 {
             return self.batched_matmul(other);
         }
-        Var::apply(MatMul, vec![self, other])
+        Var::record(MatMul, vec![self, other])
     }
 }

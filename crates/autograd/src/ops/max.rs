@@ -1,16 +1,16 @@
 //! The largest value over dimensions.
 
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the largest of `x` over `axes`, `dx = dy` at the place it came from: the
 /// first of equals. NaN wins over numbers.
 pub struct Max;
 
+#[cfg(feature = "proofs")]
 impl Proof for Max {
     fn facts() -> Facts {
         Facts::new("max", Group::Reduction, "y = max x over axes", "dx = dy at the place it came from")

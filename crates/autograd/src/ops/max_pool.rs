@@ -4,9 +4,8 @@ use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::windows::{Sliding, Windows};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the maximum of `x` over each window, per channel; `dx = dy` at the place it
@@ -14,6 +13,7 @@ use crate::tape::Var;
 /// two dimensions [`MaxPool2d`](super::MaxPool2d) has kernels of its own.
 pub struct MaxPool;
 
+#[cfg(feature = "proofs")]
 impl Proof for MaxPool {
     fn facts() -> Facts {
         Facts::new(

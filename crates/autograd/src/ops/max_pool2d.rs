@@ -1,15 +1,13 @@
 //! The largest value of every window.
 
-use cerberus_tensor::conv::Padding;
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::pooling::{self, Pool2dSpec};
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the maximum over each window of `x [N, H, W, C]`, per channel; `dx`
@@ -75,6 +73,7 @@ impl<T: Element> Operation<T> for MaxPool2d {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for MaxPool2d {
     fn facts() -> Facts {
         Facts::new(
@@ -151,7 +150,7 @@ impl<T: Element> Var<T> {
     /// If this is not of rank 4 or smaller than a window.
     #[track_caller]
     pub fn max_pool2d(self, spec: Pool2dSpec) -> Var<T> {
-        Var::apply(MaxPool2d { spec, relu: false, shape: Shape::new(&[]), winners: None }, vec![self])
+        Var::record(MaxPool2d { spec, relu: false, shape: Shape::new(&[]), winners: None }, vec![self])
     }
 
     /// The largest value of every window, and at least 0; see [`MaxPool2d`].
@@ -160,6 +159,6 @@ impl<T: Element> Var<T> {
     /// As [`max_pool2d`](Self::max_pool2d).
     #[track_caller]
     pub fn max_pool2d_relu(self, spec: Pool2dSpec) -> Var<T> {
-        Var::apply(MaxPool2d { spec, relu: true, shape: Shape::new(&[]), winners: None }, vec![self])
+        Var::record(MaxPool2d { spec, relu: true, shape: Shape::new(&[]), winners: None }, vec![self])
     }
 }

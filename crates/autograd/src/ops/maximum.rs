@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the larger of `a` and `b`; `dy` goes to the one that was taken, half to
@@ -51,6 +50,7 @@ impl<T: Element> Operation<T> for Maximum {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Maximum {
     fn facts() -> Facts {
         Facts::new("maximum", Group::Elementwise, "y = max(a, b)", "dy to the one that was taken")
@@ -91,6 +91,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn maximum(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("maximum", self.shape(), other.shape());
-        Var::apply(Maximum, vec![self, other])
+        Var::record(Maximum, vec![self, other])
     }
 }

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Σ x / n` over axes of `n` elements; `dx = dy / n`, repeated along them.
 /// The mean over nothing is NaN.
 pub struct Mean;
 
+#[cfg(feature = "proofs")]
 impl Proof for Mean {
     fn facts() -> Facts {
         Facts::new("mean", Group::Reduction, "y = Σ x / n over axes", "dx = dy / n, repeated along the axes")

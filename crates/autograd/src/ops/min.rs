@@ -1,16 +1,16 @@
 //! The smallest value over dimensions.
 
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the smallest of `x` over `axes`, `dx = dy` at the place it came from: the
 /// first of equals. NaN wins over numbers.
 pub struct Min;
 
+#[cfg(feature = "proofs")]
 impl Proof for Min {
     fn facts() -> Facts {
         Facts::new("min", Group::Reduction, "y = min x over axes", "dx = dy at the place it came from")

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the smaller of `a` and `b`; `dy` goes to the one that was taken, half to
@@ -51,6 +50,7 @@ impl<T: Element> Operation<T> for Minimum {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Minimum {
     fn facts() -> Facts {
         Facts::new("minimum", Group::Elementwise, "y = min(a, b)", "dy to the one that was taken")
@@ -91,6 +91,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn minimum(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("minimum", self.shape(), other.shape());
-        Var::apply(Minimum, vec![self, other])
+        Var::record(Minimum, vec![self, other])
     }
 }

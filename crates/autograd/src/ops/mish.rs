@@ -1,7 +1,8 @@
 //! Mish (Misra, 2019).
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = x tanh(softplus(x))`; with `t = tanh(softplus(x))`, `dx = dy (t + x (1 - t²) sigmoid(x))`.

@@ -6,8 +6,10 @@
 
 use cerberus_tensor::{Element, Shape};
 
+#[cfg(feature = "proofs")]
 use crate::gradcheck::Case;
-use crate::proof::Entry;
+#[cfg(feature = "proofs")]
+use crate::proof::OpInfo;
 
 /// An element-wise operation of one input and some fixed numbers: a struct, its
 /// rules, its samples, its method on `Var`.
@@ -71,6 +73,7 @@ macro_rules! unary {
             }
         }
 
+        #[cfg(feature = "proofs")]
         impl crate::Proof for $struct {
             fn facts() -> crate::Facts {
                 crate::Facts::new(stringify!($method), crate::Group::Elementwise, $formula, $gradient)
@@ -105,7 +108,7 @@ macro_rules! unary {
             $(#[$doc])*
             #[track_caller]
             pub fn $method(self $(, $p: f64)*) -> crate::Var<T> {
-                crate::Var::apply($struct { $($p),* }, vec![self])
+                crate::Var::record($struct { $($p),* }, vec![self])
             }
         }
     };
@@ -114,6 +117,7 @@ macro_rules! unary {
 }
 
 /// NaN, infinities, zeros and values far from 0, for comparison with reference values.
+#[cfg(feature = "proofs")]
 fn special_values() -> cerberus_tensor::Tensor<f64> {
     let values =
         vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 50.0, -50.0];
@@ -139,6 +143,7 @@ fn assert_axes(operation: &str, axes: &[usize], shape: &[usize]) {
 }
 
 /// Samples of an operation of two inputs that are stretched to a common shape.
+#[cfg(feature = "proofs")]
 macro_rules! broadcast_cases {
     ($name:literal, $torch:literal, $sample_a:ident, $sample_b:ident, |$a:ident, $b:ident| $body:expr) => {{
         let case = |kind: &str, a: &[usize], b: &[usize]| {
@@ -157,6 +162,7 @@ macro_rules! broadcast_cases {
 }
 
 /// The misuse every operation with broadcasting refuses.
+#[cfg(feature = "proofs")]
 macro_rules! broadcast_errors {
     ($name:literal, |$a:ident, $b:ident| $body:expr) => {
         vec![crate::ErrorCase::new(concat!($name, ": shapes [2, 3] and [2] do not broadcast"), || {
@@ -168,19 +174,37 @@ macro_rules! broadcast_errors {
 }
 
 macro_rules! operations {
-    ($($module:ident::$struct:ident),* $(,)?) => {
+    ($($module:ident::$struct:ident $(($composed:ident))?),* $(,)?) => {
         $(mod $module; pub use $module::$struct;)*
+        $(operations!(@compile $struct $($composed)?);)*
 
         /// Every operation, in the order of the files' list.
-        pub fn all() -> Vec<Entry> {
-            vec![$(Entry::of::<$struct>()),*]
+        #[cfg(feature = "proofs")]
+        pub fn all() -> Vec<OpInfo> {
+            vec![$(OpInfo::of::<$struct>()),*]
+        }
+    };
+    // Nothing of its own to compile: made of other operations, or generic itself.
+    (@compile $struct:ident $composed:ident) => {};
+    (@compile $struct:ident) => {
+        impl crate::operation::Precompiled for $struct {
+            #[inline(never)]
+            fn single(self) -> Box<dyn crate::Operation<f32>> {
+                Box::new(self)
+            }
+
+            #[inline(never)]
+            fn double(self) -> Box<dyn crate::Operation<f64>> {
+                Box::new(self)
+            }
         }
     };
 }
 
 /// The samples of every operation.
+#[cfg(feature = "proofs")]
 pub fn cases() -> Vec<Case> {
-    all().into_iter().flat_map(|entry| (entry.cases)()).collect()
+    all().into_iter().flat_map(|info| (info.cases)()).collect()
 }
 
 /// A variable of zeros of this shape through which no gradient flows.
@@ -231,7 +255,7 @@ operations! {
     clamp::Clamp,
     minimum::Minimum,
     maximum::Maximum,
-    choose::Where,
+    choose::Where (generic),
     sin::Sin,
     cos::Cos,
     tanh::Tanh,
@@ -242,7 +266,7 @@ operations! {
     leaky_relu::LeakyRelu,
     prelu::Prelu,
     elu::Elu,
-    selu::Selu,
+    selu::Selu (composed),
     gelu::Gelu,
     gelu_tanh::GeluTanh,
     silu::Silu,
@@ -251,13 +275,13 @@ operations! {
     hardswish::Hardswish,
     erf::Erf,
     sum::Sum,
-    mean::Mean,
-    variance::Variance,
-    std::Std,
-    max::Max,
-    min::Min,
-    argmax::Argmax,
-    prod::Prod,
+    mean::Mean (composed),
+    variance::Variance (composed),
+    std::Std (composed),
+    max::Max (composed),
+    min::Min (composed),
+    argmax::Argmax (composed),
+    prod::Prod (composed),
     logsumexp::LogSumExp,
     norm::Norm,
     cumsum::Cumsum,
@@ -267,43 +291,43 @@ operations! {
     permute::Permute,
     expand::Expand,
     narrow::Narrow,
-    slice::Slice,
-    pad::Pad,
+    slice::Slice (composed),
+    pad::Pad (composed),
     concat::Concat,
-    stack::Stack,
-    flip::Flip,
-    roll::Roll,
-    tile::Tile,
-    index_select::IndexSelect,
-    gather::Gather,
-    scatter_add::ScatterAdd,
-    one_hot::OneHot,
+    stack::Stack (composed),
+    flip::Flip (composed),
+    roll::Roll (composed),
+    tile::Tile (composed),
+    index_select::IndexSelect (composed),
+    gather::Gather (composed),
+    scatter_add::ScatterAdd (composed),
+    one_hot::OneHot (composed),
     linear_map::Mapped,
     matmul::MatMul,
     linear::Linear,
     batched_matmul::BatchedMatMul,
-    outer::Outer,
-    conv1d::Conv1d,
+    outer::Outer (composed),
+    conv1d::Conv1d (composed),
     conv2d::Conv2d,
-    conv3d::Conv3d,
+    conv3d::Conv3d (composed),
     conv_transpose2d::ConvTranspose2d,
     conv2d_weight_gradient::Conv2dWeightGradient,
     max_pool2d::MaxPool2d,
-    max_pool::MaxPool,
-    avg_pool::AvgPool,
-    adaptive_max_pool::AdaptiveMaxPool,
-    adaptive_avg_pool::AdaptiveAvgPool,
+    max_pool::MaxPool (composed),
+    avg_pool::AvgPool (composed),
+    adaptive_max_pool::AdaptiveMaxPool (composed),
+    adaptive_avg_pool::AdaptiveAvgPool (composed),
     global_avg_pool::GlobalAvgPool,
     resize::Resize,
-    resize_corners::ResizeCorners,
-    pixel_shuffle::PixelShuffle,
-    unfold::Unfold,
-    fold::Fold,
-    roi_align::RoiAlign,
-    grid_sample::GridSample,
-    batch_norm::BatchNorm,
-    layer_norm::LayerNorm,
-    group_norm::GroupNorm,
-    instance_norm::InstanceNorm,
-    rms_norm::RmsNorm,
+    resize_corners::ResizeCorners (composed),
+    pixel_shuffle::PixelShuffle (composed),
+    unfold::Unfold (composed),
+    fold::Fold (composed),
+    roi_align::RoiAlign (composed),
+    grid_sample::GridSample (composed),
+    batch_norm::BatchNorm (generic),
+    layer_norm::LayerNorm (composed),
+    group_norm::GroupNorm (composed),
+    instance_norm::InstanceNorm (composed),
+    rms_norm::RmsNorm (composed),
 }

@@ -4,10 +4,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a b`; `da = dy b`, `db = dy a`.
@@ -43,6 +42,7 @@ impl<T: Element> Operation<T> for Mul {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Mul {
     fn facts() -> Facts {
         Facts::new("mul", Group::Elementwise, "y = a b", "da = dy b, db = dy a")
@@ -78,6 +78,6 @@ impl<T: Element> std::ops::Mul for Var<T> {
     #[track_caller]
     fn mul(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("mul", self.shape(), other.shape());
-        Var::apply(Mul, vec![self, other])
+        Var::record(Mul, vec![self, other])
     }
 }

@@ -3,10 +3,9 @@
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x[start .. start + len]` along `axis`; `dx` is `dy` there and zero elsewhere.
@@ -51,6 +50,7 @@ impl<T: Element> Operation<T> for Narrow {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Narrow {
     fn facts() -> Facts {
         Facts::new(
@@ -87,6 +87,6 @@ impl<T: Element> Var<T> {
     /// If the range reaches outside the dimension.
     #[track_caller]
     pub fn narrow(self, axis: usize, start: usize, len: usize) -> Var<T> {
-        Var::apply(Narrow { axis, start, len, shape: Shape::new(&[]) }, vec![self])
+        Var::record(Narrow { axis, start, len, shape: Shape::new(&[]) }, vec![self])
     }
 }

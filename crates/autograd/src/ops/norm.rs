@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = √(Σ x²)` over axes; `dx = dy x / y`, and 0 where `y` is 0.
@@ -39,6 +38,7 @@ impl<T: Element> Operation<T> for Norm {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Norm {
     fn facts() -> Facts {
         Facts::new("norm", Group::Reduction, "y = √(Σ x²) over axes", "dx = dy x / y")
@@ -79,6 +79,6 @@ impl<T: Element> Var<T> {
     pub fn norm(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("norm", axes, self.shape());
         let (rows, shape) = self.reduced_last(axes, keep);
-        Var::apply(Norm {}, vec![rows]).reshape(&shape)
+        Var::record(Norm {}, vec![rows]).reshape(&shape)
     }
 }

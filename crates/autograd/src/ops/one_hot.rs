@@ -2,14 +2,14 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[i, ids[i]] = 1`, 0 elsewhere. A constant: it comes from integers.
 pub struct OneHot;
 
+#[cfg(feature = "proofs")]
 impl Proof for OneHot {
     fn facts() -> Facts {
         Facts::new("one_hot", Group::Shape, "y[i, ids[i]] = 1, 0 elsewhere", "none: from integers")

@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[i, j] = a[i] b[j]`; `da = dy b`, `db = dyᵀ a`.
 pub struct Outer;
 
+#[cfg(feature = "proofs")]
 impl Proof for Outer {
     fn facts() -> Facts {
         Facts::new("outer", Group::Algebra, "y[i, j] = a[i] b[j]", "da = dy b, db = dyᵀ a")

@@ -2,9 +2,8 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is `x` with positions before and after: a constant, the image mirrored about
@@ -12,6 +11,7 @@ use crate::tape::Var;
 /// at the edges were given.
 pub struct Pad;
 
+#[cfg(feature = "proofs")]
 impl Proof for Pad {
     fn facts() -> Facts {
         Facts::new(

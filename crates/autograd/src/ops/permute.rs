@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// Dimension `i` of `y` is dimension `order[i]` of `x`; `dx` is `dy` put back in order.
@@ -48,6 +47,7 @@ impl<T: Element> Operation<T> for Permute {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Permute {
     fn facts() -> Facts {
         Facts::new(
@@ -92,6 +92,6 @@ impl<T: Element> Var<T> {
     /// If `order` is not a permutation of the dimensions.
     #[track_caller]
     pub fn permute(self, order: &[usize]) -> Var<T> {
-        Var::apply(Permute { order: order.to_vec(), shape: Shape::new(&[]) }, vec![self])
+        Var::record(Permute { order: order.to_vec(), shape: Shape::new(&[]) }, vec![self])
     }
 }

@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[h r + i, w r + j, c] = x[h, w, c r² + i r + j]`; `dx` is `dy` put back.
 pub struct PixelShuffle;
 
+#[cfg(feature = "proofs")]
 impl Proof for PixelShuffle {
     fn facts() -> Facts {
         Facts::new(

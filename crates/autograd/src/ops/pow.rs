@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, positive_sample, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = aᵇ` for positive `a`; `da = dy b aᵇ⁻¹`, `db = dy y ln a`. A fixed
@@ -42,6 +41,7 @@ impl<T: Element> Operation<T> for Pow {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Pow {
     fn facts() -> Facts {
         Facts::new("pow", Group::Elementwise, "y = aᵇ", "da = dy b aᵇ⁻¹, db = dy y ln a")
@@ -68,6 +68,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn pow(self, exponent: Var<T>) -> Var<T> {
         super::assert_broadcast("pow", self.shape(), exponent.shape());
-        Var::apply(Pow, vec![self, exponent])
+        Var::record(Pow, vec![self, exponent])
     }
 }

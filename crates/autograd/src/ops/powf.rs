@@ -1,7 +1,8 @@
 //! A fixed power.
 
 use crate::Saves;
-use crate::gradcheck::positive_sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = xᵖ`; `dx = dy p xᵖ⁻¹`. NaN for negative `x` unless `p` is whole.

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x` where `x > 0`, `slope x` elsewhere, with `slope [C]` along the last
@@ -44,6 +43,7 @@ impl<T: Element> Operation<T> for Prelu {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Prelu {
     fn facts() -> Facts {
         Facts::new(
@@ -97,6 +97,6 @@ impl<T: Element> Var<T> {
             slope.shape(),
             self.shape()
         );
-        Var::apply(Prelu, vec![self, slope])
+        Var::record(Prelu, vec![self, slope])
     }
 }

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Π x` over axes; `dx = dy` times the product of all the others. Halves are
 /// multiplied until one is left, so zeros need no special case.
 pub struct Prod;
 
+#[cfg(feature = "proofs")]
 impl Proof for Prod {
     fn facts() -> Facts {
         Facts::new("prod", Group::Reduction, "y = Π x over axes", "dx = dy Π of the others")

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x` under another shape; `dx = dy` under the old one.
@@ -44,6 +43,7 @@ impl<T: Element> Operation<T> for Reshape {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Reshape {
     fn facts() -> Facts {
         Facts::new("reshape", Group::Shape, "y = x in another shape", "dx = dy in the old shape")
@@ -80,6 +80,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn reshape(self, shape: &[usize]) -> Var<T> {
         let to = Shape::new(shape);
-        Var::apply(Reshape { to, shape: to }, vec![self])
+        Var::record(Reshape { to, shape: to }, vec![self])
     }
 }

@@ -3,10 +3,9 @@
 use cerberus_tensor::resize::{self, Interpolation};
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `x [N, H, W, C]` sampled on a grid of `size` pixels with half-pixel centres;
@@ -57,10 +56,11 @@ impl<T: Element> Operation<T> for Resize {
             adjoint: !self.adjoint,
             shape: Shape::new(&[]),
         };
-        one_var(Var::apply(back, vec![dy]))
+        one_var(Var::record(back, vec![dy]))
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Resize {
     fn facts() -> Facts {
         Facts::new(
@@ -109,6 +109,6 @@ impl<T: Element> Var<T> {
     /// If this is not of rank 4 or a size is zero.
     #[track_caller]
     pub fn resize(self, size: [usize; 2], interpolation: Interpolation) -> Var<T> {
-        Var::apply(Resize { size, interpolation, adjoint: false, shape: Shape::new(&[]) }, vec![self])
+        Var::record(Resize { size, interpolation, adjoint: false, shape: Shape::new(&[]) }, vec![self])
     }
 }

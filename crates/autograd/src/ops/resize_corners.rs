@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `x [N, H, W, C]` on a grid of `size` pixels whose corners are those of `x`: output `o`
@@ -13,6 +12,7 @@ use crate::tape::Var;
 /// is the adjoint. [`Resize`](super::Resize) has half-pixel centres instead.
 pub struct ResizeCorners;
 
+#[cfg(feature = "proofs")]
 impl Proof for ResizeCorners {
     fn facts() -> Facts {
         Facts::new(

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = gamma x / r`, `r = √(mean x² + eps)` along the last dimension; with `g = dy gamma`,
 /// `dx = (g - x mean(g x) / r²) / r`, `dgamma = Σ dy x / r`.
 pub struct RmsNorm;
 
+#[cfg(feature = "proofs")]
 impl Proof for RmsNorm {
     fn facts() -> Facts {
         Facts::new(

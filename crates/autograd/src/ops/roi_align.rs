@@ -3,9 +3,8 @@
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// Every box is cut into `size` cells and each cell is the mean of `samples x samples`
@@ -13,6 +12,7 @@ use crate::tape::Var;
 /// (`aligned`); readings more than a pixel outside are 0. No gradient flows to the boxes.
 pub struct RoiAlign;
 
+#[cfg(feature = "proofs")]
 impl Proof for RoiAlign {
     fn facts() -> Facts {
         Facts::new(

@@ -2,14 +2,14 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[(i + shift) mod n] = x[i]` along `axis`; `dx` is `dy` rolled back.
 pub struct Roll;
 
+#[cfg(feature = "proofs")]
 impl Proof for Roll {
     fn facts() -> Facts {
         Facts::new(

@@ -1,7 +1,8 @@
 //! One over the square root.
 
 use crate::Saves;
-use crate::gradcheck::positive_sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = 1 / √x`; `dx = -dy y³ / 2`. NaN for negative `x`.

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x`, then `y[.., index[.., i, ..], ..] += source[.., i, ..]` along `axis`;
 /// `dx = dy`, `dsource` is `dy` gathered at the index.
 pub struct ScatterAdd;
 
+#[cfg(feature = "proofs")]
 impl Proof for ScatterAdd {
     fn facts() -> Facts {
         Facts::new(

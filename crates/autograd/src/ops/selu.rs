@@ -1,8 +1,8 @@
 //! The self-normalising unit (Klambauer et al., 2017): a scaled ELU.
 
-use crate::gradcheck::{Case, sample};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
-use crate::{ErrorCase, Facts, Group, Proof, case};
 use cerberus_tensor::Element;
 
 /// `y = λ elu(x, α)` with the paper's constants `λ`, `α` (equation 2 and the
@@ -14,6 +14,7 @@ const ALPHA: f64 = 1.673_263_242_354_377_2;
 /// `λ` of the paper.
 const LAMBDA: f64 = 1.050_700_987_355_480_5;
 
+#[cfg(feature = "proofs")]
 impl Proof for Selu {
     fn facts() -> Facts {
         Facts::new("selu", Group::Elementwise, "y = λ elu(x, α)", "dx = λ dy or λ α dy eˣ")

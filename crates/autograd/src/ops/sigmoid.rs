@@ -1,7 +1,8 @@
 //! The logistic function.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = 1 / (1 + e⁻ˣ)`; `dx = dy y (1 - y)`. Does not overflow.

@@ -1,7 +1,8 @@
 //! The sign.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y` is -1, 0 or 1 as `x` is negative, zero or positive, and NaN for NaN; `dx = 0`.

@@ -1,7 +1,8 @@
 //! The sigmoid-weighted linear unit, or Swish (Elfwing, Uchibe and Doya, 2018).
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = x sigmoid(x)`; with `s = sigmoid(x)`, `dx = dy s (1 + x (1 - s))`.

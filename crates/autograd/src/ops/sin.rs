@@ -1,7 +1,8 @@
 //! The sine.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = sin x`; `dx = dy cos x`.

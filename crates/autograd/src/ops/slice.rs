@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = x[start], x[start + step], ..` along `axis`, below `end`; `dx` is `dy` at those
 /// positions and 0 elsewhere.
 pub struct Slice;
 
+#[cfg(feature = "proofs")]
 impl Proof for Slice {
     fn facts() -> Facts {
         Facts::new(

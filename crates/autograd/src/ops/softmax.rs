@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Tensor, softmax};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`. [`Var::softmax`] brings another
@@ -43,6 +42,7 @@ impl<T: Element> Operation<T> for Softmax {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Softmax {
     fn facts() -> Facts {
         Facts::new("softmax", Group::Reduction, "y = eˣ / Σ eˣ along axis", "dx = y (dy - Σ dy y)")
@@ -110,6 +110,6 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn softmax(self, axis: usize) -> Var<T> {
         super::assert_axes("softmax", &[axis], self.shape());
-        super::along(self, axis, |x| Var::apply(Softmax, vec![x]))
+        super::along(self, axis, |x| Var::record(Softmax, vec![x]))
     }
 }

@@ -1,7 +1,8 @@
 //! A smooth form of the rectifier (Dugas et al., 2001).
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = ln(1 + eˣ)`; `dx = dy sigmoid(x)`. Does not overflow.

@@ -1,7 +1,8 @@
 //! The square root.
 
 use crate::Saves;
-use crate::gradcheck::positive_sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = √x`; `dx = dy / 2y`. NaN for negative `x`; the gradient at 0 is infinite.

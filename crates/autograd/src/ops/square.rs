@@ -1,7 +1,8 @@
 //! The square.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = x²`; `dx = 2 dy x`.

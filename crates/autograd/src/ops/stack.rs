@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` has the inputs one after another along a new dimension `axis`; each `dx` is its
 /// part of `dy`.
 pub struct Stack;
 
+#[cfg(feature = "proofs")]
 impl Proof for Stack {
     fn facts() -> Facts {
         Facts::new("stack", Group::Shape, "y = the inputs along a new axis", "each dx = its part of dy")

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = √var`; `dx = dy (x - mean) / (y (n - correction))`. Infinite slope where all
 /// values are equal.
 pub struct Std;
 
+#[cfg(feature = "proofs")]
 impl Proof for Std {
     fn facts() -> Facts {
         Facts::new("std", Group::Reduction, "y = √var over axes", "dx = dy (x - mean) / (y (n - correction))")

@@ -4,10 +4,9 @@
 
 use cerberus_tensor::{Element, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two, two_vars};
-use crate::proof::{BROADCAST, ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a - b`; `da = dy`, `db = -dy`.
@@ -41,6 +40,7 @@ impl<T: Element> Operation<T> for Sub {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Sub {
     fn facts() -> Facts {
         Facts::new("sub", Group::Elementwise, "y = a - b", "da = dy, db = -dy")
@@ -76,6 +76,6 @@ impl<T: Element> std::ops::Sub for Var<T> {
     #[track_caller]
     fn sub(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("sub", self.shape(), other.shape());
-        Var::apply(Sub, vec![self, other])
+        Var::record(Sub, vec![self, other])
     }
 }

@@ -2,10 +2,9 @@
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = sum of x over axes`; `dx = dy`, repeated along the axes.
@@ -47,6 +46,7 @@ impl<T: Element> Operation<T> for Sum {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl Proof for Sum {
     fn facts() -> Facts {
         Facts::new("sum", Group::Reduction, "y = Σ x over axes", "dx = dy, repeated along the axes")
@@ -88,7 +88,7 @@ impl<T: Element> Var<T> {
     /// Sum over `axes`, which stay with extent 1 if `keep`; see [`Sum`].
     #[track_caller]
     pub fn sum(self, axes: &[usize], keep: bool) -> Var<T> {
-        Var::apply(Sum { axes: axes.to_vec(), keep, shape: Shape::new(&[]) }, vec![self])
+        Var::record(Sum { axes: axes.to_vec(), keep, shape: Shape::new(&[]) }, vec![self])
     }
 
     /// Sum of all elements, of rank 0.

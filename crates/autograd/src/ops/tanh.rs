@@ -1,7 +1,8 @@
 //! The hyperbolic tangent.
 
 use crate::Saves;
-use crate::gradcheck::sample;
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 
 unary! {
     /// `y = tanh x`; `dx = dy (1 - y²)`.

@@ -2,15 +2,15 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is `x` repeated `times[axis]` times along every axis; `dx` sums `dy` over the
 /// repetitions.
 pub struct Tile;
 
+#[cfg(feature = "proofs")]
 impl Proof for Tile {
     fn facts() -> Facts {
         Facts::new("tile", Group::Shape, "y = x repeated along each axis", "dx = Σ dy over the repetitions")

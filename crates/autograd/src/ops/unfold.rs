@@ -1,12 +1,11 @@
 //! Patches of an image as rows (im2col).
 
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::{Conv2dSpec, Geometry, Padding};
+use cerberus_tensor::conv::{Conv2dSpec, Geometry};
 use cerberus_tensor::linear_map::LinearMap;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y [N, OH, OW, KH KW C]` holds the window of `x` under every output position, 0 in the
@@ -14,6 +13,7 @@ use crate::tape::Var;
 /// copied from, which is [`Fold`](super::Fold).
 pub struct Unfold;
 
+#[cfg(feature = "proofs")]
 impl Proof for Unfold {
     fn facts() -> Facts {
         Facts::new("unfold", Group::Vision, "y[o, k] = x[o stride + k dilation - padding]", "dx = fold(dy)")

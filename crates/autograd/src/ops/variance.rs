@@ -2,9 +2,8 @@
 
 use cerberus_tensor::Element;
 
-use crate::case;
-use crate::gradcheck::{Case, sample};
-use crate::proof::{ErrorCase, Facts, Group, Proof};
+#[cfg(feature = "proofs")]
+use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Σ (x - mean)² / (n - correction)` over axes of `n` elements;
@@ -12,6 +11,7 @@ use crate::tape::Var;
 /// the values themselves and 1 for an estimate from a sample (Bessel).
 pub struct Variance;
 
+#[cfg(feature = "proofs")]
 impl Proof for Variance {
     fn facts() -> Facts {
         Facts::new(

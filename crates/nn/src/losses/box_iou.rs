@@ -6,14 +6,14 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::Case;
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::box_pairs::BoxPairs;
-use super::{Kept, sample_boxes, scaled};
+#[cfg(feature = "proofs")]
+use super::samples::*;
+use super::{Kept, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -185,6 +185,7 @@ impl<T: Element> Operation<T> for BoxIouLoss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for BoxIouLoss<T> {
     fn facts() -> Facts {
         Facts::new(
@@ -204,7 +205,6 @@ impl<T: Element> Proof for BoxIouLoss<T> {
         let x = boxes(&[1.0, 2.0, 2.5, 3.5, 0.6, 0.7, 1.4, 1.3, 0.0, 0.0, 2.0, 2.2, 0.0, 0.9, 3.0, 1.4]);
         let t = boxes(&[1.3, 1.6, 3.0, 3.2, 0.2, 0.3, 1.9, 1.8, 0.5, 0.4, 1.5, 1.5, 1.0, 0.1, 1.7, 2.5]);
         let weights = || Some(Tensor::from_vec(vec![0.5, 1.5, 0.0, 2.0], &[4]));
-        let python = super::python::<f64>;
         let weighted = format!("{}).sum() / 3.0", python(&weights().expect("there are weights")));
         let case = |name: &str, torch: String, overlap: BoxOverlap, weights: Option<Tensor<f64>>| {
             let (target, normaliser) = (t.clone(), if weights.is_some() { 3.0 } else { 1.0 });

@@ -1,14 +1,14 @@
 //! Cross-entropy of class ids from logits, in one pass over memory.
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::{Case, sample};
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::labels::Counts;
 use super::pieces::rewrite_rows;
+#[cfg(feature = "proofs")]
+use super::samples::*;
 use super::{Kept, scaled};
 
 /// Elements worked on at a time: they stay in the first-level cache.
@@ -150,6 +150,7 @@ impl<T: Element> Operation<T> for CrossEntropyLoss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for CrossEntropyLoss<T> {
     fn facts() -> Facts {
         Facts::new(
@@ -166,7 +167,7 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
     fn cases() -> Vec<Case> {
         let case = |name: &str, shape: &[usize], target: &'static [u8], options: CrossEntropy| {
             let weights = options.class_weights.as_ref().map_or("None".to_string(), |weights| {
-                super::python(&Tensor::from_vec(weights.clone(), &[weights.len()]))
+                python(&Tensor::from_vec(weights.clone(), &[weights.len()]))
             });
             let torch = format!("cross_entropy(a, {target:?}, {weights}, {})", options.label_smoothing);
             Case::unary(format!("cross_entropy: {name}"), sample(21, shape), move |x| {

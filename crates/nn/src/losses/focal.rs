@@ -1,13 +1,13 @@
 //! The focal loss for dense detection.
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::{Case, sample};
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::logistic::logistic_loss;
-use super::{Kept, assert_normaliser, assert_same_shape, python, scaled};
+#[cfg(feature = "proofs")]
+use super::samples::*;
+use super::{Kept, assert_normaliser, assert_same_shape, scaled};
 
 /// The choices of [`focal`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,7 @@ impl<T: Element> Operation<T> for FocalLoss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for FocalLoss<T> {
     fn facts() -> Facts {
         Facts::new(

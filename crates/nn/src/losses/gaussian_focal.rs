@@ -1,12 +1,12 @@
 //! The focal loss of a heatmap with Gaussian peaks.
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::logistic::logistic_loss;
-use super::{Kept, assert_normaliser, assert_same_shape, python, scaled};
+#[cfg(feature = "proofs")]
+use super::samples::*;
+use super::{Kept, assert_normaliser, assert_same_shape, scaled};
 
 /// Penalty-reduced focal loss of heatmap logits `x` with a heatmap `t` from 0 to
 /// 1, exactly 1 at the objects' centres, any shape (Law and Deng, 2018, equation
@@ -52,6 +52,7 @@ impl<T: Element> Operation<T> for GaussianFocalLoss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for GaussianFocalLoss<T> {
     fn facts() -> Facts {
         Facts::new(

@@ -1,12 +1,12 @@
 //! The generalised intersection-over-union loss of boxes.
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::Case;
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::box_pairs::BoxPairs;
-use super::{Kept, python, sample_boxes, scaled};
+#[cfg(feature = "proofs")]
+use super::samples::*;
+use super::{Kept, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -109,6 +109,7 @@ impl<T: Element> Operation<T> for GiouLoss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for GiouLoss<T> {
     fn facts() -> Facts {
         Facts::new(

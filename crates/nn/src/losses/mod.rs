@@ -10,8 +10,10 @@
 //! Every loss reports a [`Case`] list to [`cases`] for the gradient check, in
 //! the same way as the operations of `cerberus_autograd`.
 
-use cerberus_autograd::gradcheck::{Case, sample};
-use cerberus_autograd::proof::Entry;
+#[cfg(feature = "proofs")]
+use cerberus_autograd::gradcheck::Case;
+#[cfg(feature = "proofs")]
+use cerberus_autograd::proof::OpInfo;
 use cerberus_autograd::{Gradient, one};
 use cerberus_tensor::{Element, Tensor};
 
@@ -20,21 +22,25 @@ pub mod class_weights;
 mod labels;
 mod logistic;
 pub(crate) mod pieces;
+#[cfg(feature = "proofs")]
+mod samples;
 
 macro_rules! losses {
     ($($module:ident::{$struct:ident, $($name:ident),*}),* $(,)?) => {
         $(mod $module; pub use $module::{$struct, $($name),*};)*
 
         /// Every loss, for the checks and the reference.
-        pub fn all() -> Vec<Entry> {
-            vec![$(Entry::of::<$struct<f64>>()),*]
+        #[cfg(feature = "proofs")]
+        pub fn all() -> Vec<OpInfo> {
+            vec![$(OpInfo::of::<$struct<f64>>()),*]
         }
     };
 }
 
 /// The samples of every loss, for the gradient check.
+#[cfg(feature = "proofs")]
 pub fn cases() -> Vec<Case> {
-    all().into_iter().flat_map(|entry| (entry.cases)()).collect()
+    all().into_iter().flat_map(|info| (info.cases)()).collect()
 }
 
 losses! {
@@ -46,17 +52,6 @@ losses! {
     giou::{GiouLoss, giou},
     box_iou::{BoxIouLoss, BoxOverlap, box_iou},
     dice::{DiceLoss, Dice, DiceForm, dice},
-}
-
-/// A tensor as the reference program reads it, every digit of it.
-fn python<T: Element>(x: &Tensor<T>) -> String {
-    format!("constant({:?}, {:?})", x.to_vec(), x.shape())
-}
-
-/// Random boxes `x1, y1, x2, y2`, `[count, 4]`, for samples.
-fn sample_boxes(seed: u64, count: usize) -> Tensor<f64> {
-    // Corners lie between -1.5 and 1.5, so these are in order.
-    sample(seed, &[count, 4]) + Tensor::from_vec(vec![0.0, 0.0, 3.5, 3.5], &[4])
 }
 
 /// What the forward rule of a fused loss leaves for the backward rule: the
@@ -107,5 +102,5 @@ fn assert_normaliser(loss: &str, normaliser: f64) {
     );
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "proofs"))]
 mod tests;

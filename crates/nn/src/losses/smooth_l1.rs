@@ -1,12 +1,12 @@
 //! The smooth absolute error, and the plain one.
 
-use cerberus_autograd::case;
-use cerberus_autograd::gradcheck::{Case, positive_sample, sample};
-use cerberus_autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, Var};
+use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
-use super::{Kept, assert_normaliser, assert_same_shape, python, scaled, spread};
+#[cfg(feature = "proofs")]
+use super::samples::*;
+use super::{Kept, assert_normaliser, assert_same_shape, scaled, spread};
 
 /// Weighted smooth absolute error of predictions `x` and targets `t`, any shape
 /// (Girshick, 2015, equation 3, with the bend at `beta`):
@@ -63,6 +63,7 @@ impl<T: Element> Operation<T> for SmoothL1Loss<T> {
     }
 }
 
+#[cfg(feature = "proofs")]
 impl<T: Element> Proof for SmoothL1Loss<T> {
     fn facts() -> Facts {
         Facts::new(
