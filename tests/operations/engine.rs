@@ -29,18 +29,18 @@ impl Matrix {
 
     fn matmul(&self, other: &Matrix) -> Matrix {
         assert_eq!(self.columns, other.rows);
-        let info = |i: usize| -> f64 {
+        let entry = |i: usize| -> f64 {
             let (row, column) = (i / other.columns, i % other.columns);
             (0..self.columns)
                 .map(|k| self.data[row * self.columns + k] * other.data[k * other.columns + column])
                 .sum()
         };
-        Matrix::new(self.rows, other.columns, (0..self.rows * other.columns).map(info).collect())
+        Matrix::new(self.rows, other.columns, (0..self.rows * other.columns).map(entry).collect())
     }
 
     fn transpose(&self) -> Matrix {
-        let info = |i: usize| self.data[i % self.rows * self.columns + i / self.rows];
-        Matrix::new(self.columns, self.rows, (0..self.data.len()).map(info).collect())
+        let entry = |i: usize| self.data[i % self.rows * self.columns + i / self.rows];
+        Matrix::new(self.columns, self.rows, (0..self.data.len()).map(entry).collect())
     }
 }
 

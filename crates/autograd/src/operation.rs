@@ -54,12 +54,17 @@ pub trait Operation<T: Element>: 'static {
     }
 }
 
-/// An operation of this crate. Its rules are compiled here, once for each element
-/// type; those of generic functions would be compiled again in every crate that
-/// calls them. The list in `ops/mod.rs` implements this.
-pub(crate) trait Precompiled: Sized {
+/// An operation of this crate. Its rules are compiled here, for `f32` always and
+/// for `f64` where the suite asks for it; those of generic functions would be
+/// compiled again in every crate that calls them. The list in `ops/mod.rs`
+/// implements this.
+pub(crate) trait Precompiled: Operation<f64> + Sized {
     fn single(self) -> Box<dyn Operation<f32>>;
-    fn double(self) -> Box<dyn Operation<f64>>;
+
+    /// Provided, and therefore compiled by the crates that use it.
+    fn double(self) -> Box<dyn Operation<f64>> {
+        Box::new(self)
+    }
 }
 
 /// Makes the operation that `T` asks for.

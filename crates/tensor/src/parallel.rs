@@ -70,8 +70,13 @@ pub fn map_ranges<R: Send>(
     match len.div_ceil(piece) {
         0 => Vec::new(),
         1 => vec![work(0..len)],
-        pieces => (0..pieces).into_par_iter().map(|index| work(range(index))).collect(),
+        pieces => map_pieces(pieces, &|index| work(range(index))),
     }
+}
+
+/// Compiled once for each type of result, not once for each closure.
+fn map_pieces<R: Send>(pieces: usize, work: &(dyn Fn(usize) -> R + Sync)) -> Vec<R> {
+    (0..pieces).into_par_iter().map(work).collect()
 }
 
 #[cfg(test)]

@@ -193,6 +193,7 @@ macro_rules! operations {
                 Box::new(self)
             }
 
+            #[cfg(feature = "proofs")]
             #[inline(never)]
             fn double(self) -> Box<dyn crate::Operation<f64>> {
                 Box::new(self)
