@@ -64,14 +64,10 @@ fn broadcasting_and_reductions() {
     assert_eq!(stretched.strides(), [0, 1]);
 
     // A sum names the dimensions that disappear.
-    say!(
-        "sum over rows {:?}, over columns {:?}",
-        table.sum(&[0], false).to_vec(),
-        table.sum(&[1], false).to_vec()
-    );
+    say!("sum over rows {:?}, over columns {:?}", table.sum(&[0]).to_vec(), table.sum(&[1]).to_vec());
     // prints: sum over rows [32.0, 34.0, 36.0], over columns [36.0, 66.0]
-    assert_eq!(table.sum(&[0], false).to_vec(), [32.0, 34.0, 36.0]);
-    assert_eq!(table.sum(&[1], false).to_vec(), [36.0, 66.0]);
+    assert_eq!(table.sum(&[0]).to_vec(), [32.0, 34.0, 36.0]);
+    assert_eq!(table.sum(&[1]).to_vec(), [36.0, 66.0]);
     // Summing is stretching backwards. Lesson 2 rests on this: the gradient of
     // a stretched input is the sum over everything it was stretched to.
     assert_eq!(table.sum_to(&[2, 1]).to_vec(), [36.0, 66.0]);

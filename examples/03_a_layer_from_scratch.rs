@@ -13,7 +13,7 @@ mod common;
 use cerberus::autograd::gradcheck::{Case, gradcheck, sample};
 use cerberus::autograd::{ErrorCase, Facts, Gradient, Group, Inputs, Operation, Proof, Saved, Saves, two};
 use cerberus::data::{FashionMnist, Garments, Image, normalise};
-use cerberus::nn::losses::{CrossEntropy, cross_entropy};
+use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
 use cerberus::tensor::sigmoid;
 
@@ -145,10 +145,10 @@ const BATCH: usize = 30;
 fn network() -> Sequential {
     let mut init = Init::new(1);
     Sequential::new()
-        .add("conv1", Conv2d::new(1, 16, 3, Conv2dSpec::same(3), &mut init))
+        .add("conv1", Conv2d::new(1, 16, 3, &mut init).same())
         .add("swish1", SwishLayer::new(16))
         .add("pool1", MaxPool2d::new(2, 2)) // 28x28 to 14x14
-        .add("conv2", Conv2d::new(16, 32, 3, Conv2dSpec::same(3), &mut init))
+        .add("conv2", Conv2d::new(16, 32, 3, &mut init).same())
         .add("swish2", SwishLayer::new(32))
         .add("pool2", MaxPool2d::new(2, 2)) // to 7x7
         .add("flatten", Flatten::default())
@@ -166,12 +166,13 @@ fn step(
     let (images, classes) = gather(garments, batch);
     let mut context = Context::training(1, epoch);
     let logits = model.forward(Var::constant(images), &mut context);
-    let loss = cross_entropy(logits, &classes, &CrossEntropy::default());
+    let loss = cross_entropy(logits, &classes);
     let value = loss.value().item();
     let gradients = backward(loss);
     // The context holds the parameters' values; the optimiser wants them alone.
     drop(context);
-    optimizer.step(model, &gradients, 1e-3);
+    optimizer.set_learning_rate(1e-3);
+    optimizer.step(model, &gradients);
     value
 }
 

@@ -60,7 +60,8 @@ fn descend_scaled(optimizer: &mut dyn Optimizer, rate: f64, steps: u64, scale: f
         last = loss.value().item();
         let gradients = backward(loss);
         drop(context); // it shares the parameter, which the optimiser changes in place
-        optimizer.step(&mut point, &gradients, rate);
+        optimizer.set_learning_rate(rate);
+        optimizer.step(&mut point, &gradients);
     }
     last
 }

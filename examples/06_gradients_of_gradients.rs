@@ -66,7 +66,7 @@ fn main() {
         let tape = Tape::new();
         let (weight, x) = (tape.leaf(w.clone()), tape.leaf(Tensor::from_vec(vec![0.5, -1.0], &[1, 2])));
         let slope = grad_with_graph(&[&x.clone().matmul(weight.clone()).sum_all()], &[&x]).remove(0);
-        let penalty = slope.norm(&[0, 1], false).affine(1.0, -1.0).square();
+        let penalty = slope.norm(&[0, 1]).affine(1.0, -1.0).square();
         w.add_scaled(-0.1, &grad(&[&penalty], &[&weight])[0]);
     }
     let length = w.clone().map(|w| w * w).sum_all().item().sqrt();

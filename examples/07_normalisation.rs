@@ -23,7 +23,7 @@ fn main() {
             "layer" => &[3],
             _ => &[1, 2],
         };
-        let mean = y.mean(axes, false).map(f64::abs).to_vec().into_iter().fold(0.0, f64::max);
+        let mean = y.mean(axes).map(f64::abs).to_vec().into_iter().fold(0.0, f64::max);
         say!("{kind:<9} largest mean over axes {axes:?}: {mean:.1e}");
         // prints: batch largest mean over axes [0, 1, 2]: <1e-12
         // prints: layer largest mean over axes [3]: <1e-12
@@ -64,7 +64,7 @@ fn main() {
     let (gamma, beta) = ones_and_zeros();
     let y = leaf.clone().instance_norm(gamma, beta, 1e-5);
     let gradient = grad(&[&(y.clone() * y.sigmoid()).sum_all()], &[&leaf]).remove(0);
-    let sums = gradient.sum(&[1, 2], false).map(f64::abs).to_vec().into_iter().fold(0.0, f64::max);
+    let sums = gradient.sum(&[1, 2]).map(f64::abs).to_vec().into_iter().fold(0.0, f64::max);
     say!("largest sum of gradients over a channel: {sums:.1e}");
     // prints: largest sum of gradients over a channel: <1e-12
     assert!(sums < 1e-12);
@@ -78,7 +78,7 @@ fn normalised(kind: &str, x: &Tensor<f64>) -> Tensor<f64> {
     let (gamma, beta) = ones_and_zeros();
     let x = Var::constant(x.clone());
     let y = match kind {
-        "batch" => x.batch_norm(gamma, beta, 1e-5, false).0,
+        "batch" => x.batch_norm(gamma, beta, 1e-5).0,
         "layer" => x.layer_norm(gamma, beta, 1e-5),
         "group" => x.group_norm(2, gamma, beta, 1e-5),
         _ => x.instance_norm(gamma, beta, 1e-5),

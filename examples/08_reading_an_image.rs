@@ -37,7 +37,8 @@ fn main() {
         let tape = Tape::new();
         let leaf = tape.leaf(shift.clone());
         let grid = Var::constant(grid()) + leaf.clone();
-        let error = Var::constant(moved.clone()).grid_sample(grid, true) - Var::constant(bump.clone());
+        let error =
+            Var::constant(moved.clone()).grid_sample_align_corners(grid) - Var::constant(bump.clone());
         let loss = error.square().mean_all();
         if step % 25 == 0 {
             say!("step {step:>3}: error {:.6}, shift {:.3?}", loss.value().item(), shift.to_vec());

@@ -45,7 +45,7 @@ fn main() {
         let kernel = Tensor::from_fn(&[3, 3, 8, 16], |i| (i as f32 * 0.11).cos());
         let tape = Tape::new();
         let weight = tape.leaf(kernel);
-        let y = Var::constant(image).conv2d(weight.clone(), None, Conv2dSpec::same(3), true);
+        let y = Var::constant(image).conv2d_relu(weight.clone(), None, Conv2dSpec::same(3));
         let gradient = grad(&[&y.square().mean_all()], &[&weight]).remove(0);
         // One number that changes with any bit.
         gradient.to_vec().iter().fold(0u64, |hash, g| hash.rotate_left(5) ^ u64::from(g.to_bits()))

@@ -16,7 +16,7 @@ use cerberus::multitask::tasks::{Answer, Classify, Metric, Prediction, Site, Tas
 use cerberus::multitask::trainer::train_step;
 use cerberus::multitask::trunk::{ConvTrunk, Features, Trunk};
 use cerberus::multitask::{MultiTaskModel, metrics::TopKAccuracy};
-use cerberus::nn::losses::{CrossEntropy, cross_entropy};
+use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
 
 /// How many garments a scene shows at most.
@@ -58,7 +58,7 @@ impl<T: Element> Task<T> for Count<T> {
     fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
         let target: Vec<u8> =
             batch.objects.iter().flatten().map(|objects| class_of(objects.len()) as u8).collect();
-        cross_entropy(prediction.outputs[0].clone(), &target, &CrossEntropy::default())
+        cross_entropy(prediction.outputs[0].clone(), &target)
     }
 
     fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {

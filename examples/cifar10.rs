@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cerberus::data::{Cifar10, Dataset, EpochPlan, Loader, Split};
-use cerberus::nn::losses::{CrossEntropy, cross_entropy};
+use cerberus::nn::losses::cross_entropy;
 use cerberus::nn::optim::{Adam, AdamOptions, Optimizer};
 use cerberus::prelude::*;
 use clap::Parser;
@@ -98,11 +98,12 @@ fn train(options: &Options) -> Result<(), Failure> {
 fn train_step(model: &mut Sequential, optimizer: &mut Adam, batch: Batch, [seed, step]: [u64; 2]) -> f32 {
     let mut context = Context::training(seed, step);
     let logits = model.forward(Var::constant(batch.images), &mut context);
-    let loss = cross_entropy(logits, &labels(&batch.classes), &CrossEntropy::default());
+    let loss = cross_entropy(logits, &labels(&batch.classes));
     let value = loss.value().item();
     let gradients = backward(loss);
     drop(context);
-    optimizer.step(model, &gradients, 1e-3);
+    optimizer.set_learning_rate(1e-3);
+    optimizer.step(model, &gradients);
     value
 }
 

@@ -51,10 +51,14 @@ pub use cerberus_tensor as tensor;
 pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
     pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split};
+    pub use crate::nn::losses::{
+        BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, box_iou, cross_entropy,
+        cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
+    };
     pub use crate::nn::{
         Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Layer,
-        Linear, MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions, commit,
-        module, predict,
+        Linear, MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions,
+        StepOptions, commit, module, predict, step, step_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};

@@ -4,8 +4,8 @@
 use cerberus::autograd::{Tape, Var, backward};
 use cerberus::nn::losses::{BoxOverlap, box_iou, class_weights};
 use cerberus::nn::losses::{
-    CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, cross_entropy, dice, focal, gaussian_focal,
-    giou,
+    CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, cross_entropy, cross_entropy_with, dice_with,
+    focal, gaussian_focal, giou,
 };
 use cerberus::tensor::Tensor;
 use serde_json::Value;
@@ -58,8 +58,7 @@ fn assert_loss(
 #[test]
 fn cross_entropy_equals_the_reference() {
     let case = section("cross_entropy");
-    let target: Vec<u8> =
-        flat(&case["target(ignore -100)"]).iter().map(|&t| if t < 0.0 { 255 } else { t as u8 }).collect();
+    let target: Vec<i64> = flat(&case["target(ignore -100)"]).iter().map(|&t| t as i64).collect();
     let weights = Some(flat(&case["weights"]));
     let (plain, smooth) = (CrossEntropy::default(), 0.1);
     let options = [
@@ -77,12 +76,12 @@ fn cross_entropy_equals_the_reference() {
     for (name, options) in &options {
         let reference = &case[*name];
         let value = reference["loss"].as_f64().expect("a number");
-        let loss = |x| cross_entropy(x, &target, options);
+        let loss = |x| cross_entropy_with(x, &target, options);
         assert_loss(name, tensor(&case["logits"]), loss, value, &flat(&reference["grad"]));
     }
     // The sum over the four labelled rows is four times their mean.
     let value = case["sum"]["loss"].as_f64().expect("a number");
-    let sum = |x| cross_entropy(x, &target, &plain).scale(4.0);
+    let sum = |x| cross_entropy_with(x, &target, &plain).scale(4.0);
     assert_loss("sum", tensor(&case["logits"]), sum, value, &flat(&case["sum"]["grad"]));
 }
 
@@ -100,10 +99,9 @@ fn remedies_against_class_imbalance_equal_the_reference() {
     close(class_weights::effective_number(&counts, 0.999), key);
 
     let reference = &case["logit_adjust_tau1 (Menon 2021; logits+tau*log prior)"];
-    let target: Vec<u8> =
-        flat(&case["target(ignore -100)"]).iter().map(|&t| if t < 0.0 { 255 } else { t as u8 }).collect();
+    let target: Vec<i64> = flat(&case["target(ignore -100)"]).iter().map(|&t| t as i64).collect();
     let adjustment = Tensor::from_vec(class_weights::logit_adjustment(&counts, 1.0), &[4]);
-    let loss = |x| cross_entropy(x + Var::constant(adjustment.clone()), &target, &CrossEntropy::default());
+    let loss = |x| cross_entropy(x + Var::constant(adjustment.clone()), &target);
     let value = reference["loss"].as_f64().expect("a number");
     assert_loss("logit adjustment", tensor(&case["logits"]), loss, value, &flat(&reference["grad"]));
 }
@@ -198,7 +196,7 @@ fn dice_equals_the_reference_in_both_forms() {
                 DiceForm::Squared => pixels / (pixels + 1e-3),
             };
             let x = Tape::new().leaf(two);
-            let loss = dice(x.clone(), &target, &Dice { form, ..Default::default() }).scale(2.0);
+            let loss = dice_with(x.clone(), &target, &Dice { form, ..Default::default() }).scale(2.0);
             let found = loss.value().item() - (1.0 - background);
             assert!((found - value).abs() < 1e-9, "{form:?}: {found} but the reference gives {value}");
             let dx = backward(loss).of(&x).expect("a gradient").to_vec();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cerberus::autograd::{Gradient, GradientSink, Leaf, backward_into};
-use cerberus::nn::losses::{CrossEntropy, Dice, Focal, cross_entropy, dice, focal, smooth_l1};
+use cerberus::nn::losses::{Focal, cross_entropy, dice, focal, smooth_l1};
 use cerberus::nn::optim::{Adam, AdamOptions, Optimizer};
 use cerberus::nn::{commit, module};
 use cerberus::prelude::*;
@@ -86,7 +86,7 @@ fn activations_live_once_after_the_forward_pass_and_die_as_the_backward_pass_con
     let mut init = Init::new(1);
     let spec = Conv2dSpec { padding: Padding::all(1), ..Conv2dSpec::default() };
     let net = (0..LAYERS).fold(Sequential::new(), |net, layer| {
-        net.add(&format!("conv{layer}"), Conv2d::new(16, 16, 3, spec, &mut init).with_relu())
+        net.add(&format!("conv{layer}"), Conv2d::with_spec(16, 16, 3, spec, &mut init).with_relu())
     });
     let before = live_bytes();
     let images = Tensor::from_fn(&[8, 32, 32, 16], |i| (i as f32 * 0.3).sin());
@@ -94,7 +94,7 @@ fn activations_live_once_after_the_forward_pass_and_die_as_the_backward_pass_con
 
     let mut context = Context::training(1, 0);
     let loss = net.forward(Var::constant(images), &mut context).mean_all();
-    context.finish();
+    context.discard();
     let after_forward = live_bytes() - before;
     // Each layer keeps its input and its output, but one's output is the next
     // one's input: the images and one activation per layer.
@@ -140,12 +140,12 @@ impl Small<f32> {
         let mut init = Init::new(1);
         let (same, one) = (Conv2dSpec::same(3), Conv2dSpec::default());
         Self {
-            stem: Conv2d::new(3, 32, 3, same, &mut init).without_bias(),
+            stem: Conv2d::with_spec(3, 32, 3, same, &mut init).without_bias(),
             norm: BatchNorm2d::new(32).with_relu(),
-            body: Conv2d::new(32, 32, 3, same, &mut init),
+            body: Conv2d::with_spec(32, 32, 3, same, &mut init),
             class: Linear::new(32, CLASSES, &mut init),
-            places: Conv2d::new(32, CLASSES, 1, one, &mut init),
-            pixels: Conv2d::new(32, CLASSES, 1, one, &mut init),
+            places: Conv2d::with_spec(32, CLASSES, 1, one, &mut init),
+            pixels: Conv2d::with_spec(32, CLASSES, 1, one, &mut init),
         }
     }
 
@@ -156,15 +156,15 @@ impl Small<f32> {
         let x = self.body.forward(x.clone(), context).add_relu(x);
         let ids = |count: usize| (0..count).map(|i| (i % CLASSES) as u8).collect::<Vec<u8>>();
         let class = self.class.forward(x.clone().global_avg_pool(), context);
-        let class = cross_entropy(class, &ids(IMAGES), &CrossEntropy::default());
+        let class = cross_entropy(class, &ids(IMAGES));
         let places = self.places.forward(x.clone(), context);
         let target = Tensor::zeros(places.shape());
         let found = focal(places.clone(), target.clone(), &Focal::default(), 10.0);
         let boxes = smooth_l1(places, target, 1.0, None, 10.0);
         let pixels = self.pixels.forward(x, context).resize([SIZE; 2], Interpolation::Bilinear);
         let target = ids(IMAGES * SIZE * SIZE);
-        let overlap = dice(pixels.clone().softmax(3), &target, &Dice::default());
-        class + found + boxes + overlap + cross_entropy(pixels, &target, &CrossEntropy::default())
+        let overlap = dice(pixels.clone().softmax(3), &target);
+        class + found + boxes + overlap + cross_entropy(pixels, &target)
     }
 }
 
@@ -187,7 +187,8 @@ fn after_the_first_steps_a_step_asks_the_system_for_no_large_block() {
             let updates = context.finish();
             let mut gradients = backward(loss);
             gradients.clip_global_norm(1.0);
-            optimizer.step(&mut model, &gradients, 1e-3);
+            optimizer.set_learning_rate(1e-3);
+            optimizer.step(&mut model, &gradients);
             commit(&mut model, updates);
         }
         COUNTING.store(false, Ordering::Relaxed);

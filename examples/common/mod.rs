@@ -121,9 +121,9 @@ pub fn small_cnn(size: usize, classes: usize, seed: u64) -> Sequential {
     // Each convolution takes off a border of one pixel, each pooling halves.
     let left = ((size - 2) / 2 - 2) / 2;
     Sequential::new()
-        .add("conv1", Conv2d::new(3, 32, 3, valid, &mut init))
+        .add("conv1", Conv2d::with_spec(3, 32, 3, valid, &mut init))
         .add("pool1", MaxPool2d::new(2, 2).with_relu())
-        .add("conv2", Conv2d::new(32, 64, 3, valid, &mut init))
+        .add("conv2", Conv2d::with_spec(32, 64, 3, valid, &mut init))
         .add("pool2", MaxPool2d::new(2, 2).with_relu())
         .add("flatten", Flatten::default())
         .add("dense", Linear::new(left * left * 64, classes, &mut init))

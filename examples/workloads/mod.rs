@@ -12,7 +12,7 @@ mod resnet;
 use cerberus::data::{self, Batch, Split};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::multitask::trainer::{TrainConfig, train_step};
-use cerberus::nn::losses::{CrossEntropy, cross_entropy};
+use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
 use clap::ValueEnum;
 
@@ -55,7 +55,7 @@ impl Workload {
     pub fn prepare(self, batch: usize, scale: f32) -> Result<Prepared, Failure> {
         let images = |size: usize| wave(&[batch, size, size, 3]).scale(scale);
         let adam = || Adam::new(AdamOptions::default());
-        let labels = |classes: usize| move |i: usize| (i % classes) as u8;
+        let labels = |classes: usize| move |i: usize| i % classes;
         Ok(match self {
             Self::Seed32 => classification(
                 small_cnn(32, 10, 1),
@@ -97,14 +97,10 @@ fn classification(
     optimizer: impl Optimizer + 'static,
     rate: f64,
     images: Tensor,
-    target: Vec<u8>,
+    target: Vec<usize>,
 ) -> Prepared {
     training(model, optimizer, rate, images, move |model, x, context| {
-        cross_entropy(
-            model.forward(x, context),
-            &target,
-            &CrossEntropy { ignore: None, ..Default::default() },
-        )
+        cross_entropy(model.forward(x, context), &target)
     })
 }
 
@@ -117,15 +113,9 @@ fn training<M: Module + 'static>(
     loss: impl Fn(&M, Var, &mut Context) -> Var + 'static,
 ) -> Prepared {
     let parameters = model.parameter_count();
+    optimizer.set_learning_rate(rate);
     let step = move || {
-        let mut context = Context::training(1, 0);
-        let loss = loss(&model, Var::constant(images.clone()), &mut context);
-        let value = loss.value().item();
-        let gradients = backward(loss);
-        let updates = context.finish();
-        optimizer.step(&mut model, &gradients, rate);
-        commit(&mut model, updates);
-        value
+        step(&mut model, &mut optimizer, |model, context| loss(model, Var::from(&images), context)) as f32
     };
     Prepared { parameters, step: Box::new(step) }
 }

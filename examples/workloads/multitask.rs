@@ -14,7 +14,7 @@
 //! focal loss of the positions' classes, smooth L1 of sides and centre-ness
 //! where there is an object.
 
-use cerberus::nn::losses::{CrossEntropy, Focal, cross_entropy, focal, smooth_l1};
+use cerberus::nn::losses::{Focal, cross_entropy, focal, smooth_l1};
 use cerberus::prelude::*;
 use cerberus::tensor::resize::Interpolation;
 
@@ -55,8 +55,8 @@ impl PlainHeads {
         let same = Conv2dSpec::same(3);
         let mut cin = 3;
         let stages = [32, 64, 128, 128].map(|cout| {
-            let conv1 = Conv2d::new(cin, cout, 3, same, &mut init).without_bias();
-            let conv2 = Conv2d::new(cout, cout, 3, same, &mut init).without_bias();
+            let conv1 = Conv2d::with_spec(cin, cout, 3, same, &mut init).without_bias();
+            let conv2 = Conv2d::with_spec(cout, cout, 3, same, &mut init).without_bias();
             cin = cout;
             Sequential::new()
                 .add("conv1", conv1)
@@ -68,11 +68,11 @@ impl PlainHeads {
         Self {
             stages: stages.into(),
             classify: Linear::new(cin, CLASSES, &mut init),
-            segment: Conv2d::new(2 * cin, CLASSES + 1, 1, pointwise, &mut init),
+            segment: Conv2d::with_spec(2 * cin, CLASSES + 1, 1, pointwise, &mut init),
             detect: Sequential::new()
-                .add("conv1", Conv2d::new(cin, 64, 3, same, &mut init).with_relu())
-                .add("conv2", Conv2d::new(64, 64, 3, same, &mut init).with_relu())
-                .add("output", Conv2d::new(64, CLASSES + SIDES, 1, pointwise, &mut init)),
+                .add("conv1", Conv2d::with_spec(cin, 64, 3, same, &mut init).with_relu())
+                .add("conv2", Conv2d::with_spec(64, 64, 3, same, &mut init).with_relu())
+                .add("output", Conv2d::with_spec(64, CLASSES + SIDES, 1, pointwise, &mut init)),
         }
     }
 
@@ -97,9 +97,9 @@ impl PlainHeads {
 /// What the outputs should have been.
 pub struct Targets {
     /// `[N]`.
-    classes: Vec<u8>,
+    classes: Vec<usize>,
     /// `[N * 64 * 64]`.
-    pixels: Vec<u8>,
+    pixels: Vec<usize>,
     /// `[N, 8, 8, 10]`, 1 for the class of the object at a position, if any.
     heat: Tensor,
     /// `[N, 8, 8, 5]`.
@@ -116,13 +116,13 @@ impl Targets {
         let places = GRID * GRID;
         let pixel = |i: usize| {
             let (image, row, column) = (i / (SIZE * SIZE), i / SIZE % SIZE, i % SIZE);
-            ((image + row / 8 + column / 8) % (CLASSES + 1)) as u8
+            (image + row / 8 + column / 8) % (CLASSES + 1)
         };
         let positive = |i: usize| (i / places + i % places).is_multiple_of(16);
         let class = |i: usize| (i / places + i % places / 16) % CLASSES;
         let one_if = |condition: bool| if condition { 1.0 } else { 0.0 };
         Self {
-            classes: (0..batch).map(|i| (i % CLASSES) as u8).collect(),
+            classes: (0..batch).map(|i| i % CLASSES).collect(),
             pixels: (0..batch * SIZE * SIZE).map(pixel).collect(),
             heat: Tensor::from_fn(&[batch, GRID, GRID, CLASSES], |i| {
                 let place = i / CLASSES;
@@ -137,12 +137,11 @@ impl Targets {
     /// The sum of all losses.
     pub fn loss(&self, outputs: Outputs) -> Var {
         let Outputs { classes, pixels, positions } = outputs;
-        let plain = CrossEntropy { ignore: None, ..CrossEntropy::default() };
         let objects = self.objects as f64;
         let heat = positions.clone().narrow(3, 0, CLASSES);
         let sides = positions.narrow(3, CLASSES, SIDES);
-        cross_entropy(classes, &self.classes, &plain)
-            + cross_entropy(pixels, &self.pixels, &plain)
+        cross_entropy(classes, &self.classes)
+            + cross_entropy(pixels, &self.pixels)
             + focal(heat, self.heat.clone(), &Focal::default(), objects)
             + smooth_l1(sides, self.sides.clone(), 1.0, Some(self.positive.clone()), objects)
     }

@@ -29,7 +29,7 @@ module!(Shortcut { conv, norm });
 /// A convolution without bias, as before every batch norm.
 fn conv<T: Element>(cin: usize, cout: usize, kernel: usize, stride: usize, init: &mut Init) -> Conv2d<T> {
     let spec = Conv2dSpec { stride: [stride; 2], padding: Padding::all(kernel / 2), ..Conv2dSpec::default() };
-    Conv2d::new(cin, cout, kernel, spec, init).without_bias()
+    Conv2d::with_spec(cin, cout, kernel, spec, init).without_bias()
 }
 
 impl<T: Element> BasicBlock<T> {

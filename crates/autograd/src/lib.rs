@@ -25,6 +25,7 @@
 mod engine;
 pub mod gradcheck;
 mod operation;
+mod operators;
 pub mod ops;
 pub mod proof;
 mod tape;

@@ -7,7 +7,6 @@
 use cerberus_autograd::Var;
 use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, MaxPool2d, module};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 
 use crate::trunk::{Features, Trunk};
 
@@ -32,7 +31,7 @@ module!(LeNet { conv1, conv2, dense });
 impl<T: Element> LeNet<T> {
     /// A trunk for images of `channels` channels.
     pub fn new(channels: usize, init: &mut Init) -> Self {
-        let conv = |cin, cout, init: &mut Init| Conv2d::new(cin, cout, KERNEL, Conv2dSpec::default(), init);
+        let conv = |cin, cout, init: &mut Init| Conv2d::new(cin, cout, KERNEL, init);
         Self {
             conv1: conv(channels, CHANNELS[0], init),
             conv2: conv(CHANNELS[0], CHANNELS[1], init),

@@ -10,7 +10,6 @@
 use cerberus_autograd::Var;
 use cerberus_nn::{BatchNorm2d, Context, Conv2d, Entry, EntryMut, Init, Layer, MaxPool2d, Module, join};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
 use crate::tasks::select;
@@ -58,7 +57,7 @@ impl<T: Element> ConvBlock<T> {
     /// A block with a square kernel that keeps the image size.
     pub fn new(cin: usize, cout: usize, kernel: usize, init: &mut Init) -> Self {
         Self {
-            conv: Conv2d::new(cin, cout, kernel, Conv2dSpec::same(kernel), init).without_bias(),
+            conv: Conv2d::new(cin, cout, kernel, init).same().without_bias(),
             norm: BatchNorm2d::new(cout).with_relu(),
         }
     }
@@ -101,7 +100,7 @@ impl<T: Element> ConvTrunk<T> {
             stages.iter().map(|stage| stage.iter().map(|&cout| block(cout, init)).collect()).collect();
         let outputs: Vec<usize> = stages.iter().map(|stage| stage[stage.len() - 1]).collect();
         let [from, to] = [outputs[outputs.len() - 1], outputs[outputs.len() - 2]];
-        let lateral = Conv2d::new(from, to, 1, Conv2dSpec::default(), init);
+        let lateral = Conv2d::new(from, to, 1, init);
         Self { stages: blocks, lateral, channels: outputs }
     }
 

@@ -5,8 +5,8 @@
 //! (running means, say) are collected in the [`Context`] and committed by
 //! whoever decides that the step counts.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Once};
 
 use cerberus_autograd::{ParamId, Tape, Var};
 use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
@@ -14,9 +14,16 @@ use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::layers::Layer;
-use crate::module::{Buffer, EntryMut, Module, Parameter};
+use crate::module::{Buffer, EntryMut, Module, Parameter, join};
 
-/// One forward pass: its mode, its tape, its chance, and its side results.
+/// One forward pass: its mode, its tape, its random seed, and its side results.
+///
+/// [`step`](crate::step) opens one for each training step and commits what the
+/// layers recorded in it. Whoever opens one by hand for training ends it with
+/// [`finish`](Self::finish), and hands the result to [`commit`], or with
+/// [`discard`](Self::discard): a training context that is dropped otherwise takes
+/// the batch norms' running statistics with it, and says so on standard error.
+#[must_use = "a training context ends with finish and commit, or with discard"]
 pub struct Context<T: Element = f32> {
     tape: Option<Tape<T>>,
     seed: u64,
@@ -27,6 +34,10 @@ pub struct Context<T: Element = f32> {
     updates: BufferUpdates<T>,
     /// Weights that an evaluation has packed, for its next passes.
     prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
+    /// Of the layer under way; kept only while something is watched.
+    path: String,
+    /// Outputs that were asked for, by the paths of their layers.
+    watched: BTreeMap<String, Option<Var<T>>>,
 }
 
 /// New values for buffers, by the buffers' ids.
@@ -37,25 +48,27 @@ impl<T: Element> Context<T> {
     /// drops, batch norm uses the batch. `seed` and `step` choose the random
     /// numbers.
     pub fn training(seed: u64, step: u64) -> Self {
-        Self { tape: Some(Tape::new()), ..Self::new(seed, step) }
+        Self::new(Some(Tape::new()), seed, step)
     }
 
     /// A pass that only predicts: nothing is recorded. Used for several passes,
     /// it packs the weights of convolutions once; while it lives, the model's
     /// parameters cannot be changed in place.
     pub fn evaluation() -> Self {
-        Self::new(0, 0)
+        Self::new(None, 0, 0)
     }
 
-    fn new(seed: u64, step: u64) -> Self {
+    fn new(tape: Option<Tape<T>>, seed: u64, step: u64) -> Self {
         Self {
-            tape: None,
+            tape,
             seed,
             step,
             draws: 0,
             leaves: HashMap::new(),
             updates: Vec::new(),
             prepared: HashMap::new(),
+            path: String::new(),
+            watched: BTreeMap::new(),
         }
     }
 
@@ -64,9 +77,11 @@ impl<T: Element> Context<T> {
         self.tape.is_some()
     }
 
-    /// The parameter as a variable of this pass.
+    /// The parameter as a variable of this pass: a constant outside training, and if it is frozen.
     pub fn parameter(&mut self, parameter: &Parameter<T>) -> Var<T> {
-        let Some(tape) = &self.tape else { return Var::constant(parameter.value.clone()) };
+        let Some(tape) = self.tape.as_ref().filter(|_| parameter.is_trainable()) else {
+            return Var::constant(parameter.value.clone());
+        };
         let leaf = self.leaves.entry(parameter.id());
         leaf.or_insert_with(|| tape.parameter(parameter.id(), parameter.value.clone())).clone()
     }
@@ -87,6 +102,37 @@ impl<T: Element> Context<T> {
         }
     }
 
+    /// Asks for the output of the layer at `path` (`conv2`, or `block1.conv2` inside
+    /// a [`Sequential`](crate::Sequential) called `block1`); read it with
+    /// [`activation`](Self::activation) after the forward pass.
+    pub fn watch(&mut self, path: &str) {
+        self.watched.insert(path.to_string(), None);
+    }
+
+    /// The output of a watched layer, as a variable of this pass: gradients can be
+    /// taken of it and with respect to it. `None` if the pass met no such layer.
+    pub fn activation(&self, path: &str) -> Option<&Var<T>> {
+        self.watched.get(path)?.as_ref()
+    }
+
+    /// Runs the part called `name`, so that its output can be watched under that
+    /// name. [`Sequential`](crate::Sequential) does this for its layers; call it
+    /// in layers of your own to make their parts visible.
+    #[track_caller]
+    pub fn part(&mut self, name: &str, forward: impl FnOnce(&mut Self) -> Var<T>) -> Var<T> {
+        if self.watched.is_empty() {
+            return forward(self);
+        }
+        let outer = self.path.len();
+        self.path = join(&self.path, name);
+        let output = forward(self);
+        if let Some(watched) = self.watched.get_mut(&self.path) {
+            *watched = Some(output.clone());
+        }
+        self.path.truncate(outer);
+        output
+    }
+
     /// The next random stream of this pass.
     pub fn random(&mut self) -> Stream {
         self.draws += 1;
@@ -98,9 +144,31 @@ impl<T: Element> Context<T> {
         self.updates.push((buffer.id(), value));
     }
 
-    /// Ends the pass and returns the buffers' new values.
-    pub fn finish(self) -> BufferUpdates<T> {
-        self.updates
+    /// Ends the pass and returns the buffers' new values, for [`commit`].
+    #[must_use = "the updates take effect when `commit` writes them into the model"]
+    pub fn finish(mut self) -> BufferUpdates<T> {
+        std::mem::take(&mut self.updates)
+    }
+
+    /// Ends the pass without its buffer updates, as for a trial step.
+    pub fn discard(mut self) {
+        self.updates.clear();
+    }
+}
+
+impl<T: Element> Drop for Context<T> {
+    fn drop(&mut self) {
+        static TOLD: Once = Once::new();
+        if !self.updates.is_empty() && !std::thread::panicking() {
+            let count = self.updates.len();
+            TOLD.call_once(|| {
+                eprintln!(
+                    "warning: a training Context was dropped with {count} buffer updates, so that the running \
+                     statistics of batch norms stay as they were; use step(..), commit(model, context.finish()), \
+                     or context.discard() if that is meant"
+                );
+            });
+        }
     }
 }
 

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn values_have_the_promised_spread() {
         let mut init = Init::new(3);
-        let spread = |x: Tensor<f64>| (x.clone() * &x).mean(&[0], false).item();
+        let spread = |x: Tensor<f64>| (x.clone() * &x).mean(&[0]).item();
         assert!((spread(init.he(&[40_000], 50)) - 0.04).abs() < 0.001);
         assert!((spread(init.glorot(&[40_000], 60, 40)) - 0.02).abs() < 0.0005);
     }

@@ -14,6 +14,7 @@ pub mod losses;
 pub mod module;
 pub mod optim;
 pub mod schedule;
+mod step;
 
 // What `module!` needs of the tensor crate, wherever it is used.
 #[doc(hidden)]
@@ -28,3 +29,4 @@ pub use layers::{
 pub use module::{Buffer, Entry, EntryMut, Module, Parameter, join};
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use schedule::Schedule;
+pub use step::{StepOptions, step, step_with};

@@ -15,12 +15,23 @@ pub struct Parameter<T: Element = f32> {
     id: ParamId,
     /// The current value.
     pub value: Tensor<T>,
+    trainable: bool,
 }
 
 impl<T: Element> Parameter<T> {
     /// A parameter that starts as `value`.
     pub fn new(value: Tensor<T>) -> Self {
-        Self { id: ParamId::fresh(), value }
+        Self { id: ParamId::fresh(), value, trainable: true }
+    }
+
+    /// Whether training changes it: true until it is [frozen](Module::freeze).
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// Freezes the parameter, or lets training change it again.
+    pub fn set_trainable(&mut self, trainable: bool) {
+        self.trainable = trainable;
     }
 
     /// What gradients and optimiser state know this parameter by, in this run.
@@ -32,7 +43,7 @@ impl<T: Element> Parameter<T> {
 impl<T: Element> Clone for Parameter<T> {
     /// A parameter of its own, with the same value for now.
     fn clone(&self) -> Self {
-        Self::new(self.value.clone())
+        Self { trainable: self.trainable, ..Self::new(self.value.clone()) }
     }
 }
 
@@ -122,9 +133,47 @@ pub trait Module<T: Element = f32> {
         all
     }
 
-    /// Number of trained values.
+    /// Freezes all parameters whose paths start with `path` (`trunk`, or
+    /// `trunk.stage1`; everything for the empty one): they get no gradient, and
+    /// steps leave them as they are. Running statistics of batch norms are
+    /// buffers and still follow the batches.
+    ///
+    /// # Panics
+    /// If no parameter has such a path; the message lists those there are.
+    #[track_caller]
+    fn freeze(&mut self, path: &str) {
+        set_trainable(&mut self.parameters_mut(), path, false);
+    }
+
+    /// Undoes [`freeze`](Self::freeze) for the parameters whose paths start with `path`.
+    ///
+    /// # Panics
+    /// If no parameter has such a path; the message lists those there are.
+    #[track_caller]
+    fn unfreeze(&mut self, path: &str) {
+        set_trainable(&mut self.parameters_mut(), path, true);
+    }
+
+    /// Number of values in all parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|(_, parameter)| parameter.value.len()).sum()
+    }
+}
+
+#[track_caller]
+fn set_trainable<T: Element>(parameters: &mut [(String, &mut Parameter<T>)], path: &str, trainable: bool) {
+    let under = |name: &str| {
+        path.is_empty()
+            || name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mut found = false;
+    for (_, parameter) in parameters.iter_mut().filter(|(name, _)| under(name)) {
+        parameter.trainable = trainable;
+        found = true;
+    }
+    if !found {
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        panic!("there is no parameter at or under {path:?}; there are {}", names.join(", "));
     }
 }
 

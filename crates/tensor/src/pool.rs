@@ -57,7 +57,7 @@ macro_rules! pooled {
     };
 }
 
-pooled!(f32, f64, u8);
+pooled!(f32, f64, u8, u32);
 
 impl<T: Pooled> Pool<T> {
     const fn new() -> Self {

@@ -10,12 +10,26 @@ use crate::parallel::{PIECE, for_each_piece, for_each_rows, map_ranges};
 use crate::{Element, Shape, Tensor};
 
 impl<T: Element> Tensor<T> {
-    /// Sum over `axes`; the summed dimensions stay with extent 1 if `keep`.
+    /// Sum over `axes`, which disappear from the shape.
     ///
     /// # Panics
     /// If an axis is repeated or does not exist.
     #[track_caller]
-    pub fn sum(&self, axes: &[usize], keep: bool) -> Tensor<T> {
+    pub fn sum(&self, axes: &[usize]) -> Tensor<T> {
+        self.sum_over(axes, false)
+    }
+
+    /// Sum over `axes`, which stay in the shape with extent 1.
+    ///
+    /// # Panics
+    /// If an axis is repeated or does not exist.
+    #[track_caller]
+    pub fn sum_keepdim(&self, axes: &[usize]) -> Tensor<T> {
+        self.sum_over(axes, true)
+    }
+
+    #[track_caller]
+    fn sum_over(&self, axes: &[usize], keep: bool) -> Tensor<T> {
         let reduced: Vec<bool> = (0..self.rank()).map(|axis| axes.contains(&axis)).collect();
         assert!(
             reduced.iter().filter(|&&r| r).count() == axes.len(),
@@ -32,7 +46,7 @@ impl<T: Element> Tensor<T> {
                     .chain((0..self.rank()).filter(|&axis| !reduced[axis]))
                     .collect();
                 let front: Vec<usize> = (0..axes.len()).collect();
-                let sums = self.permute(&order).contiguous().sum(&front, false);
+                let sums = self.permute(&order).contiguous().sum(&front);
                 return sums.reshape(&final_shape(&kept_shape, &reduced, keep));
             }
         };
@@ -47,7 +61,7 @@ impl<T: Element> Tensor<T> {
 
     /// Sum of all elements, of rank 0.
     pub fn sum_all(&self) -> Tensor<T> {
-        self.sum(&(0..self.rank()).collect::<Vec<_>>(), false)
+        self.sum(&(0..self.rank()).collect::<Vec<_>>())
     }
 
     /// Sum of the squares of all elements, in one pass over them.
@@ -58,11 +72,29 @@ impl<T: Element> Tensor<T> {
         map_ranges(data.len(), PIECE, squares).into_iter().sum()
     }
 
-    /// Mean over `axes`; see [`sum`](Self::sum). The mean over nothing is NaN.
+    /// Mean over `axes`, which disappear from the shape. The mean over nothing is NaN.
+    ///
+    /// # Panics
+    /// If an axis is repeated or does not exist.
     #[track_caller]
-    pub fn mean(&self, axes: &[usize], keep: bool) -> Tensor<T> {
+    pub fn mean(&self, axes: &[usize]) -> Tensor<T> {
+        self.mean_over(axes, false)
+    }
+
+    /// Mean over `axes`, which stay in the shape with extent 1.
+    ///
+    /// # Panics
+    /// If an axis is repeated or does not exist.
+    #[track_caller]
+    pub fn mean_keepdim(&self, axes: &[usize]) -> Tensor<T> {
+        self.mean_over(axes, true)
+    }
+
+    #[track_caller]
+    fn mean_over(&self, axes: &[usize], keep: bool) -> Tensor<T> {
+        let sum = self.sum_over(axes, keep);
         let count: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
-        self.sum(axes, keep).map(|x| x / T::from_f64(count as f64))
+        sum.map(|x| x / T::from_f64(count as f64))
     }
 
     /// Sums the dimensions in which `shape` was stretched to this tensor's
@@ -84,7 +116,7 @@ impl<T: Element> Tensor<T> {
         let axes: Vec<usize> = (0..self.rank())
             .filter(|&axis| axis < added || (shape[axis - added] == 1 && self.shape()[axis] != 1))
             .collect();
-        self.sum(&axes, true).reshape(shape)
+        self.sum_keepdim(&axes).reshape(shape)
     }
 
     /// Index of the largest element along the last dimension; the first of
@@ -190,7 +222,7 @@ mod tests {
     #[test]
     fn rows_longer_than_a_piece_are_added_column_by_column() {
         let x = Tensor::<f64>::from_fn(&[3, 2 * PIECE + 5], |i| ((i * 37 % 101) as f64).sin());
-        let (sums, values) = (x.sum(&[0], false).to_vec(), x.to_vec());
+        let (sums, values) = (x.sum(&[0]).to_vec(), x.to_vec());
         let inner = values.len() / 3;
         for (column, sum) in sums.iter().enumerate() {
             assert_eq!(*sum, values[column] + values[inner + column] + values[2 * inner + column]);
@@ -202,7 +234,7 @@ mod tests {
         fn sum_equals_the_definition_for_any_axes(dims in prop::collection::vec(0usize..4, 0..5), mask in 0u8..32) {
             let x = Tensor::<f64>::from_fn(&dims, |i| (i as f64 * 0.7).sin());
             let axes: Vec<usize> = (0..dims.len()).filter(|axis| mask >> axis & 1 == 1).collect();
-            let y = x.sum(&axes, true);
+            let y = x.sum_keepdim(&axes);
             let mut expected = vec![0.0; y.len()];
             let strides = y.dims().strides();
             let source = x.dims().strides();
@@ -215,7 +247,7 @@ mod tests {
             for (a, b) in y.to_vec().iter().zip(&expected) {
                 prop_assert!((a - b).abs() < 1e-12);
             }
-            prop_assert_eq!(x.sum(&axes, false).to_vec(), y.to_vec());
+            prop_assert_eq!(x.sum(&axes).to_vec(), y.to_vec());
         }
 
         #[test]
@@ -243,8 +275,8 @@ mod tests {
                 (
                     x.squared_norm().to_bits(),
                     x.sum_all().item().to_bits(),
-                    x.sum(&[0], false).to_vec(),
-                    x.sum(&[1], false).sum_all().item(),
+                    x.sum(&[0]).to_vec(),
+                    x.sum(&[1]).sum_all().item(),
                 )
             })
         };

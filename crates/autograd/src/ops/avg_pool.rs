@@ -31,25 +31,25 @@ impl Proof for AvgPool {
         let spec = Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 1] };
         vec![
             case!("avg_pool: 1d", "avg_pool(a, (2,), (2,), (0,), True)", [sample(1, &[2, 5, 2])], |x| {
-                x.avg_pool(Sliding::<1>::square(2), true)
+                x.avg_pool(Sliding::<1>::square(2))
             }),
             case!(
                 "avg_pool: 2d, padding counts",
                 format!("{torch} True)"),
                 [sample(1, &[2, 4, 3, 2])],
-                |x| x.avg_pool(spec, true)
+                |x| x.avg_pool(spec)
             ),
             case!(
                 "avg_pool: 2d, padding does not count",
                 format!("{torch} False)"),
                 [sample(1, &[2, 4, 3, 2])],
-                |x| x.avg_pool(spec, false)
+                |x| x.avg_pool_exclude_padding(spec)
             ),
             case!(
                 "avg_pool: 3d",
                 "avg_pool(a, (2, 2, 2), (1, 1, 1), (0, 0, 0), True)",
                 [sample(1, &[1, 3, 2, 3, 2])],
-                |x| x.avg_pool(Sliding { stride: [1; 3], ..Sliding::square(2) }, true)
+                |x| x.avg_pool(Sliding { stride: [1; 3], ..Sliding::square(2) })
             )
             // The windows are as high as the image.
             .alike_along(0, &[2]),
@@ -57,7 +57,7 @@ impl Proof for AvgPool {
                 "avg_pool: empty batch",
                 "avg_pool(a, (2,), (2,), (0,), True)",
                 [sample(1, &[0, 4, 2])],
-                |x| x.avg_pool(Sliding::<1>::square(2), true)
+                |x| x.avg_pool(Sliding::<1>::square(2))
             ),
         ]
     }
@@ -65,7 +65,7 @@ impl Proof for AvgPool {
     fn error_cases() -> Vec<ErrorCase> {
         fn misuse(len: usize, kernel: usize, stride: usize, padding: usize) {
             let spec = Sliding { kernel: [kernel], stride: [stride], padding: [padding] };
-            let _ = super::zeros::<f64>(&[2, len, 1]).avg_pool(spec, true);
+            let _ = super::zeros::<f64>(&[2, len, 1]).avg_pool(spec);
         }
         vec![
             ErrorCase::new(
@@ -90,12 +90,27 @@ impl Proof for AvgPool {
 }
 
 impl<T: Element> Var<T> {
-    /// The mean of every window of images `[N, image.., C]`; see [`AvgPool`].
+    /// The mean of every window of images `[N, image.., C]`, in which padding
+    /// counts as zeros; see [`AvgPool`].
     ///
     /// # Panics
     /// If the image does not have the windows' dimensions or is smaller than a window.
     #[track_caller]
-    pub fn avg_pool<const D: usize>(self, spec: Sliding<D>, count_padding: bool) -> Var<T> {
+    pub fn avg_pool<const D: usize>(self, spec: Sliding<D>) -> Var<T> {
+        self.averaged(spec, true)
+    }
+
+    /// [`avg_pool`](Self::avg_pool) over the pixels of the image alone, without padding.
+    ///
+    /// # Panics
+    /// If the image does not have the windows' dimensions or is smaller than a window.
+    #[track_caller]
+    pub fn avg_pool_exclude_padding<const D: usize>(self, spec: Sliding<D>) -> Var<T> {
+        self.averaged(spec, false)
+    }
+
+    #[track_caller]
+    fn averaged<const D: usize>(self, spec: Sliding<D>, count_padding: bool) -> Var<T> {
         let windows = Windows::sliding("avg_pool", image("avg_pool", self.shape()), &spec);
         let map = windows.mean(count_padding.then(|| spec.kernel.iter().product()));
         self.linear_map("avg_pool", map, 1..D + 1, &windows.output())

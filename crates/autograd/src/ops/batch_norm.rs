@@ -51,17 +51,17 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
         let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
         let axes: Vec<usize> = (0..x.shape().len() - 1).collect();
         // The statistics again, as functions of x.
-        let centred = x.clone() - x.mean(&axes, false);
-        let inv_std = centred.clone().square().mean(&axes, false).affine(1.0, self.eps).rsqrt();
+        let centred = x.clone() - x.mean(&axes);
+        let inv_std = centred.clone().square().mean(&axes).affine(1.0, self.eps).rsqrt();
         let normalised = centred * inv_std.clone();
         if self.relu {
             let y = normalised.clone() * gamma.clone() + beta;
             dy = dy * super::relu::passes(y);
         }
-        let dbeta = dy.clone().sum(&axes, false);
-        let dgamma = (dy.clone() * normalised.clone()).sum(&axes, false);
-        let mean_product = (dy.clone() * normalised.clone()).mean(&axes, false);
-        let dx = (dy.clone() - dy.mean(&axes, false) - normalised * mean_product) * (gamma * inv_std);
+        let dbeta = dy.clone().sum(&axes);
+        let dgamma = (dy.clone() * normalised.clone()).sum(&axes);
+        let mean_product = (dy.clone() * normalised.clone()).mean(&axes);
+        let dx = (dy.clone() - dy.mean(&axes) - normalised * mean_product) * (gamma * inv_std);
         Some(vec![Some(dx), Some(dgamma), Some(dbeta)])
     }
 }
@@ -90,7 +90,7 @@ impl<T: Element> Proof for BatchNorm<T> {
                 format!("batch_norm: {name}"),
                 torch,
                 [sample(11, shape), sample(12, channels), sample(13, channels)],
-                |x, gamma, beta| x.batch_norm(gamma, beta, 1e-5, relu).0
+                |x, gamma, beta| x.batch_normalised(gamma, beta, 1e-5, relu).0
             );
             if relu { case.composed() } else { case }
         };
@@ -104,7 +104,7 @@ impl<T: Element> Proof for BatchNorm<T> {
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new("batch_norm: gamma [4] and beta [4] must be the last extent of x [2, 3]", || {
             let (x, c) = (super::zeros::<f64>(&[2, 3]), super::zeros(&[4]));
-            let _ = x.batch_norm(c.clone(), c, 1e-5, false);
+            let _ = x.batch_norm(c.clone(), c, 1e-5);
         })]
     }
 
@@ -113,7 +113,7 @@ impl<T: Element> Proof for BatchNorm<T> {
             "batch_norm",
             "batch_norm(a, b, c)",
             [sample(1, &[3, 40, 41, 8]), sample(2, &[8]), sample(3, &[8])],
-            |x, gamma, beta| x.batch_norm(gamma, beta, 1e-5, true).0
+            |x, gamma, beta| x.batch_norm_relu(gamma, beta, 1e-5).0
         )]
     }
 }
@@ -126,7 +126,21 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
-    pub fn batch_norm(
+    pub fn batch_norm(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> (Var<T>, BatchStatistics<T>) {
+        self.batch_normalised(gamma, beta, eps, false)
+    }
+
+    /// [`batch_norm`](Self::batch_norm) followed by ReLU, in one pass over memory.
+    ///
+    /// # Panics
+    /// If `gamma` or `beta` is not `[C]`.
+    #[track_caller]
+    pub fn batch_norm_relu(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> (Var<T>, BatchStatistics<T>) {
+        self.batch_normalised(gamma, beta, eps, true)
+    }
+
+    #[track_caller]
+    fn batch_normalised(
         self,
         gamma: Var<T>,
         beta: Var<T>,

@@ -94,7 +94,7 @@ impl<T: Element> Var<T> {
             dilation: [1, spec.dilation],
             groups: spec.groups,
         };
-        let y = image.conv2d(weight.reshape(&[1, k, cin_group, cout]), bias, spec, false);
+        let y = image.conv2d(weight.reshape(&[1, k, cin_group, cout]), bias, spec);
         let extent = y.shape()[2];
         y.reshape(&[n, extent, cout])
     }

@@ -49,7 +49,7 @@ impl<T: Element> Operation<T> for Conv2d {
             wants[1].then(|| conv::weight_gradient(&x, &dy, &self.weight_shape, &self.spec).into()),
         ];
         if self.has_bias {
-            answers.push(wants[2].then(|| dy.sum(&[0, 1, 2], false).into()));
+            answers.push(wants[2].then(|| dy.sum(&[0, 1, 2]).into()));
         }
         answers
     }
@@ -69,7 +69,7 @@ impl<T: Element> Operation<T> for Conv2d {
             wants[1].then(|| x.conv2d_weight_gradient(dy.clone(), self.weight_shape, self.spec)),
         ];
         if self.has_bias {
-            answers.push(wants[2].then(|| dy.sum(&[0, 1, 2], false)));
+            answers.push(wants[2].then(|| dy.sum(&[0, 1, 2])));
         }
         Some(answers)
     }
@@ -96,7 +96,7 @@ impl Proof for Conv2d {
                 format!("conv2d: {name}"),
                 format!("{}(conv2d(a, b, c, {}))", if relu { "F.relu" } else { "" }, python(&spec)),
                 [sample(1, x), sample(2, weight), sample(3, &weight[3..])],
-                |x, weight, bias| x.conv2d(weight, Some(bias), spec, relu)
+                |x, weight, bias| x.convolved(weight, Some(bias), spec, relu)
             );
             if relu { case.composed() } else { case }
         };
@@ -153,13 +153,13 @@ impl Proof for Conv2d {
                 "conv2d: no bias",
                 "conv2d(a, b)",
                 [sample(4, &[1, 4, 4, 2]), sample(5, &[3, 3, 2, 2])],
-                |x, weight| x.conv2d(weight, None, Conv2dSpec::default(), false)
+                |x, weight| x.conv2d(weight, None, Conv2dSpec::default())
             ),
             case!(
                 "conv2d: empty batch",
                 "conv2d(a, b)",
                 [sample(4, &[0, 4, 4, 2]), sample(5, &[3, 3, 2, 2])],
-                |x, weight| x.conv2d(weight, None, Conv2dSpec::default(), false)
+                |x, weight| x.conv2d(weight, None, Conv2dSpec::default())
             )
             .zero_gradient(1),
         ]
@@ -169,11 +169,11 @@ impl Proof for Conv2d {
         vec![
             ErrorCase::new("conv2d: x [1, 4, 4, 2] (N, H, W, Cin) and weight [3, 3, 5, 2]", || {
                 let weight = super::zeros::<f64>(&[3, 3, 5, 2]);
-                let _ = super::zeros(&[1, 4, 4, 2]).conv2d(weight, None, Conv2dSpec::default(), false);
+                let _ = super::zeros(&[1, 4, 4, 2]).conv2d(weight, None, Conv2dSpec::default());
             }),
             ErrorCase::new("conv2d: x [1, 2, 2, 2] (N, H, W, Cin) and weight [3, 3, 2, 2]", || {
                 let weight = super::zeros::<f64>(&[3, 3, 2, 2]);
-                let _ = super::zeros(&[1, 2, 2, 2]).conv2d(weight, None, Conv2dSpec::default(), false);
+                let _ = super::zeros(&[1, 2, 2, 2]).conv2d(weight, None, Conv2dSpec::default());
             }),
         ]
     }
@@ -183,18 +183,32 @@ impl Proof for Conv2d {
             "conv2d",
             "conv2d(a, b, c, padding=(1, 1, 1, 1))",
             [sample(1, &[3, 17, 19, 8]), sample(2, &[3, 3, 8, 24]), sample(3, &[24])],
-            |x, weight, bias| x.conv2d(weight, Some(bias), Conv2dSpec::same(3), true)
+            |x, weight, bias| x.conv2d_relu(weight, Some(bias), Conv2dSpec::same(3))
         )]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// Convolution, then bias, then rectifier, each if asked for; see [`Conv2d`].
+    /// Convolution, with a bias added where there is one; see [`Conv2d`].
     ///
     /// # Panics
     /// If the shapes do not fit each other; the message says which rule is broken.
     #[track_caller]
-    pub fn conv2d(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec, relu: bool) -> Var<T> {
+    pub fn conv2d(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec) -> Var<T> {
+        self.convolved(weight, bias, spec, false)
+    }
+
+    /// [`conv2d`](Self::conv2d) followed by ReLU, in one pass over memory.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other; the message says which rule is broken.
+    #[track_caller]
+    pub fn conv2d_relu(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec) -> Var<T> {
+        self.convolved(weight, bias, spec, true)
+    }
+
+    #[track_caller]
+    fn convolved(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec, relu: bool) -> Var<T> {
         let operation = Conv2d {
             spec,
             relu,

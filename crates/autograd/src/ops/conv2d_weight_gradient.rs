@@ -42,7 +42,7 @@ impl<T: Element> Operation<T> for Conv2dWeightGradient {
         two_vars(
             wants,
             || g.conv2d_input_gradient(dy.clone(), self.x_shape, self.spec),
-            || x.conv2d(dy.clone(), None, self.spec, false),
+            || x.conv2d(dy.clone(), None, self.spec),
         )
     }
 }

@@ -109,7 +109,7 @@ impl<T: Element> Var<T> {
             let images =
                 x.clone().slice(1, start..start + (od - 1) * sd + 1, sd).reshape(&[n * od, h, w, cin]);
             let weight = weight.clone().narrow(0, k, 1).reshape(&[kh, kw, cin_group, cout]);
-            images.conv2d(weight, if k == 0 { bias.clone() } else { None }, plane, false)
+            images.conv2d(weight, if k == 0 { bias.clone() } else { None }, plane)
         };
         let y = (1..kd).fold(part(0), |sum, k| sum + part(k));
         let (oh, ow) = (y.shape()[1], y.shape()[2]);

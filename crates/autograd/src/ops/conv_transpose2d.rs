@@ -42,7 +42,7 @@ impl<T: Element> Operation<T> for ConvTranspose2d {
         let (x, weight) = (saved.input(0), saved.input(1));
         two_vars(
             wants,
-            || dy.clone().conv2d(weight, None, self.spec, false),
+            || dy.clone().conv2d(weight, None, self.spec),
             || dy.clone().conv2d_weight_gradient(x, self.weight_shape, self.spec),
         )
     }

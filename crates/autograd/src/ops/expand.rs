@@ -109,6 +109,6 @@ impl<T: Element> Var<T> {
         let added = own.len() - shape.len();
         let summed = |&axis: &usize| axis < added || (shape[axis - added] == 1 && own[axis] != 1);
         let axes: Vec<usize> = (0..own.len()).filter(summed).collect();
-        self.sum(&axes, true).reshape(shape)
+        self.sum_keepdim(&axes).reshape(shape)
     }
 }

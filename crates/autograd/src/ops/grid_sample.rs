@@ -39,7 +39,7 @@ impl Proof for GridSample {
             // Away from the positions where the neighbours change.
             let grid = sample(2, grid).map(|g| 0.9 * g + 0.0137);
             case!(format!("grid_sample: {name}"), torch, [sample(1, x), grid], |x, grid| x
-                .grid_sample(grid, corners))
+                .sampled_at(grid, corners))
         };
         vec![
             case("edges at -1 and 1", &[2, 4, 3, 2], &[2, 3, 2, 2], false),
@@ -52,10 +52,10 @@ impl Proof for GridSample {
     fn error_cases() -> Vec<ErrorCase> {
         vec![
             ErrorCase::new("grid_sample: x [1, 4, 4, 2] at grid [2, 3, 3, 2]", || {
-                let _ = super::zeros::<f64>(&[1, 4, 4, 2]).grid_sample(super::zeros(&[2, 3, 3, 2]), false);
+                let _ = super::zeros::<f64>(&[1, 4, 4, 2]).grid_sample(super::zeros(&[2, 3, 3, 2]));
             }),
             ErrorCase::new("grid_sample: x [1, 0, 4, 2] at grid [1, 3, 3, 2]", || {
-                let _ = super::zeros::<f64>(&[1, 0, 4, 2]).grid_sample(super::zeros(&[1, 3, 3, 2]), false);
+                let _ = super::zeros::<f64>(&[1, 0, 4, 2]).grid_sample(super::zeros(&[1, 3, 3, 2]));
             }),
         ]
     }
@@ -63,12 +63,26 @@ impl Proof for GridSample {
 
 impl<T: Element> Var<T> {
     /// This image read at the positions of `grid`; see [`GridSample`]. -1 and 1 are
-    /// the centres of the corner pixels if `corners`, else the edges of the image.
+    /// the edges of the image.
     ///
     /// # Panics
     /// If the shapes are not `[N, H, W, C]` and `[N, OH, OW, 2]`.
     #[track_caller]
-    pub fn grid_sample(self, grid: Var<T>, corners: bool) -> Var<T> {
+    pub fn grid_sample(self, grid: Var<T>) -> Var<T> {
+        self.sampled_at(grid, false)
+    }
+
+    /// [`grid_sample`](Self::grid_sample) where -1 and 1 are the centres of the corner pixels.
+    ///
+    /// # Panics
+    /// If the shapes are not `[N, H, W, C]` and `[N, OH, OW, 2]`.
+    #[track_caller]
+    pub fn grid_sample_align_corners(self, grid: Var<T>) -> Var<T> {
+        self.sampled_at(grid, true)
+    }
+
+    #[track_caller]
+    fn sampled_at(self, grid: Var<T>, corners: bool) -> Var<T> {
         let fail = || -> ! {
             panic!(
                 "grid_sample: x {:?} at grid {:?}; expected [N, H, W, C] and [N, OH, OW, 2]",

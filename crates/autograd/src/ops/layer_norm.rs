@@ -66,9 +66,9 @@ impl<T: Element> Var<T> {
 
     /// Mean 0 and variance 1 over `axes`.
     pub(super) fn standardised(self, axes: &[usize], eps: f64) -> Var<T> {
-        let mean = self.clone().mean(axes, true);
+        let mean = self.clone().mean_keepdim(axes);
         let centred = self - mean;
-        let inv_std = centred.clone().square().mean(axes, true).affine(1.0, eps).rsqrt();
+        let inv_std = centred.clone().square().mean_keepdim(axes).affine(1.0, eps).rsqrt();
         centred * inv_std
     }
 }

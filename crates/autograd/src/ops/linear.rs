@@ -31,7 +31,7 @@ impl<T: Element> Operation<T> for Linear {
     fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         let (x, weight) = (saved.input(0), saved.input(1));
         let dx = wants[0].then(|| product::dense_input_gradient(&dy, &weight).into());
-        let dbias = wants[2].then(|| dy.sum(&[0], false).into());
+        let dbias = wants[2].then(|| dy.sum(&[0]).into());
         let dweight = wants[1].then(|| Gradient::Product { left: x.t(), right: dy });
         vec![dx, dweight, dbias]
     }
@@ -46,7 +46,7 @@ impl<T: Element> Operation<T> for Linear {
         Some(vec![
             wants[0].then(|| dy.clone().matmul(weight.permute(&[1, 0]))),
             wants[1].then(|| x.permute(&[1, 0]).matmul(dy.clone())),
-            wants[2].then(|| dy.clone().sum(&[0], false)),
+            wants[2].then(|| dy.clone().sum(&[0])),
         ])
     }
 }

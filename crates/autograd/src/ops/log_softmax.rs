@@ -37,7 +37,7 @@ impl<T: Element> Operation<T> for LogSoftmax {
     ) -> Option<Vec<Option<Var<T>>>> {
         let y = saved.output();
         let axis = y.shape().len() - 1;
-        one_var(dy.clone() - y.exp() * dy.sum(&[axis], true))
+        one_var(dy.clone() - y.exp() * dy.sum_keepdim(&[axis]))
     }
 }
 

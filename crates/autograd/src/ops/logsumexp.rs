@@ -46,38 +46,51 @@ impl Proof for LogSumExp {
 
     fn cases() -> Vec<Case> {
         vec![
-            case!("logsumexp", "a.logsumexp(1)", [sample(1, &[3, 5])], |x| x.logsumexp(&[1], false)),
+            case!("logsumexp", "a.logsumexp(1)", [sample(1, &[3, 5])], |x| x.logsumexp(&[1])),
             case!(
                 "logsumexp: outer axes, kept",
                 "a.logsumexp((0, 2), keepdim=True)",
                 [sample(1, &[2, 3, 2])],
-                |x| x.logsumexp(&[0, 2], true)
+                |x| x.logsumexp_keepdim(&[0, 2])
             ),
             case!("logsumexp: steep", "a.logsumexp(1)", [sample(1, &[2, 4]).scale(300.0)], |x| x
-                .logsumexp(&[1], false)),
-            case!("logsumexp: empty batch", "a.logsumexp(1)", [sample(1, &[0, 4])], |x| x
-                .logsumexp(&[1], false)),
+                .logsumexp(&[1])),
+            case!("logsumexp: empty batch", "a.logsumexp(1)", [sample(1, &[0, 4])], |x| x.logsumexp(&[1])),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new("logsumexp: axes [2] are not distinct dimensions of shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).logsumexp(&[2], false);
+            let _ = super::zeros::<f64>(&[2, 3]).logsumexp(&[2]);
         })]
     }
 
     fn large_cases() -> Vec<Case> {
-        vec![case!("logsumexp", "a.logsumexp(1)", [sample(1, &[7001, 5])], |x| x.logsumexp(&[1], false))]
+        vec![case!("logsumexp", "a.logsumexp(1)", [sample(1, &[7001, 5])], |x| x.logsumexp(&[1]))]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// `ln Σ eˣ` over `axes`, which stay with extent 1 if `keep`; see [`LogSumExp`].
+    /// `ln Σ eˣ` over `axes`, which disappear from the shape; see [`LogSumExp`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.
     #[track_caller]
-    pub fn logsumexp(self, axes: &[usize], keep: bool) -> Var<T> {
+    pub fn logsumexp(self, axes: &[usize]) -> Var<T> {
+        self.logsumexp_over(axes, false)
+    }
+
+    /// `ln Σ eˣ` over `axes`, which stay in the shape with extent 1; see [`LogSumExp`].
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn logsumexp_keepdim(self, axes: &[usize]) -> Var<T> {
+        self.logsumexp_over(axes, true)
+    }
+
+    #[track_caller]
+    fn logsumexp_over(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("logsumexp", axes, self.shape());
         let (rows, shape) = self.reduced_last(axes, keep);
         Var::record(LogSumExp {}, vec![rows]).reshape(&shape)

@@ -21,7 +21,7 @@ impl<T: Element> Operation<T> for Norm {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [x] = inputs.take();
-        x.map(|x| x * x).sum(&[1], false).map(T::sqrt)
+        x.map(|x| x * x).sum(&[1]).map(T::sqrt)
     }
 
     fn backward_graph(
@@ -51,32 +51,45 @@ impl Proof for Norm {
         let torch = "torch.linalg.vector_norm";
         let zeros = Tensor::from_vec(vec![0.0, 0.0, 3.0, 4.0], &[2, 2]);
         vec![
-            case!("norm", format!("{torch}(a, 2, 1)"), [sample(1, &[3, 5])], |x| x.norm(&[1], false)),
-            case!("norm: all", format!("{torch}(a)"), [sample(1, &[2, 3])], |x| x.norm(&[0, 1], false)),
-            case!("norm: of zeros", format!("{torch}(a, 2, 1)"), [zeros], |x| x.norm(&[1], false)).special(),
-            case!("norm: empty batch", format!("{torch}(a, 2, 1)"), [sample(1, &[0, 3])], |x| x
-                .norm(&[1], false)),
+            case!("norm", format!("{torch}(a, 2, 1)"), [sample(1, &[3, 5])], |x| x.norm(&[1])),
+            case!("norm: all", format!("{torch}(a)"), [sample(1, &[2, 3])], |x| x.norm(&[0, 1])),
+            case!("norm: of zeros", format!("{torch}(a, 2, 1)"), [zeros], |x| x.norm(&[1])).special(),
+            case!("norm: empty batch", format!("{torch}(a, 2, 1)"), [sample(1, &[0, 3])], |x| x.norm(&[1])),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new("norm: axes [2] are not distinct dimensions of shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).norm(&[2], false);
+            let _ = super::zeros::<f64>(&[2, 3]).norm(&[2]);
         })]
     }
 
     fn large_cases() -> Vec<Case> {
-        vec![case!("norm", "a.norm(2, 1)", [sample(1, &[7001, 5])], |x| x.norm(&[1], false))]
+        vec![case!("norm", "a.norm(2, 1)", [sample(1, &[7001, 5])], |x| x.norm(&[1]))]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// Euclidean norm over `axes`, which stay with extent 1 if `keep`; see [`Norm`].
+    /// Euclidean norm over `axes`, which disappear from the shape; see [`Norm`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.
     #[track_caller]
-    pub fn norm(self, axes: &[usize], keep: bool) -> Var<T> {
+    pub fn norm(self, axes: &[usize]) -> Var<T> {
+        self.norm_over(axes, false)
+    }
+
+    /// Euclidean norm over `axes`, which stay in the shape with extent 1; see [`Norm`].
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn norm_keepdim(self, axes: &[usize]) -> Var<T> {
+        self.norm_over(axes, true)
+    }
+
+    #[track_caller]
+    fn norm_over(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("norm", axes, self.shape());
         let (rows, shape) = self.reduced_last(axes, keep);
         Var::record(Norm {}, vec![rows]).reshape(&shape)

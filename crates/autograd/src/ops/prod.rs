@@ -23,27 +23,42 @@ impl Proof for Prod {
     fn cases() -> Vec<Case> {
         let zeros = Tensor::from_vec(vec![0.0, 2.0, 3.0, 0.0, 0.0, 4.0], &[2, 3]);
         vec![
-            case!("prod: all", "a.prod()", [sample(1, &[2, 3])], |x| x.prod(&[0, 1], false)),
-            case!("prod: middle", "a.prod(1, keepdim=True)", [sample(2, &[2, 5, 2])], |x| x.prod(&[1], true)),
-            case!("prod: with zeros", "a.prod(1)", [zeros], |x| x.prod(&[1], false)),
-            case!("prod: empty batch", "a.prod(1)", [sample(2, &[0, 3])], |x| x.prod(&[1], false)),
+            case!("prod: all", "a.prod()", [sample(1, &[2, 3])], |x| x.prod(&[0, 1])),
+            case!("prod: middle", "a.prod(1, keepdim=True)", [sample(2, &[2, 5, 2])], |x| x
+                .prod_keepdim(&[1])),
+            case!("prod: with zeros", "a.prod(1)", [zeros], |x| x.prod(&[1])),
+            case!("prod: empty batch", "a.prod(1)", [sample(2, &[0, 3])], |x| x.prod(&[1])),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new("prod: axes [2] are not distinct dimensions of shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).prod(&[2], false);
+            let _ = super::zeros::<f64>(&[2, 3]).prod(&[2]);
         })]
     }
 }
 
 impl<T: Element> Var<T> {
-    /// Product over `axes`, which stay with extent 1 if `keep`; see [`Prod`].
+    /// Product over `axes`, which disappear from the shape; see [`Prod`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.
     #[track_caller]
-    pub fn prod(self, axes: &[usize], keep: bool) -> Var<T> {
+    pub fn prod(self, axes: &[usize]) -> Var<T> {
+        self.prod_over(axes, false)
+    }
+
+    /// Product over `axes`, which stay in the shape with extent 1; see [`Prod`].
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn prod_keepdim(self, axes: &[usize]) -> Var<T> {
+        self.prod_over(axes, true)
+    }
+
+    #[track_caller]
+    fn prod_over(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("prod", axes, self.shape());
         let (lines, shape) = self.reduced_last(axes, keep);
         let [rows, mut count] = lines.value().extents();

@@ -59,7 +59,7 @@ impl<T: Element> Var<T> {
     pub fn rms_norm(self, gamma: Var<T>, eps: f64) -> Var<T> {
         super::layer_norm::assert_channels("rms_norm", self.shape(), &gamma, &gamma);
         let last = self.shape().len() - 1;
-        let inverse = self.clone().square().mean(&[last], true).affine(1.0, eps).rsqrt();
+        let inverse = self.clone().square().mean_keepdim(&[last]).affine(1.0, eps).rsqrt();
         self * inverse * gamma
     }
 }

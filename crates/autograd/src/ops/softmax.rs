@@ -38,7 +38,7 @@ impl<T: Element> Operation<T> for Softmax {
         let y = saved.output();
         let axis = y.shape().len() - 1;
         let product = dy * y.clone();
-        one_var(product.clone() - y * product.sum(&[axis], true))
+        one_var(product.clone() - y * product.sum_keepdim(&[axis]))
     }
 }
 

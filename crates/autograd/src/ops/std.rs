@@ -22,23 +22,16 @@ impl Proof for Std {
 
     fn cases() -> Vec<Case> {
         vec![
-            case!("std", "a.std(1, correction=1)", [sample(1, &[2, 5])], |x| x.std(&[1], 1.0, false)),
-            case!("std: kept", "a.std(0, correction=0, keepdim=True)", [sample(1, &[4, 2])], |x| x.std(
-                &[0],
-                0.0,
-                true
-            )),
-            case!("std: empty batch", "a.std(1, correction=0)", [sample(1, &[0, 5])], |x| x.std(
-                &[1],
-                0.0,
-                false
-            )),
+            case!("std", "a.std(1, correction=1)", [sample(1, &[2, 5])], |x| x.std(&[1], 1.0)),
+            case!("std: kept", "a.std(0, correction=0, keepdim=True)", [sample(1, &[4, 2])], |x| x
+                .std_keepdim(&[0], 0.0)),
+            case!("std: empty batch", "a.std(1, correction=0)", [sample(1, &[0, 5])], |x| x.std(&[1], 0.0)),
         ]
     }
 
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new("std: axes [2] are not distinct dimensions of shape [2, 3]", || {
-            let _ = super::zeros::<f64>(&[2, 3]).std(&[2], 0.0, false);
+            let _ = super::zeros::<f64>(&[2, 3]).std(&[2], 0.0);
         })]
     }
 }
@@ -49,8 +42,22 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If the axes are not distinct dimensions.
     #[track_caller]
-    pub fn std(self, axes: &[usize], correction: f64, keep: bool) -> Var<T> {
+    pub fn std(self, axes: &[usize], correction: f64) -> Var<T> {
+        self.std_over(axes, correction, false)
+    }
+
+    /// Standard deviation over `axes`, which stay in the shape with extent 1; see [`Std`] and [`var`](Self::var).
+    ///
+    /// # Panics
+    /// If the axes are not distinct dimensions.
+    #[track_caller]
+    pub fn std_keepdim(self, axes: &[usize], correction: f64) -> Var<T> {
+        self.std_over(axes, correction, true)
+    }
+
+    #[track_caller]
+    fn std_over(self, axes: &[usize], correction: f64, keep: bool) -> Var<T> {
         super::assert_axes("std", axes, self.shape());
-        self.var(axes, correction, keep).sqrt()
+        self.var_over(axes, correction, keep).sqrt()
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn streamed_products<T: Element>(pass: &Pass<T>, tasks: &[usize]) -> 
 
 /// The features' gradients summed over the images.
 pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<T> {
-    let rows = gradients.rows().iter().map(|row| row.iter().map(|part| part.sum(&[0], false)).collect());
+    let rows = gradients.rows().iter().map(|row| row.iter().map(|part| part.sum(&[0])).collect());
     TaskGradients::new(rows.collect(), gradients.names().to_vec())
 }
 

@@ -165,7 +165,8 @@ pub fn balanced_step<T: Element>(
     };
     let Some(mut gradients) = gradients else { return Ok(result) };
     gradients.clip_global_norm(T::from_f64(input.clip_norm));
-    optimizer.step(model, &gradients, input.rate);
+    optimizer.set_learning_rate(input.rate);
+    optimizer.step(model, &gradients);
     commit(model, updates);
     if needs.losses_after_step {
         let losses = losses_of(model, input.batch, input.chance);

@@ -62,9 +62,9 @@ impl<T: Element> CenterNet<T> {
     /// A head on the merged map.
     pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let mut branch = || Conv2d::new(site.merged_channels(), WIDTH, 3, Conv2dSpec::same(3), init).with_relu();
+        let mut branch = || Conv2d::new(site.merged_channels(), WIDTH, 3, init).same().with_relu();
         let (heat, size, offset) = (branch(), branch(), branch());
-        let mut output = |channels: usize| Conv2d::new(WIDTH, channels, 1, one, init).with_weight_std(0.001, init);
+        let mut output = |channels: usize| Conv2d::with_spec(WIDTH, channels, 1, one, init).with_weight_std(0.001, init);
         Self {
             heat_output: output(head.outputs()).with_bias((PRIOR / (1.0 - PRIOR)).ln()),
             size_output: output(2),

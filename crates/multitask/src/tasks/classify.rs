@@ -10,7 +10,6 @@ use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Conv2d, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 
 use super::scores::ClassScores;
 use super::shared::{class_answers, class_loss, class_targets, outputs, present};
@@ -42,7 +41,7 @@ impl<T: Element> Classify<T> {
     pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
         let channels = site.channels[site.stages() - 1];
         Self {
-            attention: Conv2d::new(channels, 1, 1, Conv2dSpec::default(), init).with_weight_std(0.01, init),
+            attention: Conv2d::new(channels, 1, 1, init).with_weight_std(0.01, init),
             dropout: Dropout::new(head.options.dropout),
             output: Linear::new(channels, head.outputs(), init),
             config: head.clone(),
@@ -64,7 +63,7 @@ impl<T: Element> Task<T> for Classify<T> {
         let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
         let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
         let weights = scores.softmax(1).reshape(&[n, places, 1]);
-        let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1], false);
+        let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1]);
         let pooled = self.dropout.forward(pooled, context);
         Prediction { outputs: vec![self.output.forward(pooled, context)] }
     }

@@ -49,10 +49,10 @@ impl<T: Element> Depth<T> {
         let one = Conv2dSpec::default();
         let fine = site.channels[site.stages() - 3];
         Self {
-            from_merged: Conv2d::new(site.merged_channels(), WIDTH, 1, one, init),
-            from_fine: Conv2d::new(fine, WIDTH, 1, one, init).without_bias(),
+            from_merged: Conv2d::with_spec(site.merged_channels(), WIDTH, 1, one, init),
+            from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
             mix: ConvBlock::new(WIDTH, WIDTH, 3, init),
-            output: Conv2d::new(WIDTH, 1, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
+            output: Conv2d::with_spec(WIDTH, 1, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
             image: site.image,
         }

@@ -72,11 +72,11 @@ impl<T: Element> Detect<T> {
         let (channels, classes) = (site.merged_channels(), head.outputs());
         Self {
             heat: ConvBlock::new(channels, WIDTH, 3, init),
-            heat_output: Conv2d::new(WIDTH, classes, 1, one, init)
+            heat_output: Conv2d::with_spec(WIDTH, classes, 1, one, init)
                 .with_weight_std(0.01, init)
                 .with_bias((PRIOR / (1.0 - PRIOR)).ln()),
             sides: ConvBlock::new(channels, WIDTH, 3, init),
-            sides_output: Conv2d::new(WIDTH, 4, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
+            sides_output: Conv2d::with_spec(WIDTH, 4, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
             classes,
             stride: site.merged_stride(),

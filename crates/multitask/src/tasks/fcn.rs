@@ -9,7 +9,6 @@ use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
 use super::scores::MaskScores;
@@ -44,7 +43,7 @@ impl<T: Element> Fcn<T> {
         let stages = site.stages();
         let levels = site.levels(head, &[stages - 3, stages - 2, stages - 1]);
         let classes = head.outputs() + 1;
-        let score = |&level: &usize| Conv2d::new(site.channels[level], classes, 1, Conv2dSpec::default(), init);
+        let score = |&level: &usize| Conv2d::new(site.channels[level], classes, 1, init);
         Self { scores: levels.iter().map(score).collect(), config: head.clone(), levels, image: site.image }
     }
 }

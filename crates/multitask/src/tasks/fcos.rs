@@ -79,7 +79,7 @@ impl<T: Element> Level<T> {
         let channels = site.channels[stage];
         let one = Conv2dSpec::default();
         let output = |to: usize, bias: f64, init: &mut Init| {
-            Conv2d::new(WIDTH, to, 1, one, init).with_weight_std(0.01, init).with_bias(bias)
+            Conv2d::with_spec(WIDTH, to, 1, one, init).with_weight_std(0.01, init).with_bias(bias)
         };
         Self {
             classes: ConvBlock::new(channels, WIDTH, 3, init),

@@ -8,7 +8,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, IGNORED, LabelKind};
-use cerberus_nn::losses::{Dice, dice};
+use cerberus_nn::losses::dice;
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
@@ -50,10 +50,10 @@ impl<T: Element> Segment<T> {
         let one = Conv2dSpec::default();
         let (merged, fine) = (site.merged_channels(), site.channels[site.stages() - 3]);
         Self {
-            from_merged: Conv2d::new(merged, WIDTH, 1, one, init),
-            from_fine: Conv2d::new(fine, WIDTH, 1, one, init).without_bias(),
+            from_merged: Conv2d::with_spec(merged, WIDTH, 1, one, init),
+            from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
             mix: ConvBlock::new(WIDTH, WIDTH, 3, init),
-            output: Conv2d::new(WIDTH, head.outputs() + 1, 1, one, init),
+            output: Conv2d::with_spec(WIDTH, head.outputs() + 1, 1, one, init),
             config: head.clone(),
             image: site.image,
         }
@@ -102,7 +102,7 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
             None => target.resize(target.len() + pixels, IGNORED),
         }
     }
-    let overlap = dice(logits.clone().softmax(3), &target, &Dice::default());
+    let overlap = dice(logits.clone().softmax(3), &target);
     class_loss(logits, &target, &head.options) + overlap
 }
 

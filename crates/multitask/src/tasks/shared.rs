@@ -3,7 +3,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, IGNORED};
-use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy, focal};
+use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy_with, focal};
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
 use cerberus_tensor::{Element, Tensor, sigmoid};
@@ -58,7 +58,7 @@ pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[u8], options: &He
             label_smoothing: options.label_smoothing,
             ..CrossEntropy::default()
         };
-        return cross_entropy(logits, target, &choices);
+        return cross_entropy_with(logits, target, &choices);
     };
     focal_by_class(logits, target, gamma, options.class_weights.as_deref())
 }

@@ -10,7 +10,6 @@ use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
 use super::scores::MaskScores;
@@ -57,7 +56,7 @@ impl<T: Element> UNet<T> {
             mix.push(ConvBlock::new(width, width, 3, init));
             channels = width;
         }
-        let output = Conv2d::new(channels, head.outputs() + 1, 1, Conv2dSpec::default(), init);
+        let output = Conv2d::new(channels, head.outputs() + 1, 1, init);
         Self { up, mix, output, config: head.clone(), levels, image: site.image }
     }
 }

@@ -393,7 +393,8 @@ pub fn train_step<T: Element>(
     let updates = context.finish();
     if values.iter().all(|value| value.is_finite()) {
         gradients.clip_global_norm(T::from_f64(clip_norm));
-        optimizer.step(model, &gradients, learning_rate);
+        optimizer.set_learning_rate(learning_rate);
+        optimizer.step(model, &gradients);
         commit(model, updates);
     }
     values

@@ -101,8 +101,9 @@ fn an_optimiser_continues_from_the_file() {
         let mut context = Context::training(0, 0);
         let loss = context.parameter(net.parameters()[0].1).square().sum_all();
         let gradients = cerberus_autograd::backward(loss);
-        context.finish();
-        adam.step(&mut net, &gradients, 0.1);
+        context.discard();
+        adam.set_learning_rate(0.1);
+        adam.step(&mut net, &gradients);
         let state = adam.state().into_iter().map(|(name, tensor)| (join("optimizer", &name), tensor));
         save(path, &state.collect::<Vec<_>>(), &BTreeMap::new()).unwrap();
         let checkpoint = load(path).unwrap();

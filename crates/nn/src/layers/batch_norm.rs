@@ -68,7 +68,11 @@ impl<T: Element> Layer<T> for BatchNorm2d<T> {
         if context.is_training() {
             let count = (x.value().len() / gamma.value().len()) as f64;
             let inputs = self.recomputed.then(|| [&x, &gamma, &beta].map(|input| input.value().clone()));
-            let (mut y, statistics) = x.batch_norm(gamma, beta, self.eps, self.relu);
+            let (mut y, statistics) = if self.relu {
+                x.batch_norm_relu(gamma, beta, self.eps)
+            } else {
+                x.batch_norm(gamma, beta, self.eps)
+            };
             if let Some([x, gamma, beta]) = inputs {
                 let (statistics, relu) = (statistics.clone(), self.relu);
                 y = y.recomputed(move || {
@@ -100,7 +104,6 @@ mod tests {
     use crate::init::Init;
     use crate::layers::{Conv2d, Sequential};
     use cerberus_autograd::backward;
-    use cerberus_tensor::conv::Conv2dSpec;
 
     #[test]
     fn a_norm_that_is_computed_again_gives_the_same_gradients() {
@@ -108,9 +111,9 @@ mod tests {
             let mut init = Init::new(3);
             let norm = BatchNorm2d::<f32>::new(4).with_relu();
             let net = Sequential::new()
-                .add("before", Conv2d::new(2, 4, 3, Conv2dSpec::default(), &mut init))
+                .add("before", Conv2d::new(2, 4, 3, &mut init))
                 .add("norm", if recomputed { norm.recomputed() } else { norm })
-                .add("after", Conv2d::new(4, 5, 3, Conv2dSpec::default(), &mut init));
+                .add("after", Conv2d::new(4, 5, 3, &mut init));
             let x = Var::constant(Tensor::from_fn(&[2, 8, 7, 2], |i| (i as f32 * 0.7).sin()));
             let mut context = Context::training(1, 0);
             let gradients = backward(net.forward(x, &mut context).square().sum_all());

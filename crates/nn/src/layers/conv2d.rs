@@ -1,7 +1,7 @@
 //! The convolution layer.
 
 use cerberus_autograd::Var;
-use cerberus_tensor::conv::{Conv2dSpec, Epilogue};
+use cerberus_tensor::conv::{Conv2dSpec, Epilogue, Padding};
 use cerberus_tensor::{Element, Tensor};
 
 use super::Layer;
@@ -22,12 +22,17 @@ pub struct Conv2d<T: Element = f32> {
 crate::module!(Conv2d { weight, bias } without { spec, relu });
 
 impl<T: Element> Conv2d<T> {
-    /// A square kernel with He weights and zero bias.
+    /// A square kernel with He weights and zero bias; stride 1, no padding.
+    pub fn new(cin: usize, cout: usize, kernel: usize, init: &mut Init) -> Self {
+        Self::with_spec(cin, cout, kernel, Conv2dSpec::default(), init)
+    }
+
+    /// A square kernel with strides, padding, dilation and groups of choice.
     ///
     /// # Panics
     /// If the channels are not multiples of the groups.
     #[track_caller]
-    pub fn new(cin: usize, cout: usize, kernel: usize, spec: Conv2dSpec, init: &mut Init) -> Self {
+    pub fn with_spec(cin: usize, cout: usize, kernel: usize, spec: Conv2dSpec, init: &mut Init) -> Self {
         let groups = spec.groups;
         assert!(
             groups > 0 && cin.is_multiple_of(groups) && cout.is_multiple_of(groups),
@@ -40,6 +45,24 @@ impl<T: Element> Conv2d<T> {
             spec,
             relu: false,
         }
+    }
+
+    /// With as much padding as keeps the image's size at stride 1.
+    pub fn same(mut self) -> Self {
+        self.spec.padding = Conv2dSpec::same(self.weight.value.shape()[0]).padding;
+        self
+    }
+
+    /// With padding by this many pixels on every side.
+    pub fn padding(mut self, pixels: usize) -> Self {
+        self.spec.padding = Padding::all(pixels);
+        self
+    }
+
+    /// With this stride in both directions.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.spec.stride = [stride; 2];
+        self
     }
 
     /// Without bias, as before a batch norm, which would take it out again.
@@ -81,6 +104,6 @@ impl<T: Element> Layer<T> for Conv2d<T> {
         }
         let weight = context.parameter(&self.weight);
         let bias = self.bias.as_ref().map(|bias| context.parameter(bias));
-        x.conv2d(weight, bias, self.spec, self.relu)
+        if self.relu { x.conv2d_relu(weight, bias, self.spec) } else { x.conv2d(weight, bias, self.spec) }
     }
 }

@@ -34,6 +34,23 @@ impl<T: Element> Sequential<T> {
     }
 }
 
+impl<T: Element> Sequential<T> {
+    /// The output of the layers from the one called `name` on, given that layer's input.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    #[track_caller]
+    pub fn forward_from(&self, name: &str, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let Some(start) = self.layers.iter().position(|(found, _)| found == name) else {
+            let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
+            panic!("Sequential: there is no layer {name:?}; there are {}", names.join(", "));
+        };
+        self.layers[start..]
+            .iter()
+            .fold(x, |x, (name, layer)| context.part(name, |context| layer.forward(x, context)))
+    }
+}
+
 impl<T: Element> Module<T> for Sequential<T> {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
         for (name, layer) in &self.layers {
@@ -51,6 +68,6 @@ impl<T: Element> Module<T> for Sequential<T> {
 impl<T: Element> Layer<T> for Sequential<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        self.layers.iter().fold(x, |x, (_, layer)| layer.forward(x, context))
+        self.layers.iter().fold(x, |x, (name, layer)| context.part(name, |context| layer.forward(x, context)))
     }
 }

@@ -5,7 +5,7 @@ use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::labels::Counts;
+use super::labels::{ClassId, Targets, UNKNOWN};
 use super::pieces::rewrite_rows;
 #[cfg(feature = "proofs")]
 use super::samples::*;
@@ -15,21 +15,13 @@ use super::{Kept, scaled};
 const BLOCK: usize = 2048;
 
 /// The choices of [`cross_entropy`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CrossEntropy {
-    /// The id of elements that do not count, 255 by default.
-    pub ignore: Option<u8>,
     /// A weight per class; all 1 if left out.
     pub class_weights: Option<Vec<f64>>,
     /// How much of the target is spread evenly over all classes, at least 0
     /// and at most 1 (Szegedy et al., 2016, section 7); 0 by default.
     pub label_smoothing: f64,
-}
-
-impl Default for CrossEntropy {
-    fn default() -> Self {
-        Self { ignore: Some(255), class_weights: None, label_smoothing: 0.0 }
-    }
 }
 
 /// Softmax cross-entropy of logits `x [.., C]` with class ids `t [..]`:
@@ -40,8 +32,7 @@ impl Default for CrossEntropy {
 ///
 /// `dx_ic = dy/W (p_ic sum_k a_ik - a_ic)` with `p = softmax(x)`; zero for ignored elements.
 pub struct CrossEntropyLoss<T: Element = f64> {
-    target: Buffer<u8>,
-    ignore: Option<u8>,
+    target: Buffer<u32>,
     coefficients: Coefficients<T>,
     gradient: Kept<T>,
 }
@@ -57,10 +48,11 @@ struct Coefficients<T> {
 }
 
 impl<T: Element> Coefficients<T> {
-    fn new(counts: &Counts, classes: usize, options: &CrossEntropy) -> Self {
+    fn new(counts: &[usize], options: &CrossEntropy) -> Self {
+        let classes = counts.len();
         let even = vec![1.0; classes];
         let weights = options.class_weights.as_ref().unwrap_or(&even);
-        let sum: f64 = weights.iter().enumerate().map(|(class, w)| w * counts.count(class) as f64).sum();
+        let sum: f64 = weights.iter().enumerate().map(|(class, w)| w * counts[class] as f64).sum();
         // Nothing counts: every coefficient is 0, and so are value and gradient.
         let scale = if sum > 0.0 { 1.0 / sum } else { 0.0 };
         let smoothing = options.label_smoothing;
@@ -79,7 +71,7 @@ impl<T: Element> Coefficients<T> {
 
 impl<T: Element> CrossEntropyLoss<T> {
     /// Overwrites a block of rows of logits with their gradient and returns their part of the loss.
-    fn block(&self, x: &mut [T], target: &[u8], smooths: bool) -> f64 {
+    fn block(&self, x: &mut [T], target: &[u32], smooths: bool) -> f64 {
         let Coefficients { own, spread, total } = &self.coefficients;
         let classes = own.len();
         let least = T::min_positive_value().sqrt() * T::epsilon();
@@ -88,21 +80,22 @@ impl<T: Element> CrossEntropyLoss<T> {
         for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
             let largest = row.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
             row.iter_mut().for_each(|v| *v -= largest);
-            if Some(class) == self.ignore {
+            if class == UNKNOWN {
                 continue;
             }
-            loss -= (own[usize::from(class)] * row[usize::from(class)]).as_f64();
+            let class = class as usize;
+            loss -= (own[class] * row[class]).as_f64();
             if smooths {
                 loss -= row.iter().zip(spread).map(|(&v, &s)| v * s).sum::<T>().as_f64();
             }
         }
         T::exp_slice(x);
         for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
-            if Some(class) == self.ignore {
+            if class == UNKNOWN {
                 row.fill(T::ZERO);
                 continue;
             }
-            let class = usize::from(class);
+            let class = class as usize;
             let sum: T = row.iter().copied().sum();
             loss += (total[class] * sum.ln()).as_f64();
             let factor = total[class] / sum;
@@ -171,7 +164,7 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
             });
             let torch = format!("cross_entropy(a, {target:?}, {weights}, {})", options.label_smoothing);
             Case::unary(format!("cross_entropy: {name}"), sample(21, shape), move |x| {
-                cross_entropy(x, target, &options)
+                cross_entropy_with(x, target, &options)
             })
             .with_torch(torch)
         };
@@ -199,36 +192,45 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
         vec![ErrorCase::new(
             "cross_entropy: predictions of shape [2, 3] need one class id for each of 2 rows, found 1",
             || {
-                let _ = cross_entropy(
-                    Var::constant(Tensor::<f64>::zeros(&[2, 3])),
-                    &[0],
-                    &CrossEntropy::default(),
-                );
+                let _ = cross_entropy(Var::constant(Tensor::<f64>::zeros(&[2, 3])), &[0]);
             },
         )]
     }
 
     fn large_cases() -> Vec<Case> {
         let target = || (0..3001).map(|i| (i % 11) as u8).collect::<Vec<_>>();
-        vec![case!("cross_entropy", "", [sample(21, &[3001, 11])], |x| {
-            cross_entropy(x, &target(), &CrossEntropy::default())
-        })]
+        vec![case!("cross_entropy", "", [sample(21, &[3001, 11])], |x| cross_entropy(x, &target()))]
     }
 }
 
-/// The mean cross-entropy of `logits [.., C]` with one class id per row; see
+/// The mean cross-entropy of `logits [.., C]` with one [class id](ClassId) per
+/// row; rows of unknown class do not count. As `F.cross_entropy`; see
 /// [`CrossEntropyLoss`] for the formula and its gradient.
 ///
-/// With class weights the mean is weighted, as in PyTorch. If no element counts
-/// (all ignored, or all of weight 0), the loss is 0 and so is its gradient.
+/// If no row counts, the loss is 0 and so is its gradient.
 ///
 /// # Panics
-/// If the ids are not as many as the rows of the logits, if an id is outside the
-/// classes, if there is not one finite, non-negative weight per class, or if
-/// the smoothing is outside 0 to 1.
+/// If the ids are not as many as the rows of the logits, or an id is outside the classes.
 #[track_caller]
-pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[u8], options: &CrossEntropy) -> Var<T> {
-    let counts = Counts::of("cross_entropy", logits.shape(), target, options.ignore);
+pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[impl ClassId]) -> Var<T> {
+    cross_entropy_with(logits, target, &CrossEntropy::default())
+}
+
+/// [`cross_entropy`] with class weights and label smoothing.
+///
+/// With class weights the mean is weighted, as in PyTorch. If no row counts (all
+/// unknown, or all of weight 0), the loss is 0 and so is its gradient.
+///
+/// # Panics
+/// As [`cross_entropy`], and if there is not one finite, non-negative weight per
+/// class, or if the smoothing is outside 0 to 1.
+#[track_caller]
+pub fn cross_entropy_with<T: Element>(
+    logits: Var<T>,
+    target: &[impl ClassId],
+    options: &CrossEntropy,
+) -> Var<T> {
+    let targets = Targets::new("cross_entropy", logits.shape(), target);
     let classes = *logits.shape().last().expect("a rank that was checked");
     if let Some(weights) = &options.class_weights {
         assert!(
@@ -240,9 +242,8 @@ pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[u8], options: &CrossE
     let smoothing = options.label_smoothing;
     assert!((0.0..=1.0).contains(&smoothing), "cross_entropy: label smoothing {smoothing} is outside 0 to 1");
     let operation = CrossEntropyLoss {
-        target: Buffer::copy_of(target),
-        ignore: options.ignore,
-        coefficients: Coefficients::new(&counts, classes, options),
+        target: targets.ids,
+        coefficients: Coefficients::new(&targets.counts, options),
         gradient: None,
     };
     Var::apply(operation, vec![logits])

@@ -6,7 +6,7 @@ use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::labels::Counts;
+use super::labels::{ClassId, Targets, UNKNOWN};
 #[cfg(feature = "proofs")]
 use super::samples::*;
 
@@ -27,18 +27,10 @@ pub enum DiceForm {
 }
 
 /// The choices of [`dice`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dice {
-    /// The id of pixels that do not count, 255 by default.
-    pub ignore: Option<u8>,
     /// The measure of overlap.
     pub form: DiceForm,
-}
-
-impl Default for Dice {
-    fn default() -> Self {
-        Self { ignore: Some(255), form: DiceForm::Linear }
-    }
 }
 
 /// Soft Dice loss of probabilities `p [.., C]` with class ids `[..]`, taken as
@@ -49,7 +41,7 @@ impl Default for Dice {
 /// Linear form, with `D_c = A/B`: `dp_c = -dL/K (2 y_c/B - A/B²)`. Squared form:
 /// `dp_c = -dL/K (2 y_c/B - 2 p_c A/B²)`. Zero for absent classes and ignored pixels.
 pub struct DiceLoss<T: Element = f64> {
-    target: Buffer<u8>,
+    target: Buffer<u32>,
     options: Dice,
     shape: Vec<usize>,
     /// How many pixels each class has.
@@ -76,13 +68,13 @@ impl<T: Element> DiceLoss<T> {
             let mut sums = vec![Sums::default(); classes];
             let rows = p[range.start * classes..range.end * classes].chunks_exact(classes);
             for (row, &class) in rows.zip(&self.target[range]) {
-                if Some(class) == self.options.ignore {
+                if class == UNKNOWN {
                     continue;
                 }
                 for (sum, &p) in sums.iter_mut().zip(row) {
                     sum.predicted += (if squared { p * p } else { p }).as_f64();
                 }
-                sums[usize::from(class)].overlap += row[usize::from(class)].as_f64();
+                sums[class as usize].overlap += row[class as usize].as_f64();
             }
             sums
         });
@@ -143,7 +135,7 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
             for_each_rows(dp, classes, |first, rows| {
                 for (place, row) in rows.chunks_exact_mut(classes).enumerate() {
                     let class = self.target[first + place];
-                    if Some(class) == self.options.ignore {
+                    if class == UNKNOWN {
                         row.fill(T::ZERO);
                         continue;
                     }
@@ -152,7 +144,7 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
                         let p = &p.data()[(first + place) * classes..];
                         row.iter_mut().zip(p).for_each(|(dp, &p)| *dp *= p);
                     }
-                    row[usize::from(class)] += slopes[usize::from(class)][0];
+                    row[class as usize] += slopes[class as usize][0];
                 }
             });
         }))
@@ -176,9 +168,9 @@ impl<T: Element> Proof for DiceLoss<T> {
     fn cases() -> Vec<Case> {
         let case = |name: &str, target: &'static [u8], form: DiceForm| {
             Case::unary(format!("dice: {name}"), positive_sample(71, &[2, 3, 3]).scale(0.6), move |p| {
-                dice(p, target, &Dice { form, ..Default::default() })
+                dice_with(p, target, &Dice { form })
             })
-            .with_torch(format!("dice(a, {target:?}, '{form:?}')"))
+            .with_torch(format!("dice_with(a, {target:?}, '{form:?}')"))
         };
         vec![
             case("every class", &[0, 1, 2, 2, 1, 0], DiceForm::Linear),
@@ -191,16 +183,14 @@ impl<T: Element> Proof for DiceLoss<T> {
         vec![ErrorCase::new(
             "dice: predictions of shape [2, 3] need one class id for each of 2 rows, found 1",
             || {
-                let _ = dice(Var::constant(Tensor::<f64>::zeros(&[2, 3])), &[0], &Dice::default());
+                let _ = dice(Var::constant(Tensor::<f64>::zeros(&[2, 3])), &[0]);
             },
         )]
     }
 
     fn large_cases() -> Vec<Case> {
         let target = || (0..3001).map(|i| (i % 11) as u8).collect::<Vec<_>>();
-        vec![case!("dice", "", [positive_sample(71, &[3001, 11]).scale(0.6)], |p| {
-            dice(p, &target(), &Dice::default())
-        })]
+        vec![case!("dice", "", [positive_sample(71, &[3001, 11]).scale(0.6)], |p| dice(p, &target()))]
     }
 }
 
@@ -212,17 +202,25 @@ impl<T: Element> Proof for DiceLoss<T> {
 /// only reward predicting nothing. No class at all: loss and gradient are 0.
 ///
 /// # Panics
-/// If the ids are not as many as the pixels, or an id is outside the classes and not ignored.
+/// If the ids are not as many as the pixels, or an id is outside the classes and not unknown.
 #[track_caller]
-pub fn dice<T: Element>(probabilities: Var<T>, target: &[u8], options: &Dice) -> Var<T> {
+pub fn dice<T: Element>(probabilities: Var<T>, target: &[impl ClassId]) -> Var<T> {
+    dice_with(probabilities, target, &Dice::default())
+}
+
+/// [`dice`] in the form that `options` choose.
+///
+/// # Panics
+/// As [`dice`].
+#[track_caller]
+pub fn dice_with<T: Element>(probabilities: Var<T>, target: &[impl ClassId], options: &Dice) -> Var<T> {
     let shape = probabilities.shape().to_vec();
-    let counts = Counts::of("dice", &shape, target, options.ignore);
-    let classes = *shape.last().expect("a rank that was checked");
+    let targets = Targets::new("dice", &shape, target);
     let operation = DiceLoss {
-        target: Buffer::copy_of(target),
+        target: targets.ids,
         options: *options,
         shape,
-        present: (0..classes).map(|class| counts.count(class)).collect(),
+        present: targets.counts,
         slopes: Vec::new(),
     };
     Var::apply(operation, vec![probabilities])

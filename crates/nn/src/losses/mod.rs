@@ -19,7 +19,7 @@ use cerberus_tensor::{Element, Tensor};
 
 mod box_pairs;
 pub mod class_weights;
-mod labels;
+pub(crate) mod labels;
 mod logistic;
 pub(crate) mod pieces;
 #[cfg(feature = "proofs")]
@@ -37,6 +37,8 @@ macro_rules! losses {
     };
 }
 
+pub use labels::ClassId;
+
 /// The samples of every loss, for the gradient check.
 #[cfg(feature = "proofs")]
 pub fn cases() -> Vec<Case> {
@@ -44,14 +46,14 @@ pub fn cases() -> Vec<Case> {
 }
 
 losses! {
-    cross_entropy::{CrossEntropyLoss, CrossEntropy, cross_entropy},
+    cross_entropy::{CrossEntropyLoss, CrossEntropy, cross_entropy, cross_entropy_with},
     binary_cross_entropy::{BinaryCrossEntropyLoss, binary_cross_entropy},
     focal::{FocalLoss, Focal, focal},
     gaussian_focal::{GaussianFocalLoss, gaussian_focal},
     smooth_l1::{SmoothL1Loss, smooth_l1, l1},
     giou::{GiouLoss, giou},
     box_iou::{BoxIouLoss, BoxOverlap, box_iou},
-    dice::{DiceLoss, Dice, DiceForm, dice},
+    dice::{DiceLoss, Dice, DiceForm, dice, dice_with},
 }
 
 /// What the forward rule of a fused loss leaves for the backward rule: the

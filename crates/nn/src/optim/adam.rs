@@ -4,14 +4,16 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::state::{Piece, State, StateError, flushed};
+use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
 /// The choices of [`Adam`] and [`AdamW`](super::AdamW).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdamOptions {
+    /// The learning rate before a schedule changes it; 1e-3 by default.
+    pub learning_rate: f64,
     /// How much of the mean gradient is kept; 0.9 by default.
     pub beta1: f64,
     /// How much of the mean square is kept; 0.999 by default.
@@ -26,7 +28,7 @@ pub struct AdamOptions {
 
 impl Default for AdamOptions {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decay_all: false }
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decay_all: false }
     }
 }
 
@@ -51,8 +53,20 @@ impl<T: Element> Adam<T> {
 
 impl<T: Element> Optimizer<T> for Adam<T> {
     #[track_caller]
-    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64) {
-        self.0.step(model, gradients, learning_rate, |decay| Decay { gradient: decay, value: 0.0 });
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {
+        self.0.step(model, gradients, |decay| Decay { gradient: decay, value: 0.0 });
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.0.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        self.0.set_learning_rate(rate);
+    }
+
+    fn steps(&self) -> u64 {
+        self.0.state.steps()
     }
 
     fn state(&self) -> Vec<(String, Tensor<T>)> {
@@ -77,7 +91,7 @@ pub(super) struct Decay {
 
 /// The rule that [`Adam`] and [`AdamW`](super::AdamW) share.
 pub(super) struct Moments<T: Element> {
-    options: AdamOptions,
+    pub options: AdamOptions,
     pub state: State<T, 2>,
 }
 
@@ -94,8 +108,15 @@ struct Coefficients<T> {
 
 impl<T: Element> Moments<T> {
     #[track_caller]
+    pub fn set_learning_rate(&mut self, rate: f64) {
+        assert_learning_rate(self.state.name(), rate);
+        self.options.learning_rate = rate;
+    }
+
+    #[track_caller]
     pub fn new(name: &'static str, options: AdamOptions) -> Self {
-        let AdamOptions { beta1, beta2, eps, weight_decay, .. } = options;
+        let AdamOptions { learning_rate, beta1, beta2, eps, weight_decay, .. } = options;
+        assert_learning_rate(name, learning_rate);
         assert!(
             (0.0..1.0).contains(&beta1) && (0.0..1.0).contains(&beta2) && eps >= 0.0 && weight_decay >= 0.0,
             "{name}: the betas must be at least 0 and below 1, eps and the decay at least 0, found {options:?}"
@@ -109,10 +130,9 @@ impl<T: Element> Moments<T> {
         &mut self,
         model: &mut dyn Module<T>,
         gradients: &Gradients<T>,
-        learning_rate: f64,
         place: impl Fn(f64) -> Decay,
     ) {
-        let AdamOptions { beta1, beta2, eps, weight_decay, decay_all } = self.options;
+        let AdamOptions { learning_rate, beta1, beta2, eps, weight_decay, decay_all } = self.options;
         let number = T::from_f64;
         let (eps, keep_v) = (number(eps), number(beta2));
         let (new_m, new_v) = (number(1.0 - beta1), number(1.0 - beta2));

@@ -27,9 +27,22 @@ impl<T: Element> AdamW<T> {
 
 impl<T: Element> Optimizer<T> for AdamW<T> {
     #[track_caller]
-    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64) {
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {
+        let learning_rate = self.0.options.learning_rate;
         let place = |decay| Decay { gradient: 0.0, value: learning_rate * decay };
-        self.0.step(model, gradients, learning_rate, place);
+        self.0.step(model, gradients, place);
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.0.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        self.0.set_learning_rate(rate);
+    }
+
+    fn steps(&self) -> u64 {
+        self.0.state.steps()
     }
 
     fn state(&self) -> Vec<(String, Tensor<T>)> {

@@ -29,6 +29,9 @@ use cerberus_tensor::{Element, Tensor};
 use crate::module::Module;
 
 /// Changes a model's parameters by their gradients and remembers what it needs to.
+///
+/// [`step`](crate::step) calls it in the right place; a
+/// [`Schedule`](crate::Schedule) sets its learning rate before each step.
 pub trait Optimizer<T: Element = f32> {
     /// One step. A parameter without a gradient is left as it is, and so is its state.
     ///
@@ -38,7 +41,21 @@ pub trait Optimizer<T: Element = f32> {
     /// than its parameter, or if the state belongs to another model. The message
     /// names the parameter.
     #[track_caller]
-    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64);
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>);
+
+    /// The learning rate of the next step.
+    fn learning_rate(&self) -> f64;
+
+    /// Sets the learning rate of the steps to come.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
+    fn set_learning_rate(&mut self, rate: f64);
+
+    /// Steps taken so far. An optimiser that keeps no state counts from 0 again
+    /// after [`load_state`](Self::load_state).
+    fn steps(&self) -> u64;
 
     /// The state, step counts included, in the declaration order of the
     /// parameters; names are the optimiser's, the quantity's and the
@@ -58,6 +75,16 @@ pub trait Optimizer<T: Element = f32> {
         model: &dyn Module<T>,
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError>;
+}
+
+/// # Panics
+/// Unless `rate` is a learning rate.
+#[track_caller]
+fn assert_learning_rate(optimizer: &str, rate: f64) {
+    assert!(
+        rate.is_finite() && rate >= 0.0,
+        "{optimizer}: the learning rate must be a number of at least 0, found {rate}"
+    );
 }
 
 #[cfg(test)]

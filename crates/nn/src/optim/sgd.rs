@@ -4,14 +4,16 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::state::{Piece, State, StateError, flushed};
+use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
 /// The choices of [`Sgd`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SgdOptions {
+    /// The learning rate before a schedule changes it; 1e-3 by default.
+    pub learning_rate: f64,
     /// How much of the last direction is kept; 0 keeps none and needs no state.
     pub momentum: f64,
     /// Whether to look ahead along the new direction (Sutskever et al., 2013, section 2.1).
@@ -22,6 +24,12 @@ pub struct SgdOptions {
     pub decay_all: bool,
 }
 
+impl Default for SgdOptions {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, momentum: 0.0, nesterov: false, weight_decay: 0.0, decay_all: false }
+    }
+}
+
 /// Stochastic gradient descent: with `g` the gradient plus `weight_decay w`,
 /// `b = g` in a parameter's first step and `b = momentum b + g` from then on,
 /// `w -= learning_rate b`, or `learning_rate (g + momentum b)` with `nesterov`.
@@ -29,29 +37,32 @@ pub struct SgdOptions {
 pub struct Sgd<T: Element = f32> {
     options: SgdOptions,
     momentum: State<T, 1>,
+    steps: u64,
 }
 
 impl<T: Element> Sgd<T> {
     /// An optimiser before its first step.
     ///
     /// # Panics
-    /// Unless the momentum is at least 0 and below 1 and the decay at least 0,
+    /// Unless the learning rate is a number of at least 0, the momentum is at least 0 and below 1 and the decay at least 0,
     /// or if `nesterov` is asked for without momentum.
     #[track_caller]
     pub fn new(options: SgdOptions) -> Self {
-        let SgdOptions { momentum, nesterov, weight_decay, .. } = options;
+        let SgdOptions { learning_rate, momentum, nesterov, weight_decay, .. } = options;
+        assert_learning_rate("Sgd", learning_rate);
         assert!(
             (0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && (momentum > 0.0 || !nesterov),
             "Sgd: momentum must be at least 0 and below 1 (above 0 with nesterov) and the decay at least 0, found {options:?}"
         );
-        Self { options, momentum: State::new("sgd", ["momentum"]) }
+        Self { options, momentum: State::new("sgd", ["momentum"]), steps: 0 }
     }
 }
 
 impl<T: Element> Optimizer<T> for Sgd<T> {
     #[track_caller]
-    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>, learning_rate: f64) {
-        let SgdOptions { momentum, nesterov, weight_decay, decay_all } = self.options;
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {
+        let SgdOptions { learning_rate, momentum, nesterov, weight_decay, decay_all } = self.options;
+        self.steps += 1;
         let (rate, mu) = (T::from_f64(learning_rate), T::from_f64(momentum));
         let decay = |rank: usize| T::from_f64(if decay_all || rank >= 2 { weight_decay } else { 0.0 });
         if momentum == 0.0 {
@@ -76,6 +87,19 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
         self.momentum.step(model, gradients, |at| decay(at.rank), update);
     }
 
+    fn learning_rate(&self) -> f64 {
+        self.options.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        assert_learning_rate("Sgd", rate);
+        self.options.learning_rate = rate;
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
     fn state(&self) -> Vec<(String, Tensor<T>)> {
         self.momentum.save()
     }
@@ -85,6 +109,8 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
         model: &dyn Module<T>,
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
-        self.momentum.load(model, tensors)
+        self.momentum.load(model, tensors)?;
+        self.steps = self.momentum.steps();
+        Ok(())
     }
 }

@@ -128,6 +128,16 @@ impl<T: Element, const B: usize> State<T, B> {
         Self { name, quantities, slots: Vec::new() }
     }
 
+    /// The optimiser's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Steps of the parameter that has taken most.
+    pub fn steps(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.steps).max().unwrap_or(0)
+    }
+
     /// Updates all parameters that have a gradient: `coefficients` once per
     /// parameter, `update` on every piece of it, in parallel over everything.
     #[track_caller]
@@ -165,7 +175,8 @@ impl<T: Element, const B: usize> State<T, B> {
             let Some(value) = parameter.value.unique_data_mut() else {
                 panic!(
                     "{}: the values of {path} are shared with another tensor and cannot be changed in place; \
-                     drop the tapes, contexts, clones and views that hold them before the step",
+                     drop the tapes, contexts, clones and views that hold them before the step, or let \
+                     `step(&mut model, &mut optimizer, |model, context| loss)` order it all",
                     self.name
                 );
             };

@@ -34,7 +34,8 @@ fn gradients_of(terms: &[(&Parameter<f64>, &[f64])]) -> Gradients<f64> {
 
 fn step(optimizer: &mut dyn Optimizer<f64>, model: &mut Pair<f64>, (weight, bias): ([f64; 2], f64)) {
     let gradients = gradients_of(&[(&model.weight, &weight), (&model.bias, &[bias])]);
-    optimizer.step(model, &gradients, 0.1);
+    optimizer.set_learning_rate(0.1);
+    optimizer.step(model, &gradients);
 }
 
 fn values(model: &Pair<f64>) -> Vec<f64> {
@@ -49,8 +50,14 @@ fn assert_three_steps_end_at(mut optimizer: impl Optimizer<f64>, expected: [f64;
     }
 }
 
-const ADAM: AdamOptions =
-    AdamOptions { beta1: 0.9, beta2: 0.99, eps: 1e-3, weight_decay: 0.1, decay_all: false };
+const ADAM: AdamOptions = AdamOptions {
+    learning_rate: 0.1,
+    beta1: 0.9,
+    beta2: 0.99,
+    eps: 1e-3,
+    weight_decay: 0.1,
+    decay_all: false,
+};
 
 #[test]
 fn sgd_takes_the_steps_of_the_reference() {
@@ -90,7 +97,8 @@ fn state_that_only_decays_ends_at_zero_and_is_never_subnormal() {
             .scale(factor);
             let gradients = backward(loss);
             drop(context);
-            optimizer.step(&mut model, &gradients, 0.1);
+            optimizer.set_learning_rate(0.1);
+            optimizer.step(&mut model, &gradients);
             let state = optimizer.state();
             let subnormal = state.iter().find(|(_, tensor)| tensor.to_vec().iter().any(|x| x.is_subnormal()));
             assert!(subnormal.is_none(), "{subnormal:?}");
@@ -126,7 +134,8 @@ fn a_gradient_in_two_factors_takes_the_step_of_their_product() {
             assert_eq!(matches!(gradients.factored(id), Some(Gradient::Product { .. })), factored);
             gradients.clip_global_norm(3.0);
             drop(context);
-            adam.step(&mut layer, &gradients, 0.1);
+            adam.set_learning_rate(0.1);
+            adam.step(&mut layer, &gradients);
         }
         layer.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec()).collect::<Vec<f64>>()
     };
@@ -155,7 +164,8 @@ fn every_optimiser_finds_the_minimum_of_a_quadratic() {
             let slope = |p: &Parameter<f64>| p.value.to_vec().iter().map(|w| w - 2.0).collect::<Vec<_>>();
             let (weight, bias) = (slope(&model.weight), slope(&model.bias));
             let gradients = gradients_of(&[(&model.weight, &weight), (&model.bias, &bias)]);
-            optimizer.step(&mut model, &gradients, rate * (1.0 - index as f64 / 600.0));
+            optimizer.set_learning_rate(rate * (1.0 - index as f64 / 600.0));
+            optimizer.step(&mut model, &gradients);
         }
         assert!(values(&model).iter().all(|w| (w - 2.0).abs() < 1e-3), "{:?}", values(&model));
     }
@@ -204,12 +214,14 @@ fn state_is_named_by_optimiser_quantity_and_path_in_declaration_order() {
 fn a_parameter_without_gradient_is_left_alone_with_its_state() {
     let (mut adam, mut model) = (AdamW::new(AdamOptions { decay_all: true, ..ADAM }), pair());
     let gradients = gradients_of(&[(&model.weight, &[1.0, 1.0])]);
-    adam.step(&mut model, &gradients, 0.1);
+    adam.set_learning_rate(0.1);
+    adam.step(&mut model, &gradients);
     assert_eq!(model.bias.value.to_vec(), [0.75]);
     assert!(adam.state().iter().all(|(name, _)| !name.ends_with("bias")));
     // Its first gradient is its first step, whatever the others have seen.
     let gradients = gradients_of(&[(&model.bias, &[1.0])]);
-    adam.step(&mut model, &gradients, 0.1);
+    adam.set_learning_rate(0.1);
+    adam.step(&mut model, &gradients);
     let state = adam.state();
     let steps =
         |path: &str| state.iter().find(|(name, _)| name == &format!("adamw.step.{path}")).unwrap().1.item();
@@ -225,7 +237,7 @@ fn a_step_over_many_pieces_treats_every_value_alike() {
     let len = 50_001;
     let mut model = Large { weight: Parameter::new(Tensor::<f64>::ones(&[len])) };
     let gradients = gradients_of(&[(&model.weight, &vec![0.5; len])]);
-    Adam::new(ADAM).step(&mut model, &gradients, 0.1);
+    Adam::new(ADAM).step(&mut model, &gradients);
     let value = model.weight.value.at(&[0]);
     assert!(value < 1.0 && model.weight.value.to_vec().iter().all(|&w| w == value));
 }

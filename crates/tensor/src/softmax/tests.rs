@@ -10,7 +10,7 @@ const INF: f64 = f64::INFINITY;
 fn naive(x: &Tensor<f64>) -> [Tensor<f64>; 3] {
     let axis = x.rank() - 1;
     let e = x.clone().map(f64::exp);
-    let sum = e.sum(&[axis], true);
+    let sum = e.sum_keepdim(&[axis]);
     let log = sum.clone().map(f64::ln);
     [&e / &sum, x - &log, log.reshape(&x.shape()[..axis])]
 }
@@ -49,7 +49,7 @@ fn rows_longer_than_a_block_are_one_row() {
     assert!(distance(&log_softmax(&x), &log_p) < 1e-12);
     assert!(distance(&logsumexp(&x), &log_sum) < 1e-12);
     let dy = noise::<f64>(x.shape(), 0.9);
-    let expected = &dy - &(&p * &dy.sum(&[1], true));
+    let expected = &dy - &(&p * &dy.sum_keepdim(&[1]));
     assert!(distance(&log_softmax_backward(&log_p, dy), &expected) < 1e-12);
 }
 
@@ -61,9 +61,9 @@ fn more_rows_than_one_thread_takes_equal_the_definition() {
     assert!(distance(&log_softmax(&x), &log_p) < 1e-12);
     assert!(distance(&logsumexp(&x), &log_sum) < 1e-12);
     let dy = noise::<f64>(x.shape(), 0.9);
-    let expected = &p * &(&dy - &(&dy * &p).sum(&[1], true));
+    let expected = &p * &(&dy - &(&dy * &p).sum_keepdim(&[1]));
     assert!(distance(&softmax_backward(&p, dy.clone()), &expected) < 1e-12);
-    let expected = &dy - &(&p * &dy.sum(&[1], true));
+    let expected = &dy - &(&p * &dy.sum_keepdim(&[1]));
     assert!(distance(&log_softmax_backward(&log_p, dy), &expected) < 1e-12);
 }
 
