@@ -274,12 +274,6 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
     let (places, seeds) = (places("grad_with_graph", &tape, wrt), seeds("grad_with_graph", &tape, outputs));
     let leads = leading_to(&tape.record().borrow().nodes, &places);
     let mut gradients: Vec<Option<Var<T>>> = vec![None; leads.len()];
-    let add = |sum: &mut Option<Var<T>>, gradient: Var<T>| {
-        *sum = Some(match sum.take() {
-            None => gradient,
-            Some(sum) => sum + gradient,
-        });
-    };
     for (output, node) in outputs.iter().zip(seeds) {
         add(&mut gradients[node], Var::constant(Tensor::ones(output.shape())));
     }
@@ -318,14 +312,7 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
                 "grad_with_graph: {name} has no differentiable backward rule, so no gradients of gradients"
             )
         });
-        assert_eq!(answers.len(), inputs.len(), "{name}: the backward rule must answer for every input");
-        for ((input, answer), wanted) in inputs.iter().zip(answers).zip(&wants) {
-            let (Some(node), true) = (input.node, *wanted) else { continue };
-            let answer = answer.unwrap_or_else(|| {
-                panic!("{name}: the backward rule left out a gradient that was asked for")
-            });
-            add(&mut gradients[node], answer.sum_to(&input.shape));
-        }
+        distribute(name, &inputs, answers, &wants, &mut gradients);
     }
     results
 }
@@ -410,13 +397,45 @@ fn seed<T: Element>(last: usize, node: usize, shape: cerberus_tensor::Shape) -> 
     gradients
 }
 
+/// A gradient that can be accumulated: a number array, or a variable that can be
+/// differentiated again.
+trait Accumulate: Sized {
+    /// Summed over the dimensions in which an input of `shape` was stretched.
+    fn sum_to_shape(self, shape: &[usize]) -> Self;
+    /// The sum of two contributions.
+    fn plus(self, other: Self) -> Self;
+}
+
+impl<T: Element> Accumulate for Gradient<T> {
+    fn sum_to_shape(self, shape: &[usize]) -> Self {
+        match self {
+            Gradient::Dense(gradient) if gradient.shape() != shape => Gradient::Dense(gradient.sum_to(shape)),
+            other => other,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Gradient::Dense(self.into_dense() + other.into_dense())
+    }
+}
+
+impl<T: Element> Accumulate for Var<T> {
+    fn sum_to_shape(self, shape: &[usize]) -> Self {
+        self.sum_to(shape)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        self + other
+    }
+}
+
 /// Adds a rule's answers to the gradients of its inputs.
-fn distribute<T: Element>(
+fn distribute<G: Accumulate>(
     name: &str,
     inputs: &[Input],
-    answers: Vec<Option<Gradient<T>>>,
+    answers: Vec<Option<G>>,
     wants: &[bool],
-    gradients: &mut [Option<Gradient<T>>],
+    gradients: &mut [Option<G>],
 ) {
     assert_eq!(answers.len(), inputs.len(), "{name}: the backward rule must answer for every input");
     for ((input, answer), wanted) in inputs.iter().zip(answers).zip(wants) {
@@ -424,19 +443,13 @@ fn distribute<T: Element>(
         // A rule that answers with nothing would cut the gradient silently.
         let answer = answer
             .unwrap_or_else(|| panic!("{name}: the backward rule left out a gradient that was asked for"));
-        let answer = match answer {
-            Gradient::Dense(gradient) if gradient.shape() != &*input.shape => {
-                Gradient::Dense(gradient.sum_to(&input.shape))
-            }
-            other => other,
-        };
-        add(&mut gradients[node], answer);
+        add(&mut gradients[node], answer.sum_to_shape(&input.shape));
     }
 }
 
-fn add<T: Element>(sum: &mut Option<Gradient<T>>, gradient: Gradient<T>) {
+fn add<G: Accumulate>(sum: &mut Option<G>, gradient: G) {
     *sum = Some(match sum.take() {
         None => gradient,
-        Some(sum) => Gradient::Dense(sum.into_dense() + gradient.into_dense()),
+        Some(sum) => sum.plus(gradient),
     });
 }

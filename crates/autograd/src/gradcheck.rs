@@ -19,6 +19,9 @@ use crate::{Tape, Var, grad, grad_with_graph};
 /// The step: the differences' own error is then about 1e-10 for values of order 1.
 const STEP: f64 = 1e-5;
 
+/// The largest relative error that [`prove`] lets pass: rounding makes about 1e-9.
+const LIMIT: f64 = 1e-6;
+
 /// Outputs up to this size are checked with their whole Jacobian.
 const DENSE: usize = 32;
 
@@ -165,6 +168,55 @@ macro_rules! case {
         })
         .with_torch($torch)
     };
+}
+
+/// Proves an operation of your own: panics unless its gradients, and those of its
+/// gradients where it offers them, are what finite differences say, on every
+/// set of inputs given. Inputs have values of order 1, away from kinks;
+/// [`sample`](crate::gradcheck::sample) makes such.
+///
+/// ```
+/// use cerberus_autograd::gradcheck::sample;
+/// use cerberus_autograd::prove;
+/// prove!(|x, w| (x * w).tanh(), [sample(1, &[3, 2]), sample(2, &[2])]);
+/// ```
+#[macro_export]
+macro_rules! prove {
+    (|$($x:ident),* $(,)?| $body:expr, $([$($input:expr),* $(,)?]),+ $(,)?) => {
+        $crate::gradcheck::prove(
+            stringify!($body),
+            vec![$(vec![$($input),*]),+],
+            move |inputs| {
+                let [$($x),*] = $crate::gradcheck::arguments(inputs);
+                $body
+            },
+        )
+    };
+}
+
+/// What [`prove!`](crate::prove!) does: checks `function`, called `name` in messages, at
+/// each of `points`.
+///
+/// # Panics
+/// If a gradient of either order is wrong, or an operation on the way offers no
+/// gradients of gradients; see [`gradcheck`] for those of first order alone.
+#[track_caller]
+pub fn prove(
+    name: &str,
+    points: Vec<Vec<Tensor<f64>>>,
+    function: impl Fn(Vec<Var<f64>>) -> Var<f64> + 'static,
+) {
+    let mut case = Case::new(name, Vec::new(), function);
+    for inputs in points {
+        case.inputs = inputs;
+        let first = gradcheck(&case);
+        assert!(first < LIMIT, "{name}: the gradient is off by {first:.1e}, relative to its largest entry");
+        let second = second_order_error(&case);
+        assert!(
+            second < LIMIT,
+            "{name}: the gradient of the gradient is off by {second:.1e}, relative to its largest entry"
+        );
+    }
 }
 
 /// The inputs of a [`Case`]'s function as an array.

@@ -160,21 +160,21 @@ impl<T: Element, V> Saved<T, V> {
 
 /// A value that a node keeps, or how to compute it again.
 #[derive(Clone)]
-pub(crate) enum Kept<T: Element> {
+pub(crate) enum SavedValue<T: Element> {
     Value(Tensor<T>),
-    Recipe(Recipe<T>),
+    Recompute(Recompute<T>),
 }
 
 /// Computes a value again that was not kept.
-pub(crate) type Recipe<T> = Rc<dyn Fn() -> Tensor<T>>;
+pub(crate) type Recompute<T> = Rc<dyn Fn() -> Tensor<T>>;
 
-impl<T: Element> Saved<T, Kept<T>> {
+impl<T: Element> Saved<T, SavedValue<T>> {
     /// All values, those that were not kept computed again.
     pub(crate) fn recall(self) -> Saved<T> {
-        let recall = |kept: Option<Kept<T>>| {
+        let recall = |kept: Option<SavedValue<T>>| {
             kept.map(|kept| match kept {
-                Kept::Value(value) => value,
-                Kept::Recipe(recipe) => recipe(),
+                SavedValue::Value(value) => value,
+                SavedValue::Recompute(recompute) => recompute(),
             })
         };
         Saved {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::operation::{Boxed, Inputs, Kept, Operation, Precompiled, Recipe, Saved};
+use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
 
 /// Identifies a parameter within one run of the program.
 ///
@@ -34,7 +34,12 @@ pub(crate) enum Node<T: Element> {
     /// A value from outside: a parameter, or an input whose gradient is asked for.
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
-    Result { operation: Rc<dyn Operation<T>>, inputs: Vec<Input>, saved: Saved<T, Kept<T>>, shape: Shape },
+    Result {
+        operation: Rc<dyn Operation<T>>,
+        inputs: Vec<Input>,
+        saved: Saved<T, SavedValue<T>>,
+        shape: Shape,
+    },
 }
 
 impl<T: Element> Node<T> {
@@ -106,7 +111,7 @@ impl<T: Element> Tape<T> {
     #[track_caller]
     fn push_leaf(&self, value: Tensor<T>, parameter: Option<ParamId>) -> Var<T> {
         let node = self.push(Node::Leaf { shape: value.dims(), parameter });
-        Var { value, node: Some((self.clone(), node)), recipe: None }
+        Var { value, node: Some((self.clone(), node)), recompute: None }
     }
 
     /// How many nodes have been recorded.
@@ -166,20 +171,20 @@ impl<T: Element> Tape<T> {
 pub struct Var<T: Element = f32> {
     value: Tensor<T>,
     node: Option<(Tape<T>, usize)>,
-    recipe: Option<Recipe<T>>,
+    recompute: Option<Recompute<T>>,
 }
 
 impl<T: Element> Var<T> {
     /// A value through which no gradient flows.
     pub fn constant(value: Tensor<T>) -> Self {
-        Self { value, node: None, recipe: None }
+        Self { value, node: None, recompute: None }
     }
 
     /// The same variable, but an operation that would keep its value for the
-    /// backward pass keeps `recipe` instead, and runs it there: memory is bought
+    /// backward pass keeps the function `recompute` instead, and calls it there: memory is bought
     /// with time (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-    /// 2016). It pays where the recipe is quick and needs only values that are
-    /// kept anyway. `recipe` must give the same value every time.
+    /// 2016). It pays where the function is quick and needs only values that are
+    /// kept anyway. `recompute` must give the same value every time.
     ///
     /// ```
     /// use cerberus_autograd::{Tape, backward};
@@ -191,8 +196,8 @@ impl<T: Element> Var<T> {
     /// let gradients = backward(twice.square().sum_all());
     /// assert_eq!(gradients.of(&x).unwrap().to_vec(), [8.0, 16.0]);
     /// ```
-    pub fn recomputed(self, recipe: impl Fn() -> Tensor<T> + 'static) -> Self {
-        Self { recipe: Some(Rc::new(recipe)), ..self }
+    pub fn recomputed(self, recompute: impl Fn() -> Tensor<T> + 'static) -> Self {
+        Self { recompute: Some(Rc::new(recompute)), ..self }
     }
 
     /// The value.
@@ -222,7 +227,7 @@ impl<T: Element> Var<T> {
 
     /// A value that is on the tape already, at this place.
     pub(crate) fn at_node(value: Tensor<T>, tape: &Tape<T>, node: Option<usize>) -> Self {
-        Self { value, node: node.map(|node| (tape.clone(), node)), recipe: None }
+        Self { value, node: node.map(|node| (tape.clone(), node)), recompute: None }
     }
 
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
@@ -261,10 +266,10 @@ impl<T: Element> Var<T> {
             element: PhantomData,
         };
         for &index in saves.inputs.iter().filter(|&&index| index < inputs.len()) {
-            let Var { value, recipe, .. } = &inputs[index];
-            saved.inputs[index] = Some(match recipe {
-                Some(recipe) => Kept::Recipe(Rc::clone(recipe)),
-                None => Kept::Value(value.clone()),
+            let Var { value, recompute, .. } = &inputs[index];
+            saved.inputs[index] = Some(match recompute {
+                Some(recompute) => SavedValue::Recompute(Rc::clone(recompute)),
+                None => SavedValue::Value(value.clone()),
             });
         }
         let mut places = Vec::with_capacity(inputs.len());
@@ -279,10 +284,10 @@ impl<T: Element> Var<T> {
             values.push(value);
         }
         let value = operation.forward(Inputs(values));
-        saved.output = saves.output.then(|| Kept::Value(value.clone()));
+        saved.output = saves.output.then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
-        Var { value, node: Some((tape, node)), recipe: None }
+        Var { value, node: Some((tape, node)), recompute: None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
-use cerberus_nn::{Context, Entry, EntryMut, Init, Module, join};
+use cerberus_nn::{Context, ModuleTensor, ModuleTensorMut, Init, Module, join};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::config::{ModelConfig, TrunkKind};
@@ -113,7 +113,7 @@ impl<T: Element> MultiTaskModel<T> {
 
 /// Paths read `trunk.stage1.block1.conv.weight`, `heads.detect.heat.conv.weight`.
 impl<T: Element> Module<T> for MultiTaskModel<T> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         let Self { trunk, tasks } = self;
         trunk.visit(&join(path, "trunk"), f);
         for task in tasks {
@@ -121,7 +121,7 @@ impl<T: Element> Module<T> for MultiTaskModel<T> {
         }
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         let Self { trunk, tasks } = self;
         trunk.visit_mut(&join(path, "trunk"), f);
         for task in tasks {

@@ -8,7 +8,7 @@
 //! Anything else that makes maps of images is a [`Trunk`] too.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Entry, EntryMut, Init, Layer, MaxPool2d, Module, join};
+use cerberus_nn::{BatchNorm2d, Context, Conv2d, ModuleTensor, ModuleTensorMut, Init, Layer, MaxPool2d, Module, join};
 use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
 
@@ -145,7 +145,7 @@ impl<T: Element> Trunk<T> for ConvTrunk<T> {
 
 /// Paths read `stage1.block2.conv.weight`.
 impl<T: Element> Module<T> for ConvTrunk<T> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         let Self { stages, lateral, channels: _ } = self;
         for (s, blocks) in stages.iter().enumerate() {
             for (b, block) in blocks.iter().enumerate() {
@@ -155,7 +155,7 @@ impl<T: Element> Module<T> for ConvTrunk<T> {
         lateral.visit(&join(path, "lateral"), f);
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         let Self { stages, lateral, channels: _ } = self;
         for (s, blocks) in stages.iter_mut().enumerate() {
             for (b, block) in blocks.iter_mut().enumerate() {

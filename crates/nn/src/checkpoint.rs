@@ -19,7 +19,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, TensorInfo};
 use serde::Serialize;
 
 use crate::files::write_atomically;
-use crate::module::{EntryMut, Module, join};
+use crate::module::{ModuleTensorMut, Module, join};
 use crate::optim::Optimizer;
 
 mod error;
@@ -206,8 +206,8 @@ impl<T: Element> Checkpoint<T> {
         }
         model.visit_mut("", &mut |name, entry| {
             let value = match entry {
-                EntryMut::Parameter(parameter) => &mut parameter.value,
-                EntryMut::Buffer(buffer) => &mut buffer.value,
+                ModuleTensorMut::Parameter(parameter) => &mut parameter.value,
+                ModuleTensorMut::Buffer(buffer) => &mut buffer.value,
             };
             // The checkpoint keeps its own copy, so that the optimiser finds the model's unshared.
             *value = fitting.remove(&name).map_or_else(|| value.clone(), |tensor| owned(&tensor));

@@ -14,7 +14,7 @@ use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::layers::Layer;
-use crate::module::{Buffer, EntryMut, Module, Parameter, join};
+use crate::module::{Buffer, ModuleTensorMut, Module, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
 ///
@@ -179,7 +179,7 @@ impl<T: Element> Drop for Context<T> {
 pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) {
     let mut updates: HashMap<ParamId, Tensor<T>> = updates.into_iter().collect();
     model.visit_mut("", &mut |_, entry| {
-        if let EntryMut::Buffer(buffer) = entry
+        if let ModuleTensorMut::Buffer(buffer) = entry
             && let Some(value) = updates.remove(&buffer.id())
         {
             buffer.value = value;

@@ -75,7 +75,7 @@ impl<T: Element> Clone for Buffer<T> {
 }
 
 /// A leaf of a module tree.
-pub enum Entry<'a, T: Element> {
+pub enum ModuleTensor<'a, T: Element> {
     /// Trained by gradients.
     Parameter(&'a Parameter<T>),
     /// Updated by layers.
@@ -83,7 +83,7 @@ pub enum Entry<'a, T: Element> {
 }
 
 /// A leaf of a module tree, to be changed.
-pub enum EntryMut<'a, T: Element> {
+pub enum ModuleTensorMut<'a, T: Element> {
     /// Trained by gradients.
     Parameter(&'a mut Parameter<T>),
     /// Updated by layers.
@@ -93,16 +93,16 @@ pub enum EntryMut<'a, T: Element> {
 /// Something that holds parameters and buffers, directly or in parts that do.
 pub trait Module<T: Element = f32> {
     /// Calls `f(path, leaf)` for every leaf in declaration order; paths start with `path`.
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>));
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>));
 
     /// Like [`visit`](Self::visit), with leaves that can be changed.
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>));
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>));
 
     /// All parameters with their paths, in declaration order.
     fn parameters(&self) -> Vec<(String, &Parameter<T>)> {
         let mut all = Vec::new();
         self.visit("", &mut |path, entry| {
-            if let Entry::Parameter(parameter) = entry {
+            if let ModuleTensor::Parameter(parameter) = entry {
                 all.push((path, parameter));
             }
         });
@@ -113,7 +113,7 @@ pub trait Module<T: Element = f32> {
     fn parameters_mut(&mut self) -> Vec<(String, &mut Parameter<T>)> {
         let mut all = Vec::new();
         self.visit_mut("", &mut |path, entry| {
-            if let EntryMut::Parameter(parameter) = entry {
+            if let ModuleTensorMut::Parameter(parameter) = entry {
                 all.push((path, parameter));
             }
         });
@@ -125,8 +125,8 @@ pub trait Module<T: Element = f32> {
         let mut all = Vec::new();
         self.visit("", &mut |path, entry| {
             let value = match entry {
-                Entry::Parameter(parameter) => &parameter.value,
-                Entry::Buffer(buffer) => &buffer.value,
+                ModuleTensor::Parameter(parameter) => &parameter.value,
+                ModuleTensor::Buffer(buffer) => &buffer.value,
             };
             all.push((path, value.clone()));
         });
@@ -183,33 +183,33 @@ pub fn join(path: &str, name: &str) -> String {
 }
 
 impl<T: Element> Module<T> for Parameter<T> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
-        f(path.to_string(), Entry::Parameter(self));
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
+        f(path.to_string(), ModuleTensor::Parameter(self));
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
-        f(path.to_string(), EntryMut::Parameter(self));
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
+        f(path.to_string(), ModuleTensorMut::Parameter(self));
     }
 }
 
 impl<T: Element> Module<T> for Buffer<T> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
-        f(path.to_string(), Entry::Buffer(self));
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
+        f(path.to_string(), ModuleTensor::Buffer(self));
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
-        f(path.to_string(), EntryMut::Buffer(self));
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
+        f(path.to_string(), ModuleTensorMut::Buffer(self));
     }
 }
 
 impl<T: Element, M: Module<T>> Module<T> for Vec<M> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         for (index, module) in self.iter().enumerate() {
             module.visit(&join(path, &index.to_string()), f);
         }
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         for (index, module) in self.iter_mut().enumerate() {
             module.visit_mut(&join(path, &index.to_string()), f);
         }
@@ -217,13 +217,13 @@ impl<T: Element, M: Module<T>> Module<T> for Vec<M> {
 }
 
 impl<T: Element, M: Module<T>> Module<T> for Option<M> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         if let Some(module) = self {
             module.visit(path, f);
         }
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         if let Some(module) = self {
             module.visit_mut(path, f);
         }
@@ -231,11 +231,11 @@ impl<T: Element, M: Module<T>> Module<T> for Option<M> {
 }
 
 impl<T: Element, M: Module<T> + ?Sized> Module<T> for Box<M> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         (**self).visit(path, f);
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         (**self).visit_mut(path, f);
     }
 }
@@ -261,13 +261,13 @@ macro_rules! module {
     ($type:ident { $($part:ident),* $(,)? } $(without { $($plain:ident),* $(,)? })?) => {
         impl<T: $crate::Element> $crate::Module<T> for $type<T> {
             #[allow(unused_variables)] // A module without parts uses neither.
-            fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, $crate::Entry<'a, T>)) {
+            fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, $crate::ModuleTensor<'a, T>)) {
                 let Self { $($part,)* $($($plain: _,)*)? } = self;
                 $($crate::Module::<T>::visit($part, &$crate::join(path, stringify!($part)), f);)*
             }
 
             #[allow(unused_variables)]
-            fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, $crate::EntryMut<'a, T>)) {
+            fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, $crate::ModuleTensorMut<'a, T>)) {
                 let Self { $($part,)* $($($plain: _,)*)? } = self;
                 $($crate::Module::<T>::visit_mut($part, &$crate::join(path, stringify!($part)), f);)*
             }

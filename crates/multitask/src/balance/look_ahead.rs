@@ -3,7 +3,7 @@
 
 use cerberus_autograd::{Gradients, Var, backward};
 use cerberus_data::Batch;
-use cerberus_nn::{Context, EntryMut, Module};
+use cerberus_nn::{Context, ModuleTensorMut, Module};
 use cerberus_tensor::{Element, Tensor};
 
 use super::pass::{forward, weighted};
@@ -67,7 +67,7 @@ fn shift<T: Element>(
 ) {
     let mut index = 0;
     model.visit_mut("", &mut |_, entry| {
-        if let EntryMut::Parameter(parameter) = entry {
+        if let ModuleTensorMut::Parameter(parameter) = entry {
             parameter.value = start[index].clone();
             if let (Some(gradient), true) = (gradients.parameter(parameter.id()), factor != 0.0) {
                 parameter.value.add_scaled(T::from_f64(factor), gradient);

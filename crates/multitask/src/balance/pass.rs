@@ -3,7 +3,7 @@
 
 use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
 use cerberus_data::Batch;
-use cerberus_nn::{BufferUpdates, Context, Entry, Module};
+use cerberus_nn::{BufferUpdates, Context, ModuleTensor, Module};
 use cerberus_tensor::{Element, Tensor};
 
 use super::diagnostics::Conflicts;
@@ -76,7 +76,7 @@ pub(super) fn forward<T: Element>(
         outputs.retain(|_| of_output.next() == Some(&true));
     }
     model.visit("", &mut |path, entry| {
-        if let Entry::Parameter(parameter) = entry {
+        if let ModuleTensor::Parameter(parameter) = entry {
             parameters.push((path, parameter.id(), context.parameter(parameter)));
         }
     });

@@ -45,7 +45,7 @@ fn round_trip<T: Element>() {
             |tensors: Vec<(String, Tensor<T>)>| tensors.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(order(checkpoint.under("")), order(named(&saved)));
         loaded.visit_mut("", &mut |path, entry| {
-            if let EntryMut::Parameter(parameter) = entry {
+            if let ModuleTensorMut::Parameter(parameter) = entry {
                 assert!(parameter.value.unique_data_mut().is_some(), "{path} is shared with the checkpoint");
             }
         });

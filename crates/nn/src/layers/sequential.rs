@@ -5,7 +5,7 @@ use cerberus_tensor::Element;
 
 use super::Layer;
 use crate::context::Context;
-use crate::module::{Entry, EntryMut, Module, join};
+use crate::module::{ModuleTensor, ModuleTensorMut, Module, join};
 
 /// Applies its layers in order; they are named by what [`add`](Self::add) calls them.
 #[derive(Default)]
@@ -52,13 +52,13 @@ impl<T: Element> Sequential<T> {
 }
 
 impl<T: Element> Module<T> for Sequential<T> {
-    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, Entry<'a, T>)) {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
         for (name, layer) in &self.layers {
             layer.visit(&join(path, name), f);
         }
     }
 
-    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, EntryMut<'a, T>)) {
+    fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         for (name, layer) in &mut self.layers {
             layer.visit_mut(&join(path, name), f);
         }

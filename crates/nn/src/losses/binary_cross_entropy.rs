@@ -6,7 +6,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::logistic::logistic_loss;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, assert_same_shape, scaled, spread};
+use super::{SavedGradient, assert_same_shape, scaled, spread};
 
 /// Mean binary cross-entropy of logits `x` with targets `t` from 0 to 1, any shape:
 /// `y = -1/n sum_i w_i (k t_i ln p_i + (1 - t_i) ln(1 - p_i))`, `p = 1 / (1 + e⁻ˣ)`,
@@ -18,7 +18,7 @@ pub struct BinaryCrossEntropyLoss<T: Element = f64> {
     target: Tensor<T>,
     weight: Option<Tensor<T>>,
     pos_weight: f64,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 impl<T: Element> Operation<T> for BinaryCrossEntropyLoss<T> {

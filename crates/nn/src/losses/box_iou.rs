@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::box_pairs::BoxPairs;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, scaled};
+use super::{SavedGradient, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -43,7 +43,7 @@ pub enum BoxOverlap {
 pub struct BoxIouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
     overlap: BoxOverlap,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 /// A number and its derivatives by the predicted corners.

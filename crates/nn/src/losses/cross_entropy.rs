@@ -9,7 +9,7 @@ use super::labels::{ClassId, Targets, UNKNOWN};
 use super::pieces::rewrite_rows;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, scaled};
+use super::{SavedGradient, scaled};
 
 /// Elements worked on at a time: they stay in the first-level cache.
 const BLOCK: usize = 2048;
@@ -34,7 +34,7 @@ pub struct CrossEntropy {
 pub struct CrossEntropyLoss<T: Element = f64> {
     target: Buffer<u32>,
     coefficients: Coefficients<T>,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 /// The weights `a / W` of the doc comment above, by class.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::logistic::logistic_loss;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled};
 
 /// The choices of [`focal`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct FocalLoss<T: Element = f64> {
     target: Tensor<T>,
     options: Focal,
     normaliser: f64,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 impl<T: Element> Operation<T> for FocalLoss<T> {

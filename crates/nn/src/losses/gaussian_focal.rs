@@ -6,7 +6,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::logistic::logistic_loss;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled};
+use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled};
 
 /// Penalty-reduced focal loss of heatmap logits `x` with a heatmap `t` from 0 to
 /// 1, exactly 1 at the objects' centres, any shape (Law and Deng, 2018, equation
@@ -17,7 +17,7 @@ use super::{Kept, assert_normaliser, assert_same_shape, scaled};
 pub struct GaussianFocalLoss<T: Element = f64> {
     target: Tensor<T>,
     normaliser: f64,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 impl<T: Element> Operation<T> for GaussianFocalLoss<T> {

@@ -6,7 +6,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::box_pairs::BoxPairs;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, scaled};
+use super::{SavedGradient, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
@@ -21,7 +21,7 @@ const EPS: f64 = 1e-7;
 /// corner that ties with the target's belongs half to either box.
 pub struct GiouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 /// How much of a step of `a` the larger of `a` and `b` follows.

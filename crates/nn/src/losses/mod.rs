@@ -58,10 +58,10 @@ losses! {
 
 /// What the forward rule of a fused loss leaves for the backward rule: the
 /// gradient for an incoming gradient of 1.
-type Kept<T> = Option<Tensor<T>>;
+type SavedGradient<T> = Option<Tensor<T>>;
 
 /// The answer of a fused loss' backward rule: the kept gradient times `dy`.
-fn scaled<T: Element>(kept: &Kept<T>, dy: Tensor<T>) -> Vec<Option<Gradient<T>>> {
+fn scaled<T: Element>(kept: &SavedGradient<T>, dy: Tensor<T>) -> Vec<Option<Gradient<T>>> {
     let gradient = kept.clone().expect("the forward rule runs before the backward rule");
     let dy = dy.item();
     one(if dy == T::ONE { gradient } else { gradient.scale(dy) })

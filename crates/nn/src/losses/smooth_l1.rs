@@ -6,7 +6,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::pieces::rewrite_rows;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{Kept, assert_normaliser, assert_same_shape, scaled, spread};
+use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled, spread};
 
 /// Weighted smooth absolute error of predictions `x` and targets `t`, any shape
 /// (Girshick, 2015, equation 3, with the bend at `beta`):
@@ -19,7 +19,7 @@ pub struct SmoothL1Loss<T: Element = f64> {
     weights: Option<Tensor<T>>,
     beta: f64,
     normaliser: f64,
-    gradient: Kept<T>,
+    gradient: SavedGradient<T>,
 }
 
 impl<T: Element> Operation<T> for SmoothL1Loss<T> {

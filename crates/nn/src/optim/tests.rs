@@ -4,7 +4,7 @@ use cerberus_autograd::{Gradient, Var, backward};
 
 use super::*;
 use crate::context::Context;
-use crate::module::{Entry, Parameter};
+use crate::module::{ModuleTensor, Parameter};
 
 struct Pair<T: Element> {
     weight: Parameter<T>,
@@ -270,7 +270,7 @@ fn a_shared_parameter_is_a_panic_that_names_it() {
     let mut model = pair();
     let mut held = Vec::new();
     model.visit("", &mut |_, entry| {
-        if let Entry::Parameter(parameter) = entry {
+        if let ModuleTensor::Parameter(parameter) = entry {
             held.push(parameter.value.clone());
         }
     });
