@@ -11,14 +11,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use cerberus_balance::Gramian;
+use cerberus_balance::on_gramian::*;
 use cerberus_data::{Batch, Split};
 use cerberus_multitask::MultiTaskModel;
-use cerberus_multitask::balance::on_gramian::*;
-use cerberus_multitask::balance::{Gramian, StepInput, balanced_step};
-use cerberus_multitask::trainer::TrainConfig;
 use cerberus_nn::optim::{AdamOptions, AdamW};
 use cerberus_tensor::pool::{live_bytes, take_peak_bytes};
 use cerberus_tensor::random::stream;
+use cerberus_train::{StepInput, TrainConfig, train_step};
 use rand::RngExt;
 
 type Rule = fn(&Gramian, &[f64]) -> Vec<f64>;
@@ -50,8 +50,8 @@ fn median_microseconds(tasks: usize, rule: Rule) -> f64 {
     let preference = vec![1.0 / tasks as f64; tasks];
     let mut times: Vec<f64> = (0..200)
         .map(|index| {
-            let mut chance = stream(1, "bench", tasks as u64, index);
-            let mut row = || (0..32).map(|_| chance.random::<f64>() - 0.5).collect::<Vec<f64>>();
+            let mut rng = stream(1, "bench", tasks as u64, index);
+            let mut row = || (0..32).map(|_| rng.random::<f64>() - 0.5).collect::<Vec<f64>>();
             let rows: Vec<Vec<f64>> = (0..tasks).map(|_| row()).collect();
             let gramian = Gramian::of_rows(&rows).expect("finite rows");
             let clock = Instant::now();
@@ -93,18 +93,11 @@ fn steps() {
         .collect();
     for round in 0..13 {
         for (balancing, model, optimizer, times, bytes) in &mut runs {
-            let input = StepInput {
-                batch: &batch,
-                validation: None,
-                rate: 1e-3,
-                clip_norm: 10.0,
-                chance: [1, round],
-                diagnose: false,
-            };
+            let input = StepInput { clip_norm: 10.0, seed: [1, round], ..StepInput::new(&batch) };
             take_peak_bytes();
             let between = live_bytes();
             let clock = Instant::now();
-            balanced_step(model, optimizer, balancing, &input).expect("a step");
+            train_step(model, optimizer, balancing, &input).expect("a step");
             // The first one fills pools and caches.
             if round > 0 {
                 times.push(clock.elapsed().as_secs_f64() * 1e3);

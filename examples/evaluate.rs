@@ -18,10 +18,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{Dataset, Split};
-use cerberus::multitask::metrics::CALIBRATION_BINS;
-use cerberus::multitask::trainer::{TrainError, load_model, score_split};
+use cerberus::metrics::CALIBRATION_BINS;
 use cerberus::multitask::{Metric, MultiTaskModel};
 use cerberus::nn::files::write_atomically;
+use cerberus::train::{TrainError, load_model, score_split};
 use clap::Parser;
 use serde_json::{Map, Value, json};
 
@@ -149,7 +149,7 @@ fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static st
     ]
 }
 
-/// One row per point: task, class, least overlap (empty where answers are no boxes), recall, precision.
+/// One row per point: task, class, least overlap (empty where predictions are no boxes), recall, precision.
 fn write_curves(path: &Path, model: &MultiTaskModel, metrics: &[Box<dyn Metric>]) -> Result<(), TrainError> {
     let mut text = String::from("task,class,iou,recall,precision\n");
     for (task, metric) in model.tasks().iter().zip(metrics) {

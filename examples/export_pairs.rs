@@ -10,7 +10,7 @@
 //! | `train-images`, `train-left`, `train-right`, `test-...` | the pairs and their classes, as IDX files |
 //! | `initial.safetensors`, `final.safetensors` | checkpoints |
 //! | `indices.safetensors` | `indices [steps, batch]`: the training pairs of each step |
-//! | `steps.csv` | each step's losses, the weights that were used, and the visiting order where chance chose one |
+//! | `steps.csv` | each step's losses, the weights that were used, and the order of visits where it was drawn at random |
 //!
 //! Gradients are taken with respect to the trunk's parameters. With `--double` weights and
 //! arithmetic are of 64 bits.
@@ -22,14 +22,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cerberus::balance::by_name;
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
 use cerberus::data::{self, Dataset, MultiFashion, Split};
-use cerberus::multitask::balance::{Balancing, StepInput, StepResult, balanced_step, by_name};
-use cerberus::multitask::trainer::{TrainConfig, TrainError};
 use cerberus::multitask::{LENET_SIDE, MultiTaskModel};
 use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
+use cerberus::train::{Balancing, StepInput, StepResult, train_step};
+use cerberus::train::{TrainConfig, TrainError};
 use clap::Parser;
 
 /// Train on pairs of garments and write down all that is needed to do it elsewhere.
@@ -83,9 +84,9 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
     }
 
     let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
-    let mut optimizer = AdamW::<T>::new(AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
+    let mut optimizer = AdamW::<T>::new(AdamOptions { learning_rate: config.learning_rate, ..AdamOptions::default() });
     let strategy = by_name::<T>(&config.balance, 2, &config.model.weights())?;
-    let mut balancing = Balancing { strategy, preference: vec![0.5; 2], place: Default::default() };
+    let mut balancing = Balancing { strategy, preference: vec![0.5; 2], wrt: Default::default() };
     common::save_model(&options.out.join("initial.safetensors"), &config, &model)?;
     let (mut table, mut indices) = (Table::default(), Vec::new());
     let mut epoch = 0;
@@ -104,14 +105,11 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
             let batch = batch?;
             indices.extend(batch.indices.iter().map(|&index| index as f32));
             let input = StepInput {
-                batch: &batch,
-                validation: None,
-                rate: config.learning_rate,
                 clip_norm: config.clip_norm,
-                chance: [config.seed, table.steps as u64],
-                diagnose: false,
+                seed: [config.seed, table.steps as u64],
+                ..StepInput::new(&batch)
             };
-            table.push(&balanced_step(&mut model, &mut optimizer, &mut balancing, &input)?);
+            table.push(&train_step(&mut model, &mut optimizer, &mut balancing, &input)?);
         }
         epoch += 1;
     }
@@ -136,7 +134,7 @@ impl Table {
         let losses = result.losses.iter().map(|loss| format!("{:e}", loss.as_f64()));
         let weights = result.weights.iter().map(|weight| format!("{weight:e}"));
         let cells: Vec<String> = losses.chain(weights).collect();
-        let order = result.order.as_deref().unwrap_or("");
+        let order = result.order.as_ref().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(self.rows, "{},{},{order}", self.steps, cells.join(","));
         self.steps += 1;
     }

@@ -27,10 +27,10 @@ use std::sync::Arc;
 
 use cerberus::data::{self, Dataset};
 use cerberus::multitask::MultiTaskModel;
-use cerberus::multitask::trainer::{TrainConfig, TrainError, train_step};
 use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
+use cerberus::train::{Balancing, StepInput, TrainConfig, TrainError, train_step};
 use clap::Parser;
 
 /// Take training steps and write down all that is needed to take them elsewhere.
@@ -88,7 +88,7 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
     let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
     let decay = AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() };
     let mut optimizer = AdamW::<T>::new(decay);
-    let weights = config.model.weights();
+    let mut balancing = Balancing::fixed(&config.model.weights());
     common::save_model(&options.out.join("initial.safetensors"), &config, &model)?;
     let names: Vec<&str> = model.tasks().iter().map(|task| task.name()).collect();
     let mut table = format!("step,learning_rate,{}\n", names.join(","));
@@ -98,9 +98,15 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
         if step == 0 {
             save_gradients(&options.out.join("gradients.safetensors"), &config, &model, &batch)?;
         }
-        let (rate, chance) = (schedule.rate(step), [config.seed, step as u64]);
-        let losses = train_step(&mut model, &mut optimizer, &batch, &weights, rate, config.clip_norm, chance);
-        let losses: Vec<String> = losses.iter().map(|loss| format!("{:e}", loss.as_f64())).collect();
+        let rate = schedule.rate(step);
+        optimizer.set_learning_rate(rate);
+        let input = StepInput {
+            clip_norm: config.clip_norm,
+            seed: [config.seed, step as u64],
+            ..StepInput::new(&batch)
+        };
+        let result = train_step(&mut model, &mut optimizer, &mut balancing, &input)?;
+        let losses: Vec<String> = result.losses.iter().map(|loss| format!("{:e}", loss.as_f64())).collect();
         let _ = writeln!(table, "{step},{rate:e},{}", losses.join(","));
     }
     common::save_model(&options.out.join("final.safetensors"), &config, &model)?;
@@ -153,10 +159,9 @@ fn save_gradients<T: Element>(
     batch: &Batch,
 ) -> Result<(), TrainError> {
     let mut context = Context::training(config.seed, 0);
-    let features = model.features(Var::constant(batch.images.cast()), &mut context);
-    let losses = model.losses(&features, batch, &mut context).into_iter().flatten();
-    let weighted = losses.zip(config.model.weights()).map(|(loss, weight)| loss.scale(weight));
-    let gradients = backward(weighted.reduce(|a, b| a + b).expect("scenes have all labels"));
+    let loss = model.loss(batch, &config.model.weights(), &mut context).expect("scenes have all labels");
+    let gradients = backward(loss);
+    context.discard();
     let named = |(name, parameter): (String, &Parameter<T>)| {
         let gradient = gradients.parameter(parameter.id()).expect("every parameter takes part");
         (name, gradient.clone())

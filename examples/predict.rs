@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cerberus::data::{self, Image};
-use cerberus::multitask::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
-use cerberus::multitask::trainer::{TrainConfig, annotate, drawn_names, load_model};
-use cerberus::multitask::{Answer, HeadConfig, MultiTaskModel};
+use cerberus::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
+use cerberus::multitask::{HeadConfig, MultiTaskModel, Prediction};
 use cerberus::nn::files::write_atomically;
+use cerberus::train::{TrainConfig, annotate, drawn_names, load_model};
 use clap::Parser;
 use serde_json::{Map, Value, json};
 
@@ -100,21 +100,21 @@ fn predict(
     let picture = Image::read(path)?;
     let [height, width, _] = config.model.image;
     let small = picture.resized(height, width);
-    let answers: Vec<Answer> =
+    let predictions: Vec<Prediction> =
         model.predict(data::normalise(&[&small])).into_iter().filter_map(|mut batch| batch.pop()).collect();
     let scale = [picture.width as f32 / width as f32, picture.height as f32 / height as f32];
-    let answers: Vec<Answer> =
-        answers.into_iter().map(|answer| enlarge(answer, scale, options.threshold)).collect();
+    let predictions: Vec<Prediction> =
+        predictions.into_iter().map(|prediction| enlarge(prediction, scale, options.threshold)).collect();
     let heads = &config.model.heads;
-    let answers: Vec<(&HeadConfig, &Answer)> = heads.iter().zip(&answers).collect();
-    let mut found = to_json(path, &picture, &answers, [height, width]);
-    coco.add(&mut found, &answers, [height, width]);
+    let predictions: Vec<(&HeadConfig, &Prediction)> = heads.iter().zip(&predictions).collect();
+    let mut found = to_json(path, &picture, &predictions, [height, width]);
+    coco.add(&mut found, &predictions, [height, width]);
     say!("{found}");
     if let Some(out) = &options.out {
         let text = serde_json::to_string_pretty(&found)? + "\n";
         write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
-        let masks = answers.iter().filter_map(|(head, answer)| match answer {
-            Answer::Mask(classes) => Some((head, classes)),
+        let masks = predictions.iter().filter_map(|(head, prediction)| match prediction {
+            Prediction::Mask(classes) => Some((head, classes)),
             _ => None,
         });
         for (index, (head, classes)) in masks.enumerate() {
@@ -124,7 +124,7 @@ fn predict(
             let own = if index == 0 { String::new() } else { format!("{}.", head.name) };
             write_atomically(&out.join(format!("{name}.{own}mask.png")), &mask)?;
         }
-        let annotated = annotate(&answers, [height, width], None);
+        let annotated = annotate(&predictions, [height, width], None);
         let rgb = to_rgb(&picture);
         let scale = comfortable_scale(rgb.width(), rgb.height());
         let names = drawn_names(&heads.iter().collect::<Vec<_>>());
@@ -135,20 +135,20 @@ fn predict(
 }
 
 /// Boxes in the pixels of the picture as it was given; uncertain ones left out.
-fn enlarge(answer: Answer, [x, y]: [f32; 2], threshold: f32) -> Answer {
-    let Answer::Objects(mut found) = answer else { return answer };
+fn enlarge(prediction: Prediction, [x, y]: [f32; 2], threshold: f32) -> Prediction {
+    let Prediction::Objects(mut found) = prediction else { return prediction };
     found.retain(|object| object.score >= threshold);
     for object in &mut found {
         let [x1, y1, x2, y2] = object.bbox;
         object.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
     }
-    Answer::Objects(found)
+    Prediction::Objects(found)
 }
 
 fn to_json(
     path: &Path,
     picture: &Image,
-    answers: &[(&HeadConfig, &Answer)],
+    predictions: &[(&HeadConfig, &Prediction)],
     [height, width]: [usize; 2],
 ) -> Value {
     let mut found = json!({
@@ -156,26 +156,26 @@ fn to_json(
         "width": picture.width,
         "height": picture.height,
     });
-    for (head, answer) in answers {
+    for (head, prediction) in predictions {
         let names = &head.classes;
         let by_name = |values: &[f32]| -> Map<String, Value> {
             names.iter().zip(values).map(|(name, &value)| (name.clone(), json!(value))).collect()
         };
-        found[&head.name] = match answer {
-            Answer::Classes(probabilities) => {
+        found[&head.name] = match prediction {
+            Prediction::Classes(probabilities) => {
                 let best = (0..names.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
                 let best = best.unwrap_or(0);
                 json!({"class": names[best], "probability": probabilities[best], "all": by_name(probabilities)})
             }
-            Answer::ClassSet(values) | Answer::Values(values) => Value::Object(by_name(values)),
-            Answer::Objects(objects) => {
+            Prediction::ClassSet(values) | Prediction::Values(values) => Value::Object(by_name(values)),
+            Prediction::Objects(objects) => {
                 let objects = objects.iter().map(|object| {
                     let [x1, y1, x2, y2] = object.bbox;
                     json!({"class": names[object.class], "score": object.score, "box": [x1, y1, x2, y2]})
                 });
                 objects.collect()
             }
-            Answer::Mask(classes) => {
+            Prediction::Mask(classes) => {
                 let share = |class: usize| {
                     let pixels = classes.iter().filter(|&&found| usize::from(found) == class).count();
                     pixels as f64 / (height * width) as f64
@@ -189,7 +189,7 @@ fn to_json(
                     .collect();
                 json!({"share_of_pixels": shares})
             }
-            Answer::ValueMap(values) => {
+            Prediction::ValueMap(values) => {
                 let sum: f32 = values.iter().sum();
                 json!({"mean": sum / values.len().max(1) as f32})
             }
@@ -220,13 +220,13 @@ impl Coco {
     }
 
     /// Adds a picture, and to what is said of it the part of COCO's file that is about it.
-    fn add(&mut self, found: &mut Value, answers: &[(&HeadConfig, &Answer)], mask: [usize; 2]) {
+    fn add(&mut self, found: &mut Value, predictions: &[(&HeadConfig, &Prediction)], mask: [usize; 2]) {
         let (image, first) = (self.images.len() + 1, self.annotations.len());
         let [width, height] = ["width", "height"].map(|side| found[side].as_u64().unwrap_or(0) as usize);
         self.images.push(json!({"id": image, "file_name": found["image"], "width": width, "height": height}));
-        for (head, answer) in answers {
-            match answer {
-                Answer::Objects(objects) => {
+        for (head, prediction) in predictions {
+            match prediction {
+                Prediction::Objects(objects) => {
                     for object in objects {
                         let [x1, y1, x2, y2] = object.bbox;
                         let bbox = json!([x1, y1, x2 - x1, y2 - y1]);
@@ -235,21 +235,21 @@ impl Coco {
                         self.annotate(image, head, object.class, own);
                     }
                 }
-                Answer::Mask(classes) => {
+                Prediction::Mask(classes) => {
                     for class in 0..head.classes.len() {
                         if let Some(own) = run_lengths(classes, mask, [height, width], class as u8 + 1) {
                             self.annotate(image, head, class, own);
                         }
                     }
                 }
-                Answer::Classes(probabilities) => {
+                Prediction::Classes(probabilities) => {
                     let best = (0..probabilities.len())
                         .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
                     let best = best.unwrap_or(0);
                     let whole = json!({"bbox": [0, 0, width, height], "score": probabilities[best]});
                     self.annotate(image, head, best, whole);
                 }
-                Answer::ClassSet(_) | Answer::Values(_) | Answer::ValueMap(_) => {}
+                Prediction::ClassSet(_) | Prediction::Values(_) | Prediction::ValueMap(_) => {}
             }
         }
         found["images"] = json!([self.images[image - 1]]);

@@ -10,7 +10,7 @@ mod workloads;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cerberus::multitask::trainer::peak_rss_mb;
+use cerberus::train::peak_rss_mb;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 

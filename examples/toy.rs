@@ -10,11 +10,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cerberus::multitask::balance::strategies::Famo;
-use cerberus::multitask::balance::toy::{STARTS, above_bound, toy};
-use cerberus::multitask::balance::{
-    BalanceError, EpochFigures, Evidence, NAMES, Strategy, TaskGradients, by_name,
-};
+use cerberus::balance::strategies::Famo;
+use cerberus::balance::toy::{STARTS, above_bound, toy};
+use cerberus::balance::{BalanceError, EpochFigures, Evidence, NAMES, Strategy, TaskGradients, by_name};
 use cerberus::nn::files::write_atomically;
 use clap::Parser;
 
@@ -106,7 +104,7 @@ fn walk(
             gradients: &three,
             gramian: Some(&gramian),
             lookahead: Some(&lookahead),
-            chance: [1, step],
+            seed: [1, step],
         };
         let decision = strategy.decide(&evidence)?;
         let direction = decision.direction.unwrap_or_else(|| three[2].combine(&decision.weights));

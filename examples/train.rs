@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cerberus::data::{PhotoOptions, Photos, Split};
-use cerberus::multitask::balance::GradientPlace;
-use cerberus::multitask::trainer::{
+use cerberus::train::GradientsWrt;
+use cerberus::train::{
     EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer, open_mixed,
 };
 use clap::Parser;
@@ -49,7 +49,7 @@ struct Options {
     preference: Vec<f64>,
     /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "parameters")]
-    gradients: GradientPlace,
+    gradients: GradientsWrt,
     /// Measure every so many steps how much the tasks fight, into conflicts.csv
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     diagnose: usize,

@@ -5,8 +5,8 @@
 //! differentiation, layers and optimisers underneath are written here, to be
 //! read as much as to be run.
 //!
-//! This crate is a facade: it gives the five crates below one name and adds
-//! nothing of its own. Each builds on those above it alone.
+//! This crate is a facade: it gives the crates below one name and adds nothing of
+//! its own. Each builds only on crates above it in the table.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -14,7 +14,11 @@
 //! | [`autograd`] | the tape, one backward rule per operation, the gradient check |
 //! | [`nn`] | layers, losses, optimisers, schedules, checkpoints |
 //! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
-//! | [`multitask`] | trunks, heads, tasks, metrics, the trainer |
+//! | [`metrics`] | scores of predictions, boxes (builds on nothing) |
+//! | [`draw`] | pictures of labels and predictions |
+//! | [`balance`] | how much each task counts in a step: strategies and solvers |
+//! | [`multitask`] | trunks, heads, tasks, the model |
+//! | [`train`] | the training step, the trainer, its folder and reports |
 //!
 //! # Example
 //!
@@ -42,10 +46,14 @@
 #![forbid(unsafe_code)]
 
 pub use cerberus_autograd as autograd;
+pub use cerberus_balance as balance;
 pub use cerberus_data as data;
+pub use cerberus_draw as draw;
+pub use cerberus_metrics as metrics;
 pub use cerberus_multitask as multitask;
 pub use cerberus_nn as nn;
 pub use cerberus_tensor as tensor;
+pub use cerberus_train as train;
 
 /// The names that most programs need.
 pub mod prelude {

@@ -172,7 +172,7 @@ impl Small<f32> {
 fn after_the_first_steps_a_step_asks_the_system_for_no_large_block() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // On one thread: with several, how many need room to work in at the same
-    // moment is chance, and the pool may grow once more.
+    // moment is random, and the pool may grow once more.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     one.install(|| {
         let mut model = Small::new();

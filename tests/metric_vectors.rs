@@ -1,8 +1,8 @@
 //! Accuracy, confusion-matrix scores and non-maximum suppression against `vectors/losses_metrics.json`,
 //! computed in float64 with the field's reference libraries.
 
-use cerberus::multitask::boxes::{BBox, nms};
-use cerberus::multitask::metrics::{Calibration, ConfusionMatrix, TopKAccuracy, fit_temperature};
+use cerberus::metrics::boxes::{BBox, nms};
+use cerberus::metrics::{Calibration, ConfusionMatrix, TopKAccuracy, fit_temperature};
 use cerberus::multitask::tasks::{centre_ness, gaussian_radius};
 use serde_json::Value;
 

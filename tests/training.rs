@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cerberus::data::{self, Dataset, Split};
-use cerberus::multitask::trainer::{
+use cerberus::nn::Module;
+use cerberus::train::{
     EpochRow, Observer, Outcome, StepReport, Summary, TrainConfig, TrainError, Trainer, load_model,
 };
-use cerberus::nn::Module;
 
 fn scenes(config: &TrainConfig) -> Result<Arc<dyn Dataset>, TrainError> {
     Ok(data::open(&config.data, config.seed)?)

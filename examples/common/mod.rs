@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cerberus::multitask::MultiTaskModel;
-use cerberus::multitask::trainer::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
 use cerberus::tensor::Isa;
+use cerberus::train::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 
 /// Prints a line, and goes on if nobody reads it any more: `println!` would
 /// panic when the output is a pipe whose other end was closed.

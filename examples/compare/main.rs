@@ -20,10 +20,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{self, Dataset, DatasetInfo, Split};
-use cerberus::multitask::balance::GradientPlace;
-use cerberus::multitask::trainer::{EpochRow, Observer, StepReport, TrainConfig, TrainError};
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::pool::take_peak_bytes;
+use cerberus::train::GradientsWrt;
+use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rows::{Row, Rows};
@@ -53,7 +53,7 @@ struct Options {
     samples: Option<usize>,
     /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "features")]
-    gradients: GradientPlace,
+    gradients: GradientsWrt,
     /// Measure every so many steps how much the tasks fight; 0 for never
     #[arg(long, default_value_t = 20)]
     diagnose: usize,
@@ -151,7 +151,7 @@ fn config(options: &Options, job: &Job, info: &DatasetInfo) -> Result<TrainConfi
     let single = job.tasks.len() == 1;
     config.set_balance(if single { "equal" } else { &job.strategy })?;
     let rule = config.balancing()?.strategy;
-    config.gradients = if rule.needs().three_batches { GradientPlace::Parameters } else { options.gradients };
+    config.gradients = if rule.needs().three_batches { GradientsWrt::Parameters } else { options.gradients };
     config.seed = job.seed;
     config.epochs = options.epochs.unwrap_or(config.epochs);
     config.samples = options.samples;

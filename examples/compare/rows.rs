@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use cerberus::multitask::trainer::Summary;
+use cerberus::train::Summary;
 
 /// One finished run.
 #[derive(Clone, Debug)]

@@ -26,11 +26,9 @@ mod ways;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cerberus::multitask::trainer::{
-    EpochRow, Observer, StepReport, TrainError, load_model, peak_rss_mb, score_split,
-};
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
+use cerberus::train::{EpochRow, Observer, StepReport, TrainError, load_model, peak_rss_mb, score_split};
 use clap::{Parser, ValueEnum};
 use rows::{Row, Rows};
 use ways::Way;

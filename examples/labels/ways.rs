@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cerberus::data::{self, DataError, DatasetInfo, FashionScenes, MissingLabels, Sample};
-use cerberus::multitask::trainer::{TrainConfig, TrainError};
 use cerberus::prelude::*;
+use cerberus::train::{TrainConfig, TrainError};
 
 /// Labelled scenes that the table of missing labels starts from.
 const LABELLED: usize = 3000;

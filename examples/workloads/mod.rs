@@ -11,9 +11,9 @@ mod resnet;
 
 use cerberus::data::{self, Batch, Split};
 use cerberus::multitask::MultiTaskModel;
-use cerberus::multitask::trainer::{TrainConfig, train_step};
 use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
+use cerberus::train::{StepInput, TrainConfig, train_step};
 use clap::ValueEnum;
 
 use crate::common::small_cnn;
@@ -139,10 +139,12 @@ fn scenes64(batch: usize, scale: f32) -> Result<Prepared, Failure> {
     batch.images = batch.images.scale(scale);
     let mut model = MultiTaskModel::new(&config.model, 1);
     let mut optimizer = AdamW::new(AdamOptions::default());
+    let mut balancing = config.balancing()?;
     let parameters = model.parameter_count();
     let step = move || {
-        let (weights, clip) = (config.model.weights(), config.clip_norm);
-        train_step(&mut model, &mut optimizer, &batch, &weights, 1e-3, clip, [1, 0]).iter().sum()
+        let input = StepInput { clip_norm: config.clip_norm, seed: [1, 0], ..StepInput::new(&batch) };
+        let result = train_step(&mut model, &mut optimizer, &mut balancing, &input);
+        result.expect("fixed weights suit any batch").losses.iter().sum()
     };
     Ok(Prepared { parameters, step: Box::new(step) })
 }

@@ -9,45 +9,9 @@
 use cerberus_data::{DatasetInfo, LabelKind, MultiFashion};
 use serde::{Deserialize, Serialize};
 
+pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::tasks::{self, HeadKind};
-
-/// A head: what it is called, what it does, what it learns from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeadConfig {
-    /// The name in reports and paths.
-    pub name: String,
-    /// The kind of head, one of [`kinds`](crate::tasks::kinds).
-    pub kind: String,
-    /// The label of the data it learns from.
-    pub label: String,
-    /// The label's class names, or names of values.
-    pub classes: Vec<String>,
-    /// How much its loss counts in the sum that is minimised.
-    pub weight: f64,
-    /// What else can be chosen.
-    #[serde(default)]
-    pub options: HeadOptions,
-}
-
-/// Choices that heads have in common; a head ignores those that mean nothing to it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HeadOptions {
-    /// The stages of the trunk it looks at, counted from 1, shallow to deep; empty leaves the choice to the head.
-    pub levels: Vec<usize>,
-    /// The share of features dropped before the last layer in training.
-    pub dropout: f64,
-    /// The share of a class target that is spread over all classes.
-    pub label_smoothing: f64,
-    /// A weight per class (masks count background first).
-    pub class_weights: Option<Vec<f64>>,
-    /// The exponent of the focal loss, used instead of cross-entropy.
-    pub focal: Option<f64>,
-    /// A number per class that is added to the logits in training: the logarithm of the class's share, times a
-    /// temperature.
-    pub logit_adjustment: Option<Vec<f64>>,
-}
 
 impl HeadConfig {
     /// A head of `kind`, by default named like it, that learns from `label`, by default the first label of the data
@@ -94,18 +58,17 @@ impl HeadConfig {
         let (name, kind) = text.split_once(':').unwrap_or((text, text));
         Self::new(name, kind, label, info)
     }
-
-    /// The number of classes or values.
-    pub fn outputs(&self) -> usize {
-        self.classes.len()
-    }
 }
 
 fn first_label<'a>(kind: &HeadKind<f32>, info: &'a DatasetInfo) -> Option<&'a str> {
     info.labels.iter().find(|label| label.kind == kind.label).map(|label| label.name.as_str())
 }
 
-pub(crate) fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
+/// The kind of head called `name`.
+///
+/// # Errors
+/// A sentence that lists the kinds there are.
+pub fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
     let kinds = tasks::kinds::<f32>();
     let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
     let known = known.join(", ");
@@ -124,6 +87,8 @@ pub enum TrunkKind {
     Stages,
     /// [`LeNet`](crate::LeNet), which has no choices: one map of one position.
     LeNet,
+    /// A trunk of the user's own, built in code: a configuration cannot rebuild it.
+    Custom,
 }
 
 /// Everything that determines a model's structure.
@@ -175,6 +140,7 @@ impl ModelConfig {
         match self.trunk {
             TrunkKind::Stages => self.stages.len(),
             TrunkKind::LeNet => 1,
+            TrunkKind::Custom => 0,
         }
     }
 
@@ -191,6 +157,11 @@ impl ModelConfig {
         match self.trunk {
             TrunkKind::Stages => self.check_stages()?,
             TrunkKind::LeNet => self.check_lenet()?,
+            TrunkKind::Custom => {
+                return Err("the model has a trunk that was built in code; build it there again, and load the \
+                            file into it"
+                    .into());
+            }
         }
         if self.heads.is_empty() {
             return Err("there is no task".into());

@@ -8,7 +8,8 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, MaxPool2d, module};
 use cerberus_tensor::Element;
 
-use crate::trunk::{Features, Trunk};
+use crate::features::{Features, MapInfo};
+use crate::trunk::Trunk;
 
 /// Rows and columns of the pictures.
 pub const LENET_SIDE: usize = 28;
@@ -41,8 +42,8 @@ impl<T: Element> LeNet<T> {
 }
 
 impl<T: Element> Trunk<T> for LeNet<T> {
-    fn channels(&self) -> &[usize] {
-        &[FEATURES]
+    fn stages(&self) -> Vec<MapInfo> {
+        vec![MapInfo { name: "stage1".into(), channels: FEATURES, stride: LENET_SIDE }]
     }
 
     #[track_caller]
@@ -58,6 +59,6 @@ impl<T: Element> Trunk<T> for LeNet<T> {
         let x = self.conv2.forward(pool.forward(x, context), context);
         let x = pool.forward(x, context).reshape(&[n, LEFT * LEFT * CHANNELS[1]]);
         let x = self.dense.forward(x, context).relu().reshape(&[n, 1, 1, FEATURES]);
-        Features { stages: vec![x.clone()], merged: x }
+        Features { stages: vec![x], neck: None }
     }
 }

@@ -1,14 +1,15 @@
-//! The whole animal: a trunk, run once, and the heads that look at it.
+//! The model: a trunk, run once, and the heads that look at its maps.
 
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
-use cerberus_nn::{Context, ModuleTensor, ModuleTensorMut, Init, Module, join};
+use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::config::{ModelConfig, TrunkKind};
+use crate::features::Features;
 use crate::lenet::LeNet;
-use crate::tasks::{self, Answer, Prediction, Site, Task};
-use crate::trunk::{ConvTrunk, Features, Trunk};
+use crate::tasks::{self, HeadOutput, Prediction, Task};
+use crate::trunk::{ConvTrunk, Trunk};
 
 /// One trunk with any set of tasks.
 pub struct MultiTaskModel<T: Element = f32> {
@@ -31,12 +32,13 @@ impl<T: Element> MultiTaskModel<T> {
         let trunk: Box<dyn Trunk<T>> = match config.trunk {
             TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, &mut init)),
             TrunkKind::LeNet => Box::new(LeNet::new(channels, &mut init)),
+            TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
         };
-        let site = Site { image: [height, width], channels: trunk.channels().to_vec() };
+        let info = trunk.info([height, width]);
         let kinds = tasks::kinds::<T>();
         let tasks = config.heads.iter().map(|head| {
             let kind = kinds.iter().find(|kind| kind.name == head.kind).expect("a kind that was checked");
-            (kind.build)(&site, head, &mut init)
+            (kind.build)(&info, head, &mut init)
         });
         let tasks = tasks.collect();
         Self { trunk, tasks }
@@ -70,7 +72,7 @@ impl<T: Element> MultiTaskModel<T> {
 
     /// Every task's raw outputs for images `[N, H, W, C]`; the trunk runs once.
     #[track_caller]
-    pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Vec<Prediction<T>> {
+    pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Vec<HeadOutput<T>> {
         let features = self.features(images, context);
         self.tasks.iter().map(|task| task.forward(&features, context)).collect()
     }
@@ -94,20 +96,41 @@ impl<T: Element> MultiTaskModel<T> {
                 return None;
             }
             if labelled.len() == batch.len() {
-                let prediction = task.forward(features, context);
-                return Some(task.loss(prediction, batch));
+                let output = task.forward(features, context);
+                return Some(task.loss(output, batch));
             }
-            let prediction = task.forward(&features.select(&labelled), context);
-            Some(task.loss(prediction, &batch.select(&labelled)))
+            let output = task.forward(&features.select(&labelled), context);
+            Some(task.loss(output, &batch.select(&labelled)))
         };
         self.tasks.iter().map(|task| of(&**task, context)).collect()
     }
 
-    /// Every task's answers for images `[N, H, W, C]`: one list per task.
+    /// The sum of the tasks' losses on a batch, each times its weight (in the model's
+    /// order): what plain multi-task training minimises. `None` if the batch holds
+    /// no label for any task.
+    ///
+    /// # Panics
+    /// If there is not one weight per task.
     #[track_caller]
-    pub fn predict(&self, images: Tensor<T>) -> Vec<Vec<Answer>> {
+    pub fn loss(&self, batch: &Batch, weights: &[f64], context: &mut Context<T>) -> Option<Var<T>> {
+        assert!(
+            weights.len() == self.tasks.len(),
+            "MultiTaskModel::loss: {} weights for {} tasks",
+            weights.len(),
+            self.tasks.len()
+        );
+        let features = self.features(Var::constant(batch.images.cast()), context);
+        let losses = self.losses(&features, batch, context);
+        let weighted =
+            losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
+        weighted.reduce(|a, b| a + b)
+    }
+
+    /// Every task's predictions for images `[N, H, W, C]`: one list per task.
+    #[track_caller]
+    pub fn predict(&self, images: Tensor<T>) -> Vec<Vec<Prediction>> {
         let predictions = self.forward(Var::constant(images), &mut Context::evaluation());
-        self.tasks.iter().zip(&predictions).map(|(task, prediction)| task.decode(prediction)).collect()
+        self.tasks.iter().zip(&predictions).map(|(task, output)| task.decode(output)).collect()
     }
 }
 

@@ -8,34 +8,28 @@
 //! Anything else that makes maps of images is a [`Trunk`] too.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, ModuleTensor, ModuleTensorMut, Init, Layer, MaxPool2d, Module, join};
+use cerberus_nn::{
+    BatchNorm2d, Context, Conv2d, Init, Layer, MaxPool2d, Module, ModuleTensor, ModuleTensorMut, join,
+};
 use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
 
-use crate::tasks::select;
+use crate::features::{FeatureInfo, Features, MapInfo};
 
-/// What the trunk found in a batch of images: one map per stage, shallow to
-/// deep, stage `i` at a `2^i`-th of the image size, `[N, H / 2^i, W / 2^i, C_i]`.
-#[derive(Clone)]
-pub struct Features<T: Element = f32> {
-    /// The maps.
-    pub stages: Vec<Var<T>>,
-    /// The last but one stage with the last one added into it; of a trunk with a single map, that map.
-    pub merged: Var<T>,
-}
-
-impl<T: Element> Features<T> {
-    /// The features of these images of the batch.
-    pub fn select(&self, places: &[usize]) -> Self {
-        let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
-        Self { stages, merged: select(self.merged.clone(), places) }
-    }
-}
-
-/// A body that heads share.
+/// What heads share: a network that makes maps of images.
 pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
-    /// Channels of each map, shallow to deep.
-    fn channels(&self) -> &[usize];
+    /// The maps of the stages, shallow to deep.
+    fn stages(&self) -> Vec<MapInfo>;
+
+    /// The map in which several stages are joined, if the trunk makes one.
+    fn neck(&self) -> Option<MapInfo> {
+        None
+    }
+
+    /// What heads need to know of the maps of images with so many rows and columns.
+    fn info(&self, image: [usize; 2]) -> FeatureInfo {
+        FeatureInfo { image, stages: self.stages(), neck: self.neck() }
+    }
 
     /// The features of images `[N, H, W, C]`.
     ///
@@ -103,17 +97,21 @@ impl<T: Element> ConvTrunk<T> {
         let lateral = Conv2d::new(from, to, 1, init);
         Self { stages: blocks, lateral, channels: outputs }
     }
-
-    /// Channels of the merged map.
-    pub fn merged_channels(&self) -> usize {
-        self.channels[self.channels.len() - 2]
-    }
 }
 
 impl<T: Element> Trunk<T> for ConvTrunk<T> {
-    /// Of each stage's output.
-    fn channels(&self) -> &[usize] {
-        &self.channels
+    fn stages(&self) -> Vec<MapInfo> {
+        let map = |(stage, &channels): (usize, &usize)| MapInfo {
+            name: format!("stage{}", stage + 1),
+            channels,
+            stride: 1 << stage,
+        };
+        self.channels.iter().enumerate().map(map).collect()
+    }
+
+    fn neck(&self) -> Option<MapInfo> {
+        let fine = self.channels.len() - 2;
+        Some(MapInfo { name: "merged".into(), channels: self.channels[fine], stride: 1 << fine })
     }
 
     /// # Panics
@@ -139,7 +137,7 @@ impl<T: Element> Trunk<T> for ConvTrunk<T> {
         let fine = stages[stages.len() - 2].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let merged = fine + self.lateral.forward(x, context).resize(size, Interpolation::Nearest);
-        Features { stages, merged }
+        Features { stages, neck: Some(merged) }
     }
 }
 

@@ -19,7 +19,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, TensorInfo};
 use serde::Serialize;
 
 use crate::files::write_atomically;
-use crate::module::{ModuleTensorMut, Module, join};
+use crate::module::{Module, ModuleTensorMut, join};
 use crate::optim::Optimizer;
 
 mod error;

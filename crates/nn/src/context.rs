@@ -14,7 +14,7 @@ use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::layers::Layer;
-use crate::module::{Buffer, ModuleTensorMut, Module, Parameter, join};
+use crate::module::{Buffer, Module, ModuleTensorMut, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
 ///

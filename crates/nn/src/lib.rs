@@ -26,7 +26,7 @@ pub use init::Init;
 pub use layers::{
     BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,
 };
-pub use module::{Buffer, ModuleTensor, ModuleTensorMut, Module, Parameter, join};
+pub use module::{Buffer, Module, ModuleTensor, ModuleTensorMut, Parameter, join};
 pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
 pub use schedule::Schedule;
 pub use step::{StepOptions, step, step_with};

@@ -90,6 +90,16 @@ pub enum ModuleTensorMut<'a, T: Element> {
     Buffer(&'a mut Buffer<T>),
 }
 
+impl<T: Element> ModuleTensorMut<'_, T> {
+    /// The value of either.
+    pub fn value_mut(&mut self) -> &mut Tensor<T> {
+        match self {
+            Self::Parameter(parameter) => &mut parameter.value,
+            Self::Buffer(buffer) => &mut buffer.value,
+        }
+    }
+}
+
 /// Something that holds parameters and buffers, directly or in parts that do.
 pub trait Module<T: Element = f32> {
     /// Calls `f(path, leaf)` for every leaf in declaration order; paths start with `path`.

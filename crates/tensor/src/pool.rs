@@ -124,7 +124,7 @@ impl<T: Pooled> Buffer<T> {
     }
 
     /// `len` times `value`.
-    pub(crate) fn filled(len: usize, value: T) -> Self {
+    pub fn filled(len: usize, value: T) -> Self {
         let mut buffer = Self::unspecified(len);
         buffer.fill(value);
         buffer

@@ -20,10 +20,10 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
 use super::shared::{heat_peaks, outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::boxes;
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use cerberus_metrics::boxes;
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Channels of the branches.
 const WIDTH: usize = 64;
@@ -54,15 +54,15 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "centernet",
         label: LabelKind::Objects,
         weight: 1.0,
-        build: |site, head, init| Box::new(CenterNet::new(site, head, init)),
+        build: |info, head, init| Box::new(CenterNet::new(info, head, init)),
     }
 }
 
 impl<T: Element> CenterNet<T> {
     /// A head on the merged map.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let mut branch = || Conv2d::new(site.merged_channels(), WIDTH, 3, init).same().with_relu();
+        let mut branch = || Conv2d::new(info.main().channels, WIDTH, 3, init).same().with_relu();
         let (heat, size, offset) = (branch(), branch(), branch());
         let mut output = |channels: usize| Conv2d::with_spec(WIDTH, channels, 1, one, init).with_weight_std(0.001, init);
         Self {
@@ -73,8 +73,8 @@ impl<T: Element> CenterNet<T> {
             size,
             offset,
             config: head.clone(),
-            stride: site.merged_stride(),
-            image: site.image,
+            stride: info.main().stride,
+            image: info.image,
         }
     }
 
@@ -92,8 +92,8 @@ impl<T: Element> Task<T> for CenterNet<T> {
         present(&batch.objects_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
-        let x = features.merged.clone();
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
+        let x = features.main().clone();
         let mut branch = |x: Var<T>, first: &Conv2d<T>, last: &Conv2d<T>| {
             let x = first.forward(x, context);
             last.forward(x, context)
@@ -101,11 +101,11 @@ impl<T: Element> Task<T> for CenterNet<T> {
         let heat = branch(x.clone(), &self.heat, &self.heat_output);
         let size = branch(x.clone(), &self.size, &self.size_output);
         let offset = branch(x, &self.offset, &self.offset_output);
-        Prediction { outputs: vec![heat, size, offset] }
+        HeadOutput { maps: vec![heat, size, offset] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [heat, size, offset] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [heat, size, offset] = outputs(output);
         let [rows, columns] = self.grid();
         let (classes, stride) = (self.config.outputs(), self.stride as f64);
         let images: Vec<&[Object]> = batch.objects_of(&self.config.label).into_iter().flatten().collect();
@@ -152,11 +152,11 @@ impl<T: Element> Task<T> for CenterNet<T> {
         heat + size.scale(SIZE_WEIGHT) + offset
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
         let stride = self.stride as f64;
-        let [size, offset] = [1, 2].map(|output| prediction.outputs[output].value().contiguous());
+        let [size, offset] = [1, 2].map(|kind| output.maps[kind].value().contiguous());
         let [rows, columns] = self.grid();
-        heat_peaks(prediction.outputs[0].value(), |image, cell| {
+        heat_peaks(output.maps[0].value(), |image, cell| {
             let place = 2 * (image * rows * columns + cell);
             let of = |map: &Tensor<T>, side: usize| map.data()[place + side].as_f64();
             let x = (cell % columns) as f64 + of(&offset, 0);

@@ -12,10 +12,10 @@ use cerberus_nn::{Context, Conv2d, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 
 use super::scores::ClassScores;
-use super::shared::{class_answers, class_loss, class_targets, outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::shared::{class_predictions, class_loss, class_targets, outputs, present};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Classification by attention pooling and softmax cross-entropy.
 pub struct Classify<T: Element = f32> {
@@ -32,14 +32,14 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "classify",
         label: LabelKind::Class,
         weight: 1.0,
-        build: |site, head, init| Box::new(Classify::new(site, head, init)),
+        build: |info, head, init| Box::new(Classify::new(info, head, init)),
     }
 }
 
 impl<T: Element> Classify<T> {
     /// A head on the deepest map.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let channels = site.channels[site.stages() - 1];
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let channels = info.channels(info.depth() - 1);
         Self {
             attention: Conv2d::new(channels, 1, 1, init).with_weight_std(0.01, init),
             dropout: Dropout::new(head.options.dropout),
@@ -58,23 +58,23 @@ impl<T: Element> Task<T> for Classify<T> {
         present(&batch.classes_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let x = features.stages[features.stages.len() - 1].clone();
         let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
         let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
         let weights = scores.softmax(1).reshape(&[n, places, 1]);
         let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1]);
         let pooled = self.dropout.forward(pooled, context);
-        Prediction { outputs: vec![self.output.forward(pooled, context)] }
+        HeadOutput { maps: vec![self.output.forward(pooled, context)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         class_loss(logits, &class_targets(batch, &self.config.label), &self.config.options)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        class_answers(prediction)
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        class_predictions(output)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

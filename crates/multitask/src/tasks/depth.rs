@@ -15,9 +15,10 @@ use cerberus_tensor::resize::Interpolation;
 use super::regress::known_error;
 use super::scores::NumberScores;
 use super::shared::{outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::{ConvBlock, Features};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
+use crate::trunk::ConvBlock;
 
 /// Channels of the decoder.
 const WIDTH: usize = 48;
@@ -39,22 +40,22 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "depth",
         label: LabelKind::ValueMap,
         weight: 1.0,
-        build: |site, head, init| Box::new(Depth::new(site, head, init)),
+        build: |info, head, init| Box::new(Depth::new(info, head, init)),
     }
 }
 
 impl<T: Element> Depth<T> {
     /// A head on the merged map and the stage before those it is merged from.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let fine = site.channels[site.stages() - 3];
+        let fine = info.channels(info.depth() - 3);
         Self {
-            from_merged: Conv2d::with_spec(site.merged_channels(), WIDTH, 1, one, init),
+            from_merged: Conv2d::with_spec(info.main().channels, WIDTH, 1, one, init),
             from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
             mix: ConvBlock::new(WIDTH, WIDTH, 3, init),
             output: Conv2d::with_spec(WIDTH, 1, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
-            image: site.image,
+            image: info.image,
         }
     }
 }
@@ -68,25 +69,25 @@ impl<T: Element> Task<T> for Depth<T> {
         present(&batch.value_maps_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let fine = features.stages[features.stages.len() - 3].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
-        let coarse = self.from_merged.forward(features.merged.clone(), context);
+        let coarse = self.from_merged.forward(features.main().clone(), context);
         let x = self.from_fine.forward(fine, context) + coarse.resize(size, Interpolation::Bilinear);
         let x = self.output.forward(self.mix.forward(x, context), context);
-        Prediction { outputs: vec![x.resize(self.image, Interpolation::Bilinear).softplus()] }
+        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear).softplus()] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [depth] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [depth] = outputs(output);
         let maps = batch.value_maps_of(&self.config.label);
         let values: Vec<f32> = maps.iter().flatten().flat_map(|map| map.values.iter().copied()).collect();
         known_error(depth, &values)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let values = prediction.outputs[0].value().contiguous();
-        let map = |map: &[T]| Answer::ValueMap(map.iter().map(|x| x.as_f64() as f32).collect());
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        let values = output.maps[0].value().contiguous();
+        let map = |map: &[T]| Prediction::ValueMap(map.iter().map(|x| x.as_f64() as f32).collect());
         values.data().chunks_exact(self.image[0] * self.image[1]).map(map).collect()
     }
 

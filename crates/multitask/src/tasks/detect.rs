@@ -21,10 +21,11 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
 use super::shared::{heat_peaks, outputs, present, suppressed};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::boxes;
-use crate::config::HeadConfig;
-use crate::trunk::{ConvBlock, Features};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use cerberus_metrics::boxes;
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
+use crate::trunk::ConvBlock;
 
 /// Channels of the head's two branches.
 const WIDTH: usize = 64;
@@ -61,15 +62,15 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "detect",
         label: LabelKind::Objects,
         weight: 1.0,
-        build: |site, head, init| Box::new(Detect::new(site, head, init)),
+        build: |info, head, init| Box::new(Detect::new(info, head, init)),
     }
 }
 
 impl<T: Element> Detect<T> {
     /// A head on the merged map.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let (channels, classes) = (site.merged_channels(), head.outputs());
+        let (channels, classes) = (info.main().channels, head.outputs());
         Self {
             heat: ConvBlock::new(channels, WIDTH, 3, init),
             heat_output: Conv2d::with_spec(WIDTH, classes, 1, one, init)
@@ -79,8 +80,8 @@ impl<T: Element> Detect<T> {
             sides_output: Conv2d::with_spec(WIDTH, 4, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
             classes,
-            stride: site.merged_stride(),
-            image: site.image,
+            stride: info.main().stride,
+            image: info.image,
         }
     }
 
@@ -199,17 +200,17 @@ impl<T: Element> Task<T> for Detect<T> {
         present(&batch.objects_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
-        let x = features.merged.clone();
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
+        let x = features.main().clone();
         let heat = self.heat.forward(x.clone(), context);
         let heat = self.heat_output.forward(heat, context);
         let sides = self.sides.forward(x, context);
         let sides = self.sides_output.forward(sides, context).softplus();
-        Prediction { outputs: vec![heat, sides] }
+        HeadOutput { maps: vec![heat, sides] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [heat, sides] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [heat, sides] = outputs(output);
         let images: Vec<&[Object]> = batch.objects_of(&self.config.label).into_iter().flatten().collect();
         let targets = self.targets(&images);
         let count = (targets.count as f64).max(1.0);
@@ -219,10 +220,10 @@ impl<T: Element> Task<T> for Detect<T> {
         gaussian_focal(heat, targets.heat, Some(count)) + boxes.scale(BOX_WEIGHT)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
         let [rows, columns] = self.grid();
-        let heat = prediction.outputs[0].value();
-        let sides = prediction.outputs[1].clone().detach().reshape(&[heat.len() / self.classes, 4]);
+        let heat = output.maps[0].value();
+        let sides = output.maps[1].clone().detach().reshape(&[heat.len() / self.classes, 4]);
         let bounds = self.to_boxes(sides).into_value();
         let (height, width) = (self.image[0] as f32, self.image[1] as f32);
         let peaks = heat_peaks(heat, |image, cell| {
@@ -230,7 +231,7 @@ impl<T: Element> Task<T> for Detect<T> {
             let bbox = std::array::from_fn(|side| bounds.data()[place + side].as_f64() as f32);
             boxes::clip_to_image(&bbox, width, height)
         });
-        peaks.into_iter().map(|answer| suppressed(answer, SAME)).collect()
+        peaks.into_iter().map(|prediction| suppressed(prediction, SAME)).collect()
     }
 
     fn metric(&self) -> Box<dyn Metric> {

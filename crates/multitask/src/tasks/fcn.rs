@@ -14,9 +14,9 @@ use cerberus_tensor::resize::Interpolation;
 use super::scores::MaskScores;
 use super::segment::{mask_answers, mask_loss};
 use super::shared::{outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Segmentation by summed scores.
 pub struct Fcn<T: Element = f32> {
@@ -33,18 +33,18 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "fcn",
         label: LabelKind::Mask,
         weight: 1.5,
-        build: |site, head, init| Box::new(Fcn::new(site, head, init)),
+        build: |info, head, init| Box::new(Fcn::new(info, head, init)),
     }
 }
 
 impl<T: Element> Fcn<T> {
     /// A head on its levels.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let stages = site.stages();
-        let levels = site.levels(head, &[stages - 3, stages - 2, stages - 1]);
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let stages = info.depth();
+        let levels = info.levels(head, &[stages - 3, stages - 2, stages - 1]);
         let classes = head.outputs() + 1;
-        let score = |&level: &usize| Conv2d::new(site.channels[level], classes, 1, init);
-        Self { scores: levels.iter().map(score).collect(), config: head.clone(), levels, image: site.image }
+        let score = |&level: &usize| Conv2d::new(info.channels(level), classes, 1, init);
+        Self { scores: levels.iter().map(score).collect(), config: head.clone(), levels, image: info.image }
     }
 }
 
@@ -57,7 +57,7 @@ impl<T: Element> Task<T> for Fcn<T> {
         present(&batch.masks_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         // From deep to shallow, each sum enlarged to the size of the next.
         let mut sum: Option<Var<T>> = None;
         for (&level, score) in self.levels.iter().zip(&self.scores).rev() {
@@ -70,16 +70,16 @@ impl<T: Element> Task<T> for Fcn<T> {
             });
         }
         let sum = sum.expect("a head looks at one stage at least");
-        Prediction { outputs: vec![sum.resize(self.image, Interpolation::Bilinear)] }
+        HeadOutput { maps: vec![sum.resize(self.image, Interpolation::Bilinear)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         mask_loss(logits, batch, &self.config)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        mask_answers(prediction, self.image)
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        mask_answers(output, self.image)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -21,11 +21,13 @@ use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor, sigmoid};
 
 use super::scores::ObjectScores;
-use super::shared::{present, select, suppressed};
-use super::{Answer, Detection, HeadKind, Metric, Prediction, Site, Task};
-use crate::boxes;
-use crate::config::HeadConfig;
-use crate::trunk::{ConvBlock, Features};
+use super::shared::{present, suppressed};
+use crate::features::select;
+use super::{Prediction, Detection, HeadKind, Metric, HeadOutput, Task};
+use cerberus_metrics::boxes;
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
+use crate::trunk::ConvBlock;
 
 /// Channels of the branches.
 const WIDTH: usize = 64;
@@ -50,11 +52,13 @@ struct Level<T: Element> {
     sides_output: Conv2d<T>,
     centre_output: Conv2d<T>,
     stride: usize,
-    /// The stage, from 0; the last but one stands for the merged map.
+    /// The stage, from 0.
     stage: usize,
+    /// Whether the neck, of the same size, is looked at in its place.
+    neck: bool,
 }
 
-module!(Level { classes, classes_output, sides, sides_output, centre_output } without { stride, stage });
+module!(Level { classes, classes_output, sides, sides_output, centre_output } without { stride, stage, neck });
 
 /// Detection by all positions inside objects.
 pub struct Fcos<T: Element = f32> {
@@ -70,13 +74,15 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "fcos",
         label: LabelKind::Objects,
         weight: 1.0,
-        build: |site, head, init| Box::new(Fcos::new(site, head, init)),
+        build: |info, head, init| Box::new(Fcos::new(info, head, init)),
     }
 }
 
 impl<T: Element> Level<T> {
-    fn new(site: &Site, stage: usize, classes: usize, init: &mut Init) -> Self {
-        let channels = site.channels[stage];
+    fn new(info: &FeatureInfo, stage: usize, classes: usize, init: &mut Init) -> Self {
+        let stride = info.stages[stage].stride;
+        let neck = info.neck.as_ref().filter(|neck| neck.stride == stride);
+        let channels = neck.map_or(info.channels(stage), |neck| neck.channels);
         let one = Conv2dSpec::default();
         let output = |to: usize, bias: f64, init: &mut Init| {
             Conv2d::with_spec(WIDTH, to, 1, one, init).with_weight_std(0.01, init).with_bias(bias)
@@ -87,8 +93,9 @@ impl<T: Element> Level<T> {
             sides: ConvBlock::new(channels, WIDTH, 3, init),
             sides_output: output(4, 1.0, init),
             centre_output: output(1, 0.0, init),
-            stride: 1 << stage,
+            stride,
             stage,
+            neck: neck.is_some(),
         }
     }
 
@@ -118,10 +125,10 @@ struct Targets {
 
 impl<T: Element> Fcos<T> {
     /// A head on its levels.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let stages = site.levels(head, &[site.stages() - 2, site.stages() - 1]);
-        let levels = stages.iter().map(|&stage| Level::new(site, stage, head.outputs(), init));
-        Self { levels: levels.collect(), config: head.clone(), image: site.image }
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let stages = info.levels(head, &[info.depth() - 2, info.depth() - 1]);
+        let levels = stages.iter().map(|&stage| Level::new(info, stage, head.outputs(), init));
+        Self { levels: levels.collect(), config: head.clone(), image: info.image }
     }
 
     fn targets(&self, images: &[&[Object]]) -> Targets {
@@ -160,9 +167,9 @@ impl<T: Element> Fcos<T> {
     }
 
     /// All levels' outputs of one kind as `[positions, channels]`.
-    fn rows(&self, prediction: &Prediction<T>, output: usize) -> Var<T> {
+    fn rows(&self, output: &HeadOutput<T>, kind: usize) -> Var<T> {
         let maps = (0..self.levels.len()).map(|level| {
-            let x = prediction.outputs[3 * level + output].clone();
+            let x = output.maps[3 * level + kind].clone();
             let channels = x.shape()[3];
             let positions = x.value().len() / channels;
             x.reshape(&[positions, channels])
@@ -198,21 +205,20 @@ impl<T: Element> Task<T> for Fcos<T> {
     }
 
     /// Per level: class logits, distances to the four sides in strides, centre-ness logit.
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let mut outputs = Vec::with_capacity(3 * self.levels.len());
         for level in &self.levels {
-            let merged = level.stage + 2 == features.stages.len();
-            let x = if merged { features.merged.clone() } else { features.stages[level.stage].clone() };
+            let x = if level.neck { features.main().clone() } else { features.stages[level.stage].clone() };
             let classes = level.classes.forward(x.clone(), context);
             let sides = level.sides.forward(x, context);
             outputs.push(level.classes_output.forward(classes, context));
             outputs.push(level.sides_output.forward(sides.clone(), context).softplus());
             outputs.push(level.centre_output.forward(sides, context));
         }
-        Prediction { outputs }
+        HeadOutput { maps: outputs }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
         let images: Vec<&[Object]> = batch.objects_of(&self.config.label).into_iter().flatten().collect();
         let targets = self.targets(&images);
         let (positions, classes) = (targets.class.len(), self.config.outputs());
@@ -228,31 +234,31 @@ impl<T: Element> Task<T> for Fcos<T> {
                 wanted[row * classes + class] = 1.0;
             }
         }
-        let logits = select(self.rows(&prediction, 0), &judged);
+        let logits = select(self.rows(&output, 0), &judged);
         let class_loss = focal(logits, tensor(&wanted, &[judged.len(), classes]), &Focal::default(), count);
-        let bounds = self.to_boxes(self.rows(&prediction, 1), images.len());
+        let bounds = self.to_boxes(self.rows(&output, 1), images.len());
         let target = tensor(&targets.bounds, &[positions, 4]);
         let weights = tensor(&targets.centre, &[positions]);
         let box_loss = giou(bounds, target, Some(weights), if centres > 0.0 { centres } else { 1.0 });
         let positive: Vec<f64> = targets.class.iter().map(|c| f64::from(u8::from(c.is_some()))).collect();
         let shape = [positions, 1];
-        let centre = self.rows(&prediction, 2);
+        let centre = self.rows(&output, 2);
         let weights = Some(tensor(&positive, &shape));
         // The mean over all positions, made one over those of objects.
         let centre_loss = binary_cross_entropy(centre, tensor(&targets.centre, &shape), weights, None);
         class_loss + box_loss + centre_loss.scale(positions as f64 / count)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let images = prediction.outputs[0].shape()[0];
-        let detached = Prediction { outputs: prediction.outputs.iter().map(|x| x.clone().detach()).collect() };
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        let images = output.maps[0].shape()[0];
+        let detached = HeadOutput { maps: output.maps.iter().map(|x| x.clone().detach()).collect() };
         let bounds = self.to_boxes(self.rows(&detached, 1), images).into_value().contiguous();
         let classes = self.config.outputs();
         let mut found: Vec<Vec<Detection>> = vec![Vec::new(); images];
         let mut first = 0;
         for (index, level) in self.levels.iter().enumerate() {
             let [rows, columns] = level.grid(self.image);
-            let [logits, centre] = [0, 2].map(|output| detached.outputs[3 * index + output].value().contiguous());
+            let [logits, centre] = [0, 2].map(|kind| detached.maps[3 * index + kind].value().contiguous());
             for (image, found) in found.iter_mut().enumerate() {
                 let mut here: Vec<Detection> = Vec::new();
                 for place in image * rows * columns..(image + 1) * rows * columns {
@@ -274,7 +280,7 @@ impl<T: Element> Task<T> for Fcos<T> {
             }
             first += images * rows * columns;
         }
-        found.into_iter().map(|found| suppressed(Answer::Objects(found), SAME)).collect()
+        found.into_iter().map(|found| suppressed(Prediction::Objects(found), SAME)).collect()
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -8,10 +8,10 @@ use cerberus_nn::{Context, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 
 use super::scores::ClassScores;
-use super::shared::{class_answers, class_loss, class_targets, outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::shared::{class_predictions, class_loss, class_targets, outputs, present};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Classification by a hidden layer and softmax cross-entropy.
 pub struct Mlp<T: Element = f32> {
@@ -28,14 +28,14 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "mlp",
         label: LabelKind::Class,
         weight: 1.0,
-        build: |site, head, init| Box::new(Mlp::new(site, head, init)),
+        build: |info, head, init| Box::new(Mlp::new(info, head, init)),
     }
 }
 
 impl<T: Element> Mlp<T> {
     /// A head on the deepest map.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let channels = site.channels[site.stages() - 1];
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let channels = info.channels(info.depth() - 1);
         Self {
             hidden: Linear::new(channels, channels, init),
             dropout: Dropout::new(head.options.dropout),
@@ -54,20 +54,20 @@ impl<T: Element> Task<T> for Mlp<T> {
         present(&batch.classes_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let x = features.stages[features.stages.len() - 1].clone().global_avg_pool();
         let x = self.hidden.forward(x, context).relu();
         let x = self.dropout.forward(x, context);
-        Prediction { outputs: vec![self.output.forward(x, context)] }
+        HeadOutput { maps: vec![self.output.forward(x, context)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         class_loss(logits, &class_targets(batch, &self.config.label), &self.config.options)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        class_answers(prediction)
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        class_predictions(output)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

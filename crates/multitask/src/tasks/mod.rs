@@ -2,12 +2,12 @@
 //!
 //! A [`Task`] owns its head's parameters, turns features into raw outputs,
 //! compares them with the labels of a batch (its loss), decodes them into
-//! [`Answer`]s, and opens the [`Metric`] that scores those. Whatever it is, the
+//! [`Prediction`]s, and opens the [`Metric`] that scores those. Whatever it is, the
 //! trainer, the checkpoints and the reports treat it the same.
 //!
 //! A kind of head is one file and one line in the list below: its [`HeadKind`]
-//! tells what it is called, which kind of label it needs, and how it is built
-//! where it stands.
+//! tells what it is called, which kind of label it needs, and how it is built on
+//! the maps of a trunk.
 //!
 //! | kind | label | head |
 //! |---|---|---|
@@ -28,19 +28,17 @@ use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Init, Module};
 use cerberus_tensor::Element;
 
-use crate::config::HeadConfig;
-use crate::metrics::ClassSamples;
-use crate::trunk::Features;
+use crate::features::{FeatureInfo, Features};
+use crate::head_config::HeadConfig;
+use cerberus_metrics::ClassSamples;
 
-pub use crate::boxes::BBox;
+pub use cerberus_metrics::boxes::BBox;
 
 pub use centernet::gaussian_radius;
 pub use fcos::centre_ness;
 
 mod scores;
 mod shared;
-
-pub(crate) use shared::select;
 
 macro_rules! heads {
     ($($module:ident::$head:ident),* $(,)?) => {
@@ -76,48 +74,14 @@ pub struct HeadKind<T: Element = f32> {
     /// Its loss's usual weight beside others.
     pub weight: f64,
     /// Builds one.
-    pub build: fn(&Site, &HeadConfig, &mut Init) -> Box<dyn Task<T>>,
-}
-
-/// Where a head stands: the images, and the trunk's maps that it may look at.
-pub struct Site {
-    /// Rows and columns of the images.
-    pub image: [usize; 2],
-    /// Channels of each stage, shallow to deep; stage `i` (from 0) is a `2^i`-th
-    /// of the image.
-    pub channels: Vec<usize>,
-}
-
-impl Site {
-    /// The number of stages.
-    pub fn stages(&self) -> usize {
-        self.channels.len()
-    }
-
-    /// Channels of the merged map, which has the size of the last stage but one.
-    pub fn merged_channels(&self) -> usize {
-        self.channels[self.stages() - 2]
-    }
-
-    /// Pixels between two positions of the merged map.
-    pub fn merged_stride(&self) -> usize {
-        1 << (self.stages() - 2)
-    }
-
-    /// The stages, from 0, that a head was told to look at, or its own choice.
-    pub fn levels(&self, head: &HeadConfig, own: &[usize]) -> Vec<usize> {
-        if head.options.levels.is_empty() {
-            return own.to_vec();
-        }
-        head.options.levels.iter().map(|level| level - 1).collect()
-    }
+    pub build: fn(&FeatureInfo, &HeadConfig, &mut Init) -> Box<dyn Task<T>>,
 }
 
 /// Raw outputs of one head for a batch, as many maps as the head has.
 #[derive(Clone)]
-pub struct Prediction<T: Element = f32> {
+pub struct HeadOutput<T: Element = f32> {
     /// The head's outputs, in its own order.
-    pub outputs: Vec<Var<T>>,
+    pub maps: Vec<Var<T>>,
 }
 
 /// A box that a detector found.
@@ -133,7 +97,7 @@ pub struct Detection {
 
 /// What a task says about one image.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum Prediction {
     /// A probability for every class, one of which is right.
     Classes(Vec<f32>),
     /// For every class the probability that it is there.
@@ -148,10 +112,10 @@ pub enum Answer {
     ValueMap(Vec<f32>),
 }
 
-/// Scores answers against labels, batch by batch.
+/// Scores predictions against labels, batch by batch.
 pub trait Metric {
-    /// Adds the answers for one batch; samples without a label are passed over.
-    fn update(&mut self, answers: &[Answer], batch: &Batch);
+    /// Adds the predictions for one batch; samples without a label are passed over.
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch);
 
     /// The figures so far by name; the first is the task's main one, by which
     /// checkpoints are compared: from 0 to 1, better when larger.
@@ -169,7 +133,7 @@ pub trait Metric {
         Vec::new()
     }
 
-    /// Precision against recall, for tasks whose answers have scores.
+    /// Precision against recall, for tasks whose predictions have scores.
     fn curves(&self) -> Vec<PrecisionCurve> {
         Vec::new()
     }
@@ -185,7 +149,7 @@ pub trait Metric {
 pub struct PrecisionCurve {
     /// Index into the class names.
     pub class: usize,
-    /// The least overlap of a hit, where answers are boxes.
+    /// The least overlap of a hit, where predictions are boxes.
     pub iou: Option<f64>,
     /// Recall and precision.
     pub points: Vec<[f64; 2]>,
@@ -205,15 +169,15 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     fn labelled(&self, batch: &Batch) -> Vec<usize>;
 
     /// The head's raw outputs.
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T>;
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T>;
 
     /// The loss of the outputs against the batch's labels, a single number: the
     /// mean over the labels that are there. Called with batches alone in which
     /// every sample has a label.
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T>;
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T>;
 
-    /// One answer per image.
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer>;
+    /// One prediction per image.
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction>;
 
     /// A metric that has seen nothing yet.
     fn metric(&self) -> Box<dyn Metric>;

@@ -12,9 +12,9 @@ use cerberus_tensor::{Element, Tensor, sigmoid};
 
 use super::scores::ClassSetScores;
 use super::shared::{outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Classification with several labels per image.
 pub struct MultiLabel<T: Element = f32> {
@@ -31,18 +31,18 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "multi_label",
         label: LabelKind::Classes,
         weight: 1.0,
-        build: |site, head, init| Box::new(MultiLabel::new(site, head, init)),
+        build: |info, head, init| Box::new(MultiLabel::new(info, head, init)),
     }
 }
 
 impl<T: Element> MultiLabel<T> {
     /// A head on the deepest map, or on the deepest of its levels.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let levels = site.levels(head, &[site.stages() - 1]);
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let levels = info.levels(head, &[info.depth() - 1]);
         let level = levels[levels.len() - 1];
         Self {
             dropout: Dropout::new(head.options.dropout),
-            output: Linear::new(site.channels[level], head.outputs(), init),
+            output: Linear::new(info.channels(level), head.outputs(), init),
             config: head.clone(),
             level,
         }
@@ -58,14 +58,14 @@ impl<T: Element> Task<T> for MultiLabel<T> {
         present(&batch.class_sets_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let pooled = features.stages[self.level].clone().global_avg_pool();
         let pooled = self.dropout.forward(pooled, context);
-        Prediction { outputs: vec![self.output.forward(pooled, context)] }
+        HeadOutput { maps: vec![self.output.forward(pooled, context)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         let classes = self.config.outputs();
         let sets = batch.class_sets_of(&self.config.label);
         let values = sets.iter().flatten().flat_map(|set| set.iter());
@@ -84,9 +84,9 @@ impl<T: Element> Task<T> for MultiLabel<T> {
         binary_cross_entropy(logits, target, weight, None)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let logits = prediction.outputs[0].value().contiguous();
-        let row = |row: &[T]| Answer::ClassSet(row.iter().map(|&x| sigmoid(x).as_f64() as f32).collect());
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        let logits = output.maps[0].value().contiguous();
+        let row = |row: &[T]| Prediction::ClassSet(row.iter().map(|&x| sigmoid(x).as_f64() as f32).collect());
         logits.data().chunks_exact(self.config.outputs()).map(row).collect()
     }
 

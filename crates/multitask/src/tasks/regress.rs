@@ -13,9 +13,9 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::scores::NumberScores;
 use super::shared::{outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::Features;
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
 
 /// Regression of one or several numbers per image.
 pub struct Regress<T: Element = f32> {
@@ -32,18 +32,18 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "regress",
         label: LabelKind::Values,
         weight: 1.0,
-        build: |site, head, init| Box::new(Regress::new(site, head, init)),
+        build: |info, head, init| Box::new(Regress::new(info, head, init)),
     }
 }
 
 impl<T: Element> Regress<T> {
     /// A head on the deepest map, or on the deepest of its levels.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let levels = site.levels(head, &[site.stages() - 1]);
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let levels = info.levels(head, &[info.depth() - 1]);
         let level = levels[levels.len() - 1];
         Self {
             dropout: Dropout::new(head.options.dropout),
-            output: Linear::new(site.channels[level], head.outputs(), init),
+            output: Linear::new(info.channels(level), head.outputs(), init),
             config: head.clone(),
             level,
         }
@@ -59,22 +59,22 @@ impl<T: Element> Task<T> for Regress<T> {
         present(&batch.values_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let pooled = features.stages[self.level].clone().global_avg_pool();
         let pooled = self.dropout.forward(pooled, context);
-        Prediction { outputs: vec![self.output.forward(pooled, context)] }
+        HeadOutput { maps: vec![self.output.forward(pooled, context)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [x] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [x] = outputs(output);
         let values = batch.values_of(&self.config.label);
         let values: Vec<f32> = values.into_iter().flatten().flatten().copied().collect();
         known_error(x, &values)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        let values = prediction.outputs[0].value().contiguous();
-        let row = |row: &[T]| Answer::Values(row.iter().map(|x| x.as_f64() as f32).collect());
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        let values = output.maps[0].value().contiguous();
+        let row = |row: &[T]| Prediction::Values(row.iter().map(|x| x.as_f64() as f32).collect());
         values.data().chunks_exact(self.config.outputs()).map(row).collect()
     }
 

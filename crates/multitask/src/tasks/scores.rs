@@ -1,13 +1,13 @@
-//! Metrics of the kinds of answers, from those of [`crate::metrics`]: which
+//! Metrics of the kinds of predictions, from those of [`cerberus_metrics`]: which
 //! figures a task reports, and which of them is its main one.
 
 use cerberus_data::Batch;
 
-use super::{Answer, Metric, PrecisionCurve};
-use crate::boxes;
-use crate::config::HeadConfig;
-use crate::metrics::coco::{self, CocoEvaluator};
-use crate::metrics::{
+use super::{Metric, PrecisionCurve, Prediction};
+use crate::head_config::HeadConfig;
+use cerberus_metrics::boxes;
+use cerberus_metrics::coco::{self, CocoEvaluator};
+use cerberus_metrics::{
     AveragePrecision, BoundaryF1, CALIBRATION_BINS, Calibration, ClassSamples, ConfusionMatrix,
     RegressionErrors, TopKAccuracy,
 };
@@ -39,9 +39,9 @@ impl ClassScores {
 }
 
 impl Metric for ClassScores {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, class) in answers.iter().zip(batch.classes_of(&self.label)) {
-            if let (Answer::Classes(probabilities), Some(class)) = (answer, class) {
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
+        for (prediction, class) in predictions.iter().zip(batch.classes_of(&self.label)) {
+            if let (Prediction::Classes(probabilities), Some(class)) = (prediction, class) {
                 self.top1.record(probabilities, class);
                 self.top5.record(probabilities, class);
                 let best = (0..probabilities.len()).rev();
@@ -99,9 +99,9 @@ impl ObjectScores {
 }
 
 impl Metric for ObjectScores {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, objects) in answers.iter().zip(batch.objects_of(&self.label)) {
-            let (Answer::Objects(found), Some(objects)) = (answer, objects) else { continue };
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
+        for (prediction, objects) in predictions.iter().zip(batch.objects_of(&self.label)) {
+            let (Prediction::Objects(found), Some(objects)) = (prediction, objects) else { continue };
             let truth = objects.iter().map(|o| coco::GroundTruth {
                 area: o.area.into(),
                 crowd: o.crowd,
@@ -197,9 +197,9 @@ impl MaskScores {
 }
 
 impl Metric for MaskScores {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, mask) in answers.iter().zip(batch.masks_of(&self.label)) {
-            if let (Answer::Mask(predicted), Some(mask)) = (answer, mask) {
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
+        for (prediction, mask) in predictions.iter().zip(batch.masks_of(&self.label)) {
+            if let (Prediction::Mask(predicted), Some(mask)) = (prediction, mask) {
                 self.confusion.update(&mask.classes, predicted);
                 self.boundary.update(&mask.classes, predicted, [mask.height, mask.width]);
             }
@@ -251,9 +251,9 @@ impl ClassSetScores {
 }
 
 impl Metric for ClassSetScores {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
-        for (answer, truth) in answers.iter().zip(batch.class_sets_of(&self.label)) {
-            let (Answer::ClassSet(probabilities), Some(truth)) = (answer, truth) else { continue };
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
+        for (prediction, truth) in predictions.iter().zip(batch.class_sets_of(&self.label)) {
+            let (Prediction::ClassSet(probabilities), Some(truth)) = (prediction, truth) else { continue };
             let classes = self.precision.iter_mut().zip(&mut self.counts);
             for ((precision, counts), (&p, &there)) in classes.zip(probabilities.iter().zip(truth)) {
                 precision.record(p.into(), there);
@@ -313,15 +313,15 @@ impl NumberScores {
 }
 
 impl Metric for NumberScores {
-    fn update(&mut self, answers: &[Answer], batch: &Batch) {
+    fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
         let errors = &mut self.errors;
-        for (answer, truth) in answers.iter().zip(batch.values_of(&self.label)) {
-            if let (Answer::Values(found), Some(truth)) = (answer, truth) {
+        for (prediction, truth) in predictions.iter().zip(batch.values_of(&self.label)) {
+            if let (Prediction::Values(found), Some(truth)) = (prediction, truth) {
                 truth.iter().zip(found).for_each(|(&t, &p)| errors.record(t.into(), p.into()));
             }
         }
-        for (answer, truth) in answers.iter().zip(batch.value_maps_of(&self.label)) {
-            if let (Answer::ValueMap(found), Some(truth)) = (answer, truth) {
+        for (prediction, truth) in predictions.iter().zip(batch.value_maps_of(&self.label)) {
+            if let (Prediction::ValueMap(found), Some(truth)) = (prediction, truth) {
                 truth.values.iter().zip(found).for_each(|(&t, &p)| errors.record_depth(t.into(), p.into()));
             }
         }

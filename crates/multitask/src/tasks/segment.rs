@@ -16,9 +16,10 @@ use cerberus_tensor::resize::Interpolation;
 
 use super::scores::MaskScores;
 use super::shared::{class_loss, outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::{ConvBlock, Features};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
+use crate::trunk::ConvBlock;
 
 /// Channels of the decoder.
 const WIDTH: usize = 48;
@@ -40,22 +41,22 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "segment",
         label: LabelKind::Mask,
         weight: 1.5,
-        build: |site, head, init| Box::new(Segment::new(site, head, init)),
+        build: |info, head, init| Box::new(Segment::new(info, head, init)),
     }
 }
 
 impl<T: Element> Segment<T> {
     /// A head on the merged map and the stage before those it is merged from.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let (merged, fine) = (site.merged_channels(), site.channels[site.stages() - 3]);
+        let (merged, fine) = (info.main().channels, info.channels(info.depth() - 3));
         Self {
             from_merged: Conv2d::with_spec(merged, WIDTH, 1, one, init),
             from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
             mix: ConvBlock::new(WIDTH, WIDTH, 3, init),
             output: Conv2d::with_spec(WIDTH, head.outputs() + 1, 1, one, init),
             config: head.clone(),
-            image: site.image,
+            image: info.image,
         }
     }
 }
@@ -69,22 +70,22 @@ impl<T: Element> Task<T> for Segment<T> {
         present(&batch.masks_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let fine = features.stages[features.stages.len() - 3].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
-        let coarse = self.from_merged.forward(features.merged.clone(), context);
+        let coarse = self.from_merged.forward(features.main().clone(), context);
         let x = self.from_fine.forward(fine, context) + coarse.resize(size, Interpolation::Bilinear);
         let x = self.output.forward(self.mix.forward(x, context), context);
-        Prediction { outputs: vec![x.resize(self.image, Interpolation::Bilinear)] }
+        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         mask_loss(logits, batch, &self.config)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        mask_answers(prediction, self.image)
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        mask_answers(output, self.image)
     }
 
     fn metric(&self) -> Box<dyn Metric> {
@@ -107,8 +108,8 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
 }
 
 /// The class of the largest logit at every pixel.
-pub(super) fn mask_answers<T: Element>(prediction: &Prediction<T>, image: [usize; 2]) -> Vec<Answer> {
-    let best = prediction.outputs[0].value().argmax();
-    let mask = |pixels: &[usize]| Answer::Mask(pixels.iter().map(|&class| class as u8).collect());
+pub(super) fn mask_answers<T: Element>(output: &HeadOutput<T>, image: [usize; 2]) -> Vec<Prediction> {
+    let best = output.maps[0].value().argmax();
+    let mask = |pixels: &[usize]| Prediction::Mask(pixels.iter().map(|&class| class as u8).collect());
     best.chunks_exact(image[0] * image[1]).map(mask).collect()
 }

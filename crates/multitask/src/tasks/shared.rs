@@ -1,5 +1,5 @@
 //! What several heads do alike: taking outputs apart, finding labels, and the
-//! loss of a class with its remedies against imbalance.
+//! loss of a class, weighted against class imbalance.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, IGNORED};
@@ -8,14 +8,15 @@ use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
 use cerberus_tensor::{Element, Tensor, sigmoid};
 
-use super::{Answer, BBox, Detection, Prediction};
-use crate::boxes;
-use crate::config::HeadOptions;
+use super::{BBox, Detection, HeadOutput, Prediction};
+use crate::features::select;
+use crate::head_config::HeadOptions;
+use cerberus_metrics::boxes;
 
 /// The outputs as an array.
-pub(super) fn outputs<T: Element, const N: usize>(prediction: Prediction<T>) -> [Var<T>; N] {
-    let found = prediction.outputs.len();
-    prediction.outputs.try_into().unwrap_or_else(|_| panic!("a head of {N} outputs was given {found}"))
+pub(super) fn outputs<T: Element, const N: usize>(output: HeadOutput<T>) -> [Var<T>; N] {
+    let found = output.maps.len();
+    output.maps.try_into().unwrap_or_else(|_| panic!("a head of {N} outputs was given {found}"))
 }
 
 /// The places of what is there.
@@ -30,9 +31,9 @@ pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<u8> {
 }
 
 /// The probabilities of a head whose only output is a logit per class, `[N, C]`.
-pub(super) fn class_answers<T: Element>(prediction: &Prediction<T>) -> Vec<Answer> {
-    let probabilities = prediction.outputs[0].clone().detach().softmax(1).into_value();
-    let row = |row: &[T]| Answer::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
+pub(super) fn class_predictions<T: Element>(output: &HeadOutput<T>) -> Vec<Prediction> {
+    let probabilities = output.maps[0].clone().detach().softmax(1).into_value();
+    let row = |row: &[T]| Prediction::Classes(row.iter().map(|p| p.as_f64() as f32).collect());
     probabilities.contiguous().data().chunks_exact(probabilities.shape()[1]).map(row).collect()
 }
 
@@ -97,31 +98,16 @@ fn focal_by_class<T: Element>(logits: Var<T>, target: &[u8], gamma: f64, weights
     sum.unwrap_or_else(|| rows.sum_all().scale(0.0))
 }
 
-/// More runs than this are gathered entry by entry: the backward pass of each would
-/// go over all of `x`.
-const MANY_RUNS: usize = 8;
-
-/// The entries with these indices along the first dimension, in rising order:
-/// a few runs of neighbours are taken in one piece each.
-pub(crate) fn select<T: Element>(x: Var<T>, places: &[usize]) -> Var<T> {
-    if places.len() == x.shape()[0] {
-        return x;
-    }
-    let runs = places.chunk_by(|a, b| a + 1 == *b);
-    if runs.clone().nth(MANY_RUNS).is_some() {
-        return x.index_select(0, places);
-    }
-    let parts = runs.map(|run| x.clone().narrow(0, run[0], run.len()));
-    Var::concat(parts.collect(), 0)
-}
-
 /// The most objects in one image, as in COCO's protocol.
 const MOST: usize = 100;
 
 /// The local maxima of heat maps `[N, rows, columns, classes]` of logits as
 /// objects, the highest first: positions that are the highest of their 3x3
 /// neighbourhood. `bbox(image, cell)` gives the box of a position.
-pub(super) fn heat_peaks<T: Element>(heat: &Tensor<T>, bbox: impl Fn(usize, usize) -> BBox) -> Vec<Answer> {
+pub(super) fn heat_peaks<T: Element>(
+    heat: &Tensor<T>,
+    bbox: impl Fn(usize, usize) -> BBox,
+) -> Vec<Prediction> {
     let window = Pool2dSpec { kernel: [3, 3], stride: [1, 1], padding: Padding::all(1) };
     let (highest, _) = max_pool2d(heat, &window);
     let (classes, images) = (heat.shape()[3], heat.shape()[0]);
@@ -138,17 +124,17 @@ pub(super) fn heat_peaks<T: Element>(heat: &Tensor<T>, bbox: impl Fn(usize, usiz
             score: sigmoid(heat[i]).as_f64() as f32,
             bbox: bbox(image, i / classes),
         };
-        Answer::Objects(found.iter().map(detection).collect())
+        Prediction::Objects(found.iter().map(detection).collect())
     };
     (0..images).map(peaks).collect()
 }
 
 /// The objects without those that overlap a more certain one of their class by more than `same`.
-pub(super) fn suppressed(answer: Answer, same: f64) -> Answer {
-    let Answer::Objects(found) = answer else { return answer };
+pub(super) fn suppressed(prediction: Prediction, same: f64) -> Prediction {
+    let Prediction::Objects(found) = prediction else { return prediction };
     let bounds: Vec<_> = found.iter().map(|d| d.bbox).collect();
     let scores: Vec<_> = found.iter().map(|d| d.score).collect();
     let classes: Vec<_> = found.iter().map(|d| d.class).collect();
     let kept = boxes::class_wise_nms(&bounds, &scores, &classes, same);
-    Answer::Objects(kept.into_iter().take(MOST).map(|index| found[index]).collect())
+    Prediction::Objects(kept.into_iter().take(MOST).map(|index| found[index]).collect())
 }

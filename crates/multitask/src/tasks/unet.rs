@@ -15,9 +15,10 @@ use cerberus_tensor::resize::Interpolation;
 use super::scores::MaskScores;
 use super::segment::{mask_answers, mask_loss};
 use super::shared::{outputs, present};
-use super::{Answer, HeadKind, Metric, Prediction, Site, Task};
-use crate::config::HeadConfig;
-use crate::trunk::{ConvBlock, Features};
+use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::head_config::HeadConfig;
+use crate::features::{FeatureInfo, Features};
+use crate::trunk::ConvBlock;
 
 /// The most channels of the decoder.
 const WIDEST: usize = 64;
@@ -39,25 +40,25 @@ pub(super) fn kind<T: Element>() -> HeadKind<T> {
         name: "unet",
         label: LabelKind::Mask,
         weight: 1.5,
-        build: |site, head, init| Box::new(UNet::new(site, head, init)),
+        build: |info, head, init| Box::new(UNet::new(info, head, init)),
     }
 }
 
 impl<T: Element> UNet<T> {
     /// A head on its levels.
-    pub fn new(site: &Site, head: &HeadConfig, init: &mut Init) -> Self {
-        let own: Vec<usize> = (1..site.stages()).collect();
-        let levels = site.levels(head, &own);
+    pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
+        let own: Vec<usize> = (1..info.depth()).collect();
+        let levels = info.levels(head, &own);
         let (mut up, mut mix) = (Vec::new(), Vec::new());
-        let mut channels = site.channels[levels[levels.len() - 1]];
+        let mut channels = info.channels(levels[levels.len() - 1]);
         for &level in levels.iter().rev().skip(1) {
-            let width = site.channels[level].min(WIDEST);
-            up.push(ConvBlock::new(channels + site.channels[level], width, 3, init));
+            let width = info.channels(level).min(WIDEST);
+            up.push(ConvBlock::new(channels + info.channels(level), width, 3, init));
             mix.push(ConvBlock::new(width, width, 3, init));
             channels = width;
         }
         let output = Conv2d::new(channels, head.outputs() + 1, 1, init);
-        Self { up, mix, output, config: head.clone(), levels, image: site.image }
+        Self { up, mix, output, config: head.clone(), levels, image: info.image }
     }
 }
 
@@ -70,7 +71,7 @@ impl<T: Element> Task<T> for UNet<T> {
         present(&batch.masks_of(&self.config.label))
     }
 
-    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> Prediction<T> {
+    fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let mut levels = self.levels.iter().rev().map(|&level| features.stages[level].clone());
         let mut x = levels.next().expect("a head looks at one stage at least");
         for (skip, (up, mix)) in levels.zip(self.up.iter().zip(&self.mix)) {
@@ -79,16 +80,16 @@ impl<T: Element> Task<T> for UNet<T> {
             x = mix.forward(up.forward(x, context), context);
         }
         let x = self.output.forward(x, context);
-        Prediction { outputs: vec![x.resize(self.image, Interpolation::Bilinear)] }
+        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear)] }
     }
 
-    fn loss(&self, prediction: Prediction<T>, batch: &Batch) -> Var<T> {
-        let [logits] = outputs(prediction);
+    fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
+        let [logits] = outputs(output);
         mask_loss(logits, batch, &self.config)
     }
 
-    fn decode(&self, prediction: &Prediction<T>) -> Vec<Answer> {
-        mask_answers(prediction, self.image)
+    fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
+        mask_answers(output, self.image)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -5,7 +5,7 @@ use cerberus_tensor::Element;
 
 use super::Layer;
 use crate::context::Context;
-use crate::module::{ModuleTensor, ModuleTensorMut, Module, join};
+use crate::module::{Module, ModuleTensor, ModuleTensorMut, join};
 
 /// Applies its layers in order; they are named by what [`add`](Self::add) calls them.
 #[derive(Default)]

@@ -170,7 +170,7 @@ impl<T: Element> Proof for DiceLoss<T> {
             Case::unary(format!("dice: {name}"), positive_sample(71, &[2, 3, 3]).scale(0.6), move |p| {
                 dice_with(p, target, &Dice { form })
             })
-            .with_torch(format!("dice_with(a, {target:?}, '{form:?}')"))
+            .with_torch(format!("dice(a, {target:?}, '{form:?}')"))
         };
         vec![
             case("every class", &[0, 1, 2, 2, 1, 0], DiceForm::Linear),

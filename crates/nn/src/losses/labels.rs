@@ -66,7 +66,7 @@ impl Targets {
             "{loss}: predictions of shape {shape:?} need one class id for each of {rows} rows, found {}",
             target.len()
         );
-        let mut ids = Buffer::from(vec![UNKNOWN; rows]);
+        let mut ids = Buffer::filled(rows, UNKNOWN);
         let mut counts = vec![0; classes];
         for (row, (id, &target)) in ids.iter_mut().zip(target).enumerate() {
             *id = match target.class() {

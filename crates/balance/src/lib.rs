@@ -1,0 +1,197 @@
+//! Multi-task balancing: how much each task's loss, or gradient, counts in a step
+//! when the tasks' gradients conflict in the parameters they share. Pure
+//! mathematics: nothing here knows of a network, a batch or an optimiser; the
+//! training step that uses it is in `cerberus-train`.
+//!
+//! With losses `L_t` and shared parameters `θ`, the rows `g_t = ∂L_t/∂θ` form a matrix
+//! `J`; a strategy returns weights `w` and the shared part moves along `d = Jᵀw`.
+//! A [`Strategy`] says what it [needs](Needs) (from the losses alone to several
+//! batches), is given that as [`Evidence`], answers with a [`Decision`], and owns
+//! its [memory](Memory), which checkpoints carry.
+//!
+//! - [`on_gramian`]: weights from the products of the gradients, as functions;
+//! - [`strategies`]: all strategies behind the one interface;
+//! - [`registry`]: them by name, for command lines;
+//! - [`solvers`]: the small exact problems underneath;
+//! - [`TaskGradients`], [`Products`], [`Gramian`]: the gradients and their products;
+//! - [`diagnostics`]: how much the tasks fight;
+//! - [`toy`]: a problem of two parameters to watch them on.
+#![forbid(unsafe_code)]
+
+pub mod diagnostics;
+mod gradients;
+mod gramian;
+mod memory;
+pub mod on_gramian;
+pub mod registry;
+pub mod solvers;
+pub mod strategies;
+pub mod toy;
+
+#[cfg(test)]
+mod tests;
+
+use cerberus_tensor::{Element, Tensor};
+
+pub use gradients::{Products, TaskGradients};
+pub use gramian::Gramian;
+pub use memory::Memory;
+pub use on_gramian::Orders;
+pub use registry::{NAMES, by_name};
+
+/// Weights could not be chosen.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BalanceError {
+    /// A gradient or a loss is infinite or not a number.
+    #[error("the gradient or loss of task {task} is not finite")]
+    NotFinite {
+        /// The task's place in the model's order.
+        task: usize,
+    },
+    /// A strategy was asked for something that does not exist or does not fit.
+    #[error("{0}")]
+    Option(String),
+    /// Saved memory is not this strategy's.
+    #[error(
+        "the saved state of the balance lacks a fitting {0:?}; resume with the strategy and tasks that wrote it"
+    )]
+    Memory(String),
+}
+
+/// Which gradients a strategy looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GradientNeed {
+    /// None: one backward pass of the weighted loss does, heads included.
+    #[default]
+    None,
+    /// Their products.
+    Gramian,
+    /// All their entries.
+    Rows,
+}
+
+/// What a strategy must be given at each step beyond the losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The tasks' gradients.
+    pub gradients: GradientNeed,
+    /// Whether gradients of three independent parts of the batch are needed instead of one of the whole.
+    pub three_batches: bool,
+    /// Whether the gradients must have the same parts at every step, because it remembers them entry by entry.
+    pub same_parts: bool,
+    /// The losses of the same batch once more, after the step.
+    pub losses_after_step: bool,
+    /// How the training losses change along the gradient of the validation loss.
+    pub lookahead: bool,
+}
+
+/// What a strategy is given at a step.
+pub struct Evidence<'a, T: Element = f32> {
+    /// The places, in the model's order, of the tasks that the batch has labels for.
+    /// Losses, preference, gradients and lookahead are of those alone, in this order.
+    pub tasks: &'a [usize],
+    /// The tasks' losses.
+    pub losses: &'a [f64],
+    /// What each task should count for: not negative, with sum 1.
+    pub preference: &'a [f64],
+    /// The gradients asked for: of the batch, or of its three parts; empty if none were.
+    pub gradients: &'a [TaskGradients<T>],
+    /// The products of the (first) gradients, if gradients were asked for.
+    pub gramian: Option<&'a Gramian>,
+    /// `[L_t(θ + εv) − L_t(θ − εv)] / 2ε` along the validation gradient `v`, if asked for.
+    pub lookahead: Option<&'a [f64]>,
+    /// The run's seed and the step, which name the random numbers.
+    pub seed: [u64; 2],
+}
+
+impl<T: Element> Evidence<'_, T> {
+    /// The products.
+    ///
+    /// # Panics
+    /// If no gradients were asked for.
+    #[track_caller]
+    pub fn gramian(&self) -> &Gramian {
+        self.gramian.expect("a strategy that looks at the Gramian says so in its needs")
+    }
+
+    /// The preference scaled so that equal ones are 1.
+    pub fn shares(&self) -> Vec<f64> {
+        self.preference.iter().map(|p| p * self.preference.len() as f64).collect()
+    }
+}
+
+/// What a strategy answers.
+#[derive(Clone, Debug)]
+pub struct Decision<T: Element = f32> {
+    /// Each task's weight, as used: `d = Jᵀw`, of the last part of the batch where
+    /// there are three. Only a summary where `direction` is given.
+    pub weights: Vec<f64>,
+    /// The direction itself, part by part like the gradients, where it is not a combination of them.
+    pub direction: Option<Vec<Tensor<T>>>,
+    /// The order in which each task looked at the others, where it was drawn at random.
+    pub order: Option<Orders>,
+}
+
+impl<T: Element> Decision<T> {
+    /// The direction `Jᵀw`.
+    pub fn weights(weights: Vec<f64>) -> Self {
+        Self { weights, direction: None, order: None }
+    }
+}
+
+/// What a strategy is told at the end of an epoch.
+pub struct EpochFigures<'a> {
+    /// Each task's mean training loss.
+    pub losses: &'a [f64],
+    /// Each task's main metric on the validation split, 0 to 1.
+    pub metrics: &'a [f64],
+}
+
+/// A way of balancing tasks; see the [module](self).
+pub trait Strategy<T: Element = f32>: Send {
+    /// What it looks at.
+    fn needs(&self) -> Needs;
+
+    /// Whether the preference means anything to it.
+    fn takes_preference(&self) -> bool {
+        false
+    }
+
+    /// The weights of this step, one for each task that takes part.
+    ///
+    /// # Errors
+    /// [`BalanceError::NotFinite`].
+    fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError>;
+
+    /// The weights that the next trial step is made with, for strategies that look ahead.
+    fn weights_so_far(&self, tasks: usize) -> Vec<f64> {
+        vec![1.0; tasks]
+    }
+
+    /// The losses of the same batch and tasks after the step, if [asked for](Needs::losses_after_step).
+    fn after_step(&mut self, _losses: &[f64]) {}
+
+    /// An epoch ended.
+    fn end_epoch(&mut self, _figures: &EpochFigures) {}
+
+    /// All that it remembers.
+    fn memory(&self) -> Memory<T> {
+        Memory::default()
+    }
+
+    /// Continues from what was remembered.
+    ///
+    /// # Errors
+    /// [`BalanceError::Memory`] if it is another strategy's, or of other tasks.
+    fn restore(&mut self, _memory: &Memory<T>) -> Result<(), BalanceError> {
+        Ok(())
+    }
+}
+
+/// Refuses losses that are no numbers.
+pub fn all_finite(losses: &[f64]) -> Result<(), BalanceError> {
+    match losses.iter().position(|loss| !loss.is_finite()) {
+        Some(task) => Err(BalanceError::NotFinite { task }),
+        None => Ok(()),
+    }
+}

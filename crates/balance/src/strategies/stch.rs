@@ -1,0 +1,78 @@
+//! The smooth maximum of losses measured by what a warm-up reached.
+
+use cerberus_tensor::Element;
+
+use super::{at, scale_invariant, softmax};
+use crate::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
+
+/// STCH as it is used for training networks (the form of LibMTL): for some epochs
+/// `Σ log L_t`; in the epoch after them the mean losses `N_t` are taken; then
+/// `T μ log Σ exp(log(L_t / N_t) / μ)`, which pulls hardest at the task furthest from
+/// where it stood. A preference multiplies the logarithms.
+pub struct Stch {
+    /// How soft the maximum is.
+    pub mu: f64,
+    /// Epochs before the one whose losses become the measure.
+    pub warm_up: usize,
+    epoch: usize,
+    nadir: Vec<f64>,
+}
+
+impl Stch {
+    /// With `μ` and that many epochs of warm-up.
+    pub fn new(mu: f64, warm_up: usize) -> Self {
+        Self { mu, warm_up, epoch: 0, nadir: Vec::new() }
+    }
+
+    /// Starts with known measures, past the warm-up.
+    pub fn with_nadir(mut self, nadir: &[f64]) -> Self {
+        self.epoch = self.warm_up + 1;
+        self.nadir = nadir.to_vec();
+        self
+    }
+}
+
+impl<T: Element> Strategy<T> for Stch {
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn takes_preference(&self) -> bool {
+        true
+    }
+
+    fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError> {
+        all_finite(evidence.losses)?;
+        let inverse = scale_invariant(evidence.losses);
+        if self.nadir.is_empty() {
+            return Ok(Decision::weights(inverse));
+        }
+        let shares = evidence.shares();
+        let nadir = at(&self.nadir, evidence.tasks);
+        let scores: Vec<f64> = (0..shares.len())
+            .map(|t| -shares[t] * (inverse[t] * nadir[t].max(1e-12)).ln() / self.mu)
+            .collect();
+        let tasks = shares.len() as f64;
+        let weights = (softmax(&scores).iter().zip(&inverse).zip(&shares))
+            .map(|((soft, inverse), share)| tasks * soft * inverse * share)
+            .collect();
+        Ok(Decision::weights(weights))
+    }
+
+    fn end_epoch(&mut self, figures: &EpochFigures) {
+        if self.epoch == self.warm_up {
+            self.nadir = figures.losses.to_vec();
+        }
+        self.epoch += 1;
+    }
+
+    fn memory(&self) -> Memory<T> {
+        Memory::default().with("epoch", &[self.epoch as f64]).with("nadir", &self.nadir)
+    }
+
+    fn restore(&mut self, memory: &Memory<T>) -> Result<(), BalanceError> {
+        self.epoch = memory.number("epoch")? as usize;
+        self.nadir = memory.numbers("nadir", 0)?;
+        Ok(())
+    }
+}

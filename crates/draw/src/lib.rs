@@ -1,0 +1,105 @@
+//! Pictures of images with their labels: class, boxes and mask, as they are and as they were predicted.
+//!
+//! - [`overlay`]: one image with its annotations;
+//! - [`side_by_side`]: input, truth and prediction in a row;
+//! - [`gallery`]: rows under each other;
+//! - [`encode_png`]: the bytes of a file.
+//!
+//! Small images are enlarged. Where a mask is drawn the photograph is greyed, so that colour means class and
+//! nothing else: box, tag, mask and legend of a class share one colour ([`class_color`]).
+#![forbid(unsafe_code)]
+
+mod canvas;
+mod font;
+mod layout;
+mod palette;
+mod panel;
+
+pub use layout::{gallery, overlay, side_by_side};
+pub use palette::class_color;
+
+use cerberus_data::Image;
+pub use image::RgbImage;
+use image::error::{ParameterError, ParameterErrorKind};
+use image::{GrayImage, ImageError, ImageFormat};
+use std::io::Cursor;
+
+/// What is drawn over an image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Annotated {
+    /// Title above the picture, such as "Sneaker 0.93". May be empty. Characters outside ASCII appear as "?".
+    pub title: String,
+    /// `Some(true)` adds a green tick to the title, `Some(false)` a red cross.
+    pub title_correct: Option<bool>,
+    /// Height, width and the class of each pixel, row by row: 0 is background, c > 0 is `class_names[c - 1]`,
+    /// 255 is ignored (hatched). It covers the whole image, at whatever resolution.
+    pub mask: Option<(usize, usize, Vec<u8>)>,
+    /// Boxes with their tags.
+    pub boxes: Vec<DrawnBox>,
+}
+
+/// A box to draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DrawnBox {
+    /// Index into the class names.
+    pub class: usize,
+    /// `x1, y1, x2, y2` in pixels of the image before enlargement. One that is not finite is not drawn.
+    pub bbox: [f32; 4],
+    /// Written behind the class name in the tag, with two decimals.
+    pub score: Option<f32>,
+}
+
+/// The enlargement at which an image has a comfortable size: about 320 pixels for the longer side, at most 8
+/// times, and never less than 1.
+pub fn comfortable_scale(width: u32, height: u32) -> u32 {
+    (320 / width.max(height).max(1)).clamp(1, 8)
+}
+
+/// The image as the bytes of a PNG file.
+///
+/// # Errors
+/// What the encoder reports.
+pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// A class mask `[height, width]` as a gray PNG of another size whose pixels are the class ids, for other programs to
+/// read; each takes the nearest id.
+///
+/// # Errors
+/// What the encoder reports, or that the mask does not hold `height * width` ids.
+pub fn encode_mask(mask: &[u8], [height, width]: [usize; 2], size: [u32; 2]) -> Result<Vec<u8>, ImageError> {
+    let unfit = || ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch));
+    if mask.len() != height * width || mask.is_empty() {
+        return Err(unfit());
+    }
+    let ids = GrayImage::from_fn(size[1], size[0], |x, y| {
+        let nearest = |place: u32, of: u32, from: usize| place as usize * from / of as usize;
+        image::Luma([mask[nearest(y, size[0], height) * width + nearest(x, size[1], width)]])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    ids.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// An image of a data set as the drawing functions take it; gray becomes equal red, green and blue.
+///
+/// # Panics
+/// If the image holds fewer values than its size says.
+pub fn to_rgb(image: &Image) -> RgbImage {
+    RgbImage::from_fn(image.width as u32, image.height as u32, |x, y| {
+        let place = (y as usize * image.width + x as usize) * image.channels;
+        let channel = |c: usize| image.pixels[place + c.min(image.channels - 1)];
+        image::Rgb([channel(0), channel(1), channel(2)])
+    })
+}
+
+/// The name of a class, "class 7" where the list has none.
+fn class_name(class_names: &[String], class: usize) -> String {
+    class_names.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
+}
+
+#[cfg(test)]
+mod tests;

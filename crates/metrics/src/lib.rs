@@ -1,0 +1,36 @@
+//! Scores of what a model predicts, each fed a batch or an image at a time and read at the end.
+//!
+//! | task | metric | where |
+//! |---|---|---|
+//! | classification | top-1 and top-k accuracy | [`TopKAccuracy`] |
+//! | | balanced accuracy, F1, precision and recall, from one confusion matrix | [`ConfusionMatrix`] |
+//! | | calibration: ECE, MCE, Brier, NLL, temperature | [`Calibration`], [`ClassSamples`], [`fit_temperature`] |
+//! | several labels | average precision | [`AveragePrecision`] |
+//! | segmentation | IoU, Dice, accuracies, from one confusion matrix | [`ConfusionMatrix`] |
+//! | | do outlines agree | [`BoundaryF1`] |
+//! | detection | COCO mean average precision and recall, per class and size, curves | [`CocoEvaluator`] |
+//! | regression, depth | MAE, RMSE, R2, AbsRel, SqRel, delta | [`RegressionErrors`] |
+//!
+//! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition
+//! allows, and add in the order of the samples, so the result does not depend on how the samples were split
+//! into batches. None keeps pixels; three keep what was said of each sample or detection, because an
+//! exact average precision and a fitted temperature are functions of all of them.
+#![forbid(unsafe_code)]
+
+mod accuracy;
+mod average_precision;
+mod boundary;
+pub mod boxes;
+mod calibration;
+pub mod coco;
+mod confusion;
+mod regression;
+
+pub use accuracy::TopKAccuracy;
+pub use average_precision::AveragePrecision;
+pub use boundary::BoundaryF1;
+pub use boxes::BBox;
+pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, fit_temperature};
+pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
+pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
+pub use regression::RegressionErrors;

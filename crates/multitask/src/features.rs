@@ -1,0 +1,101 @@
+//! What a trunk finds in images, and what a head needs to know of it to be built.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::Element;
+
+use crate::head_config::HeadConfig;
+
+/// One of the maps that a trunk makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapInfo {
+    /// What reports call it: `stage1`, say.
+    pub name: String,
+    /// Its channels.
+    pub channels: usize,
+    /// Pixels of the image between two neighbouring positions.
+    pub stride: usize,
+}
+
+/// The images, and the maps that a head may look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureInfo {
+    /// Rows and columns of the images.
+    pub image: [usize; 2],
+    /// The trunk's stages, shallow to deep.
+    pub stages: Vec<MapInfo>,
+    /// The map in which the trunk joins several stages, if it makes one.
+    pub neck: Option<MapInfo>,
+}
+
+impl FeatureInfo {
+    /// The number of stages.
+    pub fn depth(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Channels of stage `index`, from 0.
+    pub fn channels(&self, index: usize) -> usize {
+        self.stages[index].channels
+    }
+
+    /// The map for heads that look at one: the neck, or the deepest stage of a trunk without one.
+    ///
+    /// # Panics
+    /// If there is no map at all.
+    #[track_caller]
+    pub fn main(&self) -> &MapInfo {
+        self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
+    }
+
+    /// The stages, from 0, that a head was told to look at, or its own choice.
+    pub fn levels(&self, head: &HeadConfig, own: &[usize]) -> Vec<usize> {
+        if head.options.levels.is_empty() {
+            return own.to_vec();
+        }
+        head.options.levels.iter().map(|level| level - 1).collect()
+    }
+}
+
+/// What the trunk found in a batch of images, `[N, H / stride, W / stride, channels]` each.
+#[derive(Clone)]
+pub struct Features<T: Element = f32> {
+    /// One map per stage, shallow to deep.
+    pub stages: Vec<Var<T>>,
+    /// The map in which the trunk joins several stages, if it makes one.
+    pub neck: Option<Var<T>>,
+}
+
+impl<T: Element> Features<T> {
+    /// The map for heads that look at one: the neck, or the deepest stage of a trunk without one.
+    ///
+    /// # Panics
+    /// If there is no map at all.
+    #[track_caller]
+    pub fn main(&self) -> &Var<T> {
+        self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
+    }
+
+    /// The features of these images of the batch.
+    pub fn select(&self, places: &[usize]) -> Self {
+        let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
+        Self { stages, neck: self.neck.as_ref().map(|map| select(map.clone(), places)) }
+    }
+}
+
+/// More runs than this are gathered entry by entry: the backward pass of each would
+/// go over all of `x`.
+const MANY_RUNS: usize = 8;
+
+/// The entries with these indices along the first dimension, in rising order:
+/// a few runs of neighbours are taken in one piece each.
+pub(crate) fn select<T: Element>(x: Var<T>, places: &[usize]) -> Var<T> {
+    if places.len() == x.shape()[0] {
+        return x;
+    }
+    let runs = places.chunk_by(|a, b| a + 1 == *b);
+    if runs.clone().nth(MANY_RUNS).is_some() {
+        return x.index_select(0, places);
+    }
+    let parts = runs.map(|run| x.clone().narrow(0, run[0], run.len()));
+    Var::concat(parts.collect(), 0)
+}

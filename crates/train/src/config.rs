@@ -1,0 +1,320 @@
+//! Everything that determines a run's result: written to `config.json` and into
+//! every checkpoint. The number of threads is not part of it, because it
+//! changes nothing.
+
+use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
+use cerberus_nn::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::step::{Balancing, GradientsWrt};
+use cerberus_balance as balance;
+use cerberus_balance::GradientNeed;
+use cerberus_multitask::config::{HeadConfig, ModelConfig, TrunkKind};
+use cerberus_multitask::tasks;
+
+/// Photographs: so many views of them are trained on altogether, in no fewer and no
+/// more epochs than these.
+const PHOTO_VIEWS: usize = 108_000;
+const FEWEST_EPOCHS: usize = 3;
+const MOST_EPOCHS: usize = 36;
+
+/// Training samples drawn by the classes of a label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplerChoice {
+    /// The label.
+    pub label: String,
+    /// By the square root of the classes' frequencies instead of evenly.
+    pub square_root: bool,
+}
+
+/// One training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// The data set's name or folder.
+    pub data: String,
+    /// The model's structure.
+    pub model: ModelConfig,
+    /// How the losses are combined, a name that [`balance::by_name`] knows.
+    pub balance: String,
+    /// What each task should count for, in the order of the tasks; equal if empty.
+    #[serde(default)]
+    pub preference: Vec<f64>,
+    /// With respect to what strategies take the tasks' gradients.
+    #[serde(default)]
+    pub gradients: GradientsWrt,
+    /// How much the tasks fight is measured every so many steps; never if 0.
+    #[serde(default)]
+    pub diagnose: usize,
+    /// More data that are mixed in, each sample with the labels of the set it is from.
+    #[serde(default)]
+    pub mix: Vec<String>,
+    /// How even the sets are drawn: in training in proportion to `n^(1 / temperature)`, with `n` their samples.
+    #[serde(default = "in_proportion")]
+    pub temperature: f64,
+    /// How photographs become samples; absent for other data.
+    #[serde(default)]
+    pub photos: Option<PhotoOptions>,
+    /// The share of each label's training samples that is taken away.
+    #[serde(default)]
+    pub missing: f64,
+    /// Which label's classes training samples are drawn by, if any.
+    #[serde(default)]
+    pub sampler: Option<SamplerChoice>,
+    /// How many times the training split is gone through.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Chooses the initial weights, the training scenes and their order.
+    pub seed: u64,
+    /// The largest learning rate of the schedule.
+    pub learning_rate: f64,
+    /// Whether the learning rate stays at its largest throughout, instead of going up and down once.
+    #[serde(default)]
+    pub constant_rate: bool,
+    /// Decoupled weight decay of matrices and kernels.
+    pub weight_decay: f64,
+    /// Gradients with a larger global norm are scaled down to it.
+    pub clip_norm: f64,
+    /// At most this many samples of each split; all if absent.
+    pub samples: Option<usize>,
+}
+
+/// A norm that no gradient reaches: JSON has no infinity.
+const UNCLIPPED: f64 = 1e30;
+
+fn in_proportion() -> f64 {
+    1.0
+}
+
+impl TrainConfig {
+    /// The defaults for a data set: classification, detection and segmentation, as
+    /// far as it has labels for them.
+    /// For [pairs of garments](cerberus_data::MultiFashion) those of PaMaL's setup: ten epochs
+    /// of Adam at a rate of 0.001, 256 images a step.
+    pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
+        let config = Self::usual(data, info);
+        if config.model.trunk == TrunkKind::Stages {
+            return config;
+        }
+        Self {
+            epochs: 10,
+            batch: 256,
+            learning_rate: 1e-3,
+            constant_rate: true,
+            weight_decay: 0.0,
+            clip_norm: UNCLIPPED,
+            ..config
+        }
+    }
+
+    fn usual(data: &str, info: &DatasetInfo) -> Self {
+        Self {
+            data: data.to_string(),
+            model: ModelConfig::for_data(info),
+            balance: "fixed".to_string(),
+            preference: Vec::new(),
+            gradients: GradientsWrt::default(),
+            diagnose: 0,
+            mix: Vec::new(),
+            temperature: in_proportion(),
+            photos: None,
+            missing: 0.0,
+            sampler: None,
+            epochs: 8,
+            batch: 32,
+            seed: 1,
+            learning_rate: 5e-3,
+            constant_rate: false,
+            weight_decay: 0.02,
+            clip_norm: 10.0,
+            samples: None,
+        }
+    }
+
+    /// The defaults for photographs, of which there are few: more epochs, smaller steps,
+    /// and features dropped before the classes. The fewer photographs, the more epochs,
+    /// so that hundreds and thousands of them take times of the same order.
+    pub fn for_photos(data: &str, dataset: &dyn Dataset, photos: PhotoOptions) -> Self {
+        let mut config = Self::for_data(data, dataset.info());
+        for head in config.model.heads.iter_mut().filter(|head| head.kind == "classify") {
+            head.options.dropout = 0.2;
+            head.options.label_smoothing = 0.1;
+        }
+        Self {
+            photos: Some(photos),
+            epochs: (PHOTO_VIEWS / dataset.len(Split::Train).max(1)).clamp(FEWEST_EPOCHS, MOST_EPOCHS),
+            batch: 16,
+            weight_decay: 0.05,
+            learning_rate: 3e-3,
+            ..config
+        }
+    }
+
+    /// Chooses the heads: by name those that are there already, others as [`HeadConfig::parse`] reads them, with the
+    /// options of one of their kind if there was one.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] if there is no such head, or no label for it.
+    pub fn set_heads(&mut self, names: &[String], info: &DatasetInfo) -> Result<(), TrainError> {
+        let before = std::mem::take(&mut self.model.heads);
+        for name in names {
+            if let Some(known) = before.iter().find(|known| known.name == *name) {
+                self.model.heads.push(known.clone());
+                continue;
+            }
+            let mut head = HeadConfig::parse(name, info).map_err(TrainError::Option)?;
+            if let Some(known) = before.iter().find(|known| known.kind == head.kind) {
+                head.options = known.options.clone();
+            }
+            self.model.heads.push(head);
+        }
+        Ok(())
+    }
+
+    /// Sets how the losses are combined.
+    ///
+    /// # Errors
+    /// If there is no such way; the message lists those there are.
+    pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
+        // Enough tasks for any of them: how many there are is checked later.
+        balance::by_name::<f32>(name, 16, &[1.0; 16])?;
+        let kinds = tasks::kinds::<f32>();
+        let usual =
+            |head: &HeadConfig| kinds.iter().find(|kind| kind.name == head.kind).map_or(1.0, |k| k.weight);
+        for head in &mut self.model.heads {
+            match name {
+                "fixed" => head.weight = usual(head),
+                "equal" => head.weight = 1.0,
+                _ => {}
+            }
+        }
+        self.balance = name.to_string();
+        Ok(())
+    }
+
+    /// The strategy of this run, which has seen nothing yet.
+    ///
+    /// # Errors
+    /// If the balance, the preference and the place of gradients do not go together.
+    pub fn balancing(&self) -> Result<Balancing, TrainError> {
+        let fail = |message: String| Err(TrainError::Option(message));
+        let tasks = self.model.heads.len();
+        let fixed = self.model.weights();
+        let strategy = balance::by_name::<f32>(&self.balance, tasks, &fixed)?;
+        let sum: f64 = self.preference.iter().sum();
+        let preference = match self.preference.len() {
+            0 => vec![1.0 / tasks as f64; tasks],
+            len if len != tasks => {
+                return fail(format!("a preference of {len} numbers for {tasks} tasks; give one for each"));
+            }
+            _ if !(sum > 0.0 && sum.is_finite()) || self.preference.iter().any(|p| *p < 0.0) => {
+                return fail("preferences must not be negative, and at least one must be positive".into());
+            }
+            _ if !strategy.takes_preference() => {
+                return fail(format!("the balance {:?} takes no preference; leave it out", self.balance));
+            }
+            _ => self.preference.iter().map(|p| p / sum).collect(),
+        };
+        let needs = strategy.needs();
+        let summed = self.gradients == GradientsWrt::SummedFeatures;
+        if summed && needs.gradients == GradientNeed::Rows {
+            return fail(format!(
+                "the balance {:?} makes a direction of its own, which summed features cannot give; \
+                 use features or parameters",
+                self.balance
+            ));
+        }
+        let streamed = self.gradients == GradientsWrt::StreamedParameters;
+        if streamed && needs.gradients == GradientNeed::Rows && !needs.three_batches {
+            return fail(format!(
+                "the balance {:?} looks at every entry of the gradients, which streamed parameters do not keep; \
+                 use parameters or features",
+                self.balance
+            ));
+        }
+        if needs.three_batches && self.gradients != GradientsWrt::Parameters {
+            return fail(format!(
+                "the balance {:?} compares gradients of different images, which have only parameters in common; \
+                 use gradients with respect to parameters",
+                self.balance
+            ));
+        }
+        if needs.three_batches && self.batch < 3 {
+            return fail("this balance splits each batch into three; batch must be at least 3".into());
+        }
+        Ok(Balancing { strategy, preference, wrt: self.gradients })
+    }
+
+    /// How many samples of a split the run uses.
+    pub fn samples_of(&self, dataset: &dyn Dataset, split: Split) -> usize {
+        dataset.len(split).min(self.samples.unwrap_or(usize::MAX))
+    }
+
+    /// The learning rate at every step of a run of `steps` steps.
+    pub fn schedule(&self, steps: usize) -> Schedule {
+        if self.constant_rate {
+            return Schedule::Constant { rate: self.learning_rate };
+        }
+        Schedule::OneCycle {
+            peak: self.learning_rate,
+            total_steps: steps,
+            pct_start: 0.2,
+            div_factor: 20.0,
+            final_div_factor: 1e3,
+        }
+    }
+
+    /// Checks the values that do not depend on what the model is made of.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`], naming the value and what it may be.
+    pub fn validate_run(&self) -> Result<(), TrainError> {
+        if self.batch == 0 || self.epochs == 0 || self.samples == Some(0) {
+            return Err(TrainError::Option("epochs, batch and samples must be at least 1".into()));
+        }
+        if self.model.heads.is_empty() {
+            return Ok(());
+        }
+        self.balancing().map(drop)
+    }
+
+    /// Checks the values against each other and against the data.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`], naming the value and what it may be.
+    pub fn validate(&self, info: &DatasetInfo) -> Result<(), TrainError> {
+        self.validate_run()?;
+        let fail = |message: String| Err(TrainError::Option(message));
+        if self.model.heads.is_empty() {
+            let kinds = tasks::kinds::<f32>();
+            let possible: Vec<&str> = kinds
+                .iter()
+                .filter(|kind| info.labels.iter().any(|label| label.kind == kind.label))
+                .map(|kind| kind.name)
+                .collect();
+            return fail(format!("there is no task to train; name at least one of {}", possible.join(", ")));
+        }
+        for head in &self.model.heads {
+            // The label must be there, be of the right kind, and have the head's classes.
+            let found = HeadConfig::new(&head.name, &head.kind, Some(&head.label), info);
+            let found = found.map_err(TrainError::Option)?;
+            if found.classes != head.classes {
+                return fail(format!(
+                    "{} has other classes under {:?} than the task {} was made for ({}); choose the data to match",
+                    info.name,
+                    head.label,
+                    head.name,
+                    head.classes.join(", ")
+                ));
+            }
+        }
+        if [info.height, info.width, info.channels] != self.model.image {
+            return fail(format!(
+                "{} has images of {}x{} pixels and {} channels, the model takes {:?}; choose the data to match",
+                info.name, info.height, info.width, info.channels, self.model.image
+            ));
+        }
+        self.model.check().map_err(TrainError::Option)
+    }
+}

@@ -1,0 +1,288 @@
+//! The data of a run: opened as its configuration says, with labels taken away
+//! or classes drawn more evenly where that was asked for, and counted for the
+//! remedies against imbalance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cerberus_data::{
+    Batch, DataError, Dataset, DatasetInfo, LabelInfo, LabelKind, MissingLabels, Mixture, PhotoOptions,
+    Resampled, Sampling, Split, open_photos,
+};
+use cerberus_nn::losses::class_weights;
+
+use crate::config::{SamplerChoice, TrainConfig};
+use crate::error::TrainError;
+use cerberus_multitask::config::{HeadConfig, find_kind};
+
+/// Training samples looked at to count classes.
+const COUNTED: usize = 4000;
+
+/// The ways against imbalance within a head.
+pub const REMEDIES: [&str; 5] = ["inverse", "effective", "enet", "focal", "logit"];
+
+/// Opens the data set that runs with these names, or the mixture of several.
+///
+/// Photographs whose classes all go by names that the label of an earlier set has are brought to that set's list: in
+/// another order, or only some of them. Other lists are an error of the mixture's.
+///
+/// # Errors
+/// Those of [`cerberus_data::open_photos`] and [`Mixture::new`].
+pub fn open_mixed(
+    names: &[String],
+    temperature: f64,
+    seed: u64,
+    photos: &PhotoOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let mut parts: Vec<Arc<dyn Dataset>> = Vec::with_capacity(names.len());
+    let mut labels: Vec<LabelInfo> = Vec::new();
+    for name in names {
+        let mut part = open_photos(name, seed, photos)?;
+        let classes = known_by_name(&labels, part.info());
+        if !classes.is_empty() {
+            part = open_photos(name, seed, &PhotoOptions { classes, ..photos.clone() })?;
+        }
+        for label in &part.info().labels {
+            if !labels.iter().any(|known| known.name == label.name) {
+                labels.push(label.clone());
+            }
+        }
+        parts.push(part);
+    }
+    if parts.len() == 1 && temperature > 0.0 {
+        return Ok(parts.remove(0));
+    }
+    Ok(Arc::new(Mixture::new(parts, temperature, 1, seed)?))
+}
+
+/// The lists of `labels` that have all classes of `info`'s label of that name, but not in its order or others besides.
+fn known_by_name(labels: &[LabelInfo], info: &DatasetInfo) -> BTreeMap<String, Vec<String>> {
+    let list = |own: &LabelInfo| {
+        let known = labels.iter().find(|known| known.name == own.name && known.kind == own.kind)?;
+        let differs =
+            known.classes != own.classes && own.classes.iter().all(|name| known.classes.contains(name));
+        differs.then(|| (own.name.clone(), known.classes.clone()))
+    };
+    info.labels.iter().filter_map(list).collect()
+}
+
+impl TrainConfig {
+    /// Opens the data set that the run trains on.
+    ///
+    /// # Errors
+    /// Those of [`open_mixed`], [`MissingLabels::new`] and [`Resampled::new`].
+    pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
+        let photos = self.photos.clone().unwrap_or_default();
+        let names: Vec<String> = std::iter::once(&self.data).chain(&self.mix).cloned().collect();
+        let mut data = open_mixed(&names, self.temperature, self.seed, &photos)?;
+        if self.missing > 0.0 {
+            data = Arc::new(MissingLabels::new(data, self.missing, self.seed)?);
+        }
+        if let Some(sampler) = &self.sampler {
+            let by = if sampler.square_root { Sampling::SquareRoot } else { Sampling::Balanced };
+            data = Arc::new(Resampled::new(data, &sampler.label, by, self.seed)?);
+        }
+        Ok(data)
+    }
+
+    /// Opens other data to score the model on: of photographs all of them, under the classes it was trained with.
+    ///
+    /// # Errors
+    /// Those of [`cerberus_data::open_photos`].
+    pub fn open_other(&self, data: &str) -> Result<Arc<dyn Dataset>, TrainError> {
+        let heads = self.model.heads.iter();
+        let photos = PhotoOptions {
+            size: self.model.image[0],
+            hold_back: 1.0,
+            classes: heads.map(|head| (head.label.clone(), head.classes.clone())).collect(),
+            ..PhotoOptions::default()
+        };
+        Ok(open_photos(data, self.seed, &photos)?)
+    }
+
+    /// Draws training samples by classes: `LABEL=balanced` or `LABEL=square_root`.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] for another choice; the label is checked when the data are opened.
+    pub fn set_sampler(&mut self, choice: &str) -> Result<(), TrainError> {
+        let (label, way) = choice.split_once('=').unwrap_or((choice, ""));
+        let square_root = match way {
+            "balanced" => false,
+            "square_root" => true,
+            _ => {
+                let problem = format!("the sampler {choice:?} must be LABEL=balanced or LABEL=square_root");
+                return Err(TrainError::Option(problem));
+            }
+        };
+        self.sampler = Some(SamplerChoice { label: label.into(), square_root });
+        Ok(())
+    }
+
+    /// Treats a head's class imbalance, `HEAD=WAY` with one of [`REMEDIES`], from the classes of `dataset`'s first few
+    /// thousand training samples: weights by inverse frequency, by effective number (0.999) or by ENet's logarithm;
+    /// the focal loss with exponent 2; logits adjusted by the classes' shares.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] for a head or way there is none of, a way that the head's loss has no use for (detection
+    /// and regression have for none), or data without a class to count; and those of reading the samples.
+    pub fn set_remedy(&mut self, choice: &str, dataset: &dyn Dataset) -> Result<(), TrainError> {
+        let (name, way) = choice.split_once('=').unwrap_or((choice, ""));
+        let names: Vec<&str> = self.model.heads.iter().map(|head| head.name.as_str()).collect();
+        let names = names.join(", ");
+        let Some(head) = self.model.heads.iter_mut().find(|head| head.name == name) else {
+            return Err(TrainError::Option(format!(
+                "there is no task {name:?} to treat; there are: {names}"
+            )));
+        };
+        if !REMEDIES.contains(&way) {
+            let known = REMEDIES.join(", ");
+            return Err(TrainError::Option(format!(
+                "there is no way {way:?} against imbalance; those known are {known}"
+            )));
+        }
+        let possible = remedies(head)?;
+        if !possible.contains(&way) {
+            return Err(TrainError::Option(match possible {
+                [] => format!(
+                    "the task {name} has no remedy of its own against imbalance: its loss has no weight per class; \
+                     treat one that classifies or segments, or draw samples by a label's classes (--sampler)"
+                ),
+                _ => format!("the task {name} has no use for {way:?}; it has for {}", possible.join(", ")),
+            }));
+        }
+        if way == "focal" {
+            head.options.focal = Some(2.0);
+            return Ok(());
+        }
+        let counts = class_counts(head, dataset)?;
+        match way {
+            "inverse" => head.options.class_weights = Some(class_weights::inverse_frequency(&counts)),
+            "effective" => head.options.class_weights = Some(class_weights::effective_number(&counts, 0.999)),
+            "enet" => head.options.class_weights = Some(class_weights::enet(&counts)),
+            _ => head.options.logit_adjustment = Some(class_weights::logit_adjustment(&counts, 1.0)),
+        }
+        Ok(())
+    }
+}
+
+/// Those of [`REMEDIES`] that a head's loss has a use for.
+fn remedies(head: &HeadConfig) -> Result<&'static [&'static str], TrainError> {
+    Ok(match find_kind(&head.kind).map_err(TrainError::Option)?.label {
+        LabelKind::Class | LabelKind::Mask => &REMEDIES,
+        // Each class is a question of its own: there are no logits to shift against each other.
+        LabelKind::Classes => &REMEDIES[..4],
+        LabelKind::Objects | LabelKind::Values | LabelKind::ValueMap => &[],
+    })
+}
+
+/// How often each class of a head's label occurs: images, or pixels of masks with background first.
+fn class_counts(head: &HeadConfig, dataset: &dyn Dataset) -> Result<Vec<f64>, TrainError> {
+    let masks = dataset.info().label(&head.label).map(|label| label.kind) == Some(LabelKind::Mask);
+    let mut counts = vec![0.0; head.outputs() + usize::from(masks)];
+    let mut labelled = false;
+    for index in 0..dataset.len(Split::Train).min(COUNTED) {
+        let sample = dataset.sample(Split::Train, 0, index)?;
+        let batch = Batch::assemble(&[sample], vec![index])?;
+        let classes = batch.classes_of(&head.label).into_iter().flatten();
+        let sets = batch.class_sets_of(&head.label);
+        let sets = sets.into_iter().flatten().flat_map(|set| (0..set.len()).filter(|&class| set[class]));
+        let pixels = batch.masks_of(&head.label);
+        let pixels =
+            pixels.into_iter().flatten().flat_map(|mask| mask.classes.iter().map(|&id| usize::from(id)));
+        for class in classes.chain(sets).chain(pixels) {
+            // Pixels that are not judged have an id beyond the classes.
+            if let Some(count) = counts.get_mut(class) {
+                *count += 1.0;
+                labelled = true;
+            }
+        }
+    }
+    if !labelled {
+        let problem = format!(
+            "none of the first {COUNTED} training samples has a class of the task {} to count",
+            head.name
+        );
+        return Err(TrainError::Option(problem));
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use cerberus_data::Image;
+
+    use super::*;
+
+    #[test]
+    fn mixed_data_have_all_samples_and_a_temperature_out_of_range_is_refused() {
+        let open = |names: &[&str], temperature: f64| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            open_mixed(&names, temperature, 1, &PhotoOptions::default())
+        };
+        let both = ["fashion-scenes", "fashion-scenes-long-tail"];
+        let mixed = open(&both, 1.0).unwrap();
+        assert_eq!((mixed.len(Split::Train), mixed.len(Split::Test)), (9000 + 2230, 4000));
+        assert_eq!(open(&both[..1], 1.0).unwrap().len(Split::Train), 9000);
+        for temperature in [0.0, -1.0, f64::NAN] {
+            assert!(open(&both, temperature).is_err() && open(&both[..1], temperature).is_err());
+        }
+    }
+
+    /// Two photographs in YOLO's layout; every one shows an object of class 0.
+    fn yolo(folder: &Path, names: &[&str]) -> String {
+        for part in ["images", "labels"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let picture = Image { height: 8, width: 8, channels: 3, pixels: vec![90; 192] }.to_png().unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(folder.join(format!("images/{name}.png")), &picture).unwrap();
+            std::fs::write(folder.join(format!("labels/{name}.txt")), "0 0.5 0.5 0.5 0.5\n").unwrap();
+        }
+        let yaml = format!("path: .\ntrain: images\nval: images\nnames: [{}]\n", names.join(", "));
+        std::fs::write(folder.join("data.yaml"), yaml).unwrap();
+        folder.display().to_string()
+    }
+
+    #[test]
+    fn mixed_photographs_keep_their_classes_by_name_and_other_names_are_refused_with_both_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = yolo(&folder.path().join("all"), &["cat", "dog", "horse"]);
+        let some = yolo(&folder.path().join("some"), &["horse", "cat"]);
+        let other = yolo(&folder.path().join("other"), &["cat", "bird"]);
+        let photos = PhotoOptions { size: 16, repeats: 1, ..PhotoOptions::default() };
+        let open = |names: &[&String]| {
+            open_mixed(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), 1.0, 1, &photos)
+        };
+        let mixed = open(&[&all, &some]).unwrap();
+        assert_eq!(mixed.info().label("objects").unwrap().classes, ["cat", "dog", "horse"]);
+        let classes: BTreeSet<usize> = (0..40)
+            .flat_map(|epoch| mixed.sample(Split::Train, epoch, 0).unwrap().objects.unwrap())
+            .map(|object| object.class)
+            .collect();
+        assert_eq!(classes, BTreeSet::from([0, 2]), "cats of the first set, horses of the second");
+        let message = open(&[&all, &other]).err().unwrap().to_string();
+        assert!(message.contains("cat, dog, horse") && message.contains("cat, bird"), "{message}");
+    }
+
+    #[test]
+    fn a_remedy_that_a_task_has_no_use_for_is_refused() {
+        let data = cerberus_data::open("fashion-scenes-long-tail", 1).unwrap();
+        let mut config = TrainConfig::for_data("fashion-scenes-long-tail", data.info());
+        for way in REMEDIES {
+            let message = config.set_remedy(&format!("detect={way}"), &*data).unwrap_err().to_string();
+            assert!(message.contains("no weight per class") && message.contains("--sampler"), "{message}");
+        }
+        let before = config.model.heads.iter().find(|head| head.name == "detect").unwrap().options.clone();
+        assert_eq!(before, cerberus_multitask::config::HeadOptions::default());
+        for way in REMEDIES {
+            config.set_remedy(&format!("classify={way}"), &*data).unwrap();
+        }
+        let options = &config.model.heads.iter().find(|head| head.name == "classify").unwrap().options;
+        assert!(
+            options.focal.is_some() && options.class_weights.is_some() && options.logit_adjustment.is_some()
+        );
+    }
+}

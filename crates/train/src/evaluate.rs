@@ -1,0 +1,72 @@
+//! Scoring a model on a split.
+
+use std::sync::Arc;
+
+use cerberus_data::{Dataset, EpochPlan, Loader, Split};
+
+use crate::error::TrainError;
+use cerberus_multitask::model::MultiTaskModel;
+use cerberus_multitask::tasks::Metric;
+
+/// One task's figures: its name, and each metric by name, the main one first.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct TaskFigures {
+    /// The task's name.
+    pub task: String,
+    /// Metrics by name; the first is the main one.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// The mean of the tasks' main metrics, by which checkpoints are compared.
+pub fn score(figures: &[TaskFigures]) -> f64 {
+    let main =
+        figures.iter().filter_map(|task| task.metrics.first()).fold(0.0, |sum, (_, value)| sum + value);
+    main / figures.len().max(1) as f64
+}
+
+/// Every task's figures on `split`, at most `limit` samples of it; `progress`
+/// is told the number of images done. Of a split without samples there are none.
+///
+/// # Errors
+/// If a sample cannot be read.
+pub fn evaluate(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    split: Split,
+    limit: Option<usize>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<TaskFigures>, TrainError> {
+    if dataset.is_empty(split) {
+        return Ok(Vec::new());
+    }
+    let metrics = score_split(model, dataset, split, limit, progress)?;
+    let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
+        task: task.name().to_string(),
+        metrics: metric.values().into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
+    });
+    Ok(figures.collect())
+}
+
+/// Every task's metric after it has seen `split`: for whoever wants more of it than [`evaluate`] reports.
+///
+/// # Errors
+/// If a sample cannot be read.
+pub fn score_split(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    split: Split,
+    limit: Option<usize>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Box<dyn Metric>>, TrainError> {
+    let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
+    let plan = EpochPlan { limit, ..EpochPlan::new(split) };
+    for batch in Loader::new(Arc::clone(dataset), plan)? {
+        let batch = batch?;
+        let predictions = model.predict(batch.images.clone());
+        for (metric, predictions) in metrics.iter_mut().zip(&predictions) {
+            metric.update(predictions, &batch);
+        }
+        progress(batch.len());
+    }
+    Ok(metrics)
+}

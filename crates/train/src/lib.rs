@@ -1,0 +1,33 @@
+//! Training: epochs of steps, an evaluation after each, checkpoints, and one
+//! look at the test set at the end.
+//!
+//! A run is a function of its [`TrainConfig`]: the number of threads, an
+//! interruption and a resumption change nothing but the time it takes. After
+//! every epoch the whole run is saved (`last.safetensors`) and, when the
+//! validation score is the best so far, the model (`best.safetensors`). The
+//! test split is read once, with the best model.
+
+#![forbid(unsafe_code)]
+
+mod balance_log;
+pub mod config;
+mod data;
+mod error;
+mod evaluate;
+mod folder;
+mod report;
+mod saved;
+mod state;
+pub mod step;
+mod trainer;
+
+pub use config::{SamplerChoice, TrainConfig};
+pub use data::{REMEDIES, open_mixed};
+pub use error::TrainError;
+pub use evaluate::{TaskFigures, evaluate, score, score_split};
+pub use folder::RunFolder;
+pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
+pub use saved::{load_into, load_model};
+pub use state::{EpochRow, State};
+pub use step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
+pub use trainer::{Observer, Outcome, StepReport, Trainer, TrainerBuilder};

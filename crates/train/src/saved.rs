@@ -1,0 +1,116 @@
+//! Checkpoints of models and runs.
+//!
+//! `best.safetensors` holds a model: its tensors under `model.` and, as text,
+//! the configuration that rebuilds it. `last.safetensors` holds a run: the same
+//! and the optimiser's state under `optimizer.`, what the balancing strategy
+//! remembers under `balance.`, and the run's position.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cerberus_nn::checkpoint::{self, Checkpoint};
+use cerberus_nn::optim::Optimizer;
+use cerberus_nn::{Module, join};
+use cerberus_tensor::Tensor;
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::state::State;
+use cerberus_balance::Memory;
+use cerberus_multitask::model::MultiTaskModel;
+
+const MODEL: &str = "model";
+const OPTIMIZER: &str = "optimizer";
+const BALANCE: &str = "balance";
+
+/// What a run's checkpoint holds beside the model.
+pub struct Run<'a> {
+    /// The optimiser.
+    pub optimizer: &'a dyn Optimizer<f32>,
+    /// The run's position.
+    pub state: &'a State,
+    /// What the balancing strategy remembers.
+    pub memory: Memory,
+}
+
+/// Writes the model, and with it the optimiser and position if given.
+///
+/// # Errors
+/// If the file cannot be written; what was there before is then untouched.
+pub fn save(
+    path: &Path,
+    config: &TrainConfig,
+    model: &MultiTaskModel,
+    run: Option<Run>,
+) -> Result<(), TrainError> {
+    let named = |prefix: &'static str| move |(path, tensor): (String, Tensor)| (join(prefix, &path), tensor);
+    let mut tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named(MODEL)).collect();
+    let mut metadata = BTreeMap::from([("config".to_string(), to_json(config))]);
+    if let Some(Run { optimizer, state, memory }) = run {
+        tensors.extend(optimizer.state().into_iter().map(named(OPTIMIZER)));
+        tensors.extend(memory.tensors.into_iter().map(named(BALANCE)));
+        metadata.insert("balance".to_string(), to_json(&memory.numbers));
+        metadata.insert("state".to_string(), to_json(state));
+    }
+    Ok(checkpoint::save(path, &tensors, &metadata)?)
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("configurations and positions have no maps with odd keys")
+}
+
+/// A model rebuilt from its checkpoint, with the configuration it was trained by.
+///
+/// # Errors
+/// If the file is not a checkpoint of a model of this program.
+pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainError> {
+    let file = checkpoint::load(path)?;
+    let config: TrainConfig = parse(path, &file, "config")?;
+    // A file made by hand may describe a model that cannot be built.
+    config.model.check().map_err(|problem| TrainError::Folder { path: path.to_path_buf(), problem })?;
+    let mut model = MultiTaskModel::new(&config.model, config.seed);
+    file.load_into(&mut model, MODEL)?;
+    Ok((config, model))
+}
+
+/// Sets a model's parameters and buffers to those of a run's checkpoint: for models
+/// with a trunk or heads of your own, which a file alone cannot rebuild.
+///
+/// # Errors
+/// If the file is not a checkpoint, or of another model; the model is then unchanged.
+pub fn load_into(path: &Path, model: &mut MultiTaskModel) -> Result<(), TrainError> {
+    Ok(checkpoint::load(path)?.load_into(model, MODEL)?)
+}
+
+/// Sets a run's model and optimiser to where its checkpoint left them; returns the
+/// position and what the strategy remembers.
+///
+/// # Errors
+/// If the file is not a checkpoint of a run with this model and optimiser.
+pub fn load_run(
+    path: &Path,
+    model: &mut MultiTaskModel,
+    optimizer: &mut dyn Optimizer<f32>,
+) -> Result<(State, Memory), TrainError> {
+    let file = checkpoint::load(path)?;
+    file.load_into(model, MODEL)?;
+    file.load_optimizer(optimizer, model, OPTIMIZER)?;
+    let state = parse(path, &file, "state")?;
+    let mut memory = Memory::default();
+    if file.metadata().contains_key("balance") {
+        memory.numbers = parse(path, &file, "balance")?;
+        memory.tensors = file.under(BALANCE).into_iter().collect();
+    }
+    Ok((state, memory))
+}
+
+fn parse<V: serde::de::DeserializeOwned>(path: &Path, file: &Checkpoint, key: &str) -> Result<V, TrainError> {
+    let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
+    let text = file.metadata().get(key).ok_or_else(|| {
+        fail(format!(
+            "the checkpoint has no {key:?} entry; it was not written by a training run of this program"
+        ))
+    })?;
+    serde_json::from_str(text)
+        .map_err(|error| fail(format!("the checkpoint's {key:?} entry cannot be understood: {error}")))
+}

@@ -1,0 +1,144 @@
+//! What a training step is given, and what it reports.
+
+use cerberus_balance::diagnostics::Conflicts;
+use cerberus_balance::{Decision, Orders, Strategy};
+use cerberus_data::Batch;
+use cerberus_tensor::Element;
+use serde::{Deserialize, Serialize};
+
+/// With respect to what the tasks' gradients are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientsWrt {
+    /// The trunk's parameters: what the papers define.
+    #[default]
+    Parameters,
+    /// The same, for strategies that look at products alone: the tasks' gradients are
+    /// computed side by side, parameter by parameter, and dropped as soon as they are
+    /// multiplied. Memory does not grow with the number of tasks times that of
+    /// parameters, and the step takes one more pass through the network.
+    StreamedParameters,
+    /// The features of every image of the batch side by side (MGDA-UB: Sener and
+    /// Koltun, 2018, section 3.3): an upper bound, at a fraction of the cost.
+    Features,
+    /// The features' gradients summed over the batch before they are multiplied
+    /// (what LibMTL calls `rep_grad`): weights only, and other ones.
+    SummedFeatures,
+}
+
+impl GradientsWrt {
+    /// The names on command lines.
+    pub const NAMES: [&str; 4] = ["parameters", "streamed-parameters", "features", "summed-features"];
+
+    /// Whether the trunk's parameters are what gradients are taken of.
+    pub(super) fn is_parameters(self) -> bool {
+        matches!(self, Self::Parameters | Self::StreamedParameters)
+    }
+}
+
+impl std::str::FromStr for GradientsWrt {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "parameters" => Ok(Self::Parameters),
+            "streamed-parameters" => Ok(Self::StreamedParameters),
+            "features" => Ok(Self::Features),
+            "summed-features" => Ok(Self::SummedFeatures),
+            _ => Err(format!(
+                "gradients cannot be taken with respect to {name:?}; choose one of {}",
+                Self::NAMES.join(", ")
+            )),
+        }
+    }
+}
+
+/// A balancing strategy with its settings.
+pub struct Balancing<T: Element = f32> {
+    /// The strategy.
+    pub strategy: Box<dyn Strategy<T>>,
+    /// What each task should count for: sum 1.
+    pub preference: Vec<f64>,
+    /// With respect to what gradients are taken for it.
+    pub wrt: GradientsWrt,
+}
+
+impl<T: Element> Balancing<T> {
+    /// The same weights in every step.
+    ///
+    /// # Panics
+    /// If a weight is negative or not finite.
+    #[track_caller]
+    pub fn fixed(weights: &[f64]) -> Self {
+        assert!(
+            weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0),
+            "Balancing::fixed: weights must be numbers of at least 0, found {weights:?}"
+        );
+        let strategy = cerberus_balance::by_name("fixed", weights.len(), weights)
+            .expect("fixed weights are a strategy for any number of tasks");
+        let preference = vec![1.0 / weights.len().max(1) as f64; weights.len()];
+        Self { strategy, preference, wrt: GradientsWrt::default() }
+    }
+}
+
+/// What a step is made with.
+pub struct StepInput<'a> {
+    /// The images and labels.
+    pub batch: &'a Batch,
+    /// Some of the validation split, for strategies that look ahead.
+    pub validation: Option<&'a Batch>,
+    /// Gradients with a larger global norm are scaled down to it.
+    pub clip_norm: f64,
+    /// The run's seed and the number of the step, which name its random numbers.
+    pub seed: [u64; 2],
+    /// Whether to measure how much the tasks' gradients conflict.
+    pub diagnose: bool,
+}
+
+impl<'a> StepInput<'a> {
+    /// A step on `batch` without clipping, with seed 0.
+    pub fn new(batch: &'a Batch) -> Self {
+        Self { batch, validation: None, clip_norm: f64::INFINITY, seed: [0, 0], diagnose: false }
+    }
+}
+
+/// What a step did.
+#[derive(Clone, Debug)]
+pub struct StepResult<T: Element = f32> {
+    /// Each task's loss before it; 0 for tasks that took no part.
+    pub losses: Vec<T>,
+    /// The places of the tasks that the batch had labels for.
+    pub tasks: Vec<usize>,
+    /// The weights that were used, of every task; empty if a loss or gradient was not finite and nothing was changed.
+    pub weights: Vec<f64>,
+    /// For each task that took part the others in the order in which it looked at them,
+    /// where that was drawn at random; in places of the model.
+    pub order: Option<Orders>,
+    /// How much the tasks' gradients conflicted: over all shared variables and in each stage.
+    pub conflicts: Vec<(String, Conflicts)>,
+}
+
+impl<T: Element> StepResult<T> {
+    /// Whether a loss or a gradient was not finite, so that nothing was changed.
+    pub fn is_diverged(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// Of a step that was not made.
+    pub(super) fn new(losses: Vec<T>, tasks: Vec<usize>) -> Self {
+        Self { losses, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
+    }
+
+    /// The losses of the tasks that take part.
+    pub(super) fn present_losses(&self) -> Vec<f64> {
+        self.tasks.iter().map(|&task| self.losses[task].as_f64()).collect()
+    }
+
+    /// Enters what was decided for the tasks that take part.
+    pub(super) fn decided(&mut self, decision: &Decision<T>) {
+        self.weights = vec![0.0; self.losses.len()];
+        self.tasks.iter().zip(&decision.weights).for_each(|(&task, &weight)| self.weights[task] = weight);
+        // In places of the model instead of places among the tasks that took part.
+        let named = |order: &Vec<usize>| order.iter().map(|&place| self.tasks[place]).collect();
+        self.order = decision.order.as_ref().map(|orders| Orders(orders.0.iter().map(named).collect()));
+    }
+}

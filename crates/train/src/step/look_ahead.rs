@@ -1,0 +1,79 @@
+//! Losses elsewhere than where the model stands: after a step, and around a trial
+//! step along the gradient of the validation loss. The model is left as it was.
+
+use cerberus_autograd::{Gradients, Var, backward};
+use cerberus_data::Batch;
+use cerberus_nn::{Context, Module, ModuleTensorMut};
+use cerberus_tensor::{Element, Tensor};
+
+use super::input::{Balancing, GradientsWrt, StepInput};
+use super::pass::{forward, weighted};
+use cerberus_multitask::model::MultiTaskModel;
+
+/// The losses of the tasks that a batch has labels for, in training mode, without any effect.
+pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, seed: [u64; 2]) -> Vec<f64> {
+    let mut context = Context::training(seed[0], seed[1]);
+    let features = model.features(Var::constant(batch.images.cast()), &mut context);
+    let losses = model.losses(&features, batch, &mut context);
+    context.discard();
+    losses.into_iter().flatten().map(|loss| loss.value().item().as_f64()).collect()
+}
+
+/// The gradients of a weighted sum of the losses; none if there is no label.
+fn gradients_of<T: Element>(
+    model: &MultiTaskModel<T>,
+    batch: &Batch,
+    weights: &[f64],
+    seed: [u64; 2],
+) -> Gradients<T> {
+    let pass = forward(model, batch, seed, (GradientsWrt::Parameters, true));
+    if pass.tasks().is_empty() { Gradients::default() } else { backward(weighted(pass.losses, weights)) }
+}
+
+/// How each training loss changes along the gradient of the validation loss
+/// after a trial step (Liu et al., "Auto-Lambda", 2022, eq. 8).
+pub(super) fn look_ahead<T: Element>(
+    model: &mut MultiTaskModel<T>,
+    balancing: &Balancing<T>,
+    input: &StepInput,
+    (validation, rate): (&Batch, f64),
+) -> Vec<f64> {
+    let start: Vec<Tensor<T>> = model.parameters().iter().map(|(_, p)| p.value.clone()).collect();
+    let weights = balancing.strategy.weights_so_far(model.tasks().len());
+    let trial = gradients_of(model, input.batch, &weights, input.seed);
+    shift(model, &start, &trial, -rate);
+    let ahead = gradients_of(model, validation, &vec![1.0; weights.len()], input.seed);
+    let length = ahead.global_norm().as_f64();
+    if length == 0.0 || !length.is_finite() {
+        shift(model, &start, &ahead, 0.0);
+        return vec![0.0; losses_of(model, input.batch, input.seed).len()];
+    }
+    let epsilon = 0.01 / length;
+    let mut at = |factor: f64| {
+        shift(model, &start, &ahead, factor);
+        losses_of(model, input.batch, input.seed)
+    };
+    let (up, down) = (at(epsilon), at(-epsilon));
+    // Exactly where it was.
+    shift(model, &start, &ahead, 0.0);
+    up.iter().zip(down).map(|(up, down)| (up - down) / (2.0 * epsilon)).collect()
+}
+
+/// Sets the parameters to `start + factor * gradients`.
+fn shift<T: Element>(
+    model: &mut MultiTaskModel<T>,
+    start: &[Tensor<T>],
+    gradients: &Gradients<T>,
+    factor: f64,
+) {
+    let mut index = 0;
+    model.visit_mut("", &mut |_, entry| {
+        if let ModuleTensorMut::Parameter(parameter) = entry {
+            parameter.value = start[index].clone();
+            if let (Some(gradient), true) = (gradients.parameter(parameter.id()), factor != 0.0) {
+                parameter.value.add_scaled(T::from_f64(factor), gradient);
+            }
+            index += 1;
+        }
+    });
+}

@@ -1,0 +1,207 @@
+//! The forward pass of a step with everything that gradients are taken of, and
+//! the tasks' gradients from it: [`step`](super::step) decides, this computes.
+
+use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
+use cerberus_data::Batch;
+use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
+use cerberus_tensor::{Element, Tensor};
+
+use super::input::GradientsWrt;
+use cerberus_balance::diagnostics::Conflicts;
+use cerberus_balance::{BalanceError, Gramian, Products, TaskGradients};
+use cerberus_multitask::Features;
+use cerberus_multitask::model::MultiTaskModel;
+
+/// The tasks' losses and all that gradients need of a forward pass.
+pub(super) struct Pass<T: Element> {
+    /// `None` for tasks without labels.
+    pub losses: Vec<Option<Var<T>>>,
+    /// The shared variables that gradients are taken of.
+    pub shared: Vec<(String, Var<T>)>,
+    /// In feature mode, what the trunk computed, in the same order.
+    outputs: Vec<Var<T>>,
+    /// Each head's parameters.
+    pub heads: Vec<Vec<(ParamId, Var<T>)>>,
+    shared_ids: Vec<ParamId>,
+    pub updates: BufferUpdates<T>,
+}
+
+impl<T: Element> Pass<T> {
+    /// The places of the tasks with labels.
+    pub fn tasks(&self) -> Vec<usize> {
+        (0..self.losses.len()).filter(|&task| self.losses[task].is_some()).collect()
+    }
+
+    pub fn values(&self) -> Vec<T> {
+        self.losses.iter().map(|loss| loss.as_ref().map_or(T::ZERO, |loss| loss.value().item())).collect()
+    }
+}
+
+/// The forward pass and the losses. Of the features in feature mode `all` are
+/// shared variables, or only those that a loss depends on.
+pub(super) fn forward<T: Element>(
+    model: &MultiTaskModel<T>,
+    batch: &Batch,
+    seed: [u64; 2],
+    (wrt, all): (GradientsWrt, bool),
+) -> Pass<T> {
+    let mut context = Context::training(seed[0], seed[1]);
+    let features = model.trunk().forward(Var::constant(batch.images.cast()), &mut context);
+    let (mut shared, mut outputs) = (Vec::new(), Vec::new());
+    let features = if wrt.is_parameters() {
+        features
+    } else {
+        let maps = model.trunk().stages().into_iter().chain(model.trunk().neck());
+        let names = maps.map(|map| map.name);
+        let has_neck = features.neck.is_some();
+        let taps = features.stages.into_iter().chain(features.neck);
+        for (name, tap) in names.zip(taps) {
+            shared.push((name, context.leaf(tap.value().clone())));
+            outputs.push(tap);
+        }
+        let mut stages: Vec<Var<T>> = shared.iter().map(|(_, leaf)| leaf.clone()).collect();
+        let neck = if has_neck { stages.pop() } else { None };
+        Features { stages, neck }
+    };
+    let losses = model.losses(&features, batch, &mut context);
+    if !all {
+        let leaves: Vec<&Var<T>> = shared.iter().map(|(_, leaf)| leaf).collect();
+        let tapped = depends_on(&losses.iter().flatten().collect::<Vec<_>>(), &leaves);
+        let (mut of_leaf, mut of_output) = (tapped.iter(), tapped.iter());
+        shared.retain(|_| of_leaf.next() == Some(&true));
+        outputs.retain(|_| of_output.next() == Some(&true));
+    }
+    // The trunk's parameters are shared; a head's belong to its task. Frozen ones take no part.
+    let mut of = |module: &dyn Module<T>, path: &str| {
+        let mut found: Vec<(String, ParamId, Var<T>)> = Vec::new();
+        module.visit(path, &mut |path, entry| {
+            if let ModuleTensor::Parameter(parameter) = entry
+                && parameter.is_trainable()
+            {
+                found.push((path, parameter.id(), context.parameter(parameter)));
+            }
+        });
+        found
+    };
+    let mut shared_ids = Vec::new();
+    let trunk = of(model.trunk(), "trunk");
+    if wrt.is_parameters() {
+        for (path, id, var) in trunk {
+            shared.push((path, var));
+            shared_ids.push(id);
+        }
+    }
+    let heads = model.tasks().iter().map(|task| {
+        let own = of(&**task, "");
+        own.into_iter().map(|(_, id, var)| (id, var)).collect()
+    });
+    let heads: Vec<Vec<(ParamId, Var<T>)>> = heads.collect();
+    Pass { losses, shared, outputs, heads, shared_ids, updates: context.finish() }
+}
+
+pub(super) type HeadGradients<T> = Vec<(ParamId, Tensor<T>)>;
+
+/// The gradients of the tasks that take part: of the shared variables, and each of its own head.
+pub(super) fn task_gradients<T: Element>(
+    pass: &Pass<T>,
+    tasks: &[usize],
+) -> (TaskGradients<T>, HeadGradients<T>) {
+    let mut rows = Vec::new();
+    let mut own = Vec::new();
+    for &task in tasks {
+        let loss = pass.losses[task].as_ref().expect("a task with labels");
+        let head = &pass.heads[task];
+        let wrt: Vec<&Var<T>> =
+            pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
+        let mut all = grad(&[loss], &wrt);
+        let head_gradients = all.split_off(pass.shared.len());
+        own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));
+        rows.push(all);
+    }
+    let names = pass.shared.iter().map(|(name, _)| name.clone()).collect();
+    (TaskGradients::new(rows, names), own)
+}
+
+/// The products of the gradients of the tasks that take part, and each one's of its
+/// own head, without the gradients of all shared variables being there at once.
+pub(super) fn streamed_products<T: Element>(pass: &Pass<T>, tasks: &[usize]) -> (Products, HeadGradients<T>) {
+    let losses: Vec<&Var<T>> =
+        tasks.iter().map(|&task| pass.losses[task].as_ref().expect("a task with labels")).collect();
+    let shared = pass.shared.len();
+    // Behind the shared variables, each head's with its task's row.
+    let own: Vec<(usize, &(ParamId, Var<T>))> = tasks
+        .iter()
+        .enumerate()
+        .flat_map(|(row, &task)| pass.heads[task].iter().map(move |parameter| (row, parameter)))
+        .collect();
+    let wrt: Vec<&Var<T>> =
+        pass.shared.iter().map(|(_, var)| var).chain(own.iter().map(|(_, (_, var))| var)).collect();
+    let mut products = Products::new(tasks.len());
+    let mut heads = Vec::new();
+    grad_each(&losses, &wrt, |place, mut gradients| {
+        if place < shared {
+            products.insert(place, pass.shared[place].0.clone(), gradients);
+        } else {
+            let (row, (id, _)) = own[place - shared];
+            heads.extend(gradients[row].take().map(|gradient| (*id, gradient.into_dense())));
+        }
+    });
+    (products, heads)
+}
+
+/// The features' gradients summed over the images.
+pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<T> {
+    let rows = gradients.rows().iter().map(|row| row.iter().map(|part| part.sum(&[0])).collect());
+    TaskGradients::new(rows.collect(), gradients.names().to_vec())
+}
+
+/// All parameters' gradients, when the shared variables move along `direction`.
+pub(super) fn apply<T: Element>(
+    pass: Pass<T>,
+    direction: Vec<Tensor<T>>,
+    heads: HeadGradients<T>,
+) -> (Gradients<T>, BufferUpdates<T>) {
+    let Pass { losses, shared, outputs, heads: vars, shared_ids, updates } = pass;
+    drop((losses, shared, vars));
+    let mut gradients = if outputs.is_empty() {
+        shared_ids.into_iter().zip(direction).collect()
+    } else {
+        // <Z, c> has gradient c at the features Z: the trunk's pass starts there.
+        let products =
+            outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
+        let total = products.reduce(|a, b| a + b).expect("a trunk has features");
+        if total.is_recorded() { backward(total) } else { Gradients::default() }
+    };
+    gradients.extend(heads);
+    (gradients, updates)
+}
+
+/// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.
+pub(super) fn conflicts_of(products: &Products, tasks: &[usize]) -> Vec<(String, Conflicts)> {
+    let stage = |name: &str| -> String {
+        let inner = name.strip_prefix("trunk.").unwrap_or(name);
+        inner.split('.').next().unwrap_or(inner).to_string()
+    };
+    let mut scopes: Vec<String> = products.names().map(stage).collect();
+    scopes.dedup();
+    let mut all = Vec::new();
+    let mut add = |scope: String, gramian: Result<Gramian, BalanceError>| {
+        if let Ok(gramian) = gramian {
+            let mut found = Conflicts::of(&gramian);
+            found.pairs.iter_mut().for_each(|pair| pair.tasks = pair.tasks.map(|place| tasks[place]));
+            all.push((scope, found));
+        }
+    };
+    add("all".into(), products.gramian());
+    for scope in scopes {
+        let gramian = products.gramian_of(|name| stage(name) == scope);
+        add(scope, gramian);
+    }
+    all
+}
+
+/// The sum of the losses that there are, each times its task's weight.
+pub(super) fn weighted<T: Element>(losses: Vec<Option<Var<T>>>, weights: &[f64]) -> Var<T> {
+    let parts = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
+    parts.reduce(|a, b| a + b).expect("at least one task takes part")
+}

@@ -1,0 +1,4 @@
+//! The step under every strategy, on a small model.
+
+mod absent;
+mod streamed;
