@@ -27,16 +27,15 @@
 //! ```
 //! use cerberus::prelude::*;
 //!
-//! let x = Var::constant(Tensor::from_vec(vec![0.0, 1.0, 2.0, 3.0], &[4, 1]));
-//! let y = Var::constant(Tensor::from_vec(vec![1.0, 3.0, 5.0, 7.0], &[4, 1]));
+//! // A line through four points.
+//! let x = Tensor::from_vec(vec![0.0, 1.0, 2.0, 3.0], &[4, 1]);
+//! let y = Tensor::from_vec(vec![1.0, 3.0, 5.0, 7.0], &[4, 1]);
 //! let mut line = Linear::new(1, 1, &mut Init::new(0));
-//! let mut optimizer = Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
-//! for step in 0..200 {
-//!     let mut context = Context::training(0, step);
-//!     let error = line.forward(x.clone(), &mut context) - y.clone();
-//!     let gradients = backward(error.square().mean_all());
-//!     drop(context); // it shares the parameters, which the optimiser changes in place
-//!     optimizer.step(&mut line, &gradients, 0.05);
+//! let mut optimizer = Sgd::new(SgdOptions { learning_rate: 0.05, momentum: 0.9, ..SgdOptions::default() });
+//! for _ in 0..200 {
+//!     step(&mut line, &mut optimizer, |line, context| {
+//!         (line.forward((&x).into(), context) - &y).square().mean_all()
+//!     });
 //! }
 //! let answer: f32 = predict(&line, Tensor::from_vec(vec![10.0], &[1, 1])).item();
 //! assert!((answer - 21.0).abs() < 0.1); // 2 * 10 + 1
