@@ -15,10 +15,11 @@ use cerberus_balance::Gramian;
 use cerberus_balance::on_gramian::*;
 use cerberus_data::{Batch, Split};
 use cerberus_multitask::MultiTaskModel;
+use cerberus_multitask::{StepInput, train_step};
 use cerberus_nn::optim::{AdamOptions, AdamW};
 use cerberus_tensor::pool::{live_bytes, take_peak_bytes};
 use cerberus_tensor::random::stream;
-use cerberus_train::{StepInput, TrainConfig, train_step};
+use cerberus_train::TrainConfig;
 use rand::RngExt;
 
 type Rule = fn(&Gramian, &[f64]) -> Vec<f64>;

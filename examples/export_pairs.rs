@@ -25,11 +25,11 @@ use std::process::ExitCode;
 use cerberus::balance::by_name;
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
 use cerberus::data::{self, Dataset, MultiFashion, Split};
+use cerberus::multitask::{Balancing, StepInput, StepResult, train_step};
 use cerberus::multitask::{LENET_SIDE, MultiTaskModel};
 use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
-use cerberus::train::{Balancing, StepInput, StepResult, train_step};
 use cerberus::train::{TrainConfig, TrainError};
 use clap::Parser;
 
@@ -84,7 +84,8 @@ fn export<T: Element>(options: &Options) -> Result<(), TrainError> {
     }
 
     let mut model = MultiTaskModel::<T>::new(&config.model, config.seed);
-    let mut optimizer = AdamW::<T>::new(AdamOptions { learning_rate: config.learning_rate, ..AdamOptions::default() });
+    let mut optimizer =
+        AdamW::<T>::new(AdamOptions { learning_rate: config.learning_rate, ..AdamOptions::default() });
     let strategy = by_name::<T>(&config.balance, 2, &config.model.weights())?;
     let mut balancing = Balancing { strategy, preference: vec![0.5; 2], wrt: Default::default() };
     common::save_model(&options.out.join("initial.safetensors"), &config, &model)?;

@@ -27,10 +27,11 @@ use std::sync::Arc;
 
 use cerberus::data::{self, Dataset};
 use cerberus::multitask::MultiTaskModel;
+use cerberus::multitask::{Balancing, StepInput, train_step};
 use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
-use cerberus::train::{Balancing, StepInput, TrainConfig, TrainError, train_step};
+use cerberus::train::{TrainConfig, TrainError};
 use clap::Parser;
 
 /// Take training steps and write down all that is needed to take them elsewhere.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cerberus::data::{PhotoOptions, Photos, Split};
-use cerberus::train::GradientsWrt;
+use cerberus::multitask::GradientsWrt;
 use cerberus::train::{
     EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer, open_mixed,
 };

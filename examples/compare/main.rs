@@ -20,9 +20,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{self, Dataset, DatasetInfo, Split};
+use cerberus::multitask::GradientsWrt;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::pool::take_peak_bytes;
-use cerberus::train::GradientsWrt;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -11,9 +11,10 @@ mod resnet;
 
 use cerberus::data::{self, Batch, Split};
 use cerberus::multitask::MultiTaskModel;
+use cerberus::multitask::{StepInput, train_step};
 use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
-use cerberus::train::{StepInput, TrainConfig, train_step};
+use cerberus::train::TrainConfig;
 use clap::ValueEnum;
 
 use crate::common::small_cnn;

@@ -1,8 +1,10 @@
 //! Strategies by name, with the constants of their papers, or of the reference
 //! code where papers give none.
 
-use cerberus_tensor::Element;
+use std::marker::PhantomData;
+
 use cerberus_tensor::random::stream;
+use cerberus_tensor::{Element, PerElement};
 use rand::RngExt;
 
 use super::on_gramian::{
@@ -72,8 +74,38 @@ pub fn by_name<T: Element>(
     tasks: usize,
     fixed: &[f64],
 ) -> Result<Box<dyn Strategy<T>>, BalanceError> {
+    T::choose(Named { name, tasks, fixed, element: PhantomData::<T> })
+}
+
+/// A strategy to be made. Those for `f32` are compiled here; those for `f64`, with
+/// whoever asks for them.
+struct Named<'a, T> {
+    name: &'a str,
+    tasks: usize,
+    fixed: &'a [f64],
+    element: PhantomData<T>,
+}
+
+impl<U> PerElement for Named<'_, U> {
+    type Output<T: Element> = Result<Box<dyn Strategy<T>>, BalanceError>;
+
+    fn single(self) -> Self::Output<f32> {
+        single(self.name, self.tasks, self.fixed)
+    }
+
+    fn double(self) -> Self::Output<f64> {
+        make(self.name, self.tasks, self.fixed)
+    }
+}
+
+#[inline(never)]
+fn single(name: &str, tasks: usize, fixed: &[f64]) -> Result<Box<dyn Strategy<f32>>, BalanceError> {
+    make(name, tasks, fixed)
+}
+
+fn make<T: Element>(name: &str, tasks: usize, fixed: &[f64]) -> Result<Box<dyn Strategy<T>>, BalanceError> {
     if let Some(inner) = name.strip_prefix("smooth-") {
-        let inner = by_name::<T>(inner, tasks, fixed)?;
+        let inner = make::<T>(inner, tasks, fixed)?;
         if inner.needs().gradients != GradientNeed::Gramian {
             return Err(BalanceError::Option(format!(
                 "the balance {name:?} would smooth weights that do not come from the Gramian; try smooth-mgda"

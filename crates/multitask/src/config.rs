@@ -158,9 +158,11 @@ impl ModelConfig {
             TrunkKind::Stages => self.check_stages()?,
             TrunkKind::LeNet => self.check_lenet()?,
             TrunkKind::Custom => {
-                return Err("the model has a trunk that was built in code; build it there again, and load the \
+                return Err(
+                    "the model has a trunk that was built in code; build it there again, and load the \
                             file into it"
-                    .into());
+                        .into(),
+                );
             }
         }
         if self.heads.is_empty() {

@@ -3,7 +3,8 @@
 //! - [`trunk`]: the shared features, computed once per image;
 //! - [`tasks`]: a task is a head, its loss, its targets, how its output is
 //!   decoded, and its metric; any number of them, by name;
-//! - [`model`]: a trunk with any set of tasks, built from a [`config`].
+//! - [`model`]: a trunk with any set of tasks, built from a [`config`];
+//! - [`step`]: one step of training under a balancing strategy.
 //!
 //! How the tasks are balanced is in `cerberus-balance`, how they are scored in
 //! `cerberus-metrics`, how they are trained in `cerberus-train`.
@@ -14,6 +15,7 @@ mod features;
 mod head_config;
 mod lenet;
 pub mod model;
+pub mod step;
 pub mod tasks;
 pub mod trunk;
 
@@ -21,5 +23,6 @@ pub use config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
 pub use features::{FeatureInfo, Features, MapInfo};
 pub use lenet::{LENET_SIDE, LeNet};
 pub use model::MultiTaskModel;
+pub use step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 pub use tasks::{Detection, HeadKind, HeadOutput, Metric, Prediction, Task};
 pub use trunk::{ConvTrunk, Trunk};

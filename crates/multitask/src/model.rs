@@ -1,15 +1,51 @@
 //! The model: a trunk, run once, and the heads that look at its maps.
 
+use std::marker::PhantomData;
+
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, join};
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::{Element, PerElement, Tensor};
 
 use crate::config::{ModelConfig, TrunkKind};
 use crate::features::Features;
 use crate::lenet::LeNet;
 use crate::tasks::{self, HeadOutput, Prediction, Task};
 use crate::trunk::{ConvTrunk, Trunk};
+
+/// The trunk that a configuration describes. The layers for `f32` are compiled here;
+/// those for `f64`, with whoever asks for them.
+fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<T>> {
+    struct Described<'a, T>(&'a ModelConfig, &'a mut Init, PhantomData<T>);
+
+    impl<U> PerElement for Described<'_, U> {
+        type Output<T: Element> = Box<dyn Trunk<T>>;
+
+        fn single(self) -> Box<dyn Trunk<f32>> {
+            single(self.0, self.1)
+        }
+
+        fn double(self) -> Box<dyn Trunk<f64>> {
+            make(self.0, self.1)
+        }
+    }
+
+    #[inline(never)]
+    fn single(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<f32>> {
+        make(config, init)
+    }
+
+    fn make<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<T>> {
+        let channels = config.image[2];
+        match config.trunk {
+            TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, init)),
+            TrunkKind::LeNet => Box::new(LeNet::new(channels, init)),
+            TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
+        }
+    }
+
+    T::choose(Described(config, init, PhantomData::<T>))
+}
 
 /// One trunk with any set of tasks.
 pub struct MultiTaskModel<T: Element = f32> {
@@ -28,12 +64,8 @@ impl<T: Element> MultiTaskModel<T> {
             panic!("MultiTaskModel: {problem}");
         }
         let mut init = Init::new(seed);
-        let [height, width, channels] = config.image;
-        let trunk: Box<dyn Trunk<T>> = match config.trunk {
-            TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, &mut init)),
-            TrunkKind::LeNet => Box::new(LeNet::new(channels, &mut init)),
-            TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
-        };
+        let [height, width, _] = config.image;
+        let trunk = trunk_of::<T>(config, &mut init);
         let info = trunk.info([height, width]);
         let kinds = tasks::kinds::<T>();
         let tasks = config.heads.iter().map(|head| {

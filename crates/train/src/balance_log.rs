@@ -11,8 +11,8 @@ use cerberus_nn::files::write_atomically;
 
 use crate::error::TrainError;
 use crate::folder::RunFolder;
-use crate::step::StepResult;
 use cerberus_balance::Orders;
+use cerberus_multitask::step::StepResult;
 
 /// The rows so far, each with its step.
 pub(super) struct BalanceLog {

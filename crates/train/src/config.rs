@@ -7,10 +7,10 @@ use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::step::{Balancing, GradientsWrt};
 use cerberus_balance as balance;
 use cerberus_balance::GradientNeed;
 use cerberus_multitask::config::{HeadConfig, ModelConfig, TrunkKind};
+use cerberus_multitask::step::{Balancing, GradientsWrt};
 use cerberus_multitask::tasks;
 
 /// Photographs: so many views of them are trained on altogether, in no fewer and no
@@ -316,5 +316,23 @@ impl TrainConfig {
             ));
         }
         self.model.check().map_err(TrainError::Option)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cerberus_data::FashionScenes;
+
+    #[test]
+    fn strategies_that_need_every_entry_refuse_streamed_parameters() {
+        let dataset = FashionScenes::embedded(1);
+        let mut config = TrainConfig::for_data("fashion-scenes", dataset.info());
+        config.gradients = GradientsWrt::StreamedParameters;
+        config.set_balance("graddrop").unwrap();
+        let told = config.balancing().err().expect("an error").to_string();
+        assert!(told.contains("graddrop") && told.contains("use parameters or features"), "{told}");
+        config.set_balance("mgda").unwrap();
+        config.balancing().unwrap();
     }
 }

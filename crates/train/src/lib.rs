@@ -18,7 +18,6 @@ mod folder;
 mod report;
 mod saved;
 mod state;
-pub mod step;
 mod trainer;
 
 pub use config::{SamplerChoice, TrainConfig};
@@ -29,5 +28,4 @@ pub use folder::RunFolder;
 pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::{load_into, load_model};
 pub use state::{EpochRow, State};
-pub use step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 pub use trainer::{Observer, Outcome, StepReport, Trainer, TrainerBuilder};

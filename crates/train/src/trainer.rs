@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
+use cerberus_nn::Module;
 use cerberus_nn::files::write_atomically;
 use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
 use cerberus_nn::schedule::Schedule;
-use cerberus_nn::Module;
 
 use cerberus_balance::EpochFigures;
 use cerberus_multitask::{MultiTaskModel, TrunkKind};
@@ -22,7 +22,7 @@ use crate::folder::RunFolder;
 use crate::report::{Summary, write_samples};
 use crate::saved;
 use crate::state::{self, EpochRow, State};
-use crate::step::{Balancing, StepInput, StepResult, train_step};
+use cerberus_multitask::step::{Balancing, StepInput, StepResult};
 
 /// How a call of [`Trainer::run`] ended.
 pub enum Outcome {
@@ -177,7 +177,7 @@ impl TrainerBuilder {
             }
         };
         let options = AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() };
-        Ok((model, self.optimizer.take().unwrap_or_else(|| Box::new(AdamW::new(options)))))
+        Ok((model, self.optimizer.take().unwrap_or_else(|| AdamW::boxed(options))))
     }
 
     fn assemble(
@@ -337,7 +337,7 @@ impl Trainer {
             seed: [config.seed, state.step],
             diagnose: config.diagnose > 0 && state.step.is_multiple_of(config.diagnose as u64),
         };
-        let result = train_step(model, &mut **optimizer, balancing, &input)?;
+        let result = model.step(&mut **optimizer, balancing, &input)?;
         let step = state.step;
         match result.losses.iter().position(|loss| !loss.is_finite()) {
             Some(index) => Err(TrainError::Diverged {

@@ -23,10 +23,12 @@
 //! | `unet` | a class per pixel | U-Net: skip connections at every step up |
 //! | `depth` | a number per pixel | light decoder, smooth absolute error |
 
+use std::marker::PhantomData;
+
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
 use cerberus_nn::{Context, Init, Module};
-use cerberus_tensor::Element;
+use cerberus_tensor::{Element, PerElement};
 
 use crate::features::{FeatureInfo, Features};
 use crate::head_config::HeadConfig;
@@ -46,6 +48,10 @@ macro_rules! heads {
 
         /// The kinds of head there are.
         pub fn kinds<T: Element>() -> Vec<HeadKind<T>> {
+            T::choose(Kinds(PhantomData::<T>))
+        }
+
+        fn listed<T: Element>() -> Vec<HeadKind<T>> {
             vec![$($module::kind()),*]
         }
     };
@@ -63,6 +69,27 @@ heads! {
     unet::UNet,
     depth::Depth,
     mlp::Mlp,
+}
+
+/// The list of kinds. The heads for `f32` are compiled here; those for `f64`, with
+/// whoever asks for them.
+struct Kinds<T>(PhantomData<T>);
+
+impl<U> PerElement for Kinds<U> {
+    type Output<T: Element> = Vec<HeadKind<T>>;
+
+    fn single(self) -> Vec<HeadKind<f32>> {
+        single()
+    }
+
+    fn double(self) -> Vec<HeadKind<f64>> {
+        listed()
+    }
+}
+
+#[inline(never)]
+fn single() -> Vec<HeadKind<f32>> {
+    listed()
 }
 
 /// A kind of head.

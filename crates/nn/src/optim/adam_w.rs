@@ -25,6 +25,18 @@ impl<T: Element> AdamW<T> {
     }
 }
 
+impl AdamW<f32> {
+    /// The optimiser behind the trait, compiled in this crate.
+    ///
+    /// # Panics
+    /// As [`AdamW::new`].
+    #[track_caller]
+    #[inline(never)]
+    pub fn boxed(options: AdamOptions) -> Box<dyn Optimizer<f32> + Send> {
+        Box::new(Self::new(options))
+    }
+}
+
 impl<T: Element> Optimizer<T> for AdamW<T> {
     #[track_caller]
     fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {

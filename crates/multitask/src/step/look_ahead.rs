@@ -8,7 +8,7 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::input::{Balancing, GradientsWrt, StepInput};
 use super::pass::{forward, weighted};
-use cerberus_multitask::model::MultiTaskModel;
+use crate::model::MultiTaskModel;
 
 /// The losses of the tasks that a batch has labels for, in training mode, without any effect.
 pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, seed: [u64; 2]) -> Vec<f64> {

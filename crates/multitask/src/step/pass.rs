@@ -7,10 +7,10 @@ use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
 use cerberus_tensor::{Element, Tensor};
 
 use super::input::GradientsWrt;
+use crate::Features;
+use crate::model::MultiTaskModel;
 use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{BalanceError, Gramian, Products, TaskGradients};
-use cerberus_multitask::Features;
-use cerberus_multitask::model::MultiTaskModel;
 
 /// The tasks' losses and all that gradients need of a forward pass.
 pub(super) struct Pass<T: Element> {

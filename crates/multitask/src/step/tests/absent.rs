@@ -7,10 +7,10 @@ use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_nn::Module;
 use cerberus_nn::optim::{AdamOptions, AdamW};
 
+use crate::config::{HeadConfig, ModelConfig, TrunkKind};
+use crate::model::MultiTaskModel;
 use crate::step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 use cerberus_balance::{NAMES, by_name};
-use cerberus_multitask::config::{HeadConfig, ModelConfig, TrunkKind};
-use cerberus_multitask::model::MultiTaskModel;
 
 fn config(dataset: &dyn Dataset, heads: &[&str]) -> ModelConfig {
     let head = |kind: &&str| HeadConfig::new(kind, kind, None, dataset.info()).unwrap();

@@ -21,8 +21,8 @@ mod pass;
 #[cfg(test)]
 mod tests;
 
+use crate::model::MultiTaskModel;
 use cerberus_balance::{BalanceError, Decision, Evidence, GradientNeed, Gramian, TaskGradients};
-use cerberus_multitask::model::MultiTaskModel;
 pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
 use pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
@@ -69,6 +69,22 @@ pub fn train_step<T: Element>(
         balancing.strategy.after_step(&losses);
     }
     Ok(result)
+}
+
+impl MultiTaskModel<f32> {
+    /// [`train_step`] on this model, compiled in this crate.
+    ///
+    /// # Errors
+    /// As [`train_step`].
+    #[inline(never)]
+    pub fn step(
+        &mut self,
+        optimizer: &mut dyn Optimizer<f32>,
+        balancing: &mut Balancing<f32>,
+        input: &StepInput,
+    ) -> Result<StepResult<f32>, BalanceError> {
+        train_step(self, optimizer, balancing, input)
+    }
 }
 
 type Stepped<T> = (StepResult<T>, Option<Gradients<T>>, BufferUpdates<T>);

@@ -4,11 +4,10 @@ use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_nn::Module;
 use cerberus_nn::optim::{Sgd, SgdOptions};
 
-use crate::TrainConfig;
+use crate::config::{HeadConfig, ModelConfig, TrunkKind};
+use crate::model::MultiTaskModel;
 use crate::step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 use cerberus_balance::{GradientNeed, NAMES, by_name};
-use cerberus_multitask::config::{HeadConfig, ModelConfig, TrunkKind};
-use cerberus_multitask::model::MultiTaskModel;
 
 type Parameters = Vec<(String, Vec<f64>)>;
 
@@ -80,16 +79,4 @@ fn only_maps_that_a_head_taps_are_shared_features() {
         // Of four stages `classify` sees the last, `segment` the second and, as `detect`, the merged map.
         assert_eq!(scopes, ["all", "stage2", "stage4", "merged"]);
     }
-}
-
-#[test]
-fn strategies_that_need_every_entry_refuse_streamed_parameters() {
-    let dataset = FashionScenes::embedded(1);
-    let mut config = TrainConfig::for_data("fashion-scenes", dataset.info());
-    config.gradients = GradientsWrt::StreamedParameters;
-    config.set_balance("graddrop").unwrap();
-    let told = config.balancing().err().expect("an error").to_string();
-    assert!(told.contains("graddrop") && told.contains("use parameters or features"), "{told}");
-    config.set_balance("mgda").unwrap();
-    config.balancing().unwrap();
 }
