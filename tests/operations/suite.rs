@@ -8,8 +8,10 @@
 //! sample with the largest error of either order.
 
 mod engine;
+mod extremes;
 mod gradients;
 mod inputs;
+mod limits;
 mod parity;
 mod reference;
 mod spoiled;

@@ -319,3 +319,20 @@ fn long_running_sums_are_those_of_each_row() {
         assert!(close(&y.narrow(0, row, 1), &alone), "row {row}");
     }
 }
+
+#[test]
+fn the_gradient_of_a_quotient_neither_overflows_nor_vanishes_where_the_answer_does_not() {
+    for (operand, expected) in [(2e19f32, -5e-20f32), (1e-25, -1e25)] {
+        for with_graph in [false, true] {
+            let tape = Tape::new();
+            let (a, b) = (tape.leaf(Tensor::scalar(operand)), tape.leaf(Tensor::scalar(operand)));
+            let y = a / &b;
+            let db = if with_graph {
+                grad_with_graph(&[&y], &[&b]).remove(0).into_value()
+            } else {
+                grad(&[&y], &[&b]).remove(0)
+            };
+            approx::assert_relative_eq!(db.item(), expected, max_relative = 1e-6);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! gradient of a part is [`Tensor::narrow`] of the output's.
 
 use crate::parallel::{PIECE, for_each_piece, for_each_rows};
+use crate::shape::sum_of;
 use crate::{Element, Tensor};
 
 /// The parts one after the other along `axis`.
@@ -33,14 +34,15 @@ pub fn concat<T: Element>(parts: &[Tensor<T>], axis: usize) -> Tensor<T> {
             part.shape()
         );
     }
+    let extent = sum_of("concat", &parts.iter().map(|part| part.shape()[axis]).collect::<Vec<_>>());
+    let shape = first.dims().with(axis, extent);
     let inner: usize = first.shape()[axis + 1..].iter().product();
     let sources: Vec<Tensor<T>> = parts.iter().map(Tensor::contiguous).collect();
     // Of each part: its elements, and how many of them go into one row.
     let runs: Vec<(&[T], usize)> =
         sources.iter().map(|part| (part.data(), part.shape()[axis] * inner)).collect();
     let row: usize = runs.iter().map(|(_, run)| run).sum();
-    let extent = parts.iter().map(|part| part.shape()[axis]).sum();
-    Tensor::filled_by(&first.dims().with(axis, extent), |y| {
+    Tensor::filled_by(&shape, |y| {
         if row > PIECE {
             for (index, row) in y.chunks_exact_mut(row).enumerate() {
                 for_each_run(index, row, &runs, |to, from| {

@@ -6,6 +6,8 @@ pub mod conv;
 mod element;
 mod elementwise;
 mod gemm;
+#[cfg(test)]
+mod limits;
 pub mod linear_map;
 pub mod machine;
 mod matmul;
@@ -19,7 +21,7 @@ mod reduce;
 pub mod resize;
 mod rows;
 mod scalar;
-mod shape;
+pub mod shape;
 mod simd;
 pub mod softmax;
 mod tensor;
@@ -29,7 +31,7 @@ pub mod windows;
 
 pub use element::{Element, PerElement};
 pub use scalar::{erf, relu, sigmoid, softplus};
-pub use shape::{MAX_RANK, Shape};
+pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape};
 pub use simd::denormals::flush_denormals;
 pub use simd::isa::{Isa, IsaError};
 pub use tensor::Tensor;

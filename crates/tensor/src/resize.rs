@@ -14,6 +14,7 @@
 
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
+use crate::shape::product_of;
 use crate::{Element, Tensor};
 
 /// Channels are worked on in runs of this many.
@@ -127,13 +128,15 @@ pub fn resize_backward<T: Element>(dy: &Tensor<T>, [h, w]: [usize; 2], mode: Int
 
 #[track_caller]
 fn check<T: Element>(operation: &str, name: &str, x: &Tensor<T>, size: [usize; 2]) -> [usize; 4] {
-    let fits = x.rank() == 4 && x.shape()[1] * x.shape()[2] * size[0] * size[1] > 0;
+    let fits = x.rank() == 4 && x.shape()[1] > 0 && x.shape()[2] > 0 && !size.contains(&0);
     assert!(
         fits,
         "{operation}: {name} {:?} to {size:?}: {name} must be [N, H, W, C] and both sizes at least 1",
         x.shape()
     );
-    x.extents()
+    let [n, h, w, c] = x.extents();
+    product_of(operation, &[n, size[0], size[1], c]);
+    [n, h, w, c]
 }
 
 fn copy_pixels<T: Element>(y: &mut [T], line: &[T], taps: &[Tap<T>], c: usize) {

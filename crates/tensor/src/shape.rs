@@ -9,7 +9,52 @@ use std::ops::Deref;
 /// The largest number of dimensions a tensor can have.
 pub const MAX_RANK: usize = 6;
 
+/// The most elements a tensor can have: as many numbers of eight bytes as memory can address.
+pub const MAX_ELEMENTS: usize = isize::MAX as usize / 8;
+
+/// The product of extents, for sizes that are computed rather than given.
+///
+/// # Panics
+/// If it exceeds [`MAX_ELEMENTS`], extents of 0 counted as 1: strides are products
+/// of extents too, and must not wrap around even where there is no element.
+/// The message starts with `operation`.
+#[track_caller]
+pub fn product_of(operation: &str, extents: &[usize]) -> usize {
+    if bounded_product(extents).is_none() {
+        too_large(operation, extents);
+    }
+    extents.iter().product()
+}
+
+/// The sum of extents, of an image and its padding, say.
+///
+/// # Panics
+/// If it exceeds [`MAX_ELEMENTS`]; the message starts with `operation`.
+#[track_caller]
+pub fn sum_of(operation: &str, extents: &[usize]) -> usize {
+    let sum = extents.iter().try_fold(0usize, |sum, &extent| sum.checked_add(extent));
+    match sum.filter(|&sum| sum <= MAX_ELEMENTS) {
+        Some(sum) => sum,
+        None => panic!("{operation}: the sum of {extents:?} is more elements than memory can address"),
+    }
+}
+
+/// The product of the extents, those of 0 counted as 1, if a tensor can have as many elements.
+fn bounded_product(extents: &[usize]) -> Option<usize> {
+    let product = extents.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1)))?;
+    (product <= MAX_ELEMENTS).then_some(product)
+}
+
+#[cold]
+#[track_caller]
+fn too_large(operation: &str, extents: &[usize]) -> ! {
+    panic!("{operation}: {extents:?} has more elements than memory can address (at most {MAX_ELEMENTS})")
+}
+
 /// The extent of every dimension, outermost first; rank 0 is a single number.
+///
+/// The product of the extents is at most [`MAX_ELEMENTS`], those of 0 counted as 1, so
+/// that no count of elements and no stride can wrap around.
 ///
 /// Dereferences to a slice: `shape.len()` is the rank, `shape[0]` the first extent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,9 +67,12 @@ impl Shape {
     /// The shape with these extents.
     ///
     /// # Panics
-    /// If there are more than [`MAX_RANK`] of them.
+    /// If there are more than [`MAX_RANK`] of them, or more elements than [`MAX_ELEMENTS`].
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
+        if bounded_product(dims).is_none() {
+            too_large("shape", dims);
+        }
         assert!(
             dims.len() <= MAX_RANK,
             "shape {dims:?} has {} dimensions; at most {MAX_RANK} are supported",
@@ -41,18 +89,22 @@ impl Shape {
     }
 
     /// Row-major strides, in elements.
-    pub fn strides(&self) -> Shape {
-        let mut strides = *self;
+    pub(crate) fn strides(&self) -> Strides {
+        let mut steps = [0; MAX_RANK];
         let mut step = 1;
         for axis in (0..self.len()).rev() {
-            strides.dims[axis] = step;
+            steps[axis] = step;
             step *= self[axis];
         }
-        strides
+        Strides { steps, rank: self.rank }
     }
 
     /// The shape both operands are stretched to, by NumPy's rule: aligned from
     /// the last dimension, equal extents or one of them 1. `None` if they clash.
+    ///
+    /// # Panics
+    /// If the common shape has more than [`MAX_ELEMENTS`].
+    #[track_caller]
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.len().max(other.len());
         let mut out = Shape { dims: [0; MAX_RANK], rank: rank as u8 };
@@ -66,18 +118,52 @@ impl Shape {
                 _ => return None,
             };
         }
+        if bounded_product(&out).is_none() {
+            too_large("broadcast", &out);
+        }
         Some(out)
     }
 
     /// This shape with dimension `axis` set to `extent`.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or the shape then has more than [`MAX_ELEMENTS`].
     #[track_caller]
     pub fn with(mut self, axis: usize, extent: usize) -> Shape {
         assert!(axis < self.len(), "axis {axis} of shape {self:?}, which has {} dimensions", self.len());
         self.dims[axis] = extent;
+        if bounded_product(&self).is_none() {
+            too_large("shape", &self);
+        }
         self
+    }
+}
+
+/// The distance in elements between neighbours along each dimension.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Strides {
+    steps: [usize; MAX_RANK],
+    rank: u8,
+}
+
+impl Strides {
+    /// `step(axis)` for each of `rank` dimensions.
+    pub fn from_fn(rank: usize, step: impl Fn(usize) -> usize) -> Self {
+        let steps = std::array::from_fn(|axis| if axis < rank { step(axis) } else { 0 });
+        Self { steps, rank: rank as u8 }
+    }
+}
+
+impl Deref for Strides {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.steps[..usize::from(self.rank)]
+    }
+}
+
+impl fmt::Debug for Strides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

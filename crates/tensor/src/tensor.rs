@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::parallel::{for_each_piece, for_each_rows};
 use crate::pool::Buffer;
+use crate::shape::Strides;
 use crate::{Element, Shape};
 
 /// An n-dimensional array of `f32` or `f64`; cheap to clone (the buffer is shared).
@@ -26,7 +27,7 @@ use crate::{Element, Shape};
 pub struct Tensor<T: Element = f32> {
     buffer: Arc<Buffer<T>>,
     shape: Shape,
-    strides: Shape,
+    strides: Strides,
     offset: usize,
 }
 
@@ -276,8 +277,9 @@ impl<T: Element> Tensor<T> {
         let valid = order.len() == self.rank()
             && order.iter().all(|&axis| axis < self.rank() && !std::mem::replace(&mut seen[axis], true));
         assert!(valid, "permute: {order:?} is not an order of the dimensions of {:?}", self.shape);
-        let pick = |from: &Shape| Shape::new(&order.iter().map(|&axis| from[axis]).collect::<Vec<_>>());
-        Self { shape: pick(&self.shape), strides: pick(&self.strides), ..self.clone() }
+        let shape = Shape::new(&order.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
+        let strides = Strides::from_fn(order.len(), |axis| self.strides[order[axis]]);
+        Self { shape, strides, ..self.clone() }
     }
 
     /// A view of `len` positions from `start` on along `axis`.
@@ -287,9 +289,8 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Tensor<T> {
         assert!(
-            axis < self.rank() && start + len <= self.shape[axis],
-            "narrow: {start}..{} along axis {axis} is outside shape {:?}",
-            start + len,
+            axis < self.rank() && start.checked_add(len).is_some_and(|end| end <= self.shape[axis]),
+            "narrow: {len} positions from {start} on along axis {axis} are outside shape {:?}",
             self.shape
         );
         // Of nothing, no place may be computed: it could lie outside the buffer.
@@ -309,11 +310,11 @@ impl<T: Element> Tensor<T> {
             "broadcast_to: {:?} does not stretch to {target:?}",
             self.shape
         );
-        let mut strides = target;
-        for axis in 0..target.len() {
+        let stride = |axis: usize| {
             let source = (axis + self.rank()).checked_sub(target.len()).filter(|&axis| self.shape[axis] != 1);
-            strides = strides.with(axis, source.map_or(0, |axis| self.strides[axis]));
-        }
+            source.map_or(0, |axis| self.strides[axis])
+        };
+        let strides = Strides::from_fn(target.len(), stride);
         Self { shape: target, strides, ..self.clone() }
     }
 

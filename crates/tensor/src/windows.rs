@@ -9,6 +9,7 @@
 use rayon::prelude::*;
 
 use crate::linear_map::LinearMap;
+use crate::shape::{product_of, sum_of};
 use crate::{Element, Tensor};
 
 /// For each axis, for each output position, the input positions of its window.
@@ -47,23 +48,24 @@ impl Windows {
             && (0..D).all(|a| {
                 spec.stride[a] > 0
                     && spec.padding[a] < spec.kernel[a]
-                    && spec.kernel[a] <= input[a] + 2 * spec.padding[a]
+                    && spec.kernel[a] <= sum_of(operation, &[input[a], spec.padding[a], spec.padding[a]])
                     && input[a] > 0
             });
         assert!(
             fits,
             "{operation}: image {input:?} with {spec:?}: strides must be at least 1, padding less than the window, and the window fit into the padded image"
         );
+        let count = |a: usize| (input[a] + 2 * spec.padding[a] - spec.kernel[a]) / spec.stride[a] + 1;
+        product_of(operation, &std::array::from_fn::<_, D, _>(count));
+        product_of(operation, &spec.kernel);
         let axis = |a: usize| -> Vec<Vec<usize>> {
             let (kernel, stride, padding) = (spec.kernel[a], spec.stride[a], spec.padding[a]);
-            (0..(input[a] + 2 * padding - kernel) / stride + 1)
-                .map(|o| {
-                    (o * stride..o * stride + kernel)
-                        .filter_map(|i| i.checked_sub(padding))
-                        .filter(|&i| i < input[a])
-                        .collect()
-                })
-                .collect()
+            // The window without the part of it that lies in the padding.
+            let window = |o: usize| {
+                let start = o * stride;
+                (start.max(padding)..(start + kernel).min(padding + input[a])).map(|i| i - padding).collect()
+            };
+            (0..count(a)).map(window).collect()
         };
         Self { input: input.to_vec(), taps: (0..D).map(axis).collect() }
     }
@@ -77,6 +79,10 @@ impl Windows {
     pub fn adaptive(operation: &str, input: &[usize], output: &[usize]) -> Self {
         let fits = input.len() == output.len() && input.iter().chain(output).all(|&extent| extent > 0);
         assert!(fits, "{operation}: image {input:?} to {output:?}: as many extents, all at least 1");
+        product_of(operation, output);
+        input.iter().zip(output).for_each(|(&input, &output)| {
+            product_of(operation, &[input, output]);
+        });
         let axis = |(&input, &output): (&usize, &usize)| -> Vec<Vec<usize>> {
             (0..output).map(|o| (o * input / output..((o + 1) * input).div_ceil(output)).collect()).collect()
         };

@@ -1,6 +1,7 @@
 //! The mean of every window, over images of any number of dimensions.
 
 use cerberus_tensor::Element;
+use cerberus_tensor::shape::product_of;
 use cerberus_tensor::windows::{Sliding, Windows};
 
 #[cfg(feature = "proofs")]
@@ -112,7 +113,7 @@ impl<T: Element> Var<T> {
     #[track_caller]
     fn averaged<const D: usize>(self, spec: Sliding<D>, count_padding: bool) -> Var<T> {
         let windows = Windows::sliding("avg_pool", image("avg_pool", self.shape()), &spec);
-        let map = windows.mean(count_padding.then(|| spec.kernel.iter().product()));
+        let map = windows.mean(count_padding.then(|| product_of("avg_pool", &spec.kernel)));
         self.linear_map("avg_pool", map, 1..D + 1, &windows.output())
     }
 }

@@ -2,6 +2,7 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
+use cerberus_tensor::shape::{product_of, sum_of};
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -96,7 +97,8 @@ impl<T: Element> Var<T> {
         };
         let ([sd, sh, sw], [pd, ph, pw], [dd, dh, dw]) = (spec.stride, spec.padding, spec.dilation);
         let x = self.pad(&[(0, 0), (pd, pd), (0, 0), (0, 0), (0, 0)], super::PadMode::Constant(0.0));
-        let (depth, reach) = (x.shape()[1], dd * (kd.max(1) - 1) + 1);
+        let (depth, reach) =
+            (x.shape()[1], sum_of("conv3d", &[product_of("conv3d", &[dd, kd.max(1) - 1]), 1]));
         assert!(
             kd > 0 && sd > 0 && reach <= depth,
             "conv3d: the kernel reaches over {reach} of {depth} padded depths"

@@ -2,6 +2,7 @@
 //! as an operation.
 
 use cerberus_tensor::conv::{self, Conv2dSpec};
+use cerberus_tensor::shape::{product_of, sum_of};
 use cerberus_tensor::{Element, Shape, Tensor};
 
 use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
@@ -147,20 +148,26 @@ impl<T: Element> Var<T> {
         let (&[n, h, w, cin], &[kh, kw, cout_group, weight_cin]) = (self.shape(), weight.shape()) else {
             fail("both must have four dimensions")
         };
-        if cin != weight_cin || spec.groups == 0 || cin % spec.groups != 0 || kh * kw == 0 {
+        if cin != weight_cin || spec.groups == 0 || cin % spec.groups != 0 || kh == 0 || kw == 0 {
             fail(CHANNELS);
         }
-        let size = |size: usize, kernel: usize, axis: usize, pad: usize| {
-            let full =
-                (size.max(1) - 1) * spec.stride[axis] + spec.dilation[axis] * (kernel - 1) + 1 + extra[axis];
-            full.checked_sub(pad).filter(|_| extra[axis] < spec.stride[axis])
+        let name = "conv_transpose2d";
+        let size = |size: usize, kernel: usize, axis: usize, pads: [usize; 2]| {
+            let steps = product_of(name, &[size.max(1) - 1, spec.stride[axis]]);
+            let reach = product_of(name, &[spec.dilation[axis], kernel - 1]);
+            let full = sum_of(name, &[steps, reach, 1, extra[axis]]);
+            full.checked_sub(sum_of(name, &pads)).filter(|_| extra[axis] < spec.stride[axis])
         };
         let p = spec.padding;
-        let (Some(oh), Some(ow)) = (size(h, kh, 0, p.top + p.bottom), size(w, kw, 1, p.left + p.right))
+        let (Some(oh), Some(ow)) = (size(h, kh, 0, [p.top, p.bottom]), size(w, kw, 1, [p.left, p.right]))
         else {
             fail("the padding must leave something, and the extra be less than the stride")
         };
-        self.conv2d_input_gradient(weight, Shape::new(&[n, oh, ow, cout_group * spec.groups]), spec)
+        self.conv2d_input_gradient(
+            weight,
+            Shape::new(&[n, oh, ow, product_of(name, &[cout_group, spec.groups])]),
+            spec,
+        )
     }
 
     /// The gradient of a convolution's input of shape `x_shape`, from its output's (this).

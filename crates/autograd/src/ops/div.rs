@@ -9,7 +9,8 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, two
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = a / b`; `da = dy / b`, `db = -dy a / b²`.
+/// `y = a / b`; `da = dy / b`, `db = -dy (a / b) / b`: as PyTorch, in an order in which
+/// the square of `b` can neither overflow nor vanish.
 pub struct Div;
 
 impl<T: Element> Operation<T> for Div {
@@ -28,7 +29,7 @@ impl<T: Element> Operation<T> for Div {
 
     fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         let (a, b) = (saved.input(0), saved.input(1));
-        two(wants, || &dy / &b, || -(&dy * &a) / &b.clone().map(|b| b * b))
+        two(wants, || &dy / &b, || a.zip(b.clone(), |a, b| -(a / b) / b) * dy.clone())
     }
 
     fn backward_graph(
@@ -38,7 +39,7 @@ impl<T: Element> Operation<T> for Div {
         wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
         let (a, b) = (saved.input(0), saved.input(1));
-        two_vars(wants, || dy.clone() / b.clone(), || -(dy.clone() * a) / b.clone().square())
+        two_vars(wants, || dy.clone() / b.clone(), || -dy.clone() * (a / b.clone() / b.clone()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
+use cerberus_tensor::shape::product_of;
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -66,12 +67,12 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn fold(self, size: [usize; 2], kernel: [usize; 2], spec: Conv2dSpec) -> Var<T> {
         let shape = self.value().dims();
-        let taps = kernel[0] * kernel[1];
+        let taps = product_of("fold", &kernel);
         let fail = || -> ! {
             panic!("fold: x {shape:?} to {size:?} with a kernel of {kernel:?} and {spec:?}: not its patches")
         };
         let &[n, oh, ow, row] = &*shape else { fail() };
-        if taps == 0 || row % taps != 0 {
+        if kernel.contains(&0) || row % taps != 0 {
             fail();
         }
         let c = row / taps;

@@ -2,6 +2,7 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
+use cerberus_tensor::shape::product_of;
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -93,10 +94,11 @@ pub(super) fn index_map(
     index: &[usize],
     shape: &[usize],
 ) -> LinearMap {
+    let count = product_of(operation, shape);
     let fits = x.len() == shape.len()
         && axis < x.len()
         && (0..x.len()).all(|a| a == axis || x[a] == shape[a])
-        && index.len() == shape.iter().product::<usize>()
+        && index.len() == count
         && index.iter().all(|&index| index < x[axis]);
     assert!(
         fits,

@@ -14,13 +14,20 @@ unary! {
     |x, dy| {
         let t = inner(x).tanh();
         let half = T::from_f64(0.5);
-        dy * (half * (T::ONE + t) + half * x * (T::ONE - t * t) * inner_slope(x))
+        let bend = T::ONE - t * t;
+        // Far out the curve is straight, while the slope of `u` overflows.
+        let bent = if bend == T::ZERO { T::ZERO } else { half * x * bend * inner_slope(x) };
+        dy * (half * (T::ONE + t) + bent)
     },
     graph |x, dy| {
+        // Far out the curve is straight: of what lies there only the side matters.
+        let bent = x.value().clone().map(|x| if inner(x).tanh().abs() == T::ONE { T::ZERO } else { T::ONE });
+        let side = x.value().clone().map(|x| if inner(x).tanh().abs() == T::ONE { x.signum() } else { T::ZERO });
+        let x = x * bent.clone();
         let square = x.clone().square();
         let u = x.clone() * square.clone().affine(ROOT * CUBIC, ROOT);
         let slope = square.affine(3.0 * ROOT * CUBIC, ROOT);
-        let t = u.tanh();
+        let t = u.tanh() + side;
         dy * (t.clone().affine(0.5, 0.5) + x.scale(0.5) * t.square().affine(-1.0, 1.0) * slope)
     },
     facts(

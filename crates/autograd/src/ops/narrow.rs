@@ -74,7 +74,7 @@ impl Proof for Narrow {
     }
 
     fn error_cases() -> Vec<ErrorCase> {
-        vec![ErrorCase::new("narrow: 2..4 along axis 1 is outside shape [2, 3]", || {
+        vec![ErrorCase::new("narrow: 2 positions from 2 on along axis 1 are outside shape [2, 3]", || {
             let _ = super::zeros::<f64>(&[2, 3]).narrow(1, 2, 2);
         })]
     }

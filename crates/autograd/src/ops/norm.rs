@@ -21,7 +21,20 @@ impl<T: Element> Operation<T> for Norm {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [x] = inputs.take();
-        x.map(|x| x * x).sum(&[1]).map(T::sqrt)
+        let columns = x.shape()[1];
+        let mut y = x.clone().map(|x| x * x).sum(&[1]).map(T::sqrt);
+        // Squares that overflow or vanish where their root does not: the row again, scaled.
+        let (small, large) = (T::min_positive_value().sqrt() / T::epsilon(), T::max_value().sqrt());
+        if columns > 0 && y.data().iter().any(|&y| !(small..large).contains(&y)) {
+            let x = x.contiguous();
+            for (y, row) in y.data_mut().iter_mut().zip(x.data().chunks_exact(columns)) {
+                let most = row.iter().fold(T::ZERO, |most, x| most.max(x.abs()));
+                if !(small..large).contains(y) && most > T::ZERO && most.is_finite() {
+                    *y = most * row.iter().map(|&x| (x / most) * (x / most)).sum::<T>().sqrt();
+                }
+            }
+        }
+        y
     }
 
     fn backward_graph(
@@ -34,7 +47,7 @@ impl<T: Element> Operation<T> for Norm {
         let column = [y.shape()[0], 1];
         // A row of zeros divides by 1 instead of 0.
         let zero = y.value().clone().map(|y| if y.is_zero() { T::ONE } else { T::ZERO });
-        one_var((dy / (y + Var::constant(zero))).reshape(&column) * x)
+        one_var(x / (y + zero).reshape(&column) * dy.reshape(&column))
     }
 }
 
@@ -89,7 +102,7 @@ impl<T: Element> Var<T> {
     }
 
     #[track_caller]
-    fn norm_over(self, axes: &[usize], keep: bool) -> Var<T> {
+    pub(super) fn norm_over(self, axes: &[usize], keep: bool) -> Var<T> {
         super::assert_axes("norm", axes, self.shape());
         let (rows, shape) = self.reduced_last(axes, keep);
         Var::record(Norm {}, vec![rows]).reshape(&shape)

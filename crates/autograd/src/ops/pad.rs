@@ -1,5 +1,6 @@
 //! Positions added at both ends of dimensions.
 
+use cerberus_tensor::shape::sum_of;
 use cerberus_tensor::{Element, Tensor};
 
 #[cfg(feature = "proofs")]
@@ -94,6 +95,8 @@ impl<T: Element> Var<T> {
         let padded = pads.iter().enumerate().filter(|(_, pads)| **pads != (0, 0));
         padded.fold(self, |x, (axis, &(before, after))| {
             let len = shape[axis];
+            let total = sum_of("pad", &[before, len, after]);
+            x.value().dims().with(axis, total);
             let longest = before.max(after);
             match mode {
                 PadMode::Constant(value) => {
@@ -112,12 +115,12 @@ impl<T: Element> Var<T> {
                     let source = |i: usize| {
                         i.abs_diff(before).min(2 * (len - 1) + before - i.min(2 * (len - 1) + before))
                     };
-                    x.select_along("pad", axis, (0..before + len + after).map(|i| Some(source(i))))
+                    x.select_along("pad", axis, (0..total).map(|i| Some(source(i))))
                 }
                 PadMode::Replicate => {
                     assert!(len > 0, "pad: axis {axis} of shape {shape:?} has no edge to replicate");
                     let source = |i: usize| i.saturating_sub(before).min(len - 1);
-                    x.select_along("pad", axis, (0..before + len + after).map(|i| Some(source(i))))
+                    x.select_along("pad", axis, (0..total).map(|i| Some(source(i))))
                 }
             }
         })

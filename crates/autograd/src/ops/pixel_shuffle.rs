@@ -68,7 +68,8 @@ impl<T: Element> Var<T> {
         let &[n, h, w, channels] = self.shape() else {
             panic!("pixel_shuffle: x {:?} by {r}: x must be [N, H, W, C r²]", self.shape())
         };
-        let fits = r > 0 && channels % (r * r) == 0;
+        let square = r.checked_mul(r).filter(|&square| square > 0);
+        let fits = square.is_some_and(|square| channels % square == 0);
         assert!(fits, "pixel_shuffle: x {:?} by {r}: the channels must be a multiple of r²", self.shape());
         let c = channels / (r * r);
         self.reshape(&[n * h, w, c, r, r]).permute(&[0, 3, 1, 4, 2]).reshape(&[n, h * r, w * r, c])

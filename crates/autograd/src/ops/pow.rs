@@ -7,7 +7,8 @@ use crate::operation::{Inputs, Operation, SavedVars, Saves, two_vars};
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = aᵇ` for positive `a`; `da = dy b aᵇ⁻¹`, `db = dy y ln a`. A fixed
+/// `y = aᵇ` for positive `a`; `da = dy b aᵇ⁻¹`, `db = dy y ln a`. At base 0 `db` is 0 for
+/// exponents that are not negative, and at exponent 0 `da` is 0, as in PyTorch. A fixed
 /// exponent is [`Powf`](super::Powf), which takes any base the exponent allows.
 pub struct Pow;
 
@@ -32,11 +33,16 @@ impl<T: Element> Operation<T> for Pow {
         wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
         let (a, b) = (saved.input(0), saved.input(1));
-        let less_one = || a.clone().pow(b.clone().affine(1.0, -1.0));
+        let one_if = |truth: bool| if truth { T::ONE } else { T::ZERO };
+        // Where the exponent is 0 the power is 1, whatever the base: no slope.
+        let constant = b.value().clone().map(|b| one_if(b == T::ZERO));
+        let less_one = || a.clone().pow(b.clone() - 1.0 + constant);
+        // 0 stays 0 for any exponent that is not negative: the logarithm is that of 1.
+        let stays = a.value().clone().zip(b.value().clone(), |a, b| one_if(a == T::ZERO && b >= T::ZERO));
         two_vars(
             wants,
             || dy.clone() * b.clone() * less_one(),
-            || dy.clone() * a.clone().pow(b.clone()) * a.clone().log(),
+            || dy.clone() * a.clone().pow(b.clone()) * (a.clone() + stays).log(),
         )
     }
 }
@@ -47,10 +53,15 @@ impl Proof for Pow {
         Facts::new("pow", Group::Elementwise, "y = aᵇ", "da = dy b aᵇ⁻¹, db = dy y ln a")
             .shapes(BROADCAST)
             .torch("torch.pow(a, b)")
+            .kinks("db 0 at a = 0 unless b < 0, da 0 at b = 0")
     }
 
     fn cases() -> Vec<Case> {
-        broadcast_cases!("pow", "torch.pow(a, b)", positive_sample, sample, |a, b| a.pow(b))
+        let mut all = broadcast_cases!("pow", "torch.pow(a, b)", positive_sample, sample, |a, b| a.pow(b));
+        let base = Tensor::from_vec(vec![0.0, 0.0, 0.0, 0.0, 0.0, 2.0, f64::INFINITY], &[7]);
+        let exponent = Tensor::from_vec(vec![0.0, 0.5, 1.0, 2.0, -1.0, 0.0, 2.0], &[7]);
+        all.push(case!("pow: base 0", "torch.pow(a, b)", [base, exponent], |a, b| a.pow(b)).special());
+        all
     }
 
     fn error_cases() -> Vec<ErrorCase> {

@@ -2,6 +2,7 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
+use cerberus_tensor::shape::product_of;
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -53,12 +54,14 @@ impl<T: Element> Var<T> {
     /// If this is not of rank 4 or a size is zero.
     #[track_caller]
     pub fn resize_corners(self, size: [usize; 2]) -> Var<T> {
-        let (&[_, h, w, _], [oh, ow]) = (self.shape(), size) else {
+        let (&[n, h, w, c], [oh, ow]) = (self.shape(), size) else {
             panic!("resize_corners: x {:?} to {size:?}: x must be [N, H, W, C]", self.shape())
         };
-        assert!(h * w * oh * ow > 0, "resize_corners: x {:?} to {size:?}: no size may be 0", self.shape());
+        let fits = [h, w, oh, ow].iter().all(|&extent| extent > 0);
+        assert!(fits, "resize_corners: x {:?} to {size:?}: no size may be 0", self.shape());
+        product_of("resize_corners", &[n, oh, ow, c]);
         let taps = |o: usize, input: usize, output: usize| {
-            let place = if output == 1 { 0.0 } else { (o * (input - 1)) as f64 / (output - 1) as f64 };
+            let place = if output == 1 { 0.0 } else { o as f64 * (input - 1) as f64 / (output - 1) as f64 };
             let from = (place as usize).min(input - 1);
             [(from, 1.0 - (place - from as f64)), ((from + 1).min(input - 1), place - from as f64)]
         };

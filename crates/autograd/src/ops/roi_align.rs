@@ -2,6 +2,7 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
+use cerberus_tensor::shape::product_of;
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -92,7 +93,9 @@ impl<T: Element> Var<T> {
             panic!("roi_align: x {:?} must be [N, H, W, C]", self.shape())
         };
         let [ph, pw] = size;
-        assert!(ph * pw * samples > 0, "roi_align: size {size:?} and {samples} samples must be at least 1");
+        let fits = ph > 0 && pw > 0 && samples > 0;
+        assert!(fits, "roi_align: size {size:?} and {samples} samples must be at least 1");
+        product_of("roi_align", &[regions.len(), ph, pw, samples, samples]);
         let row = |region: &Region, cell: usize| {
             let [x1, y1, x2, y2] = region.corners.map(|corner| corner - 0.5);
             let place = |from: f64, to: f64, cell: usize, cells: usize, sample: usize| {

@@ -49,7 +49,9 @@ impl<T: Element> Var<T> {
     pub fn roll(self, shift: isize, axis: usize) -> Var<T> {
         super::assert_axes("roll", &[axis], self.shape());
         let extent = self.shape()[axis];
-        let source = |i: usize| (i as isize - shift).rem_euclid(extent as isize) as usize;
+        // From the front, by less than the whole extent.
+        let back = if extent == 0 { 0 } else { extent - shift.rem_euclid(extent as isize) as usize };
+        let source = |i: usize| (i + back) % extent;
         self.select_along("roll", axis, (0..extent).map(|i| Some(source(i))))
     }
 }

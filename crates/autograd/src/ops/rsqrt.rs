@@ -8,8 +8,9 @@ unary! {
     /// `y = 1 / √x`; `dx = -dy y³ / 2`. NaN for negative `x`.
     Rsqrt {}, rsqrt, Saves::OUTPUT, output,
     |x| x.sqrt().recip(),
-    |y, dy| T::from_f64(-0.5) * dy * (y * y * y),
-    graph |y, dy| dy * y.clone().square() * y.scale(-0.5),
+    // From the left: the cube alone may overflow where the product does not.
+    |y, dy| T::from_f64(-0.5) * dy * y * y * y,
+    graph |y, dy| dy.scale(-0.5) * y.clone() * y.clone() * y,
     facts("y = 1 / √x", "dx = -dy y³ / 2", "torch.rsqrt(a)"),
     (), [positive_sample(1, &[2, 5])]
 }

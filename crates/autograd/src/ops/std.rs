@@ -6,8 +6,8 @@ use cerberus_tensor::Element;
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = √var`; `dx = dy (x - mean) / (y (n - correction))`. Infinite slope where all
-/// values are equal.
+/// `y = √var`; `dx = dy (x - mean) / (y (n - correction))`, and 0 where all values are
+/// equal, as in PyTorch.
 pub struct Std;
 
 #[cfg(feature = "proofs")]
@@ -17,6 +17,7 @@ impl Proof for Std {
             .shapes("any, and distinct axes of it")
             .torch("torch.std(a, axes, correction)")
             .composed()
+            .kinks("0 at y = 0")
             .large(&[&[3001, 11]])
     }
 
@@ -25,6 +26,13 @@ impl Proof for Std {
             case!("std", "a.std(1, correction=1)", [sample(1, &[2, 5])], |x| x.std(&[1], 1.0)),
             case!("std: kept", "a.std(0, correction=0, keepdim=True)", [sample(1, &[4, 2])], |x| x
                 .std_keepdim(&[0], 0.0)),
+            case!(
+                "std: equal values",
+                "a.std(1, correction=0)",
+                [Tensor::from_vec(vec![3.0, 3.0, 3.0, 1.0, 2.0, 3.0], &[2, 3])],
+                |x| x.std(&[1], 0.0)
+            )
+            .special(),
             case!("std: empty batch", "a.std(1, correction=0)", [sample(1, &[0, 5])], |x| x.std(&[1], 0.0)),
         ]
     }
@@ -58,6 +66,8 @@ impl<T: Element> Var<T> {
     #[track_caller]
     fn std_over(self, axes: &[usize], correction: f64, keep: bool) -> Var<T> {
         super::assert_axes("std", axes, self.shape());
-        self.var_over(axes, correction, keep).sqrt()
+        let count: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
+        let centred = self.clone() - self.mean_keepdim(axes);
+        centred.norm_over(axes, keep).scale(1.0 / (count as f64 - correction).sqrt())
     }
 }

@@ -1,6 +1,7 @@
 //! The whole repeated along dimensions.
 
 use cerberus_tensor::Element;
+use cerberus_tensor::shape::product_of;
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -46,7 +47,9 @@ impl<T: Element> Var<T> {
         assert!(fits, "tile: {times:?} must be one number for each dimension of {:?}", self.shape());
         times.iter().enumerate().filter(|(_, times)| **times != 1).fold(self, |x, (axis, &times)| {
             let extent = x.shape()[axis];
-            x.select_along("tile", axis, (0..extent * times).map(|i| Some(i % extent)))
+            let total = product_of("tile", &[extent, times]);
+            x.value().dims().with(axis, total);
+            x.select_along("tile", axis, (0..total).map(|i| Some(i % extent)))
         })
     }
 }

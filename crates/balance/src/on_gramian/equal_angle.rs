@@ -3,6 +3,9 @@
 use crate::Gramian;
 use crate::solvers::{dot, eigen};
 
+/// Projections on unit gradients that differ by more than this are not equal.
+const UNEQUAL: f64 = 1e-6;
+
 /// IMTL-G: the combination whose projections on all unit gradients are equal, with
 /// weights that sum to one (Liu et al., "Towards Impartial Multi-Task
 /// Learning", 2021, eq. 3). Weights may be negative.
@@ -12,7 +15,15 @@ use crate::solvers::{dot, eigen};
 /// (opposite gradients), the weights are zero.
 pub fn imtl_g(gramian: &Gramian) -> Vec<f64> {
     let present = present(gramian);
-    let lengths = eigen(gramian.cosines()).apply(&present, |value| 1.0 / value);
+    let c = gramian.cosines();
+    let lengths = eigen(c).apply(&present, |value| 1.0 / value);
+    // Dependent gradients may have no direction with equal projections: the
+    // pseudo-inverse then gives the nearest, which is another.
+    let off =
+        c.times(&lengths).iter().zip(&present).map(|(p, wanted)| (p - wanted).abs()).fold(0.0, f64::max);
+    if off > UNEQUAL {
+        return vec![0.0; present.len()];
+    }
     let weights = gramian.weights_of(&lengths);
     let sum: f64 = weights.iter().sum();
     let size: f64 = weights.iter().map(|w| w.abs()).sum();
@@ -46,4 +57,38 @@ pub fn con_fig(gramian: &Gramian, preference: &[f64]) -> Vec<f64> {
 /// 1 for a gradient that is not zero.
 fn present(gramian: &Gramian) -> Vec<f64> {
     gramian.norms().iter().map(|norm| f64::from(u8::from(*norm > 0.0))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TaskGradients;
+    use approx::assert_abs_diff_eq;
+
+    fn weights(rows: &[Vec<f64>]) -> Vec<f64> {
+        imtl_g(&TaskGradients::<f64>::of_numbers(rows).gramian().unwrap())
+    }
+
+    #[test]
+    fn dependent_gradients_without_a_direction_of_equal_projections_get_weights_of_zero() {
+        // A direction with the same projection on both axes has another on the diagonal.
+        assert_eq!(weights(&[vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 1.0]]), [0.0; 3]);
+        assert_eq!(weights(&[vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 1.0 + 1e-9]]), [0.0; 3]);
+        assert_eq!(weights(&[vec![1.0], vec![-1.0], vec![2.0]]), [0.0; 3]);
+    }
+
+    #[test]
+    fn dependent_gradients_with_such_a_direction_have_equal_projections() {
+        // Four gradients on a cone around the third axis, of different lengths.
+        let rows = [[1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [0.0, 3.0, 3.0], [0.0, -1.0, 1.0]].map(Vec::from);
+        let weights = weights(&rows);
+        let direction: Vec<f64> =
+            (0..3).map(|k| rows.iter().zip(&weights).map(|(row, w)| w * row[k]).sum()).collect();
+        assert_abs_diff_eq!(weights.iter().sum::<f64>(), 1.0, epsilon = 1e-12);
+        let projection = |row: &Vec<f64>| dot(row, &direction) / dot(row, row).sqrt();
+        for row in &rows {
+            assert_abs_diff_eq!(projection(row), projection(&rows[0]), epsilon = 1e-12);
+        }
+        assert!(projection(&rows[0]) > 0.1);
+    }
 }

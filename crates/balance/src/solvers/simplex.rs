@@ -4,7 +4,7 @@
 /// (Held, Wolfe and Crowder, 1974; the form by sorting is Duchi et al., 2008).
 ///
 /// ```
-/// use cerberus_multitask::balance::solvers::project_to_simplex;
+/// use cerberus_balance::solvers::project_to_simplex;
 /// let x = project_to_simplex(&[0.5, 0.7, 0.1]);
 /// assert!(x.iter().zip([0.4, 0.6, 0.0]).all(|(x, y)| (x - y).abs() < 1e-15));
 /// ```

@@ -151,9 +151,20 @@ fn pair(overlap: BoxOverlap, x: [f64; 4], t: [f64; 4]) -> Dual {
     if overlap == BoxOverlap::Diou {
         return diou;
     }
+    // The angle of a box's diagonal. Where the square of the ratio overflows, its slope is
+    // taken as (h dw - w dh) / (w² + h²); a box without any extent has the angle 0.
     let angle = |w: Dual, h: Dual| {
+        if w.value == 0.0 && h.value == 0.0 {
+            return zero;
+        }
         let ratio = w / h;
-        ratio.map(ratio.value.atan(), 1.0 / (1.0 + ratio.value * ratio.value))
+        let divisor = 1.0 + ratio.value * ratio.value;
+        if divisor.is_finite() && h.value != 0.0 {
+            return ratio.map(ratio.value.atan(), 1.0 / divisor);
+        }
+        let length = w.value.hypot(h.value);
+        let slopes = [h.value / length / length, -w.value / length / length];
+        w.combine(h, (w.value / h.value).atan(), slopes)
     };
     let scale = Dual::constant(4.0 / (std::f64::consts::PI * std::f64::consts::PI));
     let v = scale * (angle(tw, th) - angle(w, h)).square();

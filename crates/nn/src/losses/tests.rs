@@ -109,3 +109,24 @@ fn too_few_class_ids_are_named_with_both_counts() {
 fn a_target_of_another_shape_is_named_with_both_shapes() {
     smooth_l1(Var::constant(Tensor::<f32>::zeros(&[2])), Tensor::zeros(&[3]), 1.0, None, 1.0);
 }
+
+#[test]
+fn boxes_without_height_or_width_have_finite_losses_and_gradients() {
+    let flat =
+        [[1.0, 2.0, 3.0, 2.0], [1.0, 2.0, 1.0, 4.0], [2.0, 2.0, 2.0, 2.0], [1.0, 2.0, 3.0, 2.0 + 1e-38]];
+    let whole = [1.0, 1.0, 3.0, 4.0];
+    let tensor = |corners: [f32; 4]| Tensor::from_vec(corners.to_vec(), &[1, 4]);
+    for degenerate in flat {
+        for overlap in [BoxOverlap::Iou, BoxOverlap::Diou, BoxOverlap::Ciou] {
+            for (x, t) in [(degenerate, whole), (whole, degenerate), (degenerate, degenerate)] {
+                let (value, gradient) = at(tensor(x), |x| box_iou(overlap, x, tensor(t), None, 1.0));
+                assert!(
+                    value.is_finite() && gradient.all_finite(),
+                    "{overlap:?} of {x:?} and {t:?}: {gradient:?}"
+                );
+            }
+        }
+        let (value, gradient) = at(tensor(degenerate), |x| giou(x, tensor(whole), None, 1.0));
+        assert!(value.is_finite() && gradient.all_finite(), "giou of {degenerate:?}");
+    }
+}

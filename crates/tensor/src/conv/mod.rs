@@ -120,6 +120,9 @@ pub fn conv2d<T: Element>(
     epilogue: &Epilogue<T>,
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
+    if g.has_no_channels() {
+        return sum_over_nothing(&g, epilogue);
+    }
     match Algorithm::of_forward(&g) {
         Algorithm::Depthwise => depthwise::conv2d(x, weight, spec, epilogue),
         Algorithm::Winograd => winograd::conv2d(x, weight, spec, epilogue),
@@ -138,6 +141,10 @@ pub fn input_gradient<T: Element>(
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
+    if g.has_no_channels() {
+        g.check_dy("conv2d input gradient", dy.shape());
+        return Tensor::zeros(x_shape);
+    }
     match Algorithm::of_input_gradient(&g) {
         Algorithm::Depthwise => depthwise::input_gradient(dy, weight, x_shape, spec),
         Algorithm::Winograd => winograd::input_gradient(dy, weight, x_shape, spec),
@@ -156,12 +163,26 @@ pub fn weight_gradient<T: Element>(
     spec: &Conv2dSpec,
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
+    if g.has_no_channels() {
+        g.check_dy("conv2d weight gradient", dy.shape());
+        return Tensor::zeros(weight_shape);
+    }
     match Algorithm::of_forward(&g) {
         Algorithm::Depthwise => depthwise::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Winograd => winograd::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Implicit => implicit::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Im2col => im2col::weight_gradient(x, dy, weight_shape, spec),
     }
+}
+
+/// The convolution where there is nothing to add up: the epilogue of zeros.
+fn sum_over_nothing<T: Element>(g: &Geometry, epilogue: &Epilogue<T>) -> Tensor<T> {
+    let zeros = Tensor::zeros(&g.y_shape());
+    let y = match epilogue.checked_bias(g) {
+        Some(bias) => zeros + bias,
+        None => zeros,
+    };
+    if epilogue.relu { y.map(crate::relu) } else { y }
 }
 
 /// Some taps of the weights in the given order, with input and output channels

@@ -33,8 +33,8 @@ impl<T: Element> PreparedConv2d<T> {
     #[track_caller]
     pub fn forward(&self, x: &Tensor<T>, epilogue: &Epilogue<T>) -> Tensor<T> {
         let g = Geometry::new("conv2d", x.shape(), self.weight.shape(), &self.spec);
-        if depthwise::supports(&g) {
-            return depthwise::conv2d(x, &self.weight, &self.spec, epilogue);
+        if g.has_no_channels() || depthwise::supports(&g) {
+            return super::conv2d(x, &self.weight, &self.spec, epilogue);
         }
         let (set, weight) = (T::kernels(), self.weight.data());
         if winograd::supports_prepared(&g) {

@@ -1,5 +1,7 @@
 //! The geometry of a convolution: what slides over what, and how far.
 
+use crate::shape::{product_of, sum_of};
+
 /// Rows and columns of zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
@@ -47,6 +49,9 @@ impl Conv2dSpec {
     }
 }
 
+/// Strides up to this length are kept as they are, even beyond the image.
+const LONG_STRIDE: usize = 1 << 16;
+
 /// Every extent of one convolution, checked to fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -82,25 +87,38 @@ impl Geometry {
         let (&[n, h, w, cin], &[kh, kw, cin_group, cout]) = (x, weight) else {
             fail("both must have four dimensions".into())
         };
-        if spec.stride.contains(&0) || spec.dilation.contains(&0) || spec.groups == 0 || kh * kw == 0 {
+        if spec.stride.contains(&0) || spec.dilation.contains(&0) || spec.groups == 0 || kh == 0 || kw == 0 {
             fail("stride, dilation, groups and kernel size must be at least 1".into());
         }
-        if cin != cin_group * spec.groups || cout % spec.groups != 0 {
+        if Some(cin) != cin_group.checked_mul(spec.groups) || cout % spec.groups != 0 {
             fail(format!(
                 "Cin must be {} * {} groups, and Cout a multiple of the groups",
                 cin_group, spec.groups
             ));
         }
-        let extent = |size: usize, kernel: usize, pad: usize, axis: usize| {
-            let reach = spec.dilation[axis] * (kernel - 1) + 1;
-            match (size + pad).checked_sub(reach) {
-                Some(room) => room / spec.stride[axis] + 1,
-                None => fail(format!("the kernel reaches over {reach} of {} padded positions", size + pad)),
+        let extent = |size: usize, kernel: usize, [before, after]: [usize; 2], axis: usize| {
+            let padded = sum_of(operation, &[size, before, after]);
+            let reach = sum_of(operation, &[product_of(operation, &[spec.dilation[axis], kernel - 1]), 1]);
+            match padded.checked_sub(reach) {
+                Some(room) => (room / spec.stride[axis] + 1, padded),
+                None => fail(format!("the kernel reaches over {reach} of {padded} padded positions")),
             }
         };
         let p = spec.padding;
-        let output = [extent(h, kh, p.top + p.bottom, 0), extent(w, kw, p.left + p.right, 1)];
-        Self { n, input: [h, w], cin, kernel: [kh, kw], output, cout, spec: *spec }
+        let (oh, rows) = extent(h, kh, [p.top, p.bottom], 0);
+        let (ow, columns) = extent(w, kw, [p.left, p.right], 1);
+        // What the passes make beside x and weight: y, the padded image, the patch matrix.
+        // Their sizes, and every place in them, are then computed without wrapping around.
+        product_of(operation, &[n, oh, ow, cout]);
+        product_of(operation, &[n, rows, columns, cin]);
+        product_of(operation, &[oh, ow, kh, kw, cin]);
+        // A stride beyond the image leaves one output, whatever its length.
+        let [down, across] = spec.stride;
+        let stride = [down.min(rows.max(LONG_STRIDE)), across.min(columns.max(LONG_STRIDE))];
+        product_of(operation, &[stride[0], columns, cin]);
+        product_of(operation, &[stride[1], cin]);
+        let spec = Conv2dSpec { stride, ..*spec };
+        Self { n, input: [h, w], cin, kernel: [kh, kw], output: [oh, ow], cout, spec }
     }
 
     /// `[KH, KW, Cin/groups, Cout]`.
@@ -111,6 +129,11 @@ impl Geometry {
     /// `[N, OH, OW, Cout]`.
     pub fn y_shape(&self) -> [usize; 4] {
         [self.n, self.output[0], self.output[1], self.cout]
+    }
+
+    /// Whether no channels come in or go out, so that there is no product to arrange.
+    pub(crate) fn has_no_channels(&self) -> bool {
+        self.cin == 0 || self.cout == 0
     }
 
     /// Input channels of one group.
@@ -154,15 +177,11 @@ impl Geometry {
         })
     }
 
-    /// Multiply-adds of the forward pass, and of each gradient.
+    /// Multiply-adds of the forward pass, and of each gradient; of absurdly large ones `usize::MAX`.
     pub fn multiply_adds(&self) -> usize {
-        self.n
-            * self.output[0]
-            * self.output[1]
-            * self.cout
-            * self.kernel[0]
-            * self.kernel[1]
-            * self.cin_group()
+        let [oh, ow] = self.output;
+        let [kh, kw] = self.kernel;
+        [oh, ow, self.cout, kh, kw, self.cin_group()].iter().fold(self.n, |all, &n| all.saturating_mul(n))
     }
 
     /// Checks the output's gradient against the geometry.

@@ -2,6 +2,7 @@
 
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
 use crate::rows::column_sums;
+use crate::shape::product_of;
 use crate::{Element, Tensor};
 
 /// `y[n,c]`: the mean of `x [N, H, W, C]` over its pixels, `[N, C]`.
@@ -46,7 +47,7 @@ pub fn global_avg_pool_backward<T: Element>(dy: &Tensor<T>, x_shape: &[usize]) -
         "global_avg_pool_backward: dy {:?} must be [N, C] of x {x_shape:?} (N, H, W, C)",
         dy.shape()
     );
-    let (pixels, c) = (x_shape[1] * x_shape[2], x_shape[3]);
+    let (pixels, c) = (product_of("global_avg_pool_backward", &x_shape[1..3]), x_shape[3]);
     let share = dy.clone().scale(T::ONE / T::from_f64(pixels as f64)).contiguous();
     let share = share.data();
     Tensor::filled_by(x_shape, |dx| {

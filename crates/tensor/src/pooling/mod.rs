@@ -66,7 +66,7 @@ impl Geometry {
         let fail = |rule: &str| -> ! { panic!("{operation}: x {x:?} (N, H, W, C) with {spec:?}: {rule}") };
         let &[n, h, w, c] = x else { fail("x must have four dimensions") };
         let ([kh, kw], p) = (spec.kernel, spec.padding);
-        if spec.stride.contains(&0) || kh * kw == 0 || kh * kw > usize::from(NOBODY) {
+        if spec.stride.contains(&0) || kh == 0 || kw == 0 || kh.saturating_mul(kw) > usize::from(NOBODY) {
             fail("the stride must be at least 1 and the window have 1 to 255 positions");
         }
         if p.top.max(p.bottom) >= kh || p.left.max(p.right) >= kw {
@@ -76,7 +76,7 @@ impl Geometry {
             Some(room) => room / stride + 1,
             None => fail("the window must fit into the padded image"),
         };
-        if h * w == 0 {
+        if h == 0 || w == 0 {
             fail("the image must have pixels");
         }
         let output = [
