@@ -9,7 +9,8 @@
 //! `cargo bench -p cerberus-tensor --bench convolution`. Each figure is the
 //! median of several runs; set `RAYON_NUM_THREADS` to choose the threads. Words
 //! after `--` choose the layers whose names contain them; `--json` prints lines
-//! for programs (`benches/peers/convolutions.py` is one).
+//! for programs (`benches/peers/convolutions.py` is one). `--errors` prints how far
+//! 3x3 convolutions in `f32` are from the exact sums instead of how fast they are.
 
 use std::time::Instant;
 
@@ -79,6 +80,9 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let json = words.iter().any(|word| word == "--json");
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    if words.iter().any(|word| word == "--errors") {
+        return errors();
+    }
     let threads = rayon::current_num_threads();
     let isa = Isa::from_environment().unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -118,6 +122,38 @@ fn main() {
         if layer.groups > 1 {
             copy_rate(&layer, threads, [forward, input]);
         }
+    }
+}
+
+/// The error of 3x3 convolutions in `f32`, forward: root mean square and largest
+/// difference from `f64`, in units of the root mean square of the outputs. Inputs
+/// are uniform from -1 to 1, as rounding errors do not cancel in patterns.
+fn errors() {
+    use cerberus_tensor::conv::winograd;
+    use cerberus_tensor::random::stream;
+    use rand::RngExt;
+    println!("{:>9} {:>24} {:>24} {:>24}", "channels", "im2col rms, largest", "implicit", "winograd");
+    for channels in [64, 128, 256, 512] {
+        let noise = |shape: &[usize], seed: u64| {
+            let mut rng = stream(seed, "errors", 0, channels as u64);
+            Tensor::<f32>::from_fn(shape, |_| rng.random::<f32>() * 2.0 - 1.0)
+        };
+        let spec = Conv2dSpec::same(3);
+        let (x, weight) = (noise(&[1, 14, 14, channels], 1), noise(&[3, 3, channels, channels], 2));
+        let none = Epilogue::default();
+        let exact = implicit::conv2d(&x.cast::<f64>(), &weight.cast(), &spec, &Epilogue::default());
+        let rms = (exact.squared_norm() / exact.len() as f64).sqrt();
+        let error = |y: Tensor<f32>| {
+            let off = &y.cast::<f64>() - &exact;
+            let largest = off.data().iter().fold(0.0f64, |most, e| most.max(e.abs()));
+            format!("{:.2e} {:.2e}", (off.squared_norm() / off.len() as f64).sqrt() / rms, largest / rms)
+        };
+        println!(
+            "{channels:>9} {:>24} {:>24} {:>24}",
+            error(im2col::conv2d(&x, &weight, &spec, &none)),
+            error(implicit::conv2d(&x, &weight, &spec, &none)),
+            error(winograd::conv2d(&x, &weight, &spec, &none)),
+        );
     }
 }
 

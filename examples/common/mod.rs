@@ -12,6 +12,7 @@ use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
 use cerberus::tensor::Isa;
+use cerberus::tensor::conv::winograd_from_environment;
 use cerberus::train::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 
 /// Prints a line, and goes on if nobody reads it any more: `println!` would
@@ -32,6 +33,7 @@ macro_rules! say {
 /// that the environment asks for.
 pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
     Isa::from_environment().map_err(|error| error.to_string())?;
+    winograd_from_environment().map_err(|error| error.to_string())?;
     let threads = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     // Rayon would read 0 as "choose for me".
     if threads == 0 {

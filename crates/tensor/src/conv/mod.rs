@@ -12,7 +12,7 @@
 //! Two more are for particular geometries:
 //!
 //! 4. [`winograd`]: 3x3 kernels over many channels, by polynomial evaluation,
-//!    with fewer multiplications.
+//!    with fewer multiplications; [`set_winograd`] switches it off.
 //! 5. [`depthwise`]: one channel per group, which leaves no product to compute.
 //!
 //! Each has the forward pass and both gradients. [`conv2d`], [`input_gradient`]
@@ -27,11 +27,16 @@ pub mod im2col;
 pub mod implicit;
 pub mod plain;
 mod prepared;
+mod setting;
 mod spec;
 pub(crate) mod tile;
 pub mod winograd;
 
 pub use prepared::PreparedConv2d;
+pub use setting::{
+    WINOGRAD_VARIABLE, WinogradError, set_winograd, winograd_enabled, winograd_from_environment,
+    winograd_from_setting,
+};
 pub use spec::{Conv2dSpec, Geometry, Padding};
 
 use crate::pool::Buffer;
@@ -87,7 +92,7 @@ impl Algorithm {
     pub fn of_forward(g: &Geometry) -> Self {
         match () {
             _ if depthwise::supports(g) => Self::Depthwise,
-            _ if winograd::supports(g) => Self::Winograd,
+            _ if winograd_enabled() && winograd::supports(g) => Self::Winograd,
             _ => Self::Implicit,
         }
     }
@@ -98,7 +103,9 @@ impl Algorithm {
             _ if depthwise::supports_input_gradient(g) => Self::Depthwise,
             // A handful of columns would leave most of every vector empty.
             _ if g.cin_group() <= FEW_CHANNELS && g.kernel != [1, 1] => Self::Im2col,
-            _ if g.adjoint().is_some_and(|adjoint| winograd::supports(&adjoint)) => Self::Winograd,
+            _ if winograd_enabled() && g.adjoint().is_some_and(|adjoint| winograd::supports(&adjoint)) => {
+                Self::Winograd
+            }
             _ if implicit::supports_input_gradient(g) => Self::Implicit,
             _ => Self::Im2col,
         }

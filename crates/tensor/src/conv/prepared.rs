@@ -37,7 +37,7 @@ impl<T: Element> PreparedConv2d<T> {
             return super::conv2d(x, &self.weight, &self.spec, epilogue);
         }
         let (set, weight) = (T::kernels(), self.weight.data());
-        if winograd::supports_prepared(&g) {
+        if super::winograd_enabled() && winograd::supports_prepared(&g) {
             let transform = || winograd::Weights::new(set, weight, g.cin, g.cout);
             return winograd::forward(&g, x, self.transformed.get_or_init(transform), epilogue);
         }

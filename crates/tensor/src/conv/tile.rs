@@ -46,8 +46,11 @@ pub(crate) struct Segment {
 pub(crate) enum Start<'a, T> {
     /// The same row of at least the tile's width in every tile row.
     Row(&'a [T]),
-    /// What `c` holds.
+    /// What `c` holds: the sum goes on where it was left.
     Stored,
+    /// Nothing: the sum is made by itself and added to what `c` holds. Rounding
+    /// errors of a long sum then grow with its pieces, not with all its steps.
+    Apart,
 }
 
 /// The work of one panel of columns; see the formula at the top of the file.
@@ -264,6 +267,16 @@ unsafe fn add_product<V: Lanes, const VECTORS: usize>(
 
 /// The one kernel body; `inline(always)` so that it takes on the features of
 /// the wrapper it lands in, and the small fixed loops unroll into registers.
+///
+/// # Safety
+/// The CPU must have `V`'s features. For every row `i < ROWS` and every step `p` of
+/// every segment `s`, the following must lie inside the slices `tile.a` and `tile.b`:
+/// `a + s.a + p * tile.a_step + i * tile.a_row` (with `tile.a_step` taken as 1 if
+/// `PIXELS`), and the `VECTORS * V::LEN` elements from `s.b + p * tile.b_step` on (with
+/// `tile.b_step` taken as `VECTORS * V::LEN` if `PIXELS`). `tile.columns` must be at most
+/// `VECTORS * V::LEN`, which must be at most [`WIDEST`]; the `tile.columns` elements from
+/// `c + i * tile.c_row` on must be readable and writable and belong to no slice of `tile`;
+/// a start row must have `VECTORS * V::LEN` elements. [`Kernels::run`] checks all of it.
 #[inline(always)]
 unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
     tile: &Tile<V::Scalar>,
@@ -290,6 +303,13 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                     }
                     for (j, sum) in sum.iter_mut().enumerate() {
                         *sum = V::load(row.as_ptr().add(j * V::LEN));
+                    }
+                }
+            }
+            Start::Apart => {
+                for i in 0..ROWS {
+                    for j in 0..VECTORS {
+                        V::prefetch(c.wrapping_add(i * tile.c_row + j * V::LEN));
                     }
                 }
             }
@@ -329,9 +349,16 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
         }
         for (i, sum) in sum.iter().enumerate() {
             let to = if whole { c.add(i * tile.c_row) } else { edge };
-            for (j, sum) in sum.iter().enumerate() {
-                let value = if tile.relu { sum.relu() } else { *sum };
-                value.store(to.add(j * V::LEN));
+            let apart = matches!(tile.start, Start::Apart);
+            if apart && !whole {
+                edge.write_bytes(0, width);
+                std::ptr::copy_nonoverlapping(c.add(i * tile.c_row).cast_const(), edge, tile.columns);
+            }
+            for (j, &sum) in sum.iter().enumerate() {
+                let to = to.add(j * V::LEN);
+                let sum = if apart { V::load(to.cast_const()).add(sum) } else { sum };
+                let value = if tile.relu { sum.relu() } else { sum };
+                value.store(to);
             }
             if !whole {
                 std::ptr::copy_nonoverlapping(edge.cast_const(), c.add(i * tile.c_row), tile.columns);
@@ -392,7 +419,7 @@ mod tests {
                         let segments =
                             [Segment { a: 3, b: width, len: 7 }, Segment { a: 40, b: 12 * width, len: 11 }];
                         let kinds = [(5, 1, width), (1, 3, width), (1, 1, width + 2)];
-                        let starts = [Start::Row(&bias[..]), Start::Stored];
+                        let starts = [Start::Row(&bias[..]), Start::Stored, Start::Apart];
                         for (start, (a_row, a_step, b_step)) in
                             starts.into_iter().flat_map(|s| kinds.map(|k| (s, k)))
                         {
@@ -419,7 +446,7 @@ mod tests {
                                 } else {
                                     let first = match start {
                                         Start::Row(bias) => bias[column],
-                                        Start::Stored => stored[i],
+                                        Start::Stored | Start::Apart => stored[i],
                                     };
                                     let sum = segments.iter().fold(first, |sum, s| {
                                         (0..s.len).fold(sum, |sum, p| {

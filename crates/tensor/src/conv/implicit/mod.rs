@@ -174,7 +174,7 @@ impl<'a, T: Element> Pass<'a, T> {
                     segments,
                     c_row: out.pixel,
                     columns: panel.columns,
-                    start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Stored },
+                    start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Apart },
                     relu: self.relu && number + 1 == blocks.len(),
                     ahead: following.get(oy * self.set.reach(ow, segments)..).unwrap_or(&[]),
                 };
