@@ -347,18 +347,24 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                 add_channels::<V, ROWS, VECTORS>(&mut sum, a, b, segment.len, ahead);
             }
         }
+        if let Start::Apart = tile.start {
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let mut from = c.add(i * tile.c_row).cast_const();
+                if !whole {
+                    edge.write_bytes(0, width);
+                    std::ptr::copy_nonoverlapping(from, edge, tile.columns);
+                    from = edge;
+                }
+                for (j, sum) in sum.iter_mut().enumerate() {
+                    *sum = V::load(from.add(j * V::LEN)).add(*sum);
+                }
+            }
+        }
         for (i, sum) in sum.iter().enumerate() {
             let to = if whole { c.add(i * tile.c_row) } else { edge };
-            let apart = matches!(tile.start, Start::Apart);
-            if apart && !whole {
-                edge.write_bytes(0, width);
-                std::ptr::copy_nonoverlapping(c.add(i * tile.c_row).cast_const(), edge, tile.columns);
-            }
-            for (j, &sum) in sum.iter().enumerate() {
-                let to = to.add(j * V::LEN);
-                let sum = if apart { V::load(to.cast_const()).add(sum) } else { sum };
-                let value = if tile.relu { sum.relu() } else { sum };
-                value.store(to);
+            for (j, sum) in sum.iter().enumerate() {
+                let value = if tile.relu { sum.relu() } else { *sum };
+                value.store(to.add(j * V::LEN));
             }
             if !whole {
                 std::ptr::copy_nonoverlapping(edge.cast_const(), c.add(i * tile.c_row), tile.columns);
