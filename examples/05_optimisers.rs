@@ -45,23 +45,20 @@ fn main() {
     assert!((large - adam).abs() < 0.05 * adam + 1e-4);
 }
 
-fn descend(optimizer: &mut dyn Optimizer, rate: f64, steps: u64) -> f32 {
+fn descend(optimizer: &mut dyn Optimizer, rate: f64, steps: u64) -> f64 {
     descend_scaled(optimizer, rate, steps, 1.0)
 }
 
 /// The loss after so many steps.
-fn descend_scaled(optimizer: &mut dyn Optimizer, rate: f64, steps: u64, scale: f64) -> f32 {
+fn descend_scaled(optimizer: &mut dyn Optimizer, rate: f64, steps: u64, scale: f64) -> f64 {
     let mut point = Point { place: Parameter::new(Tensor::ones(&[2])) };
-    let steepness = Var::constant(Tensor::from_vec(vec![0.5, 50.0], &[2]));
+    let steepness = Tensor::from_vec(vec![0.5, 50.0], &[2]);
+    optimizer.set_learning_rate(rate);
     let mut last = 0.0;
-    for step in 0..steps {
-        let mut context = Context::training(0, step);
-        let loss = (context.parameter(&point.place).square() * steepness.clone()).sum_all().scale(scale);
-        last = loss.value().item();
-        let gradients = backward(loss);
-        drop(context); // it shares the parameter, which the optimiser changes in place
-        optimizer.set_learning_rate(rate);
-        optimizer.step(&mut point, &gradients);
+    for _ in 0..steps {
+        last = step(&mut point, optimizer, |point, context| {
+            (context.parameter(&point.place).square() * &steepness).sum_all() * scale
+        });
     }
     last
 }

@@ -12,9 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cerberus::data::{Cifar10, Dataset, EpochPlan, Loader, Split};
-use cerberus::nn::losses::cross_entropy;
-use cerberus::nn::optim::{Adam, AdamOptions, Optimizer};
+use cerberus::data::Cifar10;
 use cerberus::prelude::*;
 use clap::Parser;
 
@@ -57,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn train(options: &Options) -> Result<(), Failure> {
-    let data: Arc<dyn Dataset> = Arc::new(Cifar10::from_folder(&options.data)?);
+    let data = Arc::new(Cifar10::from_folder(&options.data)?);
     let mut model = common::small_cnn(32, data.info().labels[0].classes.len(), options.seed);
     let mut optimizer = Adam::new(AdamOptions::default());
     say!(
@@ -68,24 +66,22 @@ fn train(options: &Options) -> Result<(), Failure> {
         options.seed
     );
     say!("{:>5} {:>10} {:>13} {:>9}", "epoch", "loss", "test accuracy", "images/s");
-    let mut step = 0;
+    let choices = StepOptions { seed: options.seed, ..StepOptions::default() };
     for epoch in 0..options.epochs {
         let plan = EpochPlan {
-            epoch: epoch as u64,
-            batch_size: options.batch,
             seed: options.seed,
-            shuffle: true,
             limit: options.samples,
-            ..EpochPlan::new(Split::Train)
+            ..EpochPlan::training(epoch, options.batch)
         };
         let clock = Instant::now();
         let (mut loss_sum, mut images) = (0.0, 0);
-        for batch in Loader::new(Arc::clone(&data), plan)? {
+        for batch in Loader::new(data.clone(), plan)? {
             let batch = batch?;
             images += batch.len();
-            loss_sum += batch.len() as f64
-                * f64::from(train_step(&mut model, &mut optimizer, batch, [options.seed, step]));
-            step += 1;
+            let loss = step_with(&mut model, &mut optimizer, choices, |model, context| {
+                cross_entropy(model.forward((&batch.images).into(), context), &batch.classes)
+            });
+            loss_sum += batch.len() as f64 * loss;
         }
         let rate = images as f64 / clock.elapsed().as_secs_f64();
         let accuracy = accuracy(&model, &data, options.samples)?;
@@ -94,27 +90,10 @@ fn train(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One step of Adam at a learning rate of 1e-3; returns the loss.
-fn train_step(model: &mut Sequential, optimizer: &mut Adam, batch: Batch, [seed, step]: [u64; 2]) -> f32 {
-    let mut context = Context::training(seed, step);
-    let logits = model.forward(Var::constant(batch.images), &mut context);
-    let loss = cross_entropy(logits, &labels(&batch.classes));
-    let value = loss.value().item();
-    let gradients = backward(loss);
-    drop(context);
-    optimizer.set_learning_rate(1e-3);
-    optimizer.step(model, &gradients);
-    value
-}
-
-fn labels(classes: &[Option<usize>]) -> Vec<u8> {
-    classes.iter().map(|class| class.map_or(cerberus::data::IGNORED, |class| class as u8)).collect()
-}
-
-fn accuracy(model: &Sequential, data: &Arc<dyn Dataset>, limit: Option<usize>) -> Result<f64, Failure> {
+fn accuracy(model: &Sequential, data: &Arc<Cifar10>, limit: Option<usize>) -> Result<f64, Failure> {
     let (mut right, mut seen) = (0, 0);
     for batch in
-        Loader::new(Arc::clone(data), EpochPlan { batch_size: 200, limit, ..EpochPlan::new(Split::Test) })?
+        Loader::new(data.clone(), EpochPlan { batch_size: 200, limit, ..EpochPlan::new(Split::Test) })?
     {
         let batch = batch?;
         let best = predict(model, batch.images).argmax();

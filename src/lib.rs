@@ -57,7 +57,7 @@ pub use cerberus_train as train;
 /// The names that most programs need.
 pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
-    pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split};
+    pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split, TensorDataset};
     pub use crate::nn::losses::{
         BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, box_iou, cross_entropy,
         cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
@@ -65,7 +65,7 @@ pub mod prelude {
     pub use crate::nn::{
         Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Layer,
         Linear, MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions,
-        StepOptions, commit, module, predict, step, step_with,
+        StepOptions, commit, load_model, module, output_shape, predict, save_model, step, step_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
@@ -75,3 +75,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles and runs the ten programs of the book.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/ten-programs.md")]
+struct TenPrograms;

@@ -135,12 +135,12 @@ fn pets(folder: &Path, count: usize) {
                 [60, 60, 230]
             }
         };
-        let pixels = (0..40 * 48).flat_map(colour).collect();
+        let pixels: Vec<u8> = (0..40 * 48).flat_map(colour).collect();
         let name = format!("{}_{index}", ["Red", "Blue"][class]);
-        let image = Image { height: 40, width: 48, channels: 3, pixels };
+        let image = Image { height: 40, width: 48, channels: 3, pixels: pixels.into() };
         std::fs::write(folder.join(format!("images/{name}.jpg")), image.to_png().unwrap()).unwrap();
-        let trimap = (0..40 * 48).map(|p| if inside(p) { 1 } else { 2 }).collect();
-        let trimap = Image { height: 40, width: 48, channels: 1, pixels: trimap };
+        let trimap: Vec<u8> = (0..40 * 48).map(|p| if inside(p) { 1 } else { 2 }).collect();
+        let trimap = Image { height: 40, width: 48, channels: 1, pixels: trimap.into() };
         std::fs::write(folder.join(format!("trimaps/{name}.png")), trimap.to_png().unwrap()).unwrap();
         table += &format!("{name},{class},48,40,{at},{at},{},{}\n", at + 20, at + 20);
     }

@@ -9,7 +9,7 @@ use cerberus_tensor::Tensor;
 use cerberus_tensor::concat::concat;
 
 use crate::dataset::{CLASS, MASK, OBJECTS};
-use crate::{DataError, Image, Label, Mask, Object, Sample, ValueMap};
+use crate::{DataError, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 
 /// Several samples of one size. The labels keep the order of the images, and a
 /// sample without a label has `None` in its place.
@@ -185,7 +185,8 @@ fn size(image: &Image) -> (usize, usize, usize) {
 
 /// Images of one size as `[N, H, W, C]`: each value `v` becomes
 /// `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2, and the spread is
-/// close to one. Whoever feeds a trained network must do the same.
+/// close to one. Whoever feeds a trained network must do the same. Images that hold
+/// floats are taken as they are.
 ///
 /// # Panics
 /// When the images differ in size, or one holds another number of values than
@@ -205,7 +206,10 @@ pub fn normalise(images: &[&Image]) -> Tensor<f32> {
             image.pixels.len(),
             (height, width, channels),
         );
-        data.extend(image.pixels.iter().map(|&value| scale[usize::from(value)]));
+        match &image.pixels {
+            Pixels::Bytes(bytes) => data.extend(bytes.iter().map(|&value| scale[usize::from(value)])),
+            Pixels::Floats(floats) => data.extend(floats),
+        }
     }
     Tensor::from_vec(data, &[images.len(), height, width, channels])
 }
@@ -215,7 +219,7 @@ mod tests {
     use super::*;
 
     fn gray(height: usize, width: usize, value: u8) -> Sample {
-        let image = Image { height, width, channels: 1, pixels: vec![value; height * width] };
+        let image = Image { height, width, channels: 1, pixels: vec![value; height * width].into() };
         Sample { image, class: Some(3), objects: None, mask: None, more: BTreeMap::new() }
     }
 
@@ -242,7 +246,7 @@ mod tests {
     #[test]
     fn an_image_with_missing_pixels_is_an_error() {
         let mut sample = gray(2, 3, 0);
-        sample.image.pixels.pop();
+        sample.image.pixels = vec![0u8; 5].into();
         let error = Batch::assemble(&[sample], vec![0]).unwrap_err();
         assert!(error.to_string().contains("5 values"), "{error}");
     }

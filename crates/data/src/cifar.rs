@@ -160,7 +160,7 @@ impl Dataset for Cifar10 {
         };
         let pixels = records.pixels[at * PIXELS..][..PIXELS].to_vec();
         Ok(Sample {
-            image: Image { height: SIDE, width: SIDE, channels: 3, pixels },
+            image: Image { height: SIDE, width: SIDE, channels: 3, pixels: pixels.into() },
             class: Some(usize::from(records.labels[at])),
             objects: None,
             mask: None,

@@ -123,6 +123,20 @@ pub trait Dataset: Send + Sync {
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError>;
 }
 
+impl<D: Dataset + ?Sized> Dataset for std::sync::Arc<D> {
+    fn info(&self) -> &DatasetInfo {
+        (**self).info()
+    }
+
+    fn len(&self, split: Split) -> usize {
+        (**self).len(split)
+    }
+
+    fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
+        (**self).sample(split, epoch, index)
+    }
+}
+
 /// The error of a data set that was asked for sample `index` of `len`.
 pub(crate) fn no_such_sample(info: &DatasetInfo, split: Split, len: usize, index: usize) -> DataError {
     DataError::NoSuchSample { dataset: info.name.clone(), split: split.name(), len, index }

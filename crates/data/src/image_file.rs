@@ -94,7 +94,7 @@ impl Image {
             let start = (row * self.width + x) * self.channels;
             pixels.extend_from_slice(&self.pixels[start..start + width * self.channels]);
         }
-        Image { height, width, channels: self.channels, pixels }
+        Image { height, width, channels: self.channels, pixels: pixels.into() }
     }
 
     /// The picture as the bytes of a PNG file.
@@ -140,7 +140,7 @@ impl Image {
             .ok()
             .zip(u32::try_from(self.height).ok())
             .filter(|_| self.channels == 3 && height > 0 && width > 0)
-            .and_then(|(w, h)| image::RgbImage::from_raw(w, h, self.pixels.clone()));
+            .and_then(|(w, h)| image::RgbImage::from_raw(w, h, self.pixels.to_vec()));
         let Some(rgb) = rgb else {
             panic!(
                 "resized: from {}x{}x{} with {} values to {height}x{width}; sides must be positive and the \
@@ -153,7 +153,7 @@ impl Image {
         };
         let filter = image::imageops::FilterType::Triangle;
         let resized = image::imageops::resize(&rgb, width as u32, height as u32, filter);
-        Image { height, width, channels: 3, pixels: resized.into_raw() }
+        Image { height, width, channels: 3, pixels: resized.into_raw().into() }
     }
 }
 
@@ -222,7 +222,7 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
 fn decode(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<Image> {
     let rgb = picture(path, annotated)?.into_rgb8();
     let (height, width) = (rgb.height() as usize, rgb.width() as usize);
-    Ok(Image { height, width, channels: 3, pixels: rgb.into_raw() })
+    Ok(Image { height, width, channels: 3, pixels: rgb.into_raw().into() })
 }
 
 #[cfg(test)]
@@ -235,20 +235,21 @@ mod tests {
     fn a_picture_survives_the_way_through_a_png_file() {
         let folder = tempdir().unwrap();
         let path = folder.path().join("named.jpg");
-        let pixels = (0..5 * 4 * 3).map(|value| value as u8 * 4).collect();
-        let picture = Image { height: 5, width: 4, channels: 3, pixels };
+        let pixels: Vec<u8> = (0..5 * 4 * 3).map(|value| value as u8 * 4).collect();
+        let picture = Image { height: 5, width: 4, channels: 3, pixels: pixels.into() };
         std::fs::write(&path, picture.to_png().unwrap()).unwrap();
         assert_eq!(Image::read(&path).unwrap(), picture);
-        let gray = Image { height: 2, width: 1, channels: 1, pixels: vec![7, 200] };
+        let gray = Image { height: 2, width: 1, channels: 1, pixels: vec![7u8, 200].into() };
         std::fs::write(&path, gray.to_png().unwrap()).unwrap();
-        assert_eq!(Image::read(&path).unwrap().pixels, [7, 7, 7, 200, 200, 200]);
+        assert_eq!(Image::read(&path).unwrap().pixels[..], [7, 7, 7, 200, 200, 200]);
     }
 
     #[test]
     fn damaged_pictures_and_other_formats_are_errors_that_name_the_file() {
         let folder = tempdir().unwrap();
         let path = folder.path().join("picture.png");
-        let whole = Image { height: 9, width: 9, channels: 3, pixels: vec![90; 243] }.to_png().unwrap();
+        let whole =
+            Image { height: 9, width: 9, channels: 3, pixels: vec![90; 243].into() }.to_png().unwrap();
         let wrong = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             let message = Image::read(&path).unwrap_err().to_string();
@@ -264,15 +265,15 @@ mod tests {
     #[test]
     fn a_picture_that_is_not_whole_is_not_written() {
         for (channels, values) in [(3, 11), (2, 8), (3, 0)] {
-            let picture = Image { height: 2, width: 2, channels, pixels: vec![0; values] };
+            let picture = Image { height: 2, width: 2, channels, pixels: vec![0; values].into() };
             assert!(picture.to_png().is_err());
         }
     }
 
     #[test]
     fn resizing_keeps_a_plain_picture_plain() {
-        let picture = Image { height: 7, width: 5, channels: 3, pixels: [10, 20, 30].repeat(35) };
+        let picture = Image { height: 7, width: 5, channels: 3, pixels: [10u8, 20, 30].repeat(35).into() };
         let resized = picture.resized(3, 8);
-        assert_eq!((resized.height, resized.width, resized.pixels), (3, 8, [10, 20, 30].repeat(24)));
+        assert_eq!((resized.height, resized.width, resized.pixels.to_vec()), (3, 8, [10, 20, 30].repeat(24)));
     }
 }

@@ -39,6 +39,7 @@ pub mod photos;
 mod sample;
 mod sampler;
 mod scenes;
+mod tensors;
 
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
@@ -51,6 +52,7 @@ pub use mixture::Mixture;
 pub use multi_fashion::MultiFashion;
 pub use open::{open, open_photos};
 pub use photos::{PhotoOptions, Photos};
-pub use sample::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};
+pub use sample::{IGNORED, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 pub use sampler::{Resampled, Sampling};
 pub use scenes::{FashionScenes, SCENE_SIZE};
+pub use tensors::TensorDataset;

@@ -61,6 +61,12 @@ impl EpochPlan {
         }
     }
 
+    /// A training epoch: the training samples in a random order of its own, in batches of
+    /// `batch_size`.
+    pub fn training(epoch: usize, batch_size: usize) -> EpochPlan {
+        EpochPlan { epoch: epoch as u64, batch_size, shuffle: true, ..EpochPlan::new(Split::Train) }
+    }
+
     /// The samples of an epoch over `len` of them, in the order of the plan.
     ///
     /// The shuffle is that of Fisher and Yates, drawn from the stream (seed,
@@ -93,12 +99,17 @@ enum Source {
 }
 
 impl Loader {
-    /// Starts to make the batches of `plan` from `dataset`.
+    /// Starts to make the batches of `plan` from `dataset`: a data set, or an `Arc` of one
+    /// that is used for many epochs.
     ///
     /// # Errors
     /// [`DataError::Option`] when the batch size is 0, when `start_batch` lies
     /// past the end of the epoch, or when the system refuses a thread.
-    pub fn new(dataset: Arc<dyn Dataset>, plan: EpochPlan) -> Result<Loader, DataError> {
+    pub fn new(dataset: impl Dataset + 'static, plan: EpochPlan) -> Result<Loader, DataError> {
+        Self::of(Arc::new(dataset), plan)
+    }
+
+    fn of(dataset: Arc<dyn Dataset>, plan: EpochPlan) -> Result<Loader, DataError> {
         let refuse = |option, value: usize, remedy: String| {
             Err(DataError::Option { option, value: value.to_string(), remedy })
         };

@@ -8,12 +8,78 @@
 //! `objects: None` that nobody looked. Tasks skip what is missing.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 /// The mask value that says "do not judge this pixel".
 pub const IGNORED: u8 = 255;
 
-/// An 8-bit picture; pixel (y, x) has its channels at `(y * width + x) * channels`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The values of an [`Image`]: bytes, as pictures have them, or floats, taken as they are.
+///
+/// Dereferences to the bytes, for all that works on pictures alone.
+///
+/// # Panics
+/// When floats are dereferenced.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pixels {
+    /// 0 to 255; normalised when they enter a batch, see [`normalise`](crate::normalise).
+    Bytes(Vec<u8>),
+    /// Numbers of the user's own; they enter a batch unchanged.
+    Floats(Vec<f32>),
+}
+
+impl Pixels {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(values) => values.len(),
+            Self::Floats(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Vec<u8>> for Pixels {
+    fn from(values: Vec<u8>) -> Self {
+        Self::Bytes(values)
+    }
+}
+
+impl From<Vec<f32>> for Pixels {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Floats(values)
+    }
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    #[track_caller]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Bytes(values) => values,
+            Self::Floats(_) => panic!("{FLOATS}"),
+        }
+    }
+}
+
+impl DerefMut for Pixels {
+    #[track_caller]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Bytes(values) => values,
+            Self::Floats(_) => panic!("{FLOATS}"),
+        }
+    }
+}
+
+const FLOATS: &str = "the image holds floats, where a picture of bytes is needed";
+
+/// A picture; pixel (y, x) has its channels at `(y * width + x) * channels`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Rows.
     pub height: usize,
@@ -22,7 +88,21 @@ pub struct Image {
     /// Values per pixel: 1 for gray, 3 for red, green, blue.
     pub channels: usize,
     /// `[height, width, channels]`, row after row.
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
+}
+
+impl Image {
+    /// The image as a picture of bytes: itself, or its floats with the smallest as 0 and the
+    /// largest as 255.
+    pub fn to_picture(&self) -> Image {
+        let Pixels::Floats(values) = &self.pixels else { return self.clone() };
+        let finite = || values.iter().copied().filter(|value| value.is_finite());
+        let (low, high) = finite().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+        let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+        // Infinities and NaN are saturated by the cast.
+        let bytes: Vec<u8> = values.iter().map(|value| ((value - low) * scale + 0.5) as u8).collect();
+        Image { pixels: bytes.into(), ..*self }
+    }
 }
 
 /// A thing in an image: what it is and where.

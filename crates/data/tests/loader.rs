@@ -59,7 +59,7 @@ impl Dataset for Numbers {
             Some((at, Bad::OtherSize)) if at == index => width = 2,
             _ => {}
         }
-        let image = Image { height: 1, width, channels: 1, pixels: vec![0; width] };
+        let image = Image { height: 1, width, channels: 1, pixels: vec![0; width].into() };
         Ok(Sample { image, class: Some(index), objects: None, mask: None, more: BTreeMap::new() })
     }
 }
@@ -185,7 +185,7 @@ impl Dataset for Classes {
     }
 
     fn sample(&self, _: Split, _: u64, index: usize) -> Result<Sample, DataError> {
-        let image = Image { height: 1, width: 1, channels: 1, pixels: vec![self.train as u8] };
+        let image = Image { height: 1, width: 1, channels: 1, pixels: vec![self.train as u8].into() };
         let class = usize::from(index.is_multiple_of(100));
         let mut sample = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
         match self.info.labels[0].name.as_str() {

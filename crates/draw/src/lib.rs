@@ -84,11 +84,13 @@ pub fn encode_mask(mask: &[u8], [height, width]: [usize; 2], size: [u32; 2]) -> 
     Ok(bytes.into_inner())
 }
 
-/// An image of a data set as the drawing functions take it; gray becomes equal red, green and blue.
+/// An image of a data set as the drawing functions take it; gray becomes equal red, green and blue,
+/// and floats are stretched to the range of bytes.
 ///
 /// # Panics
 /// If the image holds fewer values than its size says.
 pub fn to_rgb(image: &Image) -> RgbImage {
+    let image = image.to_picture();
     RgbImage::from_fn(image.width as u32, image.height as u32, |x, y| {
         let place = (y as usize * image.width + x as usize) * image.channels;
         let channel = |c: usize| image.pixels[place + c.min(image.channels - 1)];

@@ -85,6 +85,27 @@ pub fn save<T: Element>(
     Ok(write_atomically(path, &bytes)?)
 }
 
+/// Writes the parameters and buffers of a model to `path`, atomically: a safetensors
+/// file with the names that [`Module::tensors`] gives.
+///
+/// # Errors
+/// If the file cannot be written; what was there before is then untouched.
+pub fn save_model<T: Element>(model: &dyn Module<T>, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
+    save(path.as_ref(), &model.tensors(), &BTreeMap::new())
+}
+
+/// Sets the parameters and buffers of a model to those that [`save_model`] wrote.
+///
+/// # Errors
+/// If the file cannot be read, or is of another model: the message lists what is
+/// missing, unexpected or of another shape. The model is then unchanged.
+pub fn load_model<T: Element>(
+    model: &mut dyn Module<T>,
+    path: impl AsRef<Path>,
+) -> Result<(), CheckpointError> {
+    load(path.as_ref())?.load_into(model, "")
+}
+
 fn dtype<T: Element>() -> Dtype {
     if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
 }

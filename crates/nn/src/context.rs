@@ -192,3 +192,13 @@ pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) 
 pub fn predict<T: Element>(layer: &(impl Layer<T> + ?Sized), x: Tensor<T>) -> Tensor<T> {
     layer.forward(Var::constant(x), &mut Context::evaluation()).into_value()
 }
+
+/// The shape of what `layer` gives for inputs of shape `x`, found by one pass over
+/// zeros: what the next layer must take.
+///
+/// # Panics
+/// If the layer does not take inputs of that shape.
+#[track_caller]
+pub fn output_shape<T: Element>(layer: &(impl Layer<T> + ?Sized), x: &[usize]) -> Vec<usize> {
+    predict(layer, Tensor::zeros(x)).shape().to_vec()
+}

@@ -20,8 +20,8 @@ mod step;
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 
-pub use checkpoint::{Checkpoint, CheckpointError};
-pub use context::{BufferUpdates, Context, commit, predict};
+pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
+pub use context::{BufferUpdates, Context, commit, output_shape, predict};
 pub use init::Init;
 pub use layers::{
     BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,

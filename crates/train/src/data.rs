@@ -236,7 +236,8 @@ mod tests {
         for part in ["images", "labels"] {
             std::fs::create_dir_all(folder.join(part)).unwrap();
         }
-        let picture = Image { height: 8, width: 8, channels: 3, pixels: vec![90; 192] }.to_png().unwrap();
+        let picture =
+            Image { height: 8, width: 8, channels: 3, pixels: vec![90; 192].into() }.to_png().unwrap();
         for name in ["a", "b"] {
             std::fs::write(folder.join(format!("images/{name}.png")), &picture).unwrap();
             std::fs::write(folder.join(format!("labels/{name}.txt")), "0 0.5 0.5 0.5 0.5\n").unwrap();

@@ -150,7 +150,7 @@ impl Dataset for MultiFashion {
         let labels = [(Self::LEFT.to_string(), class(0)), (Self::RIGHT.to_string(), class(1))];
         let pixels = self.pictures(split)[index * PIXELS..][..PIXELS].to_vec();
         Ok(Sample {
-            image: Image { height: SIDE, width: SIDE, channels: 1, pixels },
+            image: Image { height: SIDE, width: SIDE, channels: 1, pixels: pixels.into() },
             class: None,
             objects: None,
             mask: None,
@@ -236,7 +236,7 @@ mod tests {
         let overlap = canvas[20 * CANVAS + 20];
         let [left, right] = [garments.pixels(pair[0])[20 * 28 + 20], garments.pixels(pair[1])[14 * 28 + 14]];
         assert_eq!(overlap, left.max(right));
-        assert_eq!(sample.image.pixels, Shrink::new(CANVAS, SIDE).apply(&canvas));
+        assert_eq!(sample.image.pixels[..], Shrink::new(CANVAS, SIDE).apply(&canvas));
         assert!(data.sample(Split::Test, 0, 10_000).is_err());
     }
 }

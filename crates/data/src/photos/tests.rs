@@ -13,12 +13,12 @@ use crate::{CLASS, IGNORED, Mask};
 /// A photo of 40x30 pixels (width x height), black with a white rectangle.
 fn white_at([x1, y1, x2, y2]: [usize; 4]) -> Image {
     let inside = |place: usize| (x1..x2).contains(&(place % 40)) && (y1..y2).contains(&(place / 40));
-    let pixels = (0..40 * 30).flat_map(|place| [if inside(place) { 255 } else { 0 }; 3]).collect();
-    Image { height: 30, width: 40, channels: 3, pixels }
+    let pixels: Vec<u8> = (0..40 * 30).flat_map(|place| [if inside(place) { 255 } else { 0 }; 3]).collect();
+    Image { height: 30, width: 40, channels: 3, pixels: pixels.into() }
 }
 
 fn gray_png(ids: Vec<u8>) -> Vec<u8> {
-    Image { height: 30, width: 40, channels: 1, pixels: ids }.to_png().unwrap()
+    Image { height: 30, width: 40, channels: 1, pixels: ids.into() }.to_png().unwrap()
 }
 
 const HEADER: &str = "name,class,species,split,width,height,head_xmin,head_ymin,head_xmax,head_ymax,body_xmin,body_ymin,body_xmax,body_ymax";

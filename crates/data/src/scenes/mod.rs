@@ -216,9 +216,9 @@ impl Scene {
             mark(&mut classes, garment);
         }
         let size = (SCENE_SIZE, SCENE_SIZE);
-        let pixels = canvas.iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
+        let pixels: Vec<u8> = canvas.iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
         Sample {
-            image: Image { height: size.0, width: size.1, channels: 3, pixels },
+            image: Image { height: size.0, width: size.1, channels: 3, pixels: pixels.into() },
             class: self.layout.garments.first().map(|subject| subject.sprite.class),
             objects: Some(self.objects()),
             mask: Some(Mask { height: size.0, width: size.1, classes }),

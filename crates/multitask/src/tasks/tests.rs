@@ -75,8 +75,12 @@ fn sample(index: usize, has: impl Fn(&str) -> bool) -> Sample {
         ("numbers", Label::Values(vec![class as f32, f32::NAN, at as f32 / 10.0])),
         ("depth", Label::ValueMap(ValueMap { height: SIDE, width: SIDE, values: values.collect() })),
     ];
-    let image =
-        Image { height: SIDE, width: SIDE, channels: 3, pixels: (0..pixels).flat_map(pixel).collect() };
+    let image = Image {
+        height: SIDE,
+        width: SIDE,
+        channels: 3,
+        pixels: (0..pixels).flat_map(pixel).collect::<Vec<u8>>().into(),
+    };
     Sample {
         image,
         class: has(CLASS).then_some(class),
