@@ -13,7 +13,6 @@ use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
 use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::layers::Layer;
 use crate::module::{Buffer, Module, ModuleTensorMut, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
@@ -186,19 +185,4 @@ pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) 
         }
     });
     assert!(updates.is_empty(), "commit: {} buffer updates belong to no buffer of this model", updates.len());
-}
-
-/// The prediction of `layer` for `x`, outside training.
-pub fn predict<T: Element>(layer: &(impl Layer<T> + ?Sized), x: Tensor<T>) -> Tensor<T> {
-    layer.forward(Var::constant(x), &mut Context::evaluation()).into_value()
-}
-
-/// The shape of what `layer` gives for inputs of shape `x`, found by one pass over
-/// zeros: what the next layer must take.
-///
-/// # Panics
-/// If the layer does not take inputs of that shape.
-#[track_caller]
-pub fn output_shape<T: Element>(layer: &(impl Layer<T> + ?Sized), x: &[usize]) -> Vec<usize> {
-    predict(layer, Tensor::zeros(x)).shape().to_vec()
 }

@@ -8,6 +8,7 @@ extern crate self as cerberus_nn;
 pub mod checkpoint;
 pub mod context;
 pub mod files;
+pub mod inference;
 pub mod init;
 pub mod layers;
 pub mod losses;
@@ -21,7 +22,8 @@ mod step;
 pub use cerberus_tensor::Element;
 
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
-pub use context::{BufferUpdates, Context, commit, output_shape, predict};
+pub use context::{BufferUpdates, Context, commit};
+pub use inference::{output_shape, predict};
 pub use init::Init;
 pub use layers::{
     BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,

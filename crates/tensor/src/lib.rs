@@ -1,37 +1,35 @@
 //! n-d arrays and CPU kernels. Knows nothing of gradients.
+//!
+//! - [`Tensor`], [`Shape`], [`Element`]: arrays (`array/`), with [`concat`] and reductions;
+//! - [`conv`]: two-dimensional convolution, five times over;
+//! - [`product`]: products of matrices (`products/`);
+//! - [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);
+//! - [`norm`], [`softmax`]: normalisation and distributions over channels;
+//! - [`pool`], [`parallel`]: memory that is used again, and work cut by its size (`memory/`);
+//! - [`random`], [`machine`]: named streams of random numbers, and what the CPU can do.
 #![deny(unsafe_code)]
-mod batched;
-pub mod concat;
+mod array;
 pub mod conv;
-mod element;
-mod elementwise;
-mod gemm;
+mod images;
 #[cfg(test)]
 mod limits;
-pub mod linear_map;
 pub mod machine;
-mod matmul;
+mod memory;
 pub mod norm;
-pub mod parallel;
-pub mod pool;
-pub mod pooling;
-pub mod product;
+mod products;
 pub mod random;
-mod reduce;
-pub mod resize;
-mod rows;
-mod scalar;
-pub mod shape;
 mod simd;
 pub mod softmax;
-mod tensor;
 #[cfg(test)]
 mod testing;
-pub mod windows;
 
-pub use element::{Element, PerElement};
-pub use scalar::{erf, relu, sigmoid, softplus};
-pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape};
+pub use array::element::{Element, PerElement};
+pub use array::scalar::{erf, relu, sigmoid, softplus};
+pub use array::shape::{MAX_ELEMENTS, MAX_RANK, Shape};
+pub use array::tensor::Tensor;
+pub use array::{concat, shape};
+pub use images::{linear_map, pooling, resize, windows};
+pub use memory::{parallel, pool};
+pub use products::product;
 pub use simd::denormals::flush_denormals;
 pub use simd::isa::{Isa, IsaError};
-pub use tensor::Tensor;

@@ -8,7 +8,6 @@ use cerberus_tensor::random::Stream;
 use rand::RngExt;
 
 use super::SCENE_SIZE;
-use super::paint::Colour;
 use super::sprite::Sprite;
 
 /// Bit x of entry y is pixel (y, x).
@@ -18,6 +17,9 @@ pub(super) type Pixels = [u64; SCENE_SIZE];
 const TRIES: usize = 24;
 /// At most one in this many of a garment's pixels may be hidden.
 pub(super) const HIDDEN_AT_MOST_ONE_IN: u32 = 3;
+
+/// Red, green, blue from 0 to 1.
+pub(super) type Colour = [f32; 3];
 
 /// A garment with its place and colour.
 pub(super) struct Placed {

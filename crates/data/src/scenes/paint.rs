@@ -11,10 +11,7 @@ use cerberus_tensor::random::Stream;
 use rand::RngExt;
 
 use super::SCENE_SIZE;
-use super::layout::Placed;
-
-/// Red, green, blue from 0 to 1.
-pub(super) type Colour = [f32; 3];
+use super::layout::{Colour, Placed};
 
 /// How far a garment's mean colour is from any colour of the background.
 pub(super) const CONTRAST: f32 = 0.2;

@@ -25,6 +25,7 @@
 pub mod depthwise;
 pub mod im2col;
 pub mod implicit;
+pub(crate) mod kernels;
 pub mod plain;
 mod prepared;
 mod setting;

@@ -11,7 +11,7 @@
 //! tiles of even height. The body is written once, generic over the vector type
 //! and the tile's size, and inlined into a wrapper per instruction set.
 //!
-//! [`Kernels::run`] is safe: it checks the reach of every pointer against its
+//! [`TileSet::run`] is safe: it checks the reach of every pointer against its
 //! slice first, once for all rows.
 
 #![allow(unsafe_code)]
@@ -19,7 +19,6 @@
 use std::mem::MaybeUninit;
 
 use crate::Element;
-use crate::simd::kernels::Kernels;
 use crate::simd::{Lanes, per_isa};
 
 /// The most rows and columns a tile has with any instruction set.
@@ -85,7 +84,16 @@ pub(crate) fn even_pieces(extent: usize, most: usize) -> impl Iterator<Item = (u
     (0..count).map(move |i| (i * size + i.min(larger), size + usize::from(i < larger)))
 }
 
-impl<T: Element> Kernels<T> {
+/// The tile kernels of one instruction set.
+pub(crate) struct TileSet<T: 'static> {
+    /// Elements per vector.
+    pub lanes: usize,
+    /// The tallest tile whose accumulators fit the registers.
+    pub rows: usize,
+    pub table: TileTable<T>,
+}
+
+impl<T: Element> TileSet<T> {
     /// How many elements of [`Tile::ahead`] a run over `rows` pixels asks for.
     pub(crate) fn reach(&self, rows: usize, segments: &[Segment]) -> usize {
         rows.div_ceil(self.rows) * Self::ahead(segments, AHEAD_OF_PIXELS)
@@ -119,7 +127,7 @@ impl<T: Element> Kernels<T> {
         }
         let pixels = tile.a_step == 1 && tile.b_step == width;
         assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
-        let kernels = &self.tiles[usize::from(!pixels)][vectors - 1];
+        let kernels = &self.table[usize::from(!pixels)][vectors - 1];
         // What one piece of the rows asks for ahead, in elements.
         let lines = if pixels { AHEAD_OF_PIXELS } else { AHEAD_OF_CHANNELS };
         let ahead = Self::ahead(tile.segments, lines);
@@ -276,7 +284,7 @@ unsafe fn add_product<V: Lanes, const VECTORS: usize>(
 /// `tile.b_step` taken as `VECTORS * V::LEN` if `PIXELS`). `tile.columns` must be at most
 /// `VECTORS * V::LEN`, which must be at most [`WIDEST`]; the `tile.columns` elements from
 /// `c + i * tile.c_row` on must be readable and writable and belong to no slice of `tile`;
-/// a start row must have `VECTORS * V::LEN` elements. [`Kernels::run`] checks all of it.
+/// a start row must have `VECTORS * V::LEN` elements. [`TileSet::run`] checks all of it.
 #[inline(always)]
 unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIXELS: bool>(
     tile: &Tile<V::Scalar>,
@@ -289,7 +297,7 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
     let mut edge = [MaybeUninit::<V::Scalar>::uninit(); WIDEST];
     let edge = edge.as_mut_ptr().cast::<V::Scalar>();
     let whole = tile.columns == width;
-    // SAFETY: `Kernels::run` has checked the reach of `a`, `b`, `c` and the
+    // SAFETY: `TileSet::run` has checked the reach of `a`, `b`, `c` and the
     // start row; `edge` holds the widest row and is set before it is read.
     unsafe {
         let mut sum = [[V::splat(V::Scalar::ZERO); VECTORS]; ROWS];
@@ -408,14 +416,15 @@ pub(crate) use tile_table;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::kernels;
+    use crate::conv::kernels;
+    use crate::conv::kernels::Kernels;
 
     /// Every kernel of every set against the formula, ragged edges included.
     fn check<T: Element>(sets: Vec<Kernels<T>>) {
         let value = |i: usize| T::from_f64(((i * 37 % 19) as f64 - 9.0) / 8.0);
         for set in sets {
             for vectors in 1..=2 {
-                for rows in 0..=2 * set.rows + 1 {
+                for rows in 0..=2 * set.tiles.rows + 1 {
                     let width = vectors * set.lanes;
                     for columns in [1, width - 1, width] {
                         let a: Vec<T> = (0..400).map(value).collect();
@@ -444,7 +453,7 @@ mod tests {
                                 relu: true,
                                 ahead: if vectors == 1 { &a } else { &[] },
                             };
-                            set.run(rows, vectors, &tile, &mut c);
+                            set.tiles.run(rows, vectors, &tile, &mut c);
                             for i in 0..rows * c_row {
                                 let (row, column) = (i / c_row, i % c_row);
                                 let expected = if column >= columns {
@@ -502,6 +511,6 @@ mod tests {
             relu: false,
             ahead: &[],
         };
-        set.run(1, 1, &tile, &mut vec![0.0; set.lanes]);
+        set.tiles.run(1, 1, &tile, &mut vec![0.0; set.lanes]);
     }
 }

@@ -11,8 +11,8 @@
 //!
 //! With `relu`, NaN stays NaN on the way forward and lets the gradient through.
 
+use crate::memory::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
-use crate::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::{Element, Tensor, relu as rectified};
 
 /// Mean and variance of every channel of a batch.

@@ -10,7 +10,6 @@
 
 pub mod denormals;
 pub mod isa;
-pub(crate) mod kernels;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;

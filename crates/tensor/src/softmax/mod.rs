@@ -11,9 +11,9 @@
 
 use rayon::prelude::*;
 
+use crate::array::reduce::sum_slice;
+use crate::memory::rows::rewrite_rows;
 use crate::parallel::{PIECE, for_each_rows};
-use crate::reduce::sum_slice;
-use crate::rows::rewrite_rows;
 use crate::{Element, Tensor};
 
 /// Elements worked on at a time: they stay in the first-level cache.

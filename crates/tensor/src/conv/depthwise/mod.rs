@@ -21,7 +21,6 @@ use rayon::prelude::*;
 
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::parallel::map_ranges;
-use crate::simd::kernels::Kernels;
 use crate::simd::{Lanes, per_isa};
 use crate::{Element, Tensor};
 
@@ -138,7 +137,7 @@ fn forward<T: Element>(
                     start: bias.unwrap_or(&no_bias),
                     relu,
                 };
-                rows_forward(T::kernels(), &work, y);
+                rows_forward(&T::kernels().depthwise, &work, y);
             });
         });
     })
@@ -176,7 +175,7 @@ pub fn weight_gradient<T: Element>(
                 start: &[],
                 relu: false,
             };
-            rows_weight_gradient(T::kernels(), &work, &mut sum);
+            rows_weight_gradient(&T::kernels().depthwise, &work, &mut sum);
         }
         sum
     });
@@ -195,25 +194,25 @@ fn check<T: Element>(work: &Rows<T>) {
 }
 
 /// `y: [rows, OW, C]`, all of it.
-fn rows_forward<T: Element>(set: &Kernels<T>, work: &Rows<T>, y: &mut [T]) {
+fn rows_forward<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, y: &mut [T]) {
     check(work);
     let g = work.g;
     assert!(y.len() == work.rows * g.output[1] * g.cin && work.start.len() >= g.cin);
     assert!(work.other.len() == g.kernel[0] * g.kernel[1] * g.cin);
-    let kernel = if square::supports(g) { set.depthwise.square } else { set.depthwise.forward };
+    let kernel = if square::supports(g) { set.square } else { set.forward };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
     unsafe { kernel(work, y.as_mut_ptr()) }
 }
 
 /// Adds to `dweight: [taps, C]` what the rows' pixels contribute.
-fn rows_weight_gradient<T: Element>(set: &Kernels<T>, work: &Rows<T>, dweight: &mut [T]) {
+fn rows_weight_gradient<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, dweight: &mut [T]) {
     check(work);
     let g = work.g;
     assert!(work.other.len() == work.rows * g.output[1] * g.cin);
     assert!(dweight.len() == g.kernel[0] * g.kernel[1] * g.cin);
     let square = square::supports(g);
-    let kernel = if square { set.depthwise.square_gradient } else { set.depthwise.weight_gradient };
+    let kernel = if square { set.square_gradient } else { set.weight_gradient };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
     unsafe { kernel(work, dweight.as_mut_ptr()) }

@@ -33,8 +33,8 @@ use rayon::prelude::*;
 use self::window::{Run, depth_blocks};
 use super::tile::{Start, Tile};
 use super::{Conv2dSpec, Epilogue, Geometry};
+use crate::conv::kernels::Kernels;
 use crate::pool::Buffer;
-use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor, parallel};
 
 /// Length of a sum before it is stored and taken up again. A panel of weights this
@@ -176,9 +176,9 @@ impl<'a, T: Element> Pass<'a, T> {
                     columns: panel.columns,
                     start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Apart },
                     relu: self.relu && number + 1 == blocks.len(),
-                    ahead: following.get(oy * self.set.reach(ow, segments)..).unwrap_or(&[]),
+                    ahead: following.get(oy * self.set.tiles.reach(ow, segments)..).unwrap_or(&[]),
                 };
-                self.set.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);
+                self.set.tiles.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);
             }
         }
     }

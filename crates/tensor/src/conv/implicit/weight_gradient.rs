@@ -176,7 +176,7 @@ impl<'a, T: Element> Work<'a, T> {
                     relu: false,
                     ahead: ahead.piece(),
                 };
-                set.run(run.len, panel.vectors, &tile, &mut sum[run.depth * width..]);
+                set.tiles.run(run.len, panel.vectors, &tile, &mut sum[run.depth * width..]);
             }
         }
     }

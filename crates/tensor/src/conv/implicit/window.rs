@@ -5,10 +5,10 @@ use rayon::prelude::*;
 
 use super::DEPTH;
 use crate::Element;
+use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, even_pieces};
 use crate::conv::{Geometry, Padding};
 use crate::pool::{Buffer, Parts};
-use crate::simd::kernels::Kernels;
 
 /// Output channels `start .. start + columns`, all of one group, computed
 /// together in `vectors` vectors.

@@ -27,7 +27,6 @@
 #![allow(unsafe_code)]
 
 use crate::Element;
-use crate::simd::kernels::Kernels;
 use crate::simd::{Lanes, per_isa};
 
 /// Side of the squares in which the products happen.
@@ -72,6 +71,8 @@ pub(crate) type GatherKernel<T> = unsafe fn(&Gather<T>, *mut T);
 
 /// The transforms of one instruction set.
 pub(crate) struct WinogradTable<T> {
+    /// Elements per vector.
+    pub lanes: usize,
     pub input: SpreadKernel<T>,
     pub gradient: SpreadKernel<T>,
     pub weight: SpreadKernel<T>,
@@ -123,7 +124,7 @@ impl To {
 ///
 /// # Panics
 /// If a square reaches outside a slice.
-pub(crate) fn spread<T: Element>(set: &Kernels<T>, from: From, work: &Spread<T>, to: &mut [T]) {
+pub(crate) fn spread<T: Element>(set: &WinogradTable<T>, from: From, work: &Spread<T>, to: &mut [T]) {
     let pixels = from.side() * from.side();
     let rows = work.places.len() / pixels;
     if rows == 0 || work.channels == 0 {
@@ -135,9 +136,9 @@ pub(crate) fn spread<T: Element>(set: &Kernels<T>, from: From, work: &Spread<T>,
     assert!(work.places.iter().all(|&place| place <= last || place == OUTSIDE));
     assert!((POSITIONS - 1) * work.position + (rows - 1) * work.row + width <= to.len());
     let kernel = match from {
-        From::Input => set.winograd.input,
-        From::Gradient => set.winograd.gradient,
-        From::Weight => set.winograd.weight,
+        From::Input => set.input,
+        From::Gradient => set.gradient,
+        From::Weight => set.weight,
     };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
@@ -148,7 +149,7 @@ pub(crate) fn spread<T: Element>(set: &Kernels<T>, from: From, work: &Spread<T>,
 ///
 /// # Panics
 /// If a square reaches outside a slice.
-pub(crate) fn gather<T: Element>(set: &Kernels<T>, to: To, work: &Gather<T>, pixels: &mut [T]) {
+pub(crate) fn gather<T: Element>(set: &WinogradTable<T>, to: To, work: &Gather<T>, pixels: &mut [T]) {
     let count = to.side() * to.side();
     let rows = work.places.len() / count;
     if rows == 0 || work.channels == 0 {
@@ -160,8 +161,8 @@ pub(crate) fn gather<T: Element>(set: &Kernels<T>, to: To, work: &Gather<T>, pix
     assert!(work.places.iter().all(|&place| place <= last || place == OUTSIDE));
     assert!((POSITIONS - 1) * work.position + (rows - 1) * work.row + width <= work.source.len());
     let kernel = match to {
-        To::Output => set.winograd.output,
-        To::WeightGradient => set.winograd.weight_gradient,
+        To::Output => set.output,
+        To::WeightGradient => set.weight_gradient,
     };
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
@@ -348,6 +349,7 @@ macro_rules! winograd_table {
     ($isa:ident, $vector:ty) => {{
         use $crate::conv::winograd::kernel::{WinogradTable, gather_kernel, spread_kernel};
         WinogradTable {
+            lanes: <$vector>::LEN,
             input: spread_kernel::$isa::<$vector, 6>,
             gradient: spread_kernel::$isa::<$vector, 4>,
             weight: spread_kernel::$isa::<$vector, 3>,

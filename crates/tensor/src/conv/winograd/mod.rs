@@ -35,8 +35,8 @@ use self::kernel::{From, Gather, OUTSIDE, POSITIONS, SIDE, Spread, To, gather, s
 use super::implicit::Panel;
 use super::tile::{Segment, Start, Tile, even_pieces};
 use super::{Epilogue, Geometry, Padding};
+use crate::conv::kernels::Kernels;
 use crate::pool::{Buffer, Parts};
-use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor, parallel};
 
 /// Outputs per tile along an axis.
@@ -159,7 +159,7 @@ impl<T: Element> Weights<T> {
                 position: depth * width,
                 row: width,
             };
-            spread(set, From::Weight, &work, values);
+            spread(&set.winograd, From::Weight, &work, values);
         });
         Self { panels, values }
     }
@@ -238,7 +238,7 @@ impl Layout {
         let zeros = vec![T::ZERO; channels];
         let work =
             Spread { source, places, channels, zeros: &zeros, position: self.position, row: self.width };
-        spread(set, from, &work, values);
+        spread(&set.winograd, from, &work, values);
     }
 
     /// One of the 36.
@@ -445,8 +445,8 @@ impl<T: Element> Pass<'_, T> {
                         relu: false,
                         ahead: following.get(asked..).unwrap_or(&[]),
                     };
-                    self.set.run(input.layout.tiles, vectors, &tile, here);
-                    asked += self.set.reach(input.layout.tiles, &segments);
+                    self.set.tiles.run(input.layout.tiles, vectors, &tile, here);
+                    asked += self.set.tiles.reach(input.layout.tiles, &segments);
                 }
             }
         }
@@ -471,6 +471,6 @@ impl<T: Element> Pass<'_, T> {
             bias: &bias,
             relu: self.relu,
         };
-        gather(self.set, To::Output, &work, y);
+        gather(&self.set.winograd, To::Output, &work, y);
     }
 }

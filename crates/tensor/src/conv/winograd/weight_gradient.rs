@@ -17,10 +17,10 @@ use rayon::prelude::*;
 use super::kernel::{From, Gather, POSITIONS, To, gather};
 use super::{Layout, Tiling, assert_applies, input_places, output_places};
 use crate::conv::implicit::{PARTIAL_ELEMENTS, PARTIALS, Panel};
+use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, Start, Tile, even_pieces};
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
-use crate::simd::kernels::Kernels;
 use crate::{Element, Tensor};
 
 /// Input channels of one job when the sum is split over the weights.
@@ -75,7 +75,7 @@ impl Share {
             relu: false,
             ahead: &[],
         };
-        set.run(self.channels, self.panel.vectors, &tile, &mut sum[position * size..][..size]);
+        set.tiles.run(self.channels, self.panel.vectors, &tile, &mut sum[position * size..][..size]);
     }
 
     /// `G^T du G`: `[3, 3, channels, columns]`.
@@ -93,7 +93,7 @@ impl Share {
             bias: &vec![T::ZERO; width],
             relu: false,
         };
-        gather(set, To::WeightGradient, &work, weights);
+        gather(&set.winograd, To::WeightGradient, &work, weights);
     }
 }
 

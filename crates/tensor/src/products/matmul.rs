@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use crate::products::strided::Strided;
 use crate::{Element, Tensor};
 
 /// Multiply-adds below which splitting costs more than it gains.
@@ -75,10 +76,6 @@ fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     }
 }
 
-/// A matrix in memory: from its first element on, and its row and column strides.
-#[doc(hidden)]
-pub type Strided<'a, T> = (&'a [T], [usize; 2]);
-
 /// Writes `a b` to `out: [M, N]` on this thread.
 pub(crate) fn gemm<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     let size = [a.shape()[0], a.shape()[1], b.shape()[1]];
@@ -86,13 +83,13 @@ pub(crate) fn gemm<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
         let x: &Tensor<T> = x;
         (x.origin(), [x.strides()[0], x.strides()[1]])
     };
-    crate::gemm::multiply(size, strided(a), strided(b), out)
+    crate::products::gemm::multiply(size, strided(a), strided(b), out)
 }
 
 /// The products of the `matrixmultiply` crate behind bounds checks.
 #[allow(unsafe_code)]
 pub(crate) mod kernel {
-    use super::Strided;
+    use crate::products::strided::Strided;
 
     macro_rules! gemm {
         ($scalar:ident, $product:path) => {
@@ -106,7 +103,7 @@ pub(crate) mod kernel {
                 (b, [b_row, b_column]): Strided<'_, $scalar>,
                 c: &mut [$scalar],
             ) {
-                if m * k * n == 0 {
+                if m == 0 || k == 0 || n == 0 {
                     return c.fill(0.0);
                 }
                 assert!((m - 1) * a_row + (k - 1) * a_column < a.len());

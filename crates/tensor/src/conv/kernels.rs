@@ -1,8 +1,8 @@
 //! The table of hot kernels of one instruction set, and the choice between them.
 
-use crate::conv::depthwise::{DepthwiseTable, depthwise_table};
-use crate::conv::tile::{TileTable, tile_kernel, tile_table};
-use crate::conv::winograd::kernel::{WinogradTable, winograd_table};
+use super::depthwise::{DepthwiseTable, depthwise_table};
+use super::tile::{TileSet, tile_kernel, tile_table};
+use super::winograd::kernel::{WinogradTable, winograd_table};
 use crate::simd::isa::Isa;
 use crate::simd::{Lanes, Portable};
 
@@ -15,9 +15,7 @@ pub struct Kernels<T: 'static> {
     pub isa: Isa,
     /// Elements per vector.
     pub(crate) lanes: usize,
-    /// The tallest tile whose accumulators fit the registers.
-    pub(crate) rows: usize,
-    pub(crate) tiles: TileTable<T>,
+    pub(crate) tiles: TileSet<T>,
     pub(crate) winograd: WinogradTable<T>,
     pub(crate) depthwise: DepthwiseTable<T>,
 }
@@ -27,8 +25,7 @@ macro_rules! table {
         Kernels {
             isa: $set,
             lanes: <$vector>::LEN,
-            rows: $rows,
-            tiles: tile_table!($isa, $vector, $rows),
+            tiles: TileSet { lanes: <$vector>::LEN, rows: $rows, table: tile_table!($isa, $vector, $rows) },
             winograd: winograd_table!($isa, $vector),
             depthwise: depthwise_table!($isa, $vector),
         }

@@ -16,9 +16,9 @@
 
 use rayon::prelude::*;
 
-use crate::matmul::gemm;
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
+use crate::products::matmul::gemm;
 use crate::{Element, Tensor};
 
 /// Multiply-adds below which another band costs more than it gains.

@@ -13,11 +13,11 @@
 //! result is turned.
 
 use crate::Element;
+use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, Start, Tile, even_pieces};
-use crate::matmul::Strided;
 use crate::pool::Buffer;
+use crate::products::strided::Strided;
 use crate::simd::isa::Isa;
-use crate::simd::kernels::Kernels;
 
 /// Depth, columns and rows of a block: a panel of `b` 256 deep is 32 KiB, a
 /// block of `b` 512 KiB.
@@ -39,7 +39,7 @@ pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T
     if m == 1 && b.1 == [n, 1] && (1..=2 * set.lanes).contains(&n) && k > 2 * set.lanes {
         return row(set, [k, n], (a.0, a.1[1]), b.0, c);
     }
-    if set.isa == Isa::Portable || m * k * n < SMALL || n < 8 || k < 8 {
+    if set.isa == Isa::Portable || m.saturating_mul(k).saturating_mul(n) < SMALL || n < 8 || k < 8 {
         return T::gemm(size, a, b, c);
     }
     let transposed = b.1[0] == 1 && b.1[1] != 1;
@@ -69,7 +69,7 @@ fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usi
         relu: false,
         ahead: &[],
     };
-    set.run(1, vectors, &tile, c);
+    set.tiles.run(1, vectors, &tile, c);
     for p in whole..k {
         let terms = &b[p * n..][..n];
         c.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += a[p * a_step] * term);
@@ -118,7 +118,7 @@ fn blocked<T: Element>(
                         relu: false,
                         ahead: &[],
                     };
-                    set.run(rows, vectors, &tile, &mut c[row * c_row + column + start..]);
+                    set.tiles.run(rows, vectors, &tile, &mut c[row * c_row + column + start..]);
                     panel += 1;
                 }
             }
@@ -202,7 +202,7 @@ mod tests {
         };
         let (a, b) = (view(m, k, views & 1 == 1, 0.1), view(k, n, views & 2 == 2, 0.2));
         let strided = |x: &Tensor<T>| [x.strides()[0], x.strides()[1]];
-        for set in crate::simd::kernels::available::<T>() {
+        for set in crate::conv::kernels::available::<T>() {
             let mut plain = vec![T::from_f64(7.0); m * n];
             blocked(&set, [m, k, n], (a.origin(), strided(&a)), (b.origin(), strided(&b)), &mut plain, n);
             let mut flat = plain.clone();
@@ -232,7 +232,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_row_times_a_narrow_matrix_equals_two_loops(k in 33usize..90, n in 1usize..8, step in 1usize..4) {
-            for set in crate::simd::kernels::available::<f64>() {
+            for set in crate::conv::kernels::available::<f64>() {
                 let (a, b) = (noise::<f64>(&[k * step], 0.1), noise::<f64>(&[k, n], 0.2));
                 let mut c = vec![7.0; n];
                 row(&set, [k, n], (a.data(), step), b.data(), &mut c);
@@ -249,7 +249,7 @@ mod tests {
     fn entries_that_lie_apart_in_both_directions_are_multiplied() {
         let [m, k, n] = [ROWS + 7, 19, 21];
         let (a, b) = (noise::<f64>(&[2 * m * k], 0.1), noise::<f64>(&[2 * k * n], 0.2));
-        for set in crate::simd::kernels::available::<f64>() {
+        for set in crate::conv::kernels::available::<f64>() {
             let mut c = vec![7.0; m * n];
             blocked(&set, [m, k, n], (a.data(), [2 * k, 2]), (b.data(), [2 * n, 2]), &mut c, n);
             for (i, found) in c.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Average pooling over whole images.
 
+use crate::memory::rows::column_sums;
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
-use crate::rows::column_sums;
 use crate::shape::product_of;
 use crate::{Element, Tensor};
 

@@ -11,10 +11,11 @@ use std::iter::Sum;
 
 use wide::f32x8;
 
-use crate::matmul::{self, Strided};
+use crate::conv::kernels::{self, Kernels};
 use crate::pool::Pooled;
+use crate::products::matmul;
+use crate::products::strided::Strided;
 use crate::simd::isa::Isa;
-use crate::simd::kernels::{self, Kernels};
 
 mod sealed {
     pub trait Sealed {}

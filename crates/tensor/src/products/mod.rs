@@ -1,0 +1,14 @@
+//! Products of matrices.
+//!
+//! - [`matmul`]: two matrices, in bands for the threads;
+//! - [`gemm`]: the product on one thread, by the tile of the convolutions or by
+//!   `matrixmultiply`;
+//! - [`batched`]: many matrices at once;
+//! - [`product`]: dense layers and products that are kept as two factors;
+//! - [`strided`]: a matrix in memory, as those below take it.
+
+pub(crate) mod batched;
+pub(crate) mod gemm;
+pub(crate) mod matmul;
+pub mod product;
+pub(crate) mod strided;
