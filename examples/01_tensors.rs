@@ -6,12 +6,11 @@
 //! dimension, and an offset. Almost everything below follows from that. What is
 //! printed is also asserted, so this lesson cannot go out of date unnoticed.
 
-mod common;
-
 use std::time::Instant;
 
 use cerberus::prelude::*;
 use cerberus::tensor::conv::{Epilogue, Geometry, im2col, implicit, plain};
+use cerberus_cli::say;
 
 fn main() {
     shapes_and_views();

@@ -7,12 +7,11 @@
 //! its inputs, by a rule that knows nothing of the rest. That is all there is
 //! to reverse-mode differentiation; the loop is in `crates/autograd/src/engine.rs`.
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cerberus::autograd::gradcheck::{Case, gradcheck, sample};
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 fn main() {
     a_first_gradient();

@@ -8,13 +8,12 @@
 //! learned for each channel (Ramachandran, Zoph and Le, "Searching for
 //! Activation Functions", 2017): `y = x sigmoid(beta x)`.
 
-mod common;
-
 use cerberus::autograd::gradcheck::sample;
 use cerberus::autograd::{Gradient, Inputs, Operation, Saved, Saves, prove, two};
 use cerberus::data::{FashionMnist, Garments, Image, normalise};
 use cerberus::prelude::*;
 use cerberus::tensor::sigmoid;
+use cerberus_cli::say;
 
 /// `x [.., C]`, `beta [C]`. With `s = sigmoid(beta x)` and `s' = s (1 - s)`:
 /// `dx = dy (s + beta x s')`, `dbeta = dy x x s'`.

@@ -7,10 +7,9 @@
 //! of a convolution are convolutions again, tied to it by one identity:
 //! `<conv(x), dy> = <x, input_gradient(dy)> = <weight, weight_gradient(x, dy)>`.
 
-mod common;
-
 use cerberus::prelude::*;
 use cerberus::tensor::conv::{Epilogue, im2col, implicit, plain, weight_gradient};
+use cerberus_cli::say;
 
 fn main() {
     let spec = Conv2dSpec { stride: [2, 1], ..Conv2dSpec::same(3) };

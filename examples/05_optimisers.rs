@@ -7,10 +7,9 @@
 //! descent (SGD), with momentum, and Adam, which scales every direction by the
 //! size its gradients have had (Kingma and Ba, 2015).
 
-mod common;
-
 use cerberus::nn::Optimizer;
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 /// The valley has one parameter, a point of the plane.
 struct Point<T: Element> {

@@ -7,10 +7,9 @@
 //! step Newton would take, the product of a Hessian with a vector without the
 //! Hessian, and losses that contain a gradient.
 
-mod common;
-
 use cerberus::autograd::grad_with_graph;
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 fn main() {
     say!("-- The derivatives of sin at 1");

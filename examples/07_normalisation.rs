@@ -6,9 +6,8 @@
 //! over different sets of numbers. Which set decides what an image's result
 //! depends on, what becomes invariant, and whether a batch of one makes sense.
 
-mod common;
-
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 fn main() {
     // Two images of 2x2 pixels with four channels.

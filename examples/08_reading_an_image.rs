@@ -7,10 +7,9 @@
 //! smoothly with the position, so a position can be learned like anything else
 //! (Jaderberg et al., "Spatial Transformer Networks", 2015).
 
-mod common;
-
 use cerberus::autograd::ops::Region;
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 fn main() {
     say!("-- A ramp stays a ramp");

@@ -8,9 +8,8 @@
 //! one is freed of what hurts the other (Yu et al., "Gradient Surgery for
 //! Multi-Task Learning", 2020).
 
-mod common;
-
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 fn main() {
     let shared = Tensor::from_vec(vec![1.0f64, 1.0], &[2]);

@@ -8,9 +8,8 @@
 //! numbers are named instead of drawn in turn, so a training run can be repeated
 //! to the last bit on any number of threads.
 
-mod common;
-
 use cerberus::prelude::*;
+use cerberus_cli::say;
 use rayon::ThreadPoolBuilder;
 
 fn main() {

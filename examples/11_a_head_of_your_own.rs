@@ -8,8 +8,6 @@
 //!
 //! `cargo run --release --example 11_a_head_of_your_own`
 
-mod common;
-
 use cerberus::data::{self, LabelInfo, LabelKind};
 use cerberus::metrics::TopKAccuracy;
 use cerberus::multitask::MultiTaskModel;
@@ -18,6 +16,7 @@ use cerberus::multitask::tasks::{Classify, HeadOutput, Metric, Prediction, Task}
 use cerberus::multitask::{ConvTrunk, FeatureInfo, Features, Trunk};
 use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
+use cerberus_cli::say;
 
 /// Training steps: a few seconds.
 const STEPS: usize = 240;

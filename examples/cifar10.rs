@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use cerberus::data::Cifar10;
 use cerberus::prelude::*;
+use cerberus_cli::say;
 use clap::Parser;
 
 /// Train the classic small network on CIFAR-10.

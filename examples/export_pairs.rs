@@ -31,6 +31,7 @@ use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
 use cerberus::train::{TrainConfig, TrainError};
+use cerberus_cli::say;
 use clap::Parser;
 
 /// Train on pairs of garments and write down all that is needed to do it elsewhere.

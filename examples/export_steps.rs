@@ -32,6 +32,7 @@ use cerberus::nn::checkpoint;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
 use cerberus::train::{TrainConfig, TrainError};
+use cerberus_cli::say;
 use clap::Parser;
 
 /// Take training steps and write down all that is needed to take them elsewhere.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use cerberus::train::peak_rss_mb;
+use cerberus_cli::say;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 

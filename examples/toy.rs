@@ -4,8 +4,6 @@
 //!
 //! `cargo run --release --example toy -- --out toy.svg`
 
-mod common;
-
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +12,7 @@ use cerberus::balance::strategies::Famo;
 use cerberus::balance::toy::{STARTS, above_bound, toy};
 use cerberus::balance::{BalanceError, EpochFigures, Evidence, NAMES, Strategy, TaskGradients, by_name};
 use cerberus::nn::files::write_atomically;
+use cerberus_cli::say;
 use clap::Parser;
 
 /// Draw the walk of every balancing strategy over a two-parameter problem.

@@ -1,59 +1,18 @@
 //! What several of the example programs share.
 
-#![allow(dead_code)] // Each program uses its own part.
+#![allow(dead_code, unused_imports)] // Each program uses its own part.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::{checkpoint, join};
 use cerberus::prelude::*;
-use cerberus::tensor::Isa;
-use cerberus::tensor::conv::winograd_from_environment;
 use cerberus::train::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 
-/// Prints a line, and goes on if nobody reads it any more: `println!` would
-/// panic when the output is a pipe whose other end was closed.
-#[macro_export]
-macro_rules! say {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($line)*);
-    }};
-}
-
-/// The threads a program computes on: `wanted`, or one for every core. Also the
-/// place where a bad `CERBERUS_ISA` is found out, before anything is computed.
-///
-/// # Errors
-/// A sentence for the user if that many cannot be had, or the instruction set
-/// that the environment asks for.
-pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
-    Isa::from_environment().map_err(|error| error.to_string())?;
-    winograd_from_environment().map_err(|error| error.to_string())?;
-    let threads = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    // Rayon would read 0 as "choose for me".
-    if threads == 0 {
-        return Err("--threads must be at least 1".into());
-    }
-    cerberus::tensor::parallel::pool(threads)
-        .map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
-}
-
-/// Does a program's work on that many [threads](thread_pool). A failure is told,
-/// and ends the program with 2 if an option was wrong and with 1 otherwise.
-pub fn run_on(threads: Option<usize>, work: impl FnOnce() -> Result<(), TrainError> + Send) -> ExitCode {
-    match thread_pool(threads).map_err(TrainError::Option).and_then(|pool| pool.install(work)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.is_usage() { 2 } else { 1 })
-        }
-    }
-}
+pub use cerberus_cli::shell::{run_on, thread_pool};
 
 /// Makes the folder that an export goes to.
 ///

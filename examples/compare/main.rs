@@ -24,6 +24,7 @@ use cerberus::multitask::GradientsWrt;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::pool::take_peak_bytes;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError};
+use cerberus_cli::say;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rows::{Row, Rows};

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainError, load_model, peak_rss_mb, score_split};
+use cerberus_cli::say;
 use clap::{Parser, ValueEnum};
 use rows::{Row, Rows};
 use ways::Way;

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 /// Streaming top-k accuracy.
 ///
 /// ```
-/// use cerberus_multitask::metrics::TopKAccuracy;
+/// use cerberus_metrics::TopKAccuracy;
 /// let mut top1 = TopKAccuracy::new(1);
 /// // Two samples, three classes: right, wrong.
 /// top1.update(&[0.1, 0.9, 0.0, 0.8, 0.1, 0.1], 3, &[1, 2]);

@@ -12,7 +12,7 @@ use crate::boxes::by_falling_score;
 /// Scores and truths of one class.
 ///
 /// ```
-/// use cerberus_multitask::metrics::AveragePrecision;
+/// use cerberus_metrics::AveragePrecision;
 /// let mut precision = AveragePrecision::default();
 /// for (score, positive) in [(0.1, false), (0.4, false), (0.35, true), (0.8, true)] {
 ///     precision.record(score, positive);

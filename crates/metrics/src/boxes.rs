@@ -12,7 +12,7 @@ pub type BBox = [f32; 4];
 /// Area of a box in square pixels; 0 when it is empty, inverted or not a number.
 ///
 /// ```
-/// assert_eq!(cerberus_multitask::boxes::area(&[1.0, 1.0, 4.0, 3.0]), 6.0);
+/// assert_eq!(cerberus_metrics::boxes::area(&[1.0, 1.0, 4.0, 3.0]), 6.0);
 /// ```
 pub fn area(bbox: &BBox) -> f64 {
     let [x1, y1, x2, y2] = bbox.map(f64::from);
@@ -22,7 +22,7 @@ pub fn area(bbox: &BBox) -> f64 {
 /// Intersection over union of two boxes, in [0, 1]; 0 when the union is empty or a coordinate is not a number.
 ///
 /// ```
-/// let iou = cerberus_multitask::boxes::iou(&[0.0, 0.0, 2.0, 2.0], &[1.0, 0.0, 3.0, 2.0]);
+/// let iou = cerberus_metrics::boxes::iou(&[0.0, 0.0, 2.0, 2.0], &[1.0, 0.0, 3.0, 2.0]);
 /// assert_eq!(iou, 2.0 / 6.0);
 /// ```
 pub fn iou(a: &BBox, b: &BBox) -> f64 {

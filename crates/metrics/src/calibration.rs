@@ -14,7 +14,7 @@
 /// Streaming calibration figures; the memory is that of the bins.
 ///
 /// ```
-/// use cerberus_multitask::metrics::Calibration;
+/// use cerberus_metrics::Calibration;
 /// let mut calibration = Calibration::new(15);
 /// calibration.record(&[0.8, 0.2], 0);
 /// calibration.record(&[0.8, 0.2], 1);

@@ -18,7 +18,7 @@ pub const IGNORED_CLASS: u8 = 255;
 /// Counts of (true class, predicted class) pairs.
 ///
 /// ```
-/// use cerberus_multitask::metrics::ConfusionMatrix;
+/// use cerberus_metrics::ConfusionMatrix;
 /// let mut matrix = ConfusionMatrix::new(2);
 /// matrix.update(&[0, 0, 1, 255], &[0, 1, 1, 0]);
 /// assert_eq!(matrix.iou_per_class(), [Some(0.5), Some(0.5)]);

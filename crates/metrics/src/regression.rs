@@ -11,7 +11,7 @@
 /// Streaming error sums; their memory does not grow.
 ///
 /// ```
-/// use cerberus_multitask::metrics::RegressionErrors;
+/// use cerberus_metrics::RegressionErrors;
 /// let mut errors = RegressionErrors::default();
 /// errors.record(2.0, 3.0);
 /// errors.record(4.0, 2.0);

@@ -149,7 +149,7 @@ pub struct CocoReport {
 /// Collects images and computes their COCO scores.
 ///
 /// ```
-/// use cerberus_multitask::metrics::coco::{CocoEvaluator, Detection, GroundTruth};
+/// use cerberus_metrics::coco::{CocoEvaluator, Detection, GroundTruth};
 /// let mut evaluator = CocoEvaluator::new(1);
 /// let bbox = [10.0, 10.0, 30.0, 30.0];
 /// evaluator.add_image(&[GroundTruth::from_corners(0, bbox)], &[Detection::from_corners(0, bbox, 0.9)]);

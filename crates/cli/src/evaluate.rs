@@ -1,0 +1,172 @@
+//! Scores a trained model on the test part of a data set and prints every
+//! metric as one line of JSON: the figures, and under `per_class` those of every
+//! class. `--curves FILE` writes precision against recall as well.
+//!
+//! Where a task gives each image one class, calibration is also scored after
+//! temperature scaling. The temperature is fitted on the validation part of the
+//! data; where there is none, on every second image for the others, so that it
+//! never comes from the images it is reported on.
+//!
+//! `cargo run --release --example evaluate -- --model runs/train-1/checkpoints/best.safetensors`
+
+use crate::say;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cerberus::data::{Dataset, Split};
+use cerberus::metrics::CALIBRATION_BINS;
+use cerberus::multitask::{Metric, MultiTaskModel};
+use cerberus::nn::files::write_atomically;
+use cerberus::train::{TrainError, load_model, score_split};
+use clap::Parser;
+use serde_json::{Map, Value, json};
+
+/// Score a trained model.
+#[derive(Parser)]
+#[command(name = "evaluate")]
+struct Options {
+    /// A checkpoint written by the train example
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Data set name or folder; of photographs all are scored, of those the model was trained on the ones held back
+    /// [default: what the model was trained on]
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<String>,
+    /// At most this many images
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Write precision against recall, of every class and overlap, to this CSV file
+    #[arg(long, value_name = "FILE")]
+    curves: Option<PathBuf>,
+    /// Threads to compute on [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Scores a trained model; see the top of this file.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = crate::shell::thread_pool(options.threads)
+        .map_err(TrainError::Option)
+        .and_then(|pool| pool.install(|| score(&options)));
+    match result {
+        Ok(line) => {
+            say!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn score(options: &Options) -> Result<Value, TrainError> {
+    let (config, model) = load_model(&options.model)?;
+    let held_back = config.photos.as_ref().is_none_or(|photos| photos.hold_back > 0.0);
+    let dataset = match &options.data {
+        Some(other) if !held_back || !same_place(other, &config.data) => config.open_other(other)?,
+        _ => config.open_data()?,
+    };
+    config.validate(dataset.info())?;
+    if dataset.is_empty(Split::Test) {
+        return Err(TrainError::Option(format!(
+            "{} has no images kept from training; give others with --data, or train with --hold-back 0.2",
+            config.data
+        )));
+    }
+    let mut images = 0;
+    let metrics = score_split(&model, &dataset, Split::Test, options.samples, &mut |count| images += count)?;
+    let temperatures = temperatures(&model, &dataset, options.samples)?;
+    let mut line = Map::new();
+    let mut per_class = Map::new();
+    for (task, metric) in model.tasks().iter().zip(&metrics) {
+        let mut figures = metric.values();
+        figures.extend(metric.details());
+        figures.extend(calibrated(&**metric, temperatures.get(task.name()).copied()));
+        for (name, value) in figures {
+            // Where two tasks have a figure of one name, the later task's name stands before it.
+            let taken = line.contains_key(name);
+            let name = if taken { format!("{}.{name}", task.name()) } else { name.to_string() };
+            line.insert(name, json!(value));
+        }
+        let classes = &task.config().classes;
+        let of = |values: Vec<Option<f64>>| -> Map<String, Value> {
+            classes.iter().zip(values).map(|(class, value)| (class.clone(), json!(value))).collect()
+        };
+        let figures =
+            metric.per_class().into_iter().map(|(name, values)| (name.to_string(), json!(of(values))));
+        let figures: Map<String, Value> = figures.collect();
+        if !figures.is_empty() {
+            per_class.insert(task.name().to_string(), json!(figures));
+        }
+    }
+    line.insert("per_class".into(), json!(per_class));
+    line.insert("images".into(), json!(images));
+    if let Some(path) = &options.curves {
+        write_curves(path, &model, &metrics)?;
+    }
+    Ok(Value::Object(line))
+}
+
+/// The temperature of every task that gives images one class, from the validation part; none where there is none.
+fn temperatures(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    limit: Option<usize>,
+) -> Result<BTreeMap<String, f64>, TrainError> {
+    let classifies = model.tasks().iter().any(|task| task.metric().class_samples().is_some());
+    if !classifies || dataset.is_empty(Split::Validation) {
+        return Ok(BTreeMap::new());
+    }
+    let metrics = score_split(model, dataset, Split::Validation, limit, &mut |_| {})?;
+    let named = model.tasks().iter().zip(&metrics).filter_map(|(task, metric)| {
+        let samples = metric.class_samples()?;
+        Some((task.name().to_string(), samples.temperature(|_| true)))
+    });
+    Ok(named.collect())
+}
+
+/// Calibration after temperature scaling, where it means something.
+fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static str, f64)> {
+    let Some(samples) = metric.class_samples() else { return Vec::new() };
+    let (scaled, temperature) = match temperature {
+        Some(temperature) => (samples.calibration(CALIBRATION_BINS, |_| temperature), temperature),
+        None => {
+            let (scaled, [a, b]) = samples.cross_fitted(CALIBRATION_BINS);
+            (scaled, (a * b).sqrt())
+        }
+    };
+    vec![
+        ("temperature", temperature),
+        ("nll_scaled", scaled.negative_log_likelihood()),
+        ("brier_scaled", scaled.brier()),
+        ("ece_scaled", scaled.expected_error()),
+        ("mce_scaled", scaled.maximum_error()),
+    ]
+}
+
+/// One row per point: task, class, least overlap (empty where predictions are no boxes), recall, precision.
+fn write_curves(path: &Path, model: &MultiTaskModel, metrics: &[Box<dyn Metric>]) -> Result<(), TrainError> {
+    let mut text = String::from("task,class,iou,recall,precision\n");
+    for (task, metric) in model.tasks().iter().zip(metrics) {
+        for curve in metric.curves() {
+            // A class may be called anything; a quoted cell may hold anything but a bare quote.
+            let class = task.config().classes[curve.class].replace('"', "\"\"");
+            let iou = curve.iou.map_or(String::new(), |iou| format!("{iou:.2}"));
+            for [recall, precision] in curve.points {
+                let _ = writeln!(text, "{},\"{class}\",{iou},{recall:.6},{precision:.6}", task.name());
+            }
+        }
+    }
+    Ok(write_atomically(path, text.as_bytes())?)
+}
+
+/// Whether two names lead to the same data.
+fn same_place(a: &str, b: &str) -> bool {
+    let place = |name: &str| std::fs::canonicalize(name).ok();
+    a == b || (place(a).is_some() && place(a) == place(b))
+}

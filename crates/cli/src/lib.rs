@@ -1,0 +1,16 @@
+//! The programs that people run: options, progress, and words at the end.
+//!
+//! - [`train`]: trains one trunk with several heads into a run's folder;
+//! - [`predict`]: what a trained model finds in pictures;
+//! - [`evaluate`]: scores a trained model on data;
+//! - [`shell`]: what they share.
+//!
+//! Each is a `main` that reads the command line of the process and returns its exit
+//! code: 2 for a wrong option, 1 for any other failure. The examples of the same names
+//! are these functions and nothing else.
+#![forbid(unsafe_code)]
+
+pub mod evaluate;
+pub mod predict;
+pub mod shell;
+pub mod train;

@@ -1,0 +1,314 @@
+//! Runs a trained model on pictures: one JSON line per picture on standard
+//! output, and with `--out` the same as files, with a picture of what was found
+//! and everything together as COCO writes annotations.
+//!
+//! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
+
+use crate::say;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cerberus::data::{self, Image};
+use cerberus::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
+use cerberus::multitask::{HeadConfig, MultiTaskModel, Prediction};
+use cerberus::nn::files::write_atomically;
+use cerberus::train::{TrainConfig, annotate, drawn_names, load_model};
+use clap::Parser;
+use serde_json::{Map, Value, json};
+
+/// Classify, detect and segment pictures with a trained model.
+#[derive(Parser)]
+#[command(name = "predict")]
+struct Options {
+    /// A checkpoint written by the train example
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Folder for predictions.json (COCO's format, all pictures) and every picture's NAME.json, NAME.png (what was found,
+    /// drawn) and NAME.mask.png (class ids); made if missing [default: no files, JSON on standard output alone]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Objects less certain than this are left out
+    #[arg(long, default_value_t = 0.3)]
+    threshold: f32,
+    /// PNG or JPEG files
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Tells what a trained model finds in pictures; see the top of this file.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = crate::shell::thread_pool(None).map_err(Failure::from);
+    match result.and_then(|pool| pool.install(|| run(&options))) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("error: {failed} of {} pictures could not be done", options.images.len());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does every picture and returns how many failed.
+fn run(options: &Options) -> Result<usize, Failure> {
+    let (config, model) = load_model(&options.model)?;
+    if let Some(out) = &options.out {
+        std::fs::create_dir_all(out)
+            .map_err(|e| format!("{}: cannot make the folder: {e}; choose another --out", out.display()))?;
+    }
+    let names = output_names(&options.images);
+    let mut failed = 0;
+    let mut coco = Coco::new(&config.model.heads);
+    for (path, name) in options.images.iter().zip(names) {
+        // One broken picture should not cost the others.
+        if let Err(error) = predict(options, (&config, &model), &mut coco, path, &name) {
+            eprintln!("error: {error}");
+            failed += 1;
+        }
+    }
+    if let Some(out) = &options.out {
+        let text = serde_json::to_string(&coco.to_json())? + "\n";
+        write_atomically(&out.join("predictions.json"), text.as_bytes())?;
+    }
+    Ok(failed)
+}
+
+/// The pictures' names without folder and ending, told apart by a number where they repeat.
+fn output_names(images: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(images.len());
+    for path in images {
+        let stem = path.file_stem().map_or("image".into(), |stem| stem.to_string_lossy().into_owned());
+        let numbered = (2..).map(|n| format!("{stem}-{n}"));
+        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| !names.contains(name));
+        names.push(free.expect("there are numbers enough"));
+    }
+    names
+}
+
+fn predict(
+    options: &Options,
+    (config, model): (&TrainConfig, &MultiTaskModel),
+    coco: &mut Coco,
+    path: &Path,
+    name: &str,
+) -> Result<(), Failure> {
+    let picture = Image::read(path)?;
+    let [height, width, _] = config.model.image;
+    let small = picture.resized(height, width);
+    let predictions: Vec<Prediction> =
+        model.predict(data::normalise(&[&small])).into_iter().filter_map(|mut batch| batch.pop()).collect();
+    let scale = [picture.width as f32 / width as f32, picture.height as f32 / height as f32];
+    let predictions: Vec<Prediction> =
+        predictions.into_iter().map(|prediction| enlarge(prediction, scale, options.threshold)).collect();
+    let heads = &config.model.heads;
+    let predictions: Vec<(&HeadConfig, &Prediction)> = heads.iter().zip(&predictions).collect();
+    let mut found = to_json(path, &picture, &predictions, [height, width]);
+    coco.add(&mut found, &predictions, [height, width]);
+    say!("{found}");
+    if let Some(out) = &options.out {
+        let text = serde_json::to_string_pretty(&found)? + "\n";
+        write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
+        let masks = predictions.iter().filter_map(|(head, prediction)| match prediction {
+            Prediction::Mask(classes) => Some((head, classes)),
+            _ => None,
+        });
+        for (index, (head, classes)) in masks.enumerate() {
+            let size = [picture.height as u32, picture.width as u32];
+            let mask = encode_mask(classes, [height, width], size)?;
+            // The first mask has the plain name.
+            let own = if index == 0 { String::new() } else { format!("{}.", head.name) };
+            write_atomically(&out.join(format!("{name}.{own}mask.png")), &mask)?;
+        }
+        let annotated = annotate(&predictions, [height, width], None);
+        let rgb = to_rgb(&picture);
+        let scale = comfortable_scale(rgb.width(), rgb.height());
+        let names = drawn_names(&heads.iter().collect::<Vec<_>>());
+        let drawn = overlay(&rgb, &annotated, &names, scale);
+        write_atomically(&out.join(format!("{name}.png")), &encode_png(&drawn)?)?;
+    }
+    Ok(())
+}
+
+/// Boxes in the pixels of the picture as it was given; uncertain ones left out.
+fn enlarge(prediction: Prediction, [x, y]: [f32; 2], threshold: f32) -> Prediction {
+    let Prediction::Objects(mut found) = prediction else { return prediction };
+    found.retain(|object| object.score >= threshold);
+    for object in &mut found {
+        let [x1, y1, x2, y2] = object.bbox;
+        object.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
+    }
+    Prediction::Objects(found)
+}
+
+fn to_json(
+    path: &Path,
+    picture: &Image,
+    predictions: &[(&HeadConfig, &Prediction)],
+    [height, width]: [usize; 2],
+) -> Value {
+    let mut found = json!({
+        "image": path.display().to_string(),
+        "width": picture.width,
+        "height": picture.height,
+    });
+    for (head, prediction) in predictions {
+        let names = &head.classes;
+        let by_name = |values: &[f32]| -> Map<String, Value> {
+            names.iter().zip(values).map(|(name, &value)| (name.clone(), json!(value))).collect()
+        };
+        found[&head.name] = match prediction {
+            Prediction::Classes(probabilities) => {
+                let best = (0..names.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+                let best = best.unwrap_or(0);
+                json!({"class": names[best], "probability": probabilities[best], "all": by_name(probabilities)})
+            }
+            Prediction::ClassSet(values) | Prediction::Values(values) => Value::Object(by_name(values)),
+            Prediction::Objects(objects) => {
+                let objects = objects.iter().map(|object| {
+                    let [x1, y1, x2, y2] = object.bbox;
+                    json!({"class": names[object.class], "score": object.score, "box": [x1, y1, x2, y2]})
+                });
+                objects.collect()
+            }
+            Prediction::Mask(classes) => {
+                let share = |class: usize| {
+                    let pixels = classes.iter().filter(|&&found| usize::from(found) == class).count();
+                    pixels as f64 / (height * width) as f64
+                };
+                let shares: Map<String, Value> = (0..=names.len())
+                    .filter(|&class| share(class) > 0.0)
+                    .map(|class| {
+                        let name = if class == 0 { "background" } else { &names[class - 1] };
+                        (name.to_string(), json!(share(class)))
+                    })
+                    .collect();
+                json!({"share_of_pixels": shares})
+            }
+            Prediction::ValueMap(values) => {
+                let sum: f32 = values.iter().sum();
+                json!({"mean": sum / values.len().max(1) as f32})
+            }
+        };
+    }
+    found
+}
+
+/// What was found in all pictures, as COCO writes annotations: boxes with their
+/// scores, and masks as uncompressed run lengths, column by column.
+#[derive(Default)]
+struct Coco {
+    images: Vec<Value>,
+    categories: Vec<String>,
+    annotations: Vec<Value>,
+}
+
+impl Coco {
+    /// The categories of every head that finds things, each name once.
+    fn new(heads: &[HeadConfig]) -> Self {
+        let mut coco = Self::default();
+        for name in heads.iter().flat_map(|head| &head.classes) {
+            if !coco.categories.contains(name) {
+                coco.categories.push(name.clone());
+            }
+        }
+        coco
+    }
+
+    /// Adds a picture, and to what is said of it the part of COCO's file that is about it.
+    fn add(&mut self, found: &mut Value, predictions: &[(&HeadConfig, &Prediction)], mask: [usize; 2]) {
+        let (image, first) = (self.images.len() + 1, self.annotations.len());
+        let [width, height] = ["width", "height"].map(|side| found[side].as_u64().unwrap_or(0) as usize);
+        self.images.push(json!({"id": image, "file_name": found["image"], "width": width, "height": height}));
+        for (head, prediction) in predictions {
+            match prediction {
+                Prediction::Objects(objects) => {
+                    for object in objects {
+                        let [x1, y1, x2, y2] = object.bbox;
+                        let bbox = json!([x1, y1, x2 - x1, y2 - y1]);
+                        let area = (x2 - x1) * (y2 - y1);
+                        let own = json!({"bbox": bbox, "area": area, "score": object.score});
+                        self.annotate(image, head, object.class, own);
+                    }
+                }
+                Prediction::Mask(classes) => {
+                    for class in 0..head.classes.len() {
+                        if let Some(own) = run_lengths(classes, mask, [height, width], class as u8 + 1) {
+                            self.annotate(image, head, class, own);
+                        }
+                    }
+                }
+                Prediction::Classes(probabilities) => {
+                    let best = (0..probabilities.len())
+                        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+                    let best = best.unwrap_or(0);
+                    let whole = json!({"bbox": [0, 0, width, height], "score": probabilities[best]});
+                    self.annotate(image, head, best, whole);
+                }
+                Prediction::ClassSet(_) | Prediction::Values(_) | Prediction::ValueMap(_) => {}
+            }
+        }
+        found["images"] = json!([self.images[image - 1]]);
+        found["categories"] = self.categories();
+        found["annotations"] = json!(self.annotations[first..]);
+    }
+
+    fn annotate(&mut self, image: usize, head: &HeadConfig, class: usize, mut own: Value) {
+        let name = &head.classes[class];
+        let category = self.categories.iter().position(|known| known == name).map_or(0, |place| place + 1);
+        own["id"] = json!(self.annotations.len() + 1);
+        own["image_id"] = json!(image);
+        own["category_id"] = json!(category);
+        own["iscrowd"] = json!(0);
+        own["head"] = json!(head.name);
+        self.annotations.push(own);
+    }
+
+    fn categories(&self) -> Value {
+        let named = self.categories.iter().enumerate();
+        named.map(|(place, name)| json!({"id": place + 1, "name": name})).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"images": self.images, "categories": self.categories(), "annotations": self.annotations})
+    }
+}
+
+/// The pixels of one class of a mask, enlarged to the picture, as run lengths with box and area.
+fn run_lengths(
+    mask: &[u8],
+    [rows, columns]: [usize; 2],
+    [height, width]: [usize; 2],
+    class: u8,
+) -> Option<Value> {
+    let (mut counts, mut inside, mut area) = (vec![0_usize], false, 0);
+    let mut bounds = [width, height, 0, 0];
+    for x in 0..width {
+        for y in 0..height {
+            let hit = mask[y * rows / height * columns + x * columns / width] == class;
+            if hit != inside {
+                counts.push(0);
+                inside = hit;
+            }
+            if let Some(last) = counts.last_mut() {
+                *last += 1;
+            }
+            if hit {
+                area += 1;
+                bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x + 1), bounds[3].max(y + 1)];
+            }
+        }
+    }
+    let [x1, y1, x2, y2] = bounds;
+    (area > 0).then(|| {
+        json!({
+            "segmentation": {"counts": counts, "size": [height, width]},
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": area,
+        })
+    })
+}
