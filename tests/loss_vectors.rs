@@ -70,7 +70,7 @@ fn cross_entropy_equals_the_reference() {
         ("label_smoothing_0.1", CrossEntropy { label_smoothing: smooth, ..plain.clone() }),
         (
             "weights+smoothing",
-            CrossEntropy { class_weights: weights, label_smoothing: smooth, ..plain.clone() },
+            CrossEntropy { class_weights: weights, label_smoothing: smooth },
         ),
     ];
     for (name, options) in &options {
@@ -196,7 +196,7 @@ fn dice_equals_the_reference_in_both_forms() {
                 DiceForm::Squared => pixels / (pixels + 1e-3),
             };
             let x = Tape::new().leaf(two);
-            let loss = dice_with(x.clone(), &target, &Dice { form, ..Default::default() }).scale(2.0);
+            let loss = dice_with(x.clone(), &target, &Dice { form }).scale(2.0);
             let found = loss.value().item() - (1.0 - background);
             assert!((found - value).abs() < 1e-9, "{form:?}: {found} but the reference gives {value}");
             let dx = backward(loss).of(&x).expect("a gradient").to_vec();

@@ -19,7 +19,7 @@
 //! - [`backward`], [`backward_into`], [`grad`], [`grad_each`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
 //! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
 //! - [`Proof`]: the samples and facts every operation brings along (`proof.rs`);
-//! - [`gradcheck`]: finite differences against every rule, over [`ops::cases`].
+//! - [`gradcheck`]: finite differences against every rule.
 #![forbid(unsafe_code)]
 
 mod engine;

@@ -1,6 +1,6 @@
 //! n-d arrays and CPU kernels. Knows nothing of gradients.
 //!
-//! - [`Tensor`], [`Shape`], [`Element`]: arrays (`array/`), with [`concat`] and reductions;
+//! - [`Tensor`], [`Shape`], [`Element`]: arrays (`array/`), with [`mod@concat`] and reductions;
 //! - [`conv`]: two-dimensional convolution, five times over;
 //! - [`product`]: products of matrices (`products/`);
 //! - [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);

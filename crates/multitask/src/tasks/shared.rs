@@ -57,7 +57,6 @@ pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[u8], options: &He
         let choices = CrossEntropy {
             class_weights: options.class_weights.clone(),
             label_smoothing: options.label_smoothing,
-            ..CrossEntropy::default()
         };
         return cross_entropy_with(logits, target, &choices);
     };

@@ -7,7 +7,7 @@
 //! are never differentiated. Sums run in `f64`, piece by piece in a fixed
 //! order: the same bits for any number of threads.
 //!
-//! Every loss reports a [`Case`] list to [`cases`] for the gradient check, in
+//! Every loss has its samples beside it (feature `proofs`), in the list `cases`, in
 //! the same way as the operations of `cerberus_autograd`.
 
 #[cfg(feature = "proofs")]
