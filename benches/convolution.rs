@@ -1,8 +1,10 @@
 //! Speed of the convolutions, in GFLOP/s (a multiply-add counts as two, and all
 //! are counted that the definition asks for, whatever the algorithm) and in
 //! percent of the machine's multiply-add peak, measured just before. The ladder
-//! of the book is the first columns: the forward pass by the definition, by a
-//! patch matrix, and without one. Then the three passes as they are used, each
+//! of the book is the first columns: the forward pass by the definition; by a
+//! patch matrix and three loops; by a patch matrix and the product of the
+//! `matrixmultiply` crate; by a patch matrix and this crate's tile; and by the
+//! tile without a patch matrix. Then the three passes as they are used, each
 //! with its algorithm: `i`mplicit, `w`inograd, `d`epthwise or im2`c`ol. Winograd's
 //! does fewer multiplications than are counted and can pass 100 %.
 //!
@@ -18,7 +20,8 @@ use cerberus_tensor::conv::{
     self, Algorithm, Conv2dSpec, Epilogue, Geometry, Padding, im2col, implicit, plain,
 };
 use cerberus_tensor::machine::{Traffic, bandwidth, multiply_add_peak};
-use cerberus_tensor::{Isa, Tensor};
+use cerberus_tensor::parallel::for_each_rows;
+use cerberus_tensor::{Element, Isa, Tensor};
 
 /// A layer: `[batch, height and width, input channels, output channels, kernel size]`.
 struct Layer {
@@ -92,8 +95,8 @@ fn main() {
     if !json {
         println!("{threads} threads, {} kernels, multiply-add peak {peak:.0} GFLOP/s", isa.name());
         println!(
-            "{:>36} {:>8} {:>8} {:>8} {:>14} {:>14} {:>14}",
-            "layer", "plain", "im2col", "implicit", "forward", "input", "weight"
+            "{:>36} {:>8} {:>8} {:>8} {:>8} {:>8} {:>14} {:>14} {:>14}",
+            "layer", "plain", "loops", "library", "im2col", "implicit", "forward", "input", "weight"
         );
     }
     for layer in LAYERS {
@@ -102,7 +105,7 @@ fn main() {
             continue;
         }
         let figures = measure(&layer, !json);
-        let [plain, im2col, implicit, forward, input, weight] = figures;
+        let [plain, loops, library, im2col, implicit, forward, input, weight] = figures;
         if json {
             println!(
                 r#"{{"layer":"{name}","peak":{peak:.1},"forward":{forward:.1},"input":{input:.1},"weight":{weight:.1}}}"#
@@ -112,7 +115,7 @@ fn main() {
         let g = layer.geometry();
         let [ahead, back] = [Algorithm::of_forward(&g), Algorithm::of_input_gradient(&g)].map(initial);
         let of_peak = |speed: f64, by: char| format!("{speed:.1} {:>4.0}% {by}", 100.0 * speed / peak);
-        print!("{name:>36} {plain:>8.1} {im2col:>8.1} {implicit:>8.1}");
+        print!("{name:>36} {plain:>8.1} {loops:>8.1} {library:>8.1} {im2col:>8.1} {implicit:>8.1}");
         println!(
             " {:>14} {:>14} {:>14}",
             of_peak(forward, ahead),
@@ -167,9 +170,9 @@ fn initial(algorithm: Algorithm) -> char {
     }
 }
 
-/// GFLOP/s of the forward pass by the definition, by a patch matrix and without
-/// one, and of the three passes as they are used.
-fn measure(layer: &Layer, ladder: bool) -> [f64; 6] {
+/// GFLOP/s of the forward pass on every rung of the ladder, and of the three passes as
+/// they are used.
+fn measure(layer: &Layer, ladder: bool) -> [f64; 8] {
     let [n, size, cin, cout, kernel] = layer.sizes;
     let spec = layer.spec();
     let noise = |shape: &[usize]| Tensor::<f32>::from_fn(shape, |i| (i as f32 * 0.7).sin());
@@ -178,22 +181,63 @@ fn measure(layer: &Layer, ladder: bool) -> [f64; 6] {
     let g = layer.geometry();
     let dy = noise(&g.y_shape());
     let none = Epilogue::default();
-    let (mut definition, mut patches, mut direct) = (0.0, 0.0, 0.0);
+    let [mut definition, mut loops, mut library, mut patches, mut direct] = [0.0; 5];
     if ladder {
         // The definition is slow: one image tells enough.
         let one = x.narrow(0, 0, 1).contiguous();
         definition = speed(&Geometry { n: 1, ..g }, 1, || drop(plain::conv2d(&one, &weight, &spec, &none)));
+        if layer.groups == 1 {
+            loops = speed(&Geometry { n: 1, ..g }, 1, || patch_product(&g, &one, &weight, three_loops));
+            library = speed(&g, 3, || {
+                patch_product(&g, &x, &weight, |size, a, b, c| {
+                    let [_, k, n] = size;
+                    f32::gemm(size, (a, [k, 1]), (b, [n, 1]), c);
+                })
+            });
+        }
         patches = speed(&g, 3, || drop(im2col::conv2d(&x, &weight, &spec, &none)));
         direct = speed(&g, 15, || drop(implicit::conv2d(&x, &weight, &spec, &none)));
     }
     [
         definition,
+        loops,
+        library,
         patches,
         direct,
         speed(&g, 15, || drop(conv::conv2d(&x, &weight, &spec, &none))),
         speed(&g, 15, || drop(conv::input_gradient(&dy, &weight, x.shape(), &spec))),
         speed(&g, 15, || drop(conv::weight_gradient(&x, &dy, weight.shape(), &spec))),
     ]
+}
+
+/// A patch matrix for each image, and `product([M, K, N], a, b, c)` of it and the weights.
+fn patch_product(
+    g: &Geometry,
+    x: &Tensor,
+    weight: &Tensor,
+    product: impl Fn([usize; 3], &[f32], &[f32], &mut [f32]) + Sync,
+) {
+    let pixels = g.output[0] * g.output[1];
+    let y = Tensor::filled_by(&[x.shape()[0], pixels, g.cout], |y| {
+        for_each_rows(y, pixels * g.cout, |first, images| {
+            for (index, y) in images.chunks_exact_mut(pixels * g.cout).enumerate() {
+                let image = x.narrow(0, first + index, 1);
+                let patches = im2col::patches(g, image.data(), 0);
+                product([pixels, patches.shape()[1], g.cout], patches.data(), weight.data(), y);
+            }
+        });
+    });
+    drop(y);
+}
+
+/// The product as it is first written: for every row and step, a row of `b` is added.
+fn three_loops([_, k, n]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) {
+    for (a, c) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)) {
+        c.fill(0.0);
+        for (a, b) in a.iter().zip(b.chunks_exact(n)) {
+            c.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
+        }
+    }
 }
 
 /// A depthwise convolution does so little with each number that memory limits it:

@@ -68,10 +68,7 @@ fn cross_entropy_equals_the_reference() {
             CrossEntropy { class_weights: weights.clone(), ..plain.clone() },
         ),
         ("label_smoothing_0.1", CrossEntropy { label_smoothing: smooth, ..plain.clone() }),
-        (
-            "weights+smoothing",
-            CrossEntropy { class_weights: weights, label_smoothing: smooth },
-        ),
+        ("weights+smoothing", CrossEntropy { class_weights: weights, label_smoothing: smooth }),
     ];
     for (name, options) in &options {
         let reference = &case[*name];

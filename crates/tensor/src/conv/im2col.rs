@@ -13,7 +13,10 @@ use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::{Element, Tensor};
 
 /// Copies the windows of image `x: [H, W, Cin]` seen by `group` to rows: `[OH*OW, KH*KW*Cin/groups]`.
-fn patches<T: Element>(g: &Geometry, x: &[T], group: usize) -> Tensor<T> {
+///
+/// # Panics
+/// If `x` is shorter than an image of the geometry.
+pub fn patches<T: Element>(g: &Geometry, x: &[T], group: usize) -> Tensor<T> {
     let mut out = vec![T::ZERO; g.output[0] * g.output[1] * depth(g)];
     for_each_run(g, group, |image, patch, len| {
         out[patch..patch + len].copy_from_slice(&x[image..image + len])
