@@ -2,24 +2,44 @@
 //!
 //! Both take their tensors by value and write into the first one they alone
 //! own, so a chain of operations on a fresh value touches one buffer.
+//!
+//! Hundreds of functions pass through here, and a loop is compiled for each. So
+//! each is compiled once, as a loop over a short block in place, and everything
+//! around it (which buffer is written, broadcasting, threads) is compiled once
+//! for all. A result in a buffer of its own is copied there block by block
+//! first: the copy stays in the first-level cache.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::parallel::{for_each_piece, for_each_rows};
 use crate::{Element, Tensor};
 
+/// Numbers that are copied and then changed at a time: 4 KiB of `f32`.
+const BLOCK: usize = 1024;
+
+/// Changes the first numbers, each together with the one of the same place in the second.
+type Combine<'a, T> = &'a (dyn Fn(&mut [T], &[T]) + Sync);
+
 impl<T: Element> Tensor<T> {
     /// `y[i] = f(x[i])`, in place when `self` is the only owner.
-    pub fn map(mut self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+    pub fn map(self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+        self.map_blocks(&|block| block.iter_mut().for_each(|x| *x = f(*x)))
+    }
+
+    /// [`map`](Self::map) by a function that changes a block of numbers in place.
+    fn map_blocks(mut self, f: &(dyn Fn(&mut [T]) + Sync)) -> Tensor<T> {
         if let Some(data) = self.unique_data_mut() {
-            for_each_piece(data, |_, piece| piece.iter_mut().for_each(|x| *x = f(*x)));
+            for_each_piece(data, |_, piece| f(piece));
             return self;
         }
         let source = self.contiguous();
         let x = source.data();
         Tensor::filled_by(self.shape(), |y| {
             for_each_piece(y, |start, piece| {
-                piece.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x));
+                for (y, x) in piece.chunks_mut(BLOCK).zip(x[start..].chunks(BLOCK)) {
+                    y.copy_from_slice(&x[..y.len()]);
+                    f(y);
+                }
             });
         })
     }
@@ -30,7 +50,14 @@ impl<T: Element> Tensor<T> {
     /// # Panics
     /// If the shapes do not broadcast; the message names both.
     #[track_caller]
-    pub fn zip(mut self, mut other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+    pub fn zip(self, other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+        self.zip_blocks(other, &|a, b| a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b)))
+    }
+
+    /// [`zip`](Self::zip) by a function that combines a block of numbers in place
+    /// with as many others.
+    #[track_caller]
+    fn zip_blocks(mut self, mut other: Tensor<T>, f: Combine<T>) -> Tensor<T> {
         let Some(shape) = self.dims().broadcast(&other.dims()) else {
             panic!(
                 "shapes {:?} and {:?} do not broadcast: aligned from the last dimension, extents must be equal or 1",
@@ -48,50 +75,58 @@ impl<T: Element> Tensor<T> {
         other = other.broadcast_to(&shape).contiguous();
         if let Some(a) = self.unique_data_mut() {
             let b = other.data();
-            for_each_piece(a, |start, piece| {
-                piece.iter_mut().zip(&b[start..]).for_each(|(a, &b)| *a = f(*a, b))
-            });
+            for_each_piece(a, |start, piece| f(piece, &b[start..][..piece.len()]));
             return self;
         }
         let source = self.contiguous();
         let a = source.data();
         if let Some(b) = other.unique_data_mut() {
             for_each_piece(b, |start, piece| {
-                piece.iter_mut().zip(&a[start..]).for_each(|(b, &a)| *b = f(a, *b))
+                let mut block = [T::ZERO; BLOCK];
+                for (b, a) in piece.chunks_mut(BLOCK).zip(a[start..].chunks(BLOCK)) {
+                    let y = &mut block[..b.len()];
+                    y.copy_from_slice(&a[..b.len()]);
+                    f(y, b);
+                    b.copy_from_slice(y);
+                }
             });
             return other;
         }
         let b = other.data();
         Tensor::filled_by(&shape, |y| {
             for_each_piece(y, |start, piece| {
-                let sources = a[start..].iter().zip(&b[start..]);
-                piece.iter_mut().zip(sources).for_each(|(y, (&a, &b))| *y = f(a, b));
+                let sources = a[start..].chunks(BLOCK).zip(b[start..].chunks(BLOCK));
+                for (y, (a, b)) in piece.chunks_mut(BLOCK).zip(sources) {
+                    y.copy_from_slice(&a[..y.len()]);
+                    f(y, &b[..y.len()]);
+                }
             });
         })
     }
 
     /// Combines every row of `self` with the same `row`, without materialising it.
-    fn zip_row(mut self, row: &[T], f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
-        if self.unique_data_mut().is_none() {
-            let source = self.contiguous();
-            let a = source.data();
-            return Tensor::filled_by(self.shape(), |y| {
-                for_each_rows(y, row.len(), |first, rows| {
-                    for (y, a) in
-                        rows.chunks_exact_mut(row.len()).zip(a[first * row.len()..].chunks_exact(row.len()))
-                    {
-                        y.iter_mut().zip(a.iter().zip(row)).for_each(|(y, (&a, &b))| *y = f(a, b));
-                    }
-                });
+    fn zip_row(mut self, row: &[T], f: Combine<T>) -> Tensor<T> {
+        // Short rows are combined several at a time.
+        let rows = row.repeat((BLOCK / row.len()).max(1));
+        if let Some(data) = self.unique_data_mut() {
+            for_each_rows(data, row.len(), |_, piece| {
+                piece.chunks_mut(rows.len()).for_each(|a| f(a, &rows[..a.len()]));
             });
+            return self;
         }
-        let data = self.unique_data_mut().expect("just seen to be unique");
-        for_each_rows(data, row.len(), |_, rows| {
-            for a in rows.chunks_exact_mut(row.len()) {
-                a.iter_mut().zip(row).for_each(|(a, &b)| *a = f(*a, b));
-            }
-        });
-        self
+        let source = self.contiguous();
+        let a = source.data();
+        Tensor::filled_by(self.shape(), |y| {
+            for_each_rows(y, row.len(), |first, piece| {
+                let sources = a[first * row.len()..].chunks(rows.len());
+                for (y, a) in piece.chunks_mut(rows.len()).zip(sources) {
+                    for ((y, a), row) in y.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(rows.chunks(BLOCK)) {
+                        y.copy_from_slice(&a[..y.len()]);
+                        f(y, &row[..y.len()]);
+                    }
+                }
+            });
+        })
     }
 
     /// `alpha x`.
@@ -120,12 +155,7 @@ fn repeated_row<T: Element>(other: &Tensor<T>, shape: &[usize]) -> Option<Vec<T>
     let ones = other.shape().iter().take_while(|&&extent| extent == 1).count();
     let row = &other.shape()[ones..];
     let trailing = shape.len().checked_sub(row.len()).map(|start| &shape[start..]);
-    (trailing == Some(row) && !other.is_empty()).then(|| {
-        // A single number repeated along a short row keeps the inner loop long.
-        let values = other.to_vec();
-        let last = shape.last().copied().unwrap_or(1);
-        if values.len() == 1 { vec![values[0]; last.max(1)] } else { values }
-    })
+    (trailing == Some(row) && !other.is_empty()).then(|| other.to_vec())
 }
 
 macro_rules! operator {

@@ -4,10 +4,8 @@
 //! number each, or rows that are added to one row. Long ones are cut into
 //! pieces by their length and the pieces' sums added in order.
 
-use rayon::prelude::*;
-
 use crate::parallel::{PIECE, for_each_piece, for_each_rows, map_ranges};
-use crate::{Element, Shape, Tensor};
+use crate::{Element, Shape, Tensor, parallel};
 
 impl<T: Element> Tensor<T> {
     /// Sum over `axes`, which disappear from the shape.
@@ -159,7 +157,7 @@ fn sum_rows<T: Element>(values: &[T], outer: usize, count: usize) -> Vec<T> {
     } else if values.len() <= PIECE || outer == 1 {
         values.chunks_exact(count).map(sum_row).collect()
     } else {
-        values.par_chunks_exact(count).map(sum_row).collect()
+        parallel::map(1, values.chunks_exact(count), sum_row)
     }
 }
 

@@ -7,10 +7,8 @@
 //! group. The gradients are the two other products of the same three matrices;
 //! `add_patches` is the adjoint of `patches`.
 
-use rayon::prelude::*;
-
 use super::{Conv2dSpec, Epilogue, Geometry};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Copies the windows of image `x: [H, W, Cin]` seen by `group` to rows: `[OH*OW, KH*KW*Cin/groups]`.
 ///
@@ -84,7 +82,8 @@ pub fn conv2d<T: Element>(
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (image, pixels) = (x.len() / g.n.max(1), g.output[0] * g.output[1] * g.cout);
     let y = Tensor::filled_by(&g.y_shape(), |y| {
-        y.par_chunks_mut(pixels.max(1)).zip(x.data().par_chunks(image.max(1))).for_each(|(y, x)| {
+        let images = y.chunks_mut(pixels.max(1)).zip(x.data().chunks(image.max(1)));
+        parallel::for_each(images, |(y, x)| {
             for group in 0..g.spec.groups {
                 let product = patches(&g, x, group).matmul(&weight_matrix(&g, &weight, group));
                 for (y, row) in y.chunks_exact_mut(g.cout).zip(product.data().chunks_exact(g.cout_group())) {
@@ -110,7 +109,7 @@ pub fn input_gradient<T: Element>(
     let (dy, weight) = (dy.contiguous(), weight.contiguous());
     let image = g.input[0] * g.input[1] * g.cin;
     Tensor::filled_by(x_shape, |dx| {
-        dx.par_chunks_mut(image.max(1)).enumerate().for_each(|(n, dx)| {
+        parallel::for_each(dx.chunks_mut(image.max(1)).enumerate(), |(n, dx)| {
             dx.fill(T::ZERO);
             for group in 0..g.spec.groups {
                 let dpatches = pixel_matrix(&g, &dy, n, group).matmul(&weight_matrix(&g, &weight, group).t());

@@ -7,7 +7,9 @@ use crate::simd::isa::Isa;
 use crate::simd::{Lanes, Portable};
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+use std::arch::x86_64::{__m256, __m512};
+#[cfg(all(target_arch = "x86_64", feature = "f64-simd"))]
+use std::arch::x86_64::{__m256d, __m512d};
 
 /// The hot kernels of one instruction set for one element type.
 pub struct Kernels<T: 'static> {
@@ -33,7 +35,7 @@ macro_rules! table {
 }
 
 macro_rules! element {
-    ($scalar:ident, $wide:ty, $narrow:ty) => {
+    ($scalar:ident, $wide:ty, $narrow:ty, $simd:meta) => {
         /// The kernels of `isa`.
         ///
         /// # Panics
@@ -41,9 +43,9 @@ macro_rules! element {
         pub(crate) fn $scalar(isa: Isa) -> Kernels<$scalar> {
             assert!(isa.is_available(), "the CPU lacks {}", isa.name());
             match isa {
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(all(target_arch = "x86_64", $simd))]
                 Isa::Avx512 => table!(avx512, isa, $wide, 12),
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(all(target_arch = "x86_64", $simd))]
                 Isa::Avx2 => table!(avx2, isa, $narrow, 6),
                 _ => table!(portable, Isa::Portable, Portable<$scalar>, 6),
             }
@@ -51,8 +53,10 @@ macro_rules! element {
     };
 }
 
-element!(f32, __m512, __m256);
-element!(f64, __m512d, __m256d);
+element!(f32, __m512, __m256, all());
+// `f64` checks `f32`; nobody trains in it. A third of this crate's build would
+// be its kernels, so programs get the portable ones.
+element!(f64, __m512d, __m256d, feature = "f64-simd");
 
 /// The kernels of every instruction set of this CPU, for tests.
 #[cfg(test)]

@@ -6,11 +6,9 @@
 //! Plain and general, for the shapes that [`pooling`](crate::pooling) has no
 //! kernel of its own for.
 
-use rayon::prelude::*;
-
 use crate::linear_map::LinearMap;
 use crate::shape::{product_of, sum_of};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// For each axis, for each output position, the input positions of its window.
 #[derive(Clone, Debug)]
@@ -136,8 +134,8 @@ impl Windows {
         let x = source.data();
         let windows: Vec<Vec<usize>> =
             (0..self.output().iter().product()).map(|output| self.positions(output)).collect();
-        let of_image = |image: usize| {
-            windows.iter().flat_map(move |positions| {
+        let of_image = |image: usize| -> Vec<usize> {
+            let places = windows.iter().flat_map(|positions| {
                 (0..c).map(move |channel| {
                     let places = positions.iter().map(|position| (image * pixels + position) * c + channel);
                     let better = |best: usize, place: usize| {
@@ -149,9 +147,10 @@ impl Windows {
                     };
                     places.reduce(better).expect("a window has a position in the image")
                 })
-            })
+            });
+            places.collect()
         };
-        (0..n).into_par_iter().flat_map_iter(of_image).collect()
+        parallel::map(1, 0..n, of_image).concat()
     }
 }
 

@@ -4,6 +4,8 @@
 //! them. A piece always holds the same elements and partial sums are always
 //! added in the same order, so results have the same bits on any machine size.
 
+use std::sync::Mutex;
+
 use rayon::prelude::*;
 
 /// Elements of one piece of element-wise work: 64 KiB of `f32`, about what one
@@ -50,13 +52,57 @@ pub fn for_each_rows<T: Send>(out: &mut [T], row: usize, work: impl Fn(usize, &m
     for_each_chunk(out, rows * row, &|index, piece| work(index * rows, piece));
 }
 
-/// The scheduling is compiled once for each element type, not once for each of
-/// the hundreds of closures: a call per piece costs nothing.
 fn for_each_chunk<T: Send>(out: &mut [T], len: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
     if out.len() <= len {
         return work(0, out);
     }
-    out.par_chunks_mut(len).enumerate().for_each(|(index, piece)| work(index, piece));
+    for_each(out.chunks_mut(len).enumerate(), |(index, piece)| work(index, piece));
+}
+
+/// Calls `work` on every item, in parallel.
+pub(crate) fn for_each<I: Send>(items: impl IntoIterator<Item = I>, work: impl Fn(I) + Sync) {
+    for_each_at_least(1, items, work);
+}
+
+/// The same, with at least `least` items together on one thread.
+pub(crate) fn for_each_at_least<I: Send>(
+    least: usize,
+    items: impl IntoIterator<Item = I>,
+    work: impl Fn(I) + Sync,
+) {
+    // Every item is taken once, by the thread that its number comes to.
+    let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    run(items.len(), least, &|index| {
+        let item = items[index].lock().ok().and_then(|mut item| item.take());
+        work(item.expect("every number comes once"));
+    });
+}
+
+/// What `work` makes of every item, in their order, in parallel with at least
+/// `least` items together on one thread.
+pub(crate) fn map<I: Send, R: Send>(
+    least: usize,
+    items: impl IntoIterator<Item = I>,
+    work: impl Fn(I) -> R + Sync,
+) -> Vec<R> {
+    let items: Vec<I> = items.into_iter().collect();
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    for_each_at_least(least, items.into_iter().zip(&mut results), |(item, result)| {
+        *result = Some(work(item))
+    });
+    results.into_iter().map(|result| result.expect("every item was worked on")).collect()
+}
+
+/// Calls `job` with every number below `count`. The one place where work goes to
+/// other threads, and not generic: rayon's splitting and stealing come to some
+/// two thousand lines of compiler input, which every closure and every crate
+/// above would compile again. A call through a pointer per job costs nothing.
+fn run(count: usize, least: usize, job: &(dyn Fn(usize) + Sync)) {
+    match count {
+        0 => {}
+        1 => job(0),
+        _ => (0..count).into_par_iter().with_min_len(least).for_each(job),
+    }
 }
 
 /// Maps the index ranges `0..piece, piece..2*piece, ..` below `len` in parallel
@@ -70,13 +116,8 @@ pub fn map_ranges<R: Send>(
     match len.div_ceil(piece) {
         0 => Vec::new(),
         1 => vec![work(0..len)],
-        pieces => map_pieces(pieces, &|index| work(range(index))),
+        pieces => map(1, 0..pieces, |index| work(range(index))),
     }
-}
-
-/// Compiled once for each type of result, not once for each closure.
-fn map_pieces<R: Send>(pieces: usize, work: &(dyn Fn(usize) -> R + Sync)) -> Vec<R> {
-    (0..pieces).into_par_iter().map(work).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 //! Large products are cut here into bands of rows (or of columns, for a wide
 //! result), by their shape alone; `gemm.rs` computes each on one thread.
 
-use rayon::prelude::*;
-
 use crate::products::strided::Strided;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Multiply-adds below which splitting costs more than it gains.
 const SPLIT_WORK: usize = 1 << 19;
@@ -53,20 +51,17 @@ fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     if m >= 32 {
         // 16 bands at most, whole register tiles high.
         let rows = m.div_ceil(16).next_multiple_of(8);
-        out.par_chunks_mut(rows * n).enumerate().for_each(|(band, out)| {
+        parallel::for_each(out.chunks_mut(rows * n).enumerate(), |(band, out)| {
             let rows_here = out.len() / n;
             gemm(&a.narrow(0, band * rows, rows_here), b, out);
         });
     } else {
         let columns = n.div_ceil(16).next_multiple_of(16);
-        let bands: Vec<Tensor<T>> = (0..n.div_ceil(columns))
-            .into_par_iter()
-            .map(|band| {
-                let width = columns.min(n - band * columns);
-                let part = b.narrow(1, band * columns, width);
-                Tensor::filled_by(&[m, width], |out| gemm(a, &part, out))
-            })
-            .collect();
+        let bands: Vec<Tensor<T>> = parallel::map(1, 0..n.div_ceil(columns), |band| {
+            let width = columns.min(n - band * columns);
+            let part = b.narrow(1, band * columns, width);
+            Tensor::filled_by(&[m, width], |out| gemm(a, &part, out))
+        });
         for (band, part) in bands.iter().enumerate() {
             let width = part.shape()[1];
             for (row, part) in out.chunks_exact_mut(n).zip(part.data().chunks_exact(width)) {

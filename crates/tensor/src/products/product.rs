@@ -14,12 +14,10 @@
 //!
 //! All cuts depend on the shapes alone.
 
-use rayon::prelude::*;
-
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
 use crate::products::matmul::gemm;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Multiply-adds below which another band costs more than it gains.
 const BAND_WORK: usize = 1 << 18;
@@ -57,7 +55,7 @@ pub fn dense<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor
     // partial: [bands, M, N]
     let mut partial = Buffer::unspecified(bands * m * n);
     if !partial.is_empty() {
-        partial.par_chunks_mut(m * n).enumerate().for_each(|(index, out)| {
+        parallel::for_each(partial.chunks_mut(m * n).enumerate(), |(index, out)| {
             let len = band.min(k - index * band);
             gemm(&x.narrow(1, index * band, len), &weight.narrow(0, index * band, len), out);
         });
@@ -100,7 +98,7 @@ pub fn dense_input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>) -> T
     if bands.is_empty() {
         return Tensor::zeros(&[m, k]);
     }
-    bands.par_chunks_mut(m * band).enumerate().for_each(|(index, out)| {
+    parallel::for_each(bands.chunks_mut(m * band).enumerate(), |(index, out)| {
         gemm(dy, &weight.narrow(0, index * band, out.len() / m).t(), out);
     });
     Tensor::filled_by(&[m, k], |dx| {

@@ -9,12 +9,10 @@
 //! A row of nothing but `-inf` (all classes masked) has probabilities 0,
 //! logarithms `-inf` and log-sum-exp `-inf`. NaN makes its whole row NaN.
 
-use rayon::prelude::*;
-
 use crate::array::reduce::sum_slice;
 use crate::memory::rows::rewrite_rows;
 use crate::parallel::{PIECE, for_each_rows};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Elements worked on at a time: they stay in the first-level cache.
 const BLOCK: usize = 2048;
@@ -93,7 +91,8 @@ pub fn logsumexp<T: Element>(x: &Tensor<T>) -> Tensor<T> {
     };
     let piece = (PIECE / row).max(1);
     Tensor::filled_by(shape, |y| {
-        y.par_chunks_mut(piece).zip(source.data().par_chunks(piece * row)).for_each(|(y, x)| work(x, y));
+        let pieces = y.chunks_mut(piece).zip(source.data().chunks(piece * row));
+        parallel::for_each(pieces, |(y, x)| work(x, y));
     })
 }
 

@@ -17,12 +17,10 @@ mod square;
 
 pub(crate) use square::{square_gradient_kernel, square_kernel};
 
-use rayon::prelude::*;
-
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::parallel::map_ranges;
 use crate::simd::{Lanes, per_isa};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Neighbouring pixels computed together.
 const PIXELS: usize = 4;
@@ -125,8 +123,8 @@ fn forward<T: Element>(
         if y.is_empty() {
             return;
         }
-        y.par_chunks_mut(oh * row).enumerate().for_each(|(n, y)| {
-            y.par_chunks_mut(rows * row).enumerate().for_each(|(index, y)| {
+        parallel::for_each(y.chunks_mut(oh * row).enumerate(), |(n, y)| {
+            parallel::for_each(y.chunks_mut(rows * row).enumerate(), |(index, y)| {
                 let work = Rows {
                     g,
                     x: &source.data()[n * image..(n + 1) * image],

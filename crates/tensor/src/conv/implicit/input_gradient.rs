@@ -8,12 +8,10 @@
 //! axes there are `s*s` phases, which write to interleaved pixels; together
 //! they do exactly the multiplications of the forward pass.
 
-use rayon::prelude::*;
-
 use super::{Block, Output, Packed, Pass, block_rows};
 use crate::conv::{Conv2dSpec, Geometry, Padding};
 use crate::pool::Buffer;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// The inputs of one phase along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -149,9 +147,9 @@ pub fn input_gradient<T: Element>(
         if dx.is_empty() {
             return;
         }
-        dx.par_chunks_mut(h * row).enumerate().for_each(|(n, dx)| {
+        parallel::for_each(dx.chunks_mut(h * row).enumerate(), |(n, dx)| {
             let dy = &dy.data()[n * image..(n + 1) * image];
-            dx.par_chunks_mut(rows * row).enumerate().for_each(|(index, dx)| {
+            parallel::for_each(dx.chunks_mut(rows * row).enumerate(), |(index, dx)| {
                 if unreached {
                     dx.fill(T::ZERO);
                 }

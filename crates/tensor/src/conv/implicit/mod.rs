@@ -28,8 +28,6 @@ pub use input_gradient::{input_gradient, supports_input_gradient};
 pub use weight_gradient::weight_gradient;
 pub(crate) use window::{Block, Packed, Panel, padded_width, window_runs};
 
-use rayon::prelude::*;
-
 use self::window::{Run, depth_blocks};
 use super::tile::{Start, Tile};
 use super::{Conv2dSpec, Epilogue, Geometry};
@@ -94,10 +92,10 @@ pub(super) fn forward<T: Element>(
             return pass.by_panels(y, &|n, index| block(n, index), [blocks, rows]);
         }
         let cost = g.multiply_adds() / g.n;
-        let images = y.par_chunks_mut(oh * y_row).enumerate().with_min_len(parallel::together(cost));
-        images.for_each(|(n, y)| {
-            let pieces = y.par_chunks_mut(rows * y_row).enumerate();
-            pieces.with_min_len(parallel::together(cost / blocks)).for_each(|(index, y)| {
+        let images = y.chunks_mut(oh * y_row).enumerate();
+        parallel::for_each_at_least(parallel::together(cost), images, |(n, y)| {
+            let pieces = y.chunks_mut(rows * y_row).enumerate();
+            parallel::for_each_at_least(parallel::together(cost / blocks), pieces, |(index, y)| {
                 let block = block(n, index);
                 let rows = y.len() / y_row;
                 for panel in 0..packed.panels.len() {
@@ -194,24 +192,16 @@ impl<'a, T: Element> Pass<'a, T> {
         let panels = self.packed.panels.len();
         let inputs: Vec<Block<T>> = (0..self.g.n * blocks).map(|i| block(i / blocks, i % blocks)).collect();
         // results: for every block and panel [rows * OW, columns]
-        let results: Vec<Buffer<T>> = (0..inputs.len() * panels)
-            .into_par_iter()
-            .with_min_len(parallel::together(self.g.multiply_adds() / (inputs.len() * panels)))
-            .map(|i| {
-                let (number, panel) = (i / panels, i % panels);
-                let here = rows.min(oh - number % blocks * rows);
-                let pixel = self.packed.panels[panel].columns;
-                let mut c = Buffer::unspecified(here * ow * pixel);
-                self.panel(
-                    inputs[number].values(),
-                    panel,
-                    here,
-                    Output { c: &mut c, pixel, row: ow * pixel },
-                );
-                c
-            })
-            .collect();
-        crate::parallel::for_each_rows(y, self.g.cout, |first, pixels| {
+        let least = parallel::together(self.g.multiply_adds() / (inputs.len() * panels));
+        let results: Vec<Buffer<T>> = parallel::map(least, 0..inputs.len() * panels, |i| {
+            let (number, panel) = (i / panels, i % panels);
+            let here = rows.min(oh - number % blocks * rows);
+            let pixel = self.packed.panels[panel].columns;
+            let mut c = Buffer::unspecified(here * ow * pixel);
+            self.panel(inputs[number].values(), panel, here, Output { c: &mut c, pixel, row: ow * pixel });
+            c
+        });
+        parallel::for_each_rows(y, self.g.cout, |first, pixels| {
             for (index, pixel) in pixels.chunks_exact_mut(self.g.cout).enumerate() {
                 let (n, place) = ((first + index) / (oh * ow), (first + index) % (oh * ow));
                 let number = n * blocks + place / (rows * ow);

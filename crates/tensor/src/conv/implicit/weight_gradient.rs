@@ -5,13 +5,11 @@
 //! which are added in order. Where there are few of them, because the weights
 //! are many, each is split over its panels as well.
 
-use rayon::prelude::*;
-
 use super::{Block, PARTIAL_ELEMENTS, PARTIALS, Panel, padded_width, window_runs};
 use crate::conv::tile::{Segment, Start, Tile};
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Output pixels of one block: its rows of `dy` play the weights' part and
 /// should stay in the first-level cache.
@@ -52,7 +50,7 @@ pub fn weight_gradient<T: Element>(
             jobs.push((part, panels, rest.by_ref().take(panels.len()).collect::<Vec<_>>()));
         }
     }
-    jobs.into_par_iter().for_each(|(part, panels, mut sums)| {
+    parallel::for_each(jobs, |(part, panels, mut sums)| {
         let blocks = part * blocks / partials..(part + 1) * blocks / partials;
         if blocks.is_empty() {
             sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
@@ -63,7 +61,7 @@ pub fn weight_gradient<T: Element>(
         }
     });
     Tensor::filled_by(weight_shape, |weights| {
-        crate::parallel::for_each_rows(weights, g.cout, |first, rows| {
+        parallel::for_each_rows(weights, g.cout, |first, rows| {
             for (index, row) in rows.chunks_exact_mut(g.cout).enumerate() {
                 for (number, panel) in panels.iter().enumerate() {
                     let place = (first + index) * panel.vectors * set.lanes;

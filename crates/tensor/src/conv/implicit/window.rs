@@ -1,14 +1,12 @@
 //! What the implicit convolution reads: blocks of padded input rows, the
 //! contiguous runs of a window, and weights packed into panels.
 
-use rayon::prelude::*;
-
 use super::DEPTH;
-use crate::Element;
 use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, even_pieces};
 use crate::conv::{Geometry, Padding};
 use crate::pool::{Buffer, Parts};
+use crate::{Element, parallel};
 
 /// Output channels `start .. start + columns`, all of one group, computed
 /// together in `vectors` vectors.
@@ -141,7 +139,7 @@ impl<T: Element> Packed<T> {
         let panels = Panel::cover(groups, cout / groups, set.lanes);
         let depth = weight.len() / cout.max(1);
         let mut values = Parts::unspecified(panels.iter().map(|panel| depth * panel.vectors * set.lanes));
-        values.parts_mut().into_par_iter().zip(&panels).for_each(|(values, panel)| {
+        parallel::for_each(values.parts_mut().into_iter().zip(&panels), |(values, panel)| {
             let width = panel.vectors * set.lanes;
             for (to, from) in values.chunks_exact_mut(width).zip(weight.chunks_exact(cout)) {
                 let (filled, empty) = to.split_at_mut(panel.columns);

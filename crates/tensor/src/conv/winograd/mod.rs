@@ -29,8 +29,6 @@ pub use weight_gradient::weight_gradient;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use self::kernel::{From, Gather, OUTSIDE, POSITIONS, SIDE, Spread, To, gather, spread};
 use super::implicit::Panel;
 use super::tile::{Segment, Start, Tile, even_pieces};
@@ -146,7 +144,7 @@ impl<T: Element> Weights<T> {
         let panels = Panel::cover(1, channels, set.lanes);
         let zeros = vec![T::ZERO; 2 * set.lanes];
         let mut values = Parts::unspecified(panels.iter().map(|p| POSITIONS * depth * p.vectors * set.lanes));
-        values.parts_mut().into_par_iter().zip(&panels).for_each(|(values, panel)| {
+        parallel::for_each(values.parts_mut().into_iter().zip(&panels), |(values, panel)| {
             let width = panel.vectors * set.lanes;
             let places: Vec<usize> = (0..depth)
                 .flat_map(|p| (0..9).map(move |tap| (tap * depth + p) * channels + panel.start))
@@ -323,7 +321,7 @@ pub(super) fn forward<T: Element>(
             return pass.by_panels(x.data(), blocks);
         }
         let cost = g.multiply_adds() / blocks.len();
-        blocks.into_par_iter().with_min_len(parallel::together(cost)).for_each(|(rows, y)| {
+        parallel::for_each_at_least(parallel::together(cost), blocks, |(rows, y)| {
             pass.block(rows, x.data(), y);
         });
     })
@@ -383,15 +381,14 @@ impl<T: Element> Pass<'_, T> {
     /// it takes. With so few tiles, reading the weights is most of the work, and
     /// every weight is read by one thread only.
     fn by_panels(&self, x: &[T], blocks: Vec<(Range<usize>, &mut [T])>) {
-        let values: Vec<_> = blocks.par_iter().map(|(rows, _)| self.spread(rows.clone(), x)).collect();
+        let values = parallel::map(1, &blocks, |(rows, _)| self.spread(rows.clone(), x));
         let tiles = values.iter().map(|values| values.layout.tiles).sum();
-        let multiplied = (0..self.weights.panels.len()).into_par_iter().map(|panel| {
+        let multiplied = parallel::map(1, 0..self.weights.panels.len(), |panel| {
             let mut sums = self.sums(tiles);
             self.multiply(&values, panel, &mut sums);
             sums
         });
-        let multiplied: Vec<Transformed<T>> = multiplied.collect();
-        blocks.into_par_iter().for_each(|(rows, y)| {
+        parallel::for_each(blocks, |(rows, y)| {
             let first = rows.start * self.tiling.tiles[1];
             let places = output_places(self.g, &self.tiling, rows);
             for (panel, sums) in multiplied.iter().enumerate() {

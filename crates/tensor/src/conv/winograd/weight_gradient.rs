@@ -12,8 +12,6 @@
 //! few tiles, where 36 matrices per partial sum would fill the memory: the
 //! blocks are transformed first, and the sum is split over the weights.
 
-use rayon::prelude::*;
-
 use super::kernel::{From, Gather, POSITIONS, To, gather};
 use super::{Layout, Tiling, assert_applies, input_places, output_places};
 use crate::conv::implicit::{PARTIAL_ELEMENTS, PARTIALS, Panel};
@@ -21,7 +19,7 @@ use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, Start, Tile, even_pieces};
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// Input channels of one job when the sum is split over the weights.
 const CHANNELS: usize = 96;
@@ -183,7 +181,7 @@ impl<T: Element> Work<'_, T> {
         let mut sums = Parts::unspecified((0..partials).flat_map(|_| lengths.clone()));
         // For every partial sum its shares.
         let per_part = shares.len().max(1);
-        sums.parts_mut().par_chunks_mut(per_part).enumerate().for_each(|(part, sums)| {
+        parallel::for_each(sums.parts_mut().chunks_mut(per_part).enumerate(), |(part, sums)| {
             sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
             // The first block is as large as any.
             let most = |channels| self.layout(0, channels).size();
@@ -201,7 +199,7 @@ impl<T: Element> Work<'_, T> {
         let mut parts = sums.parts_mut();
         let (total, parts) = parts.split_at_mut(shares.len());
         for (index, sum) in total.iter_mut().enumerate() {
-            crate::parallel::for_each_piece(sum, |start, piece| {
+            parallel::for_each_piece(sum, |start, piece| {
                 for part in parts.chunks(per_part) {
                     piece.iter_mut().zip(&part[index][start..]).for_each(|(total, &part)| *total += part);
                 }
@@ -219,7 +217,7 @@ impl<T: Element> Work<'_, T> {
         };
         let shares: Vec<Share> = panels.iter().flat_map(share).collect();
         let mut sums = Parts::unspecified(shares.iter().map(|share| share.size(self.set)));
-        sums.parts_mut().into_par_iter().for_each(|sum| sum.fill(T::ZERO));
+        parallel::for_each(sums.parts_mut(), |sum| sum.fill(T::ZERO));
         let per_block = POSITIONS * self.tiling.block * self.tiling.tiles[1] * (self.g.cin + self.g.cout);
         let at_once = (KEPT_ELEMENTS / per_block.max(1)).max(1);
         let blocks = self.tiling.blocks();
@@ -232,21 +230,18 @@ impl<T: Element> Work<'_, T> {
                 .map(|block| std::iter::once(self.layout(block, self.g.cin).size()).chain(gradients(block)));
             let mut values = Parts::unspecified(lengths.flatten());
             let mut parts = values.parts_mut();
-            let transformed: Vec<Vec<Block<T>>> = parts
-                .par_chunks_mut(1 + panels.len())
-                .zip(range)
-                .map(|(values, block)| {
-                    let places = self.gradient_places(block);
-                    let (input, gradients) = values.split_first_mut().expect("the input is there");
-                    let gradients = gradients.par_iter_mut().zip(panels);
-                    let mut all: Vec<Block<T>> = gradients
-                        .map(|(values, panel)| self.gradient(block, &places, panel, values))
-                        .collect();
-                    all.insert(0, self.input(block, input));
-                    all
-                })
-                .collect();
-            sums.parts_mut().into_par_iter().zip(&shares).for_each(|(sum, share)| {
+            let values = parts.chunks_mut(1 + panels.len()).zip(range);
+            let transformed = parallel::map(1, values, |(values, block)| {
+                let places = self.gradient_places(block);
+                let (input, gradients) = values.split_first_mut().expect("the input is there");
+                let gradients = gradients.iter_mut().zip(panels);
+                let mut all: Vec<Block<T>> = parallel::map(1, gradients, |(values, panel)| {
+                    self.gradient(block, &places, panel, values)
+                });
+                all.insert(0, self.input(block, input));
+                all
+            });
+            parallel::for_each(sums.parts_mut().into_iter().zip(&shares), |(sum, share)| {
                 let panel = share.panel.start / (2 * self.set.lanes);
                 for position in 0..POSITIONS {
                     for blocks in &transformed {
@@ -264,9 +259,9 @@ impl<T: Element> Work<'_, T> {
 fn assemble<T: Element>(g: &Geometry, set: &Kernels<T>, shares: &[Share], sums: &[&[T]]) -> Tensor<T> {
     let mut pieces = Parts::unspecified(shares.iter().map(|s| 9 * s.channels * s.panel.columns));
     let finish = |((share, sum), piece): ((&Share, &&[T]), &mut [T])| share.finish(set, sum, piece);
-    shares.par_iter().zip(sums).zip(pieces.parts_mut()).for_each(finish);
+    parallel::for_each(shares.iter().zip(sums).zip(pieces.parts_mut()), finish);
     Tensor::filled_by(&g.weight_shape(), |weights| {
-        crate::parallel::for_each_rows(weights, g.cout, |start, rows| {
+        parallel::for_each_rows(weights, g.cout, |start, rows| {
             for (index, row) in rows.chunks_exact_mut(g.cout).enumerate() {
                 let (tap, channel) = ((start + index) / g.cin, (start + index) % g.cin);
                 for (number, share) in shares.iter().enumerate() {

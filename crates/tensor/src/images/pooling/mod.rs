@@ -18,12 +18,10 @@ mod average;
 
 pub use average::{global_avg_pool, global_avg_pool_backward};
 
-use rayon::prelude::*;
-
 use crate::conv::Padding;
 use crate::parallel::{PIECE, for_each_rows};
 use crate::pool::Buffer;
-use crate::{Element, Tensor};
+use crate::{Element, Tensor, parallel};
 
 /// The winner of a window that has none; larger than any position.
 const NOBODY: u8 = u8::MAX;
@@ -148,8 +146,8 @@ fn pool<T: Element, const RELU: bool>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tens
         if y.is_empty() {
             return;
         }
-        let pieces = y.par_chunks_mut(rows * ow * c).zip(winners.par_chunks_mut(rows * ow * c));
-        pieces.enumerate().for_each(|(piece, (y, winners))| {
+        let pieces = y.chunks_mut(rows * ow * c).zip(winners.chunks_mut(rows * ow * c));
+        parallel::for_each(pieces.enumerate(), |(piece, (y, winners))| {
             let lines = y.chunks_exact_mut(ow * c).zip(winners.chunks_exact_mut(ow * c));
             for (index, (y, winners)) in lines.enumerate() {
                 let (image, oy) = ((piece * rows + index) / oh, (piece * rows + index) % oh);
