@@ -1,5 +1,6 @@
 //! The engine itself: sharing, broadcasting, draining, memory.
 
+use approx::assert_abs_diff_eq;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -183,7 +184,7 @@ fn clipping_scales_to_the_limit_and_leaves_smaller_gradients_alone() {
     assert_eq!(gradients.clip_global_norm(10.0), 5.0);
     assert_eq!(gradients.parameter(id).unwrap().to_vec(), [3.0, 4.0]);
     gradients.clip_global_norm(1.0);
-    assert!((gradients.global_norm() - 1.0).abs() < 1e-12);
+    assert_abs_diff_eq!(gradients.global_norm(), 1.0, epsilon = 1e-12);
 }
 
 /// `y = x`, whose rules forget the gradient.
@@ -274,7 +275,7 @@ fn a_gradient_in_two_factors_is_worth_their_product() {
     let expected = x.t().matmul(&c);
     assert!(close(gradients.parameter(id).unwrap(), &expected));
     let norm = expected.squared_norm().sqrt();
-    assert!((gradients.global_norm() - norm).abs() < 1e-12);
+    assert_abs_diff_eq!(gradients.global_norm(), norm, epsilon = 1e-12);
     gradients.clip_global_norm(0.5);
     assert!(close(gradients.parameter(id).unwrap(), &expected.scale(0.5 / norm)));
     for (left, right) in [(sample(1, &[9, 3]), sample(2, &[3, 2])), (sample(1, &[2, 3]), sample(2, &[3, 9]))]

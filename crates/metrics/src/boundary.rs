@@ -106,6 +106,8 @@ fn edges(mask: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     /// Left half 0, right half 1, the border before `column`.
@@ -149,8 +151,8 @@ mod tests {
         let mut boundary = BoundaryF1::new(2, 0.0);
         boundary.update(&truth, &predicted, [8, 8]);
         // Class 1: predicted edge column 2 is true; true edges are columns 2 and 5: P = 1, R = 1/2.
-        assert!((boundary.per_class()[1].unwrap() - 2.0 / 3.0).abs() < 1e-12);
+        assert_abs_diff_eq!(boundary.per_class()[1].unwrap(), 2.0 / 3.0, epsilon = 1e-12);
         boundary.update(&truth, &truth, [8, 8]);
-        assert!((boundary.per_class()[1].unwrap() - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+        assert_abs_diff_eq!(boundary.per_class()[1].unwrap(), (2.0 / 3.0 + 1.0) / 2.0, epsilon = 1e-12);
     }
 }

@@ -230,6 +230,8 @@ impl ClassSamples {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     #[test]
@@ -254,9 +256,9 @@ mod tests {
     fn the_temperature_of_sharpened_logits_is_the_sharpening() {
         // Two samples of class 0 and one of class 1 at logits whose softmax is exactly 2/3 to 1/3.
         let logits = [2.0_f64.ln(), 0.0].repeat(3);
-        assert!((fit_temperature(&logits, 2, &[0, 0, 1]) - 1.0).abs() < 1e-9);
+        assert_abs_diff_eq!(fit_temperature(&logits, 2, &[0, 0, 1]), 1.0, epsilon = 1e-9);
         let sharp: Vec<f64> = logits.iter().map(|z| 5.0 * z).collect();
-        assert!((fit_temperature(&sharp, 2, &[0, 0, 1]) - 5.0).abs() < 1e-8);
+        assert_abs_diff_eq!(fit_temperature(&sharp, 2, &[0, 0, 1]), 5.0, epsilon = 1e-8);
         assert_eq!(fit_temperature(&[], 2, &[]), 1.0);
     }
 
@@ -269,8 +271,8 @@ mod tests {
             plain.record(&row.map(f64::from), label);
         }
         let found = samples.calibration(15, |_| 1.0);
-        assert!((found.expected_error() - plain.expected_error()).abs() < 1e-6);
-        assert!((found.brier() - plain.brier()).abs() < 1e-6);
+        assert_abs_diff_eq!(found.expected_error(), plain.expected_error(), epsilon = 1e-6);
+        assert_abs_diff_eq!(found.brier(), plain.brier(), epsilon = 1e-6);
     }
 
     #[test]

@@ -158,26 +158,28 @@ fn half_cosine(from: f64, to: f64, [start, end]: [f64; 2], at: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     #[test]
     fn warm_up_meets_the_cosine_and_the_floor_is_kept() {
         let s = Schedule::WarmupCosine { peak: 1.0, floor: 0.1, warmup_steps: 4, total_steps: 24 };
         assert_eq!([0, 1, 2, 3, 4].map(|step| s.rate(step)), [0.25, 0.5, 0.75, 1.0, 1.0]);
-        assert!((s.rate(14) - 0.55).abs() < 1e-12);
+        assert_abs_diff_eq!(s.rate(14), 0.55, epsilon = 1e-12);
         assert!((s.rate(24) - 0.1).abs() < 1e-12 && s.rate(1000) == s.rate(24));
     }
 
     #[test]
     fn one_cycle_equals_the_cosine_formula_at_its_corners_and_between() {
         let s = Schedule::one_cycle(0.1, 100);
-        assert!((s.rate(0) - 0.004).abs() < 1e-15);
-        assert!((s.rate(29) - 0.1).abs() < 1e-15);
+        assert_abs_diff_eq!(s.rate(0), 0.004, epsilon = 1e-15);
+        assert_abs_diff_eq!(s.rate(29), 0.1, epsilon = 1e-15);
         assert!((s.rate(99) - 0.004 / 1e4).abs() < 1e-15 && s.rate(500) == s.rate(99));
         // Seven parts in 29 of the way up, half of the way down.
         let up = 0.1 + (0.004 - 0.1) / 2.0 * (1.0 + (PI * 7.0 / 29.0).cos());
-        assert!((s.rate(7) - up).abs() < 1e-15);
-        assert!((s.rate(64) - (0.1 + 0.004 / 1e4) / 2.0).abs() < 1e-15);
+        assert_abs_diff_eq!(s.rate(7), up, epsilon = 1e-15);
+        assert_abs_diff_eq!(s.rate(64), (0.1 + 0.004 / 1e4) / 2.0, epsilon = 1e-15);
     }
 
     #[test]

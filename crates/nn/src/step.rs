@@ -101,6 +101,8 @@ pub fn step_with<T: Element, M: Module<T>>(
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
     use crate::init::Init;
     use crate::layers::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Sequential};
@@ -188,7 +190,7 @@ mod tests {
             });
             squares.sum::<f64>().sqrt()
         };
-        assert!((moved(Some(1e-3)) - 1e-3).abs() < 1e-5);
+        assert_abs_diff_eq!(moved(Some(1e-3)), 1e-3, epsilon = 1e-5);
         assert!(moved(None) > 1e-2);
     }
 

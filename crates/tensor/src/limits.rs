@@ -116,6 +116,13 @@ fn no_geometry_of_a_convolution_wraps_around() {
         refused(|| input_gradient(&dy, &weight, &[huge, 4, 4, 2], &Conv2dSpec::default()));
         refused(|| weight_gradient(&image, &dy, &[huge, huge, 2, 2], &Conv2dSpec::default()));
         refused(|| weight_gradient(&image, &dy, &[3, 3, 2, huge], &Conv2dSpec::default()));
+        // The forward pass's padded image is small enough; that of the gradient is not.
+        let reach = (1 << 29) - 1;
+        let padding = Padding { top: reach, left: reach, ..Padding::default() };
+        let wide = Conv2dSpec { padding, dilation: [reach; 2], ..Conv2dSpec::default() };
+        for of_input in [input_gradient::<f32>, implicit::input_gradient] {
+            refused(|| of_input(&x(&[1, 1, 1, 64]), &x(&[2, 2, 1, 64]), &[1, 1, 1, 1], &wide));
+        }
         // A stride of any length is legal: there is one output.
         let far = Conv2dSpec { stride: [huge; 2], ..Conv2dSpec::default() };
         assert_eq!(conv2d(&image, &weight, &far, &epilogue).shape(), [1, 1, 1, 2]);

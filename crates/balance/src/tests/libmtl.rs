@@ -1,5 +1,6 @@
 //! `vectors/libmtl.json`: what LibMTL's weightings do to the shared gradient.
 
+use approx::assert_abs_diff_eq;
 use serde_json::Value;
 
 use super::{assert_direction, combine, numbers, rows};
@@ -49,7 +50,7 @@ fn shared_gradients_equal_libmtls() {
         let uncertainty = Learned::new(LearnedForm::Uncertainty, tasks, 0.1).weights_and_gradient(losses);
         check("UW", &uncertainty.0, 1e-9);
         for (slope, expected) in uncertainty.1.iter().zip(numbers(&methods["UW"]["loss_scale_grad"])) {
-            assert!((slope - expected).abs() < 1e-12);
+            assert_abs_diff_eq!(*slope, expected, epsilon = 1e-12);
         }
         for (key, normaliser) in [
             ("MGDA_gn_none", Normaliser::None),

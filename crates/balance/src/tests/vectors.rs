@@ -1,6 +1,7 @@
 //! `vectors/aggregators.json`: exact answers by an independent implementation
 //! (enumeration of active sets, damped Newton), and TorchJD 0.18.0's.
 
+use approx::assert_abs_diff_eq;
 use cerberus_tensor::Tensor;
 use serde_json::Value;
 
@@ -125,7 +126,7 @@ fn nash_of_the_library_keeps_equal_weights_where_the_sum_conflicts_and_ours_does
     assert!(library["min_row_dot"].as_f64().unwrap() < 0.0, "the library's direction hurts a task");
     let d = combine(&j, &fair_grad(&Gramian::of_rows(&j).unwrap(), &[1.0; 3], 1.0));
     assert!(j.iter().all(|g| dot(g, &d) > 0.0));
-    assert!((norm(&d) - 3f64.sqrt()).abs() < 1e-12);
+    assert_abs_diff_eq!(norm(&d), 3f64.sqrt(), epsilon = 1e-12);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Properties of the COCO scores that the reference's vectors do not reach.
 
 use super::*;
+use approx::assert_abs_diff_eq;
 
 const BOX: BBox = [10.0, 10.0, 30.0, 30.0];
 
@@ -44,7 +45,7 @@ fn nan_scores_and_boxes_do_not_panic_and_rank_last() {
 fn each_object_is_found_once_and_duplicates_are_misses() {
     let truth = [GroundTruth::from_corners(0, BOX), GroundTruth::from_corners(0, [40.0, 40.0, 60.0, 60.0])];
     let twice = [Detection::from_corners(0, BOX, 0.9), Detection::from_corners(0, BOX, 0.8)];
-    assert!((evaluate(&[(&truth, &twice)], 1).summary.ar100 - 0.5).abs() < 1e-12);
+    assert_abs_diff_eq!(evaluate(&[(&truth, &twice)], 1).summary.ar100, 0.5, epsilon = 1e-12);
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn a_difficult_object_is_neither_owed_nor_a_false_alarm() {
     let truth = [difficult, GroundTruth::from_corners(0, other)];
     let both = [Detection::from_corners(0, BOX, 0.9), Detection::from_corners(0, other, 0.8)];
     let report = evaluate(&[(&truth, &both)], 1);
-    assert!((report.summary.map - 1.0).abs() < 1e-12);
+    assert_abs_diff_eq!(report.summary.map, 1.0, epsilon = 1e-12);
     assert_eq!(report.per_class[0].ground_truths, 1);
 }
 

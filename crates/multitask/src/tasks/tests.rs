@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use approx::assert_relative_eq;
 use cerberus_autograd::{ParamId, Tape, Var, backward};
 use cerberus_data::{
     Batch, CLASS, DatasetInfo, Image, Label, LabelInfo, LabelKind, MASK, Mask, OBJECTS, Object, Sample,
@@ -305,7 +306,7 @@ fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
         };
         let expected: f64 = values.data().iter().enumerate().map(element).sum();
         let found = loss.value().item();
-        assert!((found - expected).abs() < 1e-9 * expected, "{found} and {expected}");
+        assert_relative_eq!(found, expected, max_relative = 1e-9);
         let gradient = backward(loss).of(&logits).unwrap().to_vec();
         let ignored = |i: &usize| target[i / classes] == 255;
         assert!((0..pixels * classes).filter(ignored).all(|i| gradient[i] == 0.0));

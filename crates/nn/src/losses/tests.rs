@@ -1,5 +1,6 @@
 //! Properties of the losses that need no reference values.
 
+use approx::assert_abs_diff_eq;
 use cerberus_autograd::gradcheck::gradcheck;
 use cerberus_autograd::{Tape, Var, backward};
 use cerberus_tensor::Tensor;
@@ -65,7 +66,7 @@ fn a_loss_and_its_gradient_scale_with_what_follows() {
     let plain = at(x.clone(), |x| cross_entropy(x, &[2])).1;
     let tripled = at(x, |x| cross_entropy(x, &[2]).scale(3.0)).1;
     for (a, b) in plain.data().iter().zip(tripled.data()) {
-        assert!((3.0 * a - b).abs() < 1e-6);
+        assert_abs_diff_eq!(3.0 * a, b, epsilon = 1e-6);
     }
 }
 
@@ -87,7 +88,7 @@ fn a_batch_of_many_pieces_is_the_mean_of_its_rows() {
         let total: f64 = row.iter().map(|v| v.exp()).sum();
         sum = (sum.0 + total.ln() - row[class as usize], sum.1 + 1.0);
     }
-    assert!((whole - sum.0 / sum.1).abs() < 1e-12);
+    assert_abs_diff_eq!(whole, sum.0 / sum.1, epsilon = 1e-12);
 }
 
 #[test]

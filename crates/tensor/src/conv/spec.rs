@@ -107,18 +107,13 @@ impl Geometry {
         let p = spec.padding;
         let (oh, rows) = extent(h, kh, [p.top, p.bottom], 0);
         let (ow, columns) = extent(w, kw, [p.left, p.right], 1);
-        // What the passes make beside x and weight: y, the padded image, the patch matrix.
-        // Their sizes, and every place in them, are then computed without wrapping around.
-        product_of(operation, &[n, oh, ow, cout]);
-        product_of(operation, &[n, rows, columns, cin]);
-        product_of(operation, &[oh, ow, kh, kw, cin]);
         // A stride beyond the image leaves one output, whatever its length.
         let [down, across] = spec.stride;
         let stride = [down.min(rows.max(LONG_STRIDE)), across.min(columns.max(LONG_STRIDE))];
         product_of(operation, &[stride[0], columns, cin]);
         product_of(operation, &[stride[1], cin]);
         let spec = Conv2dSpec { stride, ..*spec };
-        Self { n, input: [h, w], cin, kernel: [kh, kw], output: [oh, ow], cout, spec }
+        Self { n, input: [h, w], cin, kernel: [kh, kw], output: [oh, ow], cout, spec }.checked(operation)
     }
 
     /// `[KH, KW, Cin/groups, Cout]`.
@@ -158,6 +153,11 @@ impl Geometry {
     /// The geometry of the input gradient as a convolution of `dy` with flipped
     /// weights, padded by what the kernel reaches beyond the forward pass's
     /// padding. `None` unless the stride is 1 and the padding within that reach.
+    ///
+    /// # Panics
+    /// If its padded image has more elements than memory can address: the
+    /// kernel's reach counts twice there.
+    #[track_caller]
     pub fn adjoint(&self) -> Option<Geometry> {
         let reach = |axis: usize| self.spec.dilation[axis] * (self.kernel[axis] - 1);
         let p = self.spec.padding;
@@ -167,14 +167,34 @@ impl Geometry {
             left: reach(1).checked_sub(p.left)?,
             right: reach(1).checked_sub(p.right)?,
         };
-        (self.spec.stride == [1, 1]).then_some(Geometry {
-            input: self.output,
-            output: self.input,
-            cin: self.cout,
-            cout: self.cin,
-            spec: Conv2dSpec { padding, ..self.spec },
-            ..*self
+        (self.spec.stride == [1, 1]).then(|| {
+            Geometry {
+                input: self.output,
+                output: self.input,
+                cin: self.cout,
+                cout: self.cin,
+                spec: Conv2dSpec { padding, ..self.spec },
+                ..*self
+            }
+            .checked("conv2d input gradient")
         })
+    }
+
+    /// The same, once it is sure that no size of what a pass makes wraps around: of
+    /// the output, the padded image and the patch matrix.
+    ///
+    /// # Panics
+    /// If one has more elements than memory can address.
+    #[track_caller]
+    pub(crate) fn checked(self, operation: &str) -> Self {
+        let ([h, w], [oh, ow], [kh, kw]) = (self.input, self.output, self.kernel);
+        let p = self.spec.padding;
+        let [rows, columns] =
+            [[h, p.top, p.bottom], [w, p.left, p.right]].map(|axis| sum_of(operation, &axis));
+        product_of(operation, &[self.n, oh, ow, self.cout]);
+        product_of(operation, &[self.n, rows, columns, self.cin]);
+        product_of(operation, &[oh, ow, kh, kw, self.cin]);
+        self
     }
 
     /// Multiply-adds of the forward pass, and of each gradient; of absurdly large ones `usize::MAX`.

@@ -91,7 +91,7 @@ fn phases(g: &Geometry) -> Option<Vec<Phase>> {
                 cout: g.cin,
                 spec: Conv2dSpec { padding, groups: g.spec.groups, ..Conv2dSpec::default() },
             };
-            all.push(Phase { axes: [y, x], geometry });
+            all.push(Phase { axes: [y, x], geometry: geometry.checked("conv2d input gradient") });
         }
     }
     Some(all)

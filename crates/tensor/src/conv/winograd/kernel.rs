@@ -1,9 +1,11 @@
 //! The transforms of Winograd's convolution: small fixed matrices applied from
 //! both sides to little squares of pixels, a vector of channels at a time.
 //!
-//! The convolution computes 4 outputs from 6 inputs and a kernel of 3 by
-//! evaluating polynomials at the points 0, ±a, ±b and infinity (Winograd,
-//! "Arithmetic Complexity of Computations", 1980; Lavin and Gray, "Fast
+//! The convolution computes 4 outputs from 6 inputs and a kernel of 3: the
+//! transpose of a product of polynomials, of which `G` evaluates the weights at
+//! the points 0, ±a, ±b and infinity, `B^T` is the transposed interpolation and
+//! `A^T` the transposed evaluation of the other factor (Winograd, "Arithmetic
+//! Complexity of Computations", 1980; Lavin and Gray, "Fast
 //! Algorithms for Convolutional Neural Networks", 2016). With `a = sqrt(1/2)`
 //! and `b = sqrt(2)` the numbers grow least on the way: the rounding error is
 //! about twice that of the direct sum, where the customary points 1 and 2 lose

@@ -1,9 +1,12 @@
 //! Convolution with fewer multiplications: Winograd's algorithm F(4x4, 3x3).
 //!
-//! A 3x3 convolution multiplies nine times for every output. Two polynomials
-//! can also be multiplied by evaluating both at enough points, multiplying the
-//! values there, and interpolating; done in both directions, a square of 4x4
-//! outputs takes 6x6 = 36 multiplications instead of 144. For many channels the
+//! A 3x3 convolution multiplies nine times for every output. Along a line, 4
+//! outputs of a kernel of 3 are the transpose of a product of two polynomials of
+//! 4 and 3 coefficients, and such a product takes 6 multiplications: both are
+//! evaluated at 6 points. Transposed, the weights are still evaluated at points,
+//! and the image passes through what interpolated before; done in both
+//! directions, a square of 4x4 outputs takes 6x6 = 36 multiplications instead of
+//! 144. For many channels the
 //! multiplications at each of the 36 positions form a matrix product:
 //!
 //! ```text
