@@ -74,8 +74,8 @@ fn broadcasting_and_reductions() {
 
 fn the_in_place_rule() {
     say!("\n-- The in-place rule");
-    // Operations take their tensor by value. Whoever owns a buffer alone may
-    // overwrite it; nobody ever writes through a shared one.
+    // Operations take their tensor by value. A buffer with a single owner may
+    // be overwritten; a shared one never is.
     let x: Tensor = Tensor::ones(&[4]);
     let place = x.data().as_ptr();
     let y = x.map(|v| v + 1.0); // x is given away: its buffer is used again

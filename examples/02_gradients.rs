@@ -76,7 +76,7 @@ fn several_losses_on_one_tape() {
     // prints: both [1.97529, -0.44360]
     let difference = (&one + &two - &both).map(f32::abs).sum_all().item();
     assert!(difference < 1e-6);
-    // They pull the first weight the same way and the second one apart:
+    // Their gradients agree in the first weight and conflict in the second:
     // balancing tasks begins with looking at this.
     assert!(one.at(&[0]) * two.at(&[0]) > 0.0 && one.at(&[1]) * two.at(&[1]) < 0.0);
 }

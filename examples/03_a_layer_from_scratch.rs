@@ -24,7 +24,7 @@ impl<T: Element> Operation<T> for Swish {
         "swish"
     }
 
-    /// Both inputs are read again on the way back; the output is not.
+    /// The backward pass reads both inputs again; the output it does not.
     fn saves(&self) -> Saves {
         Saves::inputs(&[0, 1])
     }

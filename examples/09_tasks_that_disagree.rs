@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release --example 09_tasks_that_disagree`
 //!
-//! Several losses on shared features pull on the same weights. Where their
+//! Several losses on shared features move the same weights. Where their
 //! gradients point apart, one task gets better at the cost of another. `grad`
-//! looks at each task's pull alone; here two of them are compared, weighed, and
+//! computes each task's gradient alone; here two of them are compared, weighted, and
 //! one is freed of what hurts the other (Yu et al., "Gradient Surgery for
 //! Multi-Task Learning", 2020).
 

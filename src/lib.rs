@@ -17,8 +17,8 @@
 //! | [`metrics`] | scores of predictions, boxes (builds on nothing) |
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
-//! | [`multitask`] | trunks, heads, tasks, the model |
-//! | [`train`] | the training step, the trainer, its folder and reports |
+//! | [`multitask`] | trunks, heads, tasks, the model, the training step |
+//! | [`train`] | the trainer, a run's folder and reports |
 //!
 //! # Example
 //!
@@ -75,6 +75,11 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles and runs the programs of the chapter on layers.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/nn.md")]
+struct Layers;
 
 /// Compiles and runs the ten programs of the book.
 #[cfg(doctest)]

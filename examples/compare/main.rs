@@ -55,7 +55,7 @@ struct Options {
     /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "features")]
     gradients: GradientsWrt,
-    /// Measure every so many steps how much the tasks fight; 0 for never
+    /// Measure every N steps how much the tasks' gradients conflict; 0 for never
     #[arg(long, default_value_t = 20)]
     diagnose: usize,
     /// Threads to compute on [default: all cores]

@@ -1,7 +1,7 @@
 //! What labels are worth, in two tables on fashion scenes:
 //!
 //! - `long-tail`: classes that are rare in training (a hundredth of the most
-//!   frequent one), and what each remedy does for the rare, the middle and the
+//!   frequent one), and what each method does for the rare, the middle and the
 //!   frequent ones;
 //! - `missing`: a third of each task's labels taken away at random, between all
 //!   labels and a third of the scenes with all theirs.
@@ -61,7 +61,7 @@ struct Options {
 /// A table.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Kind {
-    /// Remedies against rare classes
+    /// Methods against rare classes
     LongTail,
     /// Labels taken away
     Missing,

@@ -1,4 +1,4 @@
-//! The lines of the tables: which data each trains on, and with which remedy.
+//! The lines of the tables: which data each trains on, and with which method.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Way {
     data: &'static str,
     epochs: usize,
     /// As after `--imbalance`.
-    remedies: Vec<String>,
+    methods: Vec<String>,
     /// As after `--sampler`.
     sampler: Option<&'static str>,
     /// The share of each task's labels that is taken away.
@@ -28,19 +28,19 @@ pub struct Way {
     pub groups: Option<Vec<(&'static str, Vec<usize>)>>,
 }
 
-/// Plain training and every remedy, each for all heads that it applies to.
+/// Plain training and every method, each for all heads that it applies to.
 pub fn long_tail(epochs: usize) -> Vec<Way> {
-    let remedies = ["inverse", "effective", "enet", "focal", "logit"];
+    let methods = ["inverse", "effective", "enet", "focal", "logit"];
     let both = |way: &str| vec![format!("classify={way}"), format!("segment={way}")];
     let mut all = vec![("plain", Vec::new(), None)];
-    all.extend(remedies.map(|way| (way, both(way), None)));
+    all.extend(methods.map(|way| (way, both(way), None)));
     all.push(("balanced-sampler", Vec::new(), Some("class=balanced")));
     all.push(("square-root-sampler", Vec::new(), Some("class=square_root")));
-    let way = |(name, remedies, sampler)| Way {
+    let way = |(name, methods, sampler)| Way {
         name,
         data: TAIL,
         epochs,
-        remedies,
+        methods,
         sampler,
         missing: 0.0,
         one_in: None,
@@ -66,7 +66,7 @@ pub fn missing(epochs: usize) -> Vec<Way> {
         name,
         data: "fashion-scenes",
         epochs,
-        remedies: Vec::new(),
+        methods: Vec::new(),
         sampler: None,
         missing,
         one_in: Some(one_in),
@@ -88,8 +88,8 @@ impl Way {
         config.epochs = self.epochs;
         config.samples = samples;
         config.missing = self.missing;
-        for remedy in &self.remedies {
-            config.set_remedy(remedy, &*dataset)?;
+        for method in &self.methods {
+            config.set_imbalance(method, &*dataset)?;
         }
         if let Some(sampler) = self.sampler {
             config.set_sampler(sampler)?;

@@ -27,7 +27,7 @@ pub trait Operation<T: Element>: 'static {
     /// Which values the backward rule reads. Everything else is free to die.
     fn saves(&self) -> Saves;
 
-    /// Computes the output. The inputs come by value: one that nobody else
+    /// Computes the output. The inputs come by value: one that no one else
     /// holds may be overwritten. Extras for the backward rule stay in `self`.
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T>;
 
@@ -198,7 +198,7 @@ impl<T: Element> Saved<T> {
     }
 }
 
-/// A gradient on its way back.
+/// A gradient in the backward pass.
 #[derive(Clone, Debug)]
 pub enum Gradient<T: Element> {
     /// The gradient itself.

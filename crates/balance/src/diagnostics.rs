@@ -1,4 +1,4 @@
-//! How much the tasks fight: figures of every pair of task gradients.
+//! How much the tasks' gradients conflict: figures of every pair of them.
 //!
 //! They follow Yu et al., "Gradient Surgery for Multi-Task Learning" (2020,
 //! definitions 1 to 3), in the forms of SamsungLabs' `mtl_metrics`, and Senushkin et

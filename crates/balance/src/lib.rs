@@ -1,7 +1,7 @@
 //! Multi-task balancing: how much each task's loss, or gradient, counts in a step
 //! when the tasks' gradients conflict in the parameters they share. Pure
 //! mathematics: nothing here knows of a network, a batch or an optimiser; the
-//! training step that uses it is in `cerberus-train`.
+//! training step that uses it is in `cerberus-multitask`.
 //!
 //! With losses `L_t` and shared parameters `θ`, the rows `g_t = ∂L_t/∂θ` form a matrix
 //! `J`; a strategy returns weights `w` and the shared part moves along `d = Jᵀw`.
@@ -14,7 +14,7 @@
 //! - [`registry`]: them by name, for command lines;
 //! - [`solvers`]: the small exact problems underneath;
 //! - [`TaskGradients`], [`Products`], [`Gramian`]: the gradients and their products;
-//! - [`diagnostics`]: how much the tasks fight;
+//! - [`diagnostics`]: how much the tasks' gradients conflict;
 //! - [`toy`]: a problem of two parameters to watch them on.
 #![forbid(unsafe_code)]
 

@@ -49,7 +49,7 @@ struct Options {
     /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "parameters")]
     gradients: GradientsWrt,
-    /// Measure every so many steps how much the tasks fight, into conflicts.csv
+    /// Measure every N steps how much the tasks' gradients conflict, into conflicts.csv
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     diagnose: usize,
     /// Times the training data are gone through
@@ -66,10 +66,10 @@ struct Options {
     learning_rate: Option<f64>,
     /// Against rare classes within a task that classifies or segments (not one that detects: see --sampler): its name, =,
     /// and inverse, effective, enet, focal or, with one label each, logit; may be repeated
-    #[arg(long, value_name = "TASK=WAY")]
+    #[arg(long, value_name = "TASK=METHOD")]
     imbalance: Vec<String>,
     /// Draw training samples by the classes of a label: its name, =, and balanced or square_root
-    #[arg(long, value_name = "LABEL=WAY")]
+    #[arg(long, value_name = "LABEL=METHOD")]
     sampler: Option<String>,
     /// Take away this share of each label's training samples, to see what labels are worth
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
@@ -166,7 +166,7 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
         say!("note: {remark}");
     }
     for choice in &options.imbalance {
-        config.set_remedy(choice, &*dataset)?;
+        config.set_imbalance(choice, &*dataset)?;
     }
     config.missing = options.missing;
     if let Some(choice) = &options.sampler {

@@ -185,7 +185,7 @@ fn size(image: &Image) -> (usize, usize, usize) {
 
 /// Images of one size as `[N, H, W, C]`: each value `v` becomes
 /// `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2, and the spread is
-/// close to one. Whoever feeds a trained network must do the same. Images that hold
+/// close to one. The input of a trained network must be made the same way. Images that hold
 /// floats are taken as they are.
 ///
 /// # Panics

@@ -47,7 +47,7 @@ pub struct DatasetInfo {
     pub channels: usize,
     /// The labels that samples carry (single ones may lack some of them).
     pub labels: Vec<LabelInfo>,
-    /// What whoever reads reports should know: labels that were left out, say.
+    /// Remarks for reports: labels that were left out, say.
     pub remarks: Vec<String>,
 }
 

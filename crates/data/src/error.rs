@@ -1,7 +1,7 @@
 //! What can be wrong with data, told so that the reader knows what to do.
 //!
 //! Every message names the file (or option), the place in it, what was expected
-//! there and the remedy. Nothing that comes from outside may panic.
+//! there, and says what to do. Nothing that comes from outside may panic.
 
 use std::io;
 use std::path::PathBuf;

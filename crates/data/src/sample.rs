@@ -112,7 +112,7 @@ pub struct Object {
     pub class: usize,
     /// x1, y1, x2, y2 in pixels; the right and bottom edges are exclusive.
     pub bbox: [f32; 4],
-    /// A box around a crowd, in which nobody counted: not something to find,
+    /// A box around a crowd whose members were not labelled: not something to find,
     /// and detections inside it are neither right nor wrong.
     pub crowd: bool,
     /// Area in square pixels by which scores sort it into small and large: of

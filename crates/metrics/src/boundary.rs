@@ -41,7 +41,7 @@ impl BoundaryF1 {
             truth.len(),
             predicted.len()
         );
-        // Where nobody judges, the prediction is not judged either.
+        // Pixels without a label are not scored in the prediction either.
         let judged = |(&t, &p): (&u8, &u8)| if t == IGNORED_CLASS { IGNORED_CLASS } else { p };
         let predicted: Vec<u8> = truth.iter().zip(predicted).map(judged).collect();
         let size = [height, width];

@@ -149,7 +149,7 @@ impl ModelConfig {
         self.heads.iter().map(|head| head.weight).collect()
     }
 
-    /// Checks that a model can be built from this, whoever wrote it.
+    /// Checks that a model can be built from this configuration.
     ///
     /// # Errors
     /// A sentence that says what is wrong.

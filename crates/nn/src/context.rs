@@ -3,7 +3,7 @@
 //! Whether a pass trains or evaluates is an argument of the pass, not a state
 //! of the layers, and a forward pass changes nothing: new values for buffers
 //! (running means, say) are collected in the [`Context`] and committed by
-//! whoever decides that the step counts.
+//! the caller, when the step counts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Once};

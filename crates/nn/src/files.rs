@@ -1,4 +1,4 @@
-//! Writing files so that nobody ever sees half of one.
+//! Writing files so that none is ever half-written.
 //!
 //! The bytes go to a temporary file in the same folder, are flushed to the
 //! disk, and take the final name by a rename, which the operating system does

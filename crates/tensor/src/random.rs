@@ -1,6 +1,6 @@
 //! Random numbers that depend on what they are for, not on who asks first.
 //!
-//! Every use of chance draws from a stream named by four values: the seed of
+//! Random numbers are drawn from a stream named by four values: the seed of
 //! the run, the purpose ("scene", "shuffle", "dropout"), the epoch and an
 //! index. The four are the key of a counter-based generator (ChaCha with eight
 //! rounds: Bernstein, "ChaCha, a variant of Salsa20", 2008), so the same

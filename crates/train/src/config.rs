@@ -43,7 +43,7 @@ pub struct TrainConfig {
     /// With respect to what strategies take the tasks' gradients.
     #[serde(default)]
     pub gradients: GradientsWrt,
-    /// How much the tasks fight is measured every so many steps; never if 0.
+    /// Steps between measurements of how much the tasks' gradients conflict; 0 for never.
     #[serde(default)]
     pub diagnose: usize,
     /// More data that are mixed in, each sample with the labels of the set it is from.

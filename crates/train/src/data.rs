@@ -1,6 +1,6 @@
 //! The data of a run: opened as its configuration says, with labels taken away
 //! or classes drawn more evenly where that was asked for, and counted for the
-//! remedies against imbalance.
+//! methods against class imbalance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use cerberus_multitask::config::{HeadConfig, find_kind};
 const COUNTED: usize = 4000;
 
 /// The ways against imbalance within a head.
-pub const REMEDIES: [&str; 5] = ["inverse", "effective", "enet", "focal", "logit"];
+pub const IMBALANCE_METHODS: [&str; 5] = ["inverse", "effective", "enet", "focal", "logit"];
 
 /// Opens the data set that runs with these names, or the mixture of several.
 ///
@@ -118,15 +118,15 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Treats a head's class imbalance, `HEAD=WAY` with one of [`REMEDIES`], from the classes of `dataset`'s first few
+    /// Treats a head's class imbalance, `HEAD=METHOD` with one of [`IMBALANCE_METHODS`], from the classes of `dataset`'s first few
     /// thousand training samples: weights by inverse frequency, by effective number (0.999) or by ENet's logarithm;
     /// the focal loss with exponent 2; logits adjusted by the classes' shares.
     ///
     /// # Errors
-    /// [`TrainError::Option`] for a head or way there is none of, a way that the head's loss has no use for (detection
+    /// [`TrainError::Option`] for a head or method there is none of, a method that the head's loss has no use for (detection
     /// and regression have for none), or data without a class to count; and those of reading the samples.
-    pub fn set_remedy(&mut self, choice: &str, dataset: &dyn Dataset) -> Result<(), TrainError> {
-        let (name, way) = choice.split_once('=').unwrap_or((choice, ""));
+    pub fn set_imbalance(&mut self, choice: &str, dataset: &dyn Dataset) -> Result<(), TrainError> {
+        let (name, method) = choice.split_once('=').unwrap_or((choice, ""));
         let names: Vec<&str> = self.model.heads.iter().map(|head| head.name.as_str()).collect();
         let names = names.join(", ");
         let Some(head) = self.model.heads.iter_mut().find(|head| head.name == name) else {
@@ -134,28 +134,28 @@ impl TrainConfig {
                 "there is no task {name:?} to treat; there are: {names}"
             )));
         };
-        if !REMEDIES.contains(&way) {
-            let known = REMEDIES.join(", ");
+        if !IMBALANCE_METHODS.contains(&method) {
+            let known = IMBALANCE_METHODS.join(", ");
             return Err(TrainError::Option(format!(
-                "there is no way {way:?} against imbalance; those known are {known}"
+                "there is no method {method:?} against imbalance; there are: {known}"
             )));
         }
-        let possible = remedies(head)?;
-        if !possible.contains(&way) {
+        let possible = methods_for(head)?;
+        if !possible.contains(&method) {
             return Err(TrainError::Option(match possible {
                 [] => format!(
-                    "the task {name} has no remedy of its own against imbalance: its loss has no weight per class; \
-                     treat one that classifies or segments, or draw samples by a label's classes (--sampler)"
+                    "the task {name} has no method against imbalance: its loss has no weight per class; \
+                     choose one that classifies or segments, or draw samples by a label's classes (--sampler)"
                 ),
-                _ => format!("the task {name} has no use for {way:?}; it has for {}", possible.join(", ")),
+                _ => format!("the task {name} has no use for {method:?}; it has for {}", possible.join(", ")),
             }));
         }
-        if way == "focal" {
+        if method == "focal" {
             head.options.focal = Some(2.0);
             return Ok(());
         }
         let counts = class_counts(head, dataset)?;
-        match way {
+        match method {
             "inverse" => head.options.class_weights = Some(class_weights::inverse_frequency(&counts)),
             "effective" => head.options.class_weights = Some(class_weights::effective_number(&counts, 0.999)),
             "enet" => head.options.class_weights = Some(class_weights::enet(&counts)),
@@ -165,12 +165,12 @@ impl TrainConfig {
     }
 }
 
-/// Those of [`REMEDIES`] that a head's loss has a use for.
-fn remedies(head: &HeadConfig) -> Result<&'static [&'static str], TrainError> {
+/// Those of [`IMBALANCE_METHODS`] that a head's loss has a use for.
+fn methods_for(head: &HeadConfig) -> Result<&'static [&'static str], TrainError> {
     Ok(match find_kind(&head.kind).map_err(TrainError::Option)?.label {
-        LabelKind::Class | LabelKind::Mask => &REMEDIES,
+        LabelKind::Class | LabelKind::Mask => &IMBALANCE_METHODS,
         // Each class is a question of its own: there are no logits to shift against each other.
-        LabelKind::Classes => &REMEDIES[..4],
+        LabelKind::Classes => &IMBALANCE_METHODS[..4],
         LabelKind::Objects | LabelKind::Values | LabelKind::ValueMap => &[],
     })
 }
@@ -269,17 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn a_remedy_that_a_task_has_no_use_for_is_refused() {
+    fn a_method_that_a_task_has_no_use_for_is_refused() {
         let data = cerberus_data::open("fashion-scenes-long-tail", 1).unwrap();
         let mut config = TrainConfig::for_data("fashion-scenes-long-tail", data.info());
-        for way in REMEDIES {
-            let message = config.set_remedy(&format!("detect={way}"), &*data).unwrap_err().to_string();
+        for way in IMBALANCE_METHODS {
+            let message = config.set_imbalance(&format!("detect={way}"), &*data).unwrap_err().to_string();
             assert!(message.contains("no weight per class") && message.contains("--sampler"), "{message}");
         }
         let before = config.model.heads.iter().find(|head| head.name == "detect").unwrap().options.clone();
         assert_eq!(before, cerberus_multitask::config::HeadOptions::default());
-        for way in REMEDIES {
-            config.set_remedy(&format!("classify={way}"), &*data).unwrap();
+        for way in IMBALANCE_METHODS {
+            config.set_imbalance(&format!("classify={way}"), &*data).unwrap();
         }
         let options = &config.model.heads.iter().find(|head| head.name == "classify").unwrap().options;
         assert!(

@@ -47,7 +47,7 @@ pub fn evaluate(
     Ok(figures.collect())
 }
 
-/// Every task's metric after it has seen `split`: for whoever wants more of it than [`evaluate`] reports.
+/// Every task's metric after it has seen `split`: for callers that want more than [`evaluate`] reports.
 ///
 /// # Errors
 /// If a sample cannot be read.

@@ -21,7 +21,7 @@ mod state;
 mod trainer;
 
 pub use config::{SamplerChoice, TrainConfig};
-pub use data::{REMEDIES, open_mixed};
+pub use data::{IMBALANCE_METHODS, open_mixed};
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use folder::RunFolder;

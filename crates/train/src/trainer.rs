@@ -32,7 +32,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// What a step tells whoever watches.
+/// What an [`Observer`] is told of a step.
 #[derive(Clone, Debug)]
 pub struct StepReport {
     /// The epoch under way, from 1, and of how many.

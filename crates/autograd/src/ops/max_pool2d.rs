@@ -60,7 +60,7 @@ impl<T: Element> Operation<T> for MaxPool2d {
             let (channel, pixel) = (place % c, place / c);
             let (ox, oy, image) = (pixel % ow, pixel / ow % oh, pixel / ow / oh);
             let winner = usize::from(winners[place]);
-            // Where the rectifier cut a window off, nobody won.
+            // Where the rectifier made a window zero, no pixel won.
             if winner >= spec.kernel[0] * spec.kernel[1] {
                 return None;
             }

@@ -10,6 +10,6 @@ unary! {
     |x| x.sqrt(),
     |y, dy| dy / (y + y),
     graph |y, dy| dy / y.scale(2.0),
-    facts("y = √x", "dx = dy / 2y", "torch.sqrt(a)"),
+    facts("y = √x", "dx = dy / 2y", "torch.sqrt(a)").kinks("infinite at x = 0, NaN for x < 0"),
     (), [positive_sample(1, &[2, 5])]
 }

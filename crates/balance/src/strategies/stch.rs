@@ -7,7 +7,7 @@ use crate::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strat
 
 /// STCH as it is used for training networks (the form of LibMTL): for some epochs
 /// `Σ log L_t`; in the epoch after them the mean losses `N_t` are taken; then
-/// `T μ log Σ exp(log(L_t / N_t) / μ)`, which pulls hardest at the task furthest from
+/// `T μ log Σ exp(log(L_t / N_t) / μ)`, which weights most the task furthest from
 /// where it stood. A preference multiplies the logarithms.
 pub struct Stch {
     /// How soft the maximum is.

@@ -161,7 +161,7 @@ impl Photos {
     /// augmentations.
     ///
     /// # Errors
-    /// [`DataError`], which names the file, the place and the remedy, when a
+    /// [`DataError`], which names the file and the place and says what to do, when a
     /// file is missing, damaged, or does not agree with the others.
     pub fn open(path: &Path, seed: u64, options: PhotoOptions) -> Result<Photos, DataError> {
         options.check()?;
@@ -287,7 +287,7 @@ fn name_hash(name: &str) -> u64 {
 }
 
 /// A box of the files made fit for use: clipped to the image. `None` for one
-/// that is then empty, which real sets have and nobody can find; its class is
+/// that is then empty, which real sets have and no detector can find; its class is
 /// counted by the caller.
 fn usable_box(bbox: [f32; 4], [height, width]: [usize; 2]) -> Option<[f32; 4]> {
     let within = |v: f32, limit: usize| v.clamp(0.0, limit as f32);

@@ -181,7 +181,7 @@ impl Classes {
             && !names.iter().all(|name| known.contains(name))
             && ids.iter().all(|&id| id < known.len())
         {
-            // Photos renamed by whoever gathered them: the numbers still tell.
+            // Renamed photos: their numbers still identify them.
             return Ok(Classes { names: known.clone(), of: ids.into_iter().map(|id| (id, id)).collect() });
         }
         let (places, names) = expected(options, label, &names, rows[0].path)?;

@@ -148,7 +148,7 @@ pub trait Metric {
     /// checkpoints are compared: from 0 to 1, better when larger.
     fn values(&self) -> Vec<(&'static str, f64)>;
 
-    /// Figures that whoever evaluates a model may want beside those: curves'
+    /// Further figures for an evaluation: curves'
     /// averages, calibration, scores by size.
     fn details(&self) -> Vec<(&'static str, f64)> {
         Vec::new()

@@ -6,7 +6,7 @@ use super::{FORMAT_VERSION, LAYOUT};
 use crate::files::WriteError;
 use crate::optim::StateError;
 
-/// A checkpoint could not be written, read or used; names the file and the remedy.
+/// A checkpoint could not be written, read or used; names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file could not be written.

@@ -206,6 +206,7 @@ impl<T: Element> Proof for BoxIouLoss<T> {
             "the derivative of that, in one pass",
         )
         .shapes("boxes [M, 4]")
+        .kinks("CIoU: a box without any extent has the angle 0 and no gradient through it")
         .torch("torchvision.ops.distance_box_iou_loss")
         .first_order_only()
     }

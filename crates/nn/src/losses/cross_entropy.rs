@@ -100,7 +100,7 @@ impl<T: Element> CrossEntropyLoss<T> {
             loss += (total[class] * sum.ln()).as_f64();
             let factor = total[class] / sum;
             // A probability near the smallest number there is would make every
-            // product with it on the way back subnormal, and slow.
+            // product with it in the backward pass subnormal, and slow.
             row.iter_mut().for_each(|v| *v = if *v < least { T::ZERO } else { *v * factor });
             if smooths {
                 row.iter_mut().zip(spread).for_each(|(v, &s)| *v -= s);

@@ -8,7 +8,7 @@
 //!
 //! The rules are PyTorch's, to the order of the operations. Two choices are
 //! ours. **Weight decay** spares parameters of rank 1 and 0 (biases, and the
-//! scales and shifts of norms, which decay would only pull away from where the
+//! scales and shifts of norms, which decay would only move away from where the
 //! data puts them) unless `decay_all` is set. **A parameter without a gradient**
 //! in this step (a head whose task was left out, say) is left alone entirely,
 //! weight decay and moments included, and its own count of steps stands still.

@@ -54,8 +54,8 @@ macro_rules! element {
 }
 
 element!(f32, __m512, __m256, all());
-// `f64` checks `f32`; nobody trains in it. A third of this crate's build would
-// be its kernels, so programs get the portable ones.
+// Training is in `f32`; `f64` checks it. Its kernels would be a third of this
+// crate's build, so programs get the portable ones.
 element!(f64, __m512d, __m256d, feature = "f64-simd");
 
 /// The kernels of every instruction set of this CPU, for tests.

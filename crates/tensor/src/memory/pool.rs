@@ -5,7 +5,7 @@
 //! measured, against 10 GB/s for pages touched before). A dropped buffer is
 //! therefore kept, sorted by size class, and the next request of that class
 //! takes it as it is. Its old contents are initialised numbers, so handing them
-//! out is safe; whoever takes a buffer must overwrite it.
+//! out is safe; a buffer that is taken must be overwritten.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;

@@ -24,7 +24,7 @@ use crate::pool::Buffer;
 use crate::{Element, Tensor, parallel};
 
 /// The winner of a window that has none; larger than any position.
-const NOBODY: u8 = u8::MAX;
+const NO_WINNER: u8 = u8::MAX;
 
 /// Window, stride and padding of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ impl Geometry {
         let fail = |rule: &str| -> ! { panic!("{operation}: x {x:?} (N, H, W, C) with {spec:?}: {rule}") };
         let &[n, h, w, c] = x else { fail("x must have four dimensions") };
         let ([kh, kw], p) = (spec.kernel, spec.padding);
-        if spec.stride.contains(&0) || kh == 0 || kw == 0 || kh.saturating_mul(kw) > usize::from(NOBODY) {
+        if spec.stride.contains(&0) || kh == 0 || kw == 0 || kh.saturating_mul(kw) > usize::from(NO_WINNER) {
             fail("the stride must be at least 1 and the window have 1 to 255 positions");
         }
         if p.top.max(p.bottom) >= kh || p.left.max(p.right) >= kw {
@@ -221,7 +221,7 @@ fn wins<T: Element>(x: T, best: T) -> bool {
 /// What the rectifier makes of a window's largest value and its winner.
 #[inline(always)]
 fn held<T: Element>(best: T, winner: u8) -> (T, u8) {
-    if best <= T::ZERO { (T::ZERO, NOBODY) } else { (best, winner) }
+    if best <= T::ZERO { (T::ZERO, NO_WINNER) } else { (best, winner) }
 }
 
 /// One output row of 2x2 windows with stride 2, from two input rows `[W, C]`.
