@@ -14,7 +14,9 @@ use crate::conv::{
 use crate::pooling::{
     Pool2dSpec, global_avg_pool_backward, max_pool2d, max_pool2d_backward, max_pool2d_relu,
 };
+use crate::product::{dense, dense_input_gradient};
 use crate::resize::{Interpolation, resize, resize_backward};
+use crate::softmax::{logsumexp, softmax};
 use crate::windows::{Sliding, Windows};
 use crate::{Shape, Tensor};
 
@@ -120,12 +122,24 @@ fn no_geometry_of_a_convolution_wraps_around() {
         let reach = (1 << 29) - 1;
         let padding = Padding { top: reach, left: reach, ..Padding::default() };
         let wide = Conv2dSpec { padding, dilation: [reach; 2], ..Conv2dSpec::default() };
-        for of_input in [input_gradient::<f32>, implicit::input_gradient] {
-            refused(|| of_input(&x(&[1, 1, 1, 64]), &x(&[2, 2, 1, 64]), &[1, 1, 1, 1], &wide));
-        }
+        refused(|| implicit::input_gradient(&x(&[1, 1, 1, 64]), &x(&[2, 2, 1, 64]), &[1, 1, 1, 1], &wide));
         // A stride of any length is legal: there is one output.
         let far = Conv2dSpec { stride: [huge; 2], ..Conv2dSpec::default() };
         assert_eq!(conv2d(&image, &weight, &far, &epilogue).shape(), [1, 1, 1, 2]);
+    }
+}
+
+#[test]
+fn no_product_of_empty_matrices_has_a_size_that_wraps_around() {
+    for huge in [1 << 32, crate::MAX_ELEMENTS] {
+        // Each holds nothing; their product would hold `huge * huge` zeros.
+        let (tall, wide) = (x(&[huge, 0]), x(&[0, huge]));
+        refused(|| tall.matmul(&wide));
+        refused(|| dense(&tall, &wide, None));
+        refused(|| dense_input_gradient(&x(&[huge, 0]), &x(&[huge, 0])));
+        refused(|| x(&[2, huge, 0]).batched_matmul(&x(&[2, 0, huge])));
+        assert_eq!(softmax(&x(&[0, huge])).shape(), [0, huge]);
+        assert_eq!(logsumexp(&x(&[0, huge])).shape(), [0]);
     }
 }
 

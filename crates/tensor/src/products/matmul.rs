@@ -42,10 +42,10 @@ impl<T: Element> Tensor<T> {
 fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     let [m, k] = a.extents();
     let n = b.shape()[1];
-    if m * n == 0 {
+    if out.is_empty() {
         return;
     }
-    if m * n * k <= SPLIT_WORK {
+    if out.len().saturating_mul(k) <= SPLIT_WORK {
         return gemm(a, b, out);
     }
     if m >= 32 {

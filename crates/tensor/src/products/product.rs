@@ -17,6 +17,7 @@
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
 use crate::products::matmul::gemm;
+use crate::shape::product_of;
 use crate::{Element, Tensor, parallel};
 
 /// Multiply-adds below which another band costs more than it gains.
@@ -50,8 +51,10 @@ pub fn dense<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor
     );
     let ([m, k], n) = (x.extents(), weight.shape()[1]);
     let bias = bias.map(Tensor::contiguous);
-    let band = band_length(k, m * n * k);
+    let work = product_of("dense", &[m, n]).saturating_mul(k);
+    let band = band_length(k, work);
     let bands = k.div_ceil(band).max(1);
+    product_of("dense", &[bands, m, n]);
     // partial: [bands, M, N]
     let mut partial = Buffer::unspecified(bands * m * n);
     if !partial.is_empty() {
@@ -92,7 +95,8 @@ pub fn dense_input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>) -> T
         weight.shape()
     );
     let ([m, n], k) = (dy.extents(), weight.shape()[0]);
-    let band = band_length(k, m * n * k);
+    let work = product_of("dense_input_gradient", &[m, k]).saturating_mul(n);
+    let band = band_length(k, work);
     // bands: of [M, band], the last one narrower
     let mut bands = Buffer::unspecified(m * k);
     if bands.is_empty() {
