@@ -4,7 +4,7 @@
 //! own, so a chain of operations on a fresh value touches one buffer.
 //!
 //! Hundreds of functions pass through here, and a loop is compiled for each. So
-//! each is compiled once, as a loop over a short block in place, and everything
+//! each is compiled as one loop over a block in place, or two, and everything
 //! around it (which buffer is written, broadcasting, threads) is compiled once
 //! for all. A result in a buffer of its own is copied there block by block
 //! first: the copy stays in the first-level cache.
@@ -17,8 +17,23 @@ use crate::{Element, Tensor};
 /// Numbers that are copied and then changed at a time: 4 KiB of `f32`.
 const BLOCK: usize = 1024;
 
-/// Changes the first numbers, each together with the one of the same place in the second.
-type Combine<'a, T> = &'a (dyn Fn(&mut [T], &[T]) + Sync);
+/// A function of two numbers as loops over two blocks of equal length.
+trait Combine<T>: Sync {
+    /// `a[i] = f(a[i], b[i])`.
+    fn to_first(&self, a: &mut [T], b: &[T]);
+    /// `b[i] = f(a[i], b[i])`.
+    fn to_second(&self, a: &[T], b: &mut [T]);
+}
+
+impl<T: Copy, F: Fn(T, T) -> T + Sync> Combine<T> for F {
+    fn to_first(&self, a: &mut [T], b: &[T]) {
+        a.iter_mut().zip(b).for_each(|(a, &b)| *a = self(*a, b));
+    }
+
+    fn to_second(&self, a: &[T], b: &mut [T]) {
+        b.iter_mut().zip(a).for_each(|(b, &a)| *b = self(a, *b));
+    }
+}
 
 impl<T: Element> Tensor<T> {
     /// `y[i] = f(x[i])`, in place when `self` is the only owner.
@@ -51,13 +66,12 @@ impl<T: Element> Tensor<T> {
     /// If the shapes do not broadcast; the message names both.
     #[track_caller]
     pub fn zip(self, other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
-        self.zip_blocks(other, &|a, b| a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b)))
+        self.zip_blocks(other, &f)
     }
 
-    /// [`zip`](Self::zip) by a function that combines a block of numbers in place
-    /// with as many others.
+    /// [`zip`](Self::zip) by a function that combines blocks.
     #[track_caller]
-    fn zip_blocks(mut self, mut other: Tensor<T>, f: Combine<T>) -> Tensor<T> {
+    fn zip_blocks(mut self, mut other: Tensor<T>, f: &dyn Combine<T>) -> Tensor<T> {
         let Some(shape) = self.dims().broadcast(&other.dims()) else {
             panic!(
                 "shapes {:?} and {:?} do not broadcast: aligned from the last dimension, extents must be equal or 1",
@@ -75,20 +89,14 @@ impl<T: Element> Tensor<T> {
         other = other.broadcast_to(&shape).contiguous();
         if let Some(a) = self.unique_data_mut() {
             let b = other.data();
-            for_each_piece(a, |start, piece| f(piece, &b[start..][..piece.len()]));
+            for_each_piece(a, |start, piece| f.to_first(piece, &b[start..][..piece.len()]));
             return self;
         }
         let source = self.contiguous();
         let a = source.data();
         if let Some(b) = other.unique_data_mut() {
             for_each_piece(b, |start, piece| {
-                let mut block = [T::ZERO; BLOCK];
-                for (b, a) in piece.chunks_mut(BLOCK).zip(a[start..].chunks(BLOCK)) {
-                    let y = &mut block[..b.len()];
-                    y.copy_from_slice(&a[..b.len()]);
-                    f(y, b);
-                    b.copy_from_slice(y);
-                }
+                f.to_second(&a[start..][..piece.len()], piece);
             });
             return other;
         }
@@ -98,19 +106,19 @@ impl<T: Element> Tensor<T> {
                 let sources = a[start..].chunks(BLOCK).zip(b[start..].chunks(BLOCK));
                 for (y, (a, b)) in piece.chunks_mut(BLOCK).zip(sources) {
                     y.copy_from_slice(&a[..y.len()]);
-                    f(y, &b[..y.len()]);
+                    f.to_first(y, &b[..y.len()]);
                 }
             });
         })
     }
 
     /// Combines every row of `self` with the same `row`, without materialising it.
-    fn zip_row(mut self, row: &[T], f: Combine<T>) -> Tensor<T> {
+    fn zip_row(mut self, row: &[T], f: &dyn Combine<T>) -> Tensor<T> {
         // Short rows are combined several at a time.
         let rows = row.repeat((BLOCK / row.len()).max(1));
         if let Some(data) = self.unique_data_mut() {
             for_each_rows(data, row.len(), |_, piece| {
-                piece.chunks_mut(rows.len()).for_each(|a| f(a, &rows[..a.len()]));
+                piece.chunks_mut(rows.len()).for_each(|a| f.to_first(a, &rows[..a.len()]));
             });
             return self;
         }
@@ -122,7 +130,7 @@ impl<T: Element> Tensor<T> {
                 for (y, a) in piece.chunks_mut(rows.len()).zip(sources) {
                     for ((y, a), row) in y.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(rows.chunks(BLOCK)) {
                         y.copy_from_slice(&a[..y.len()]);
-                        f(y, &row[..y.len()]);
+                        f.to_first(y, &row[..y.len()]);
                     }
                 }
             });
