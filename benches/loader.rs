@@ -21,7 +21,7 @@ fn rate(name: &str, limit: usize) -> Result<f64, Box<dyn std::error::Error>> {
         let start = Instant::now();
         let mut samples = 0;
         for batch in Loader::new(data.clone(), plan)? {
-            samples += batch?.images.shape()[0];
+            samples += batch?.len();
         }
         rates.push(samples as f64 / start.elapsed().as_secs_f64());
     }

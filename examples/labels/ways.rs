@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cerberus::data::{self, DataError, DatasetInfo, FashionScenes, MissingLabels, Sample};
 use cerberus::prelude::*;
-use cerberus::train::{TrainConfig, TrainError};
+use cerberus::train::{IMBALANCE_METHODS, TrainConfig, TrainError};
 
 /// Labelled scenes that the table of missing labels starts from.
 const LABELLED: usize = 3000;
@@ -30,10 +30,9 @@ pub struct Way {
 
 /// Plain training and every method, each for all heads that it applies to.
 pub fn long_tail(epochs: usize) -> Vec<Way> {
-    let methods = ["inverse", "effective", "enet", "focal", "logit"];
     let both = |way: &str| vec![format!("classify={way}"), format!("segment={way}")];
     let mut all = vec![("plain", Vec::new(), None)];
-    all.extend(methods.map(|way| (way, both(way), None)));
+    all.extend(IMBALANCE_METHODS.map(|way| (way, both(way), None)));
     all.push(("balanced-sampler", Vec::new(), Some("class=balanced")));
     all.push(("square-root-sampler", Vec::new(), Some("class=square_root")));
     let way = |(name, methods, sampler)| Way {

@@ -18,7 +18,7 @@ use cerberus_multitask::config::{HeadConfig, find_kind};
 /// Training samples looked at to count classes.
 const COUNTED: usize = 4000;
 
-/// The ways against imbalance within a head.
+/// The methods against class imbalance within a head.
 pub const IMBALANCE_METHODS: [&str; 5] = ["inverse", "effective", "enet", "focal", "logit"];
 
 /// Opens the data set that runs with these names, or the mixture of several.
@@ -118,13 +118,13 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Treats a head's class imbalance, `HEAD=METHOD` with one of [`IMBALANCE_METHODS`], from the classes of `dataset`'s first few
-    /// thousand training samples: weights by inverse frequency, by effective number (0.999) or by ENet's logarithm;
+    /// Treats a head's class imbalance, `HEAD=METHOD` with one of [`IMBALANCE_METHODS`], from the classes of
+    /// `dataset`'s first few thousand training samples: weights by inverse frequency, by effective number (0.999) or by ENet's logarithm;
     /// the focal loss with exponent 2; logits adjusted by the classes' shares.
     ///
     /// # Errors
-    /// [`TrainError::Option`] for a head or method there is none of, a method that the head's loss has no use for (detection
-    /// and regression have for none), or data without a class to count; and those of reading the samples.
+    /// [`TrainError::Option`] for a head or method there is none of, a method that the head's loss has no use for
+    /// (detection and regression have for none), or data without a class to count; and those of reading the samples.
     pub fn set_imbalance(&mut self, choice: &str, dataset: &dyn Dataset) -> Result<(), TrainError> {
         let (name, method) = choice.split_once('=').unwrap_or((choice, ""));
         let names: Vec<&str> = self.model.heads.iter().map(|head| head.name.as_str()).collect();

@@ -35,6 +35,14 @@ impl<T: Copy, F: Fn(T, T) -> T + Sync> Combine<T> for F {
     }
 }
 
+/// `y[i] = f(a[i], b[i])` for every element of `y`.
+fn combine_into<T: Copy>(y: &mut [T], a: &[T], b: &[T], f: &dyn Combine<T>) {
+    for ((y, a), b) in y.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(b.chunks(BLOCK)) {
+        y.copy_from_slice(&a[..y.len()]);
+        f.to_first(y, &b[..y.len()]);
+    }
+}
+
 impl<T: Element> Tensor<T> {
     /// `y[i] = f(x[i])`, in place when `self` is the only owner.
     pub fn map(self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
@@ -102,20 +110,14 @@ impl<T: Element> Tensor<T> {
         }
         let b = other.data();
         Tensor::filled_by(&shape, |y| {
-            for_each_piece(y, |start, piece| {
-                let sources = a[start..].chunks(BLOCK).zip(b[start..].chunks(BLOCK));
-                for (y, (a, b)) in piece.chunks_mut(BLOCK).zip(sources) {
-                    y.copy_from_slice(&a[..y.len()]);
-                    f.to_first(y, &b[..y.len()]);
-                }
-            });
+            for_each_piece(y, |start, piece| combine_into(piece, &a[start..], &b[start..], f));
         })
     }
 
     /// Combines every row of `self` with the same `row`, without materialising it.
     fn zip_row(mut self, row: &[T], f: &dyn Combine<T>) -> Tensor<T> {
-        // Short rows are combined several at a time.
-        let rows = row.repeat((BLOCK / row.len()).max(1));
+        // Short rows are combined several at a time, as far as there are several.
+        let rows = row.repeat((BLOCK / row.len()).clamp(1, self.len() / row.len()));
         if let Some(data) = self.unique_data_mut() {
             for_each_rows(data, row.len(), |_, piece| {
                 piece.chunks_mut(rows.len()).for_each(|a| f.to_first(a, &rows[..a.len()]));
@@ -127,12 +129,7 @@ impl<T: Element> Tensor<T> {
         Tensor::filled_by(self.shape(), |y| {
             for_each_rows(y, row.len(), |first, piece| {
                 let sources = a[first * row.len()..].chunks(rows.len());
-                for (y, a) in piece.chunks_mut(rows.len()).zip(sources) {
-                    for ((y, a), row) in y.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(rows.chunks(BLOCK)) {
-                        y.copy_from_slice(&a[..y.len()]);
-                        f.to_first(y, &row[..y.len()]);
-                    }
-                }
+                piece.chunks_mut(rows.len()).zip(sources).for_each(|(y, a)| combine_into(y, a, &rows, f));
             });
         })
     }

@@ -52,6 +52,7 @@ pub fn for_each_rows<T: Send>(out: &mut [T], row: usize, work: impl Fn(usize, &m
     for_each_chunk(out, rows * row, &|index, piece| work(index * rows, piece));
 }
 
+/// Compiled once for each element type, not once for each of the hundreds of closures.
 fn for_each_chunk<T: Send>(out: &mut [T], len: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
     if out.len() <= len {
         return work(0, out);
@@ -85,12 +86,9 @@ pub(crate) fn map<I: Send, R: Send>(
     items: impl IntoIterator<Item = I>,
     work: impl Fn(I) -> R + Sync,
 ) -> Vec<R> {
-    let items: Vec<I> = items.into_iter().collect();
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    for_each_at_least(least, items.into_iter().zip(&mut results), |(item, result)| {
-        *result = Some(work(item))
-    });
-    results.into_iter().map(|result| result.expect("every item was worked on")).collect()
+    let mut places: Vec<(Option<I>, Option<R>)> = items.into_iter().map(|item| (Some(item), None)).collect();
+    for_each_at_least(least, &mut places, |(item, result)| *result = item.take().map(&work));
+    places.into_iter().map(|(_, result)| result.expect("every item was worked on")).collect()
 }
 
 /// Calls `job` with every number below `count`. The one place where work goes to
