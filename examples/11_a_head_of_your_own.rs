@@ -90,8 +90,8 @@ impl Metric for CountAccuracy {
         }
     }
 
-    fn values(&self) -> Vec<(&'static str, f64)> {
-        vec![("count_accuracy", self.0.value())]
+    fn values(&self) -> Vec<(&'static str, Option<f64>)> {
+        vec![("count_accuracy", (self.0.samples() > 0).then(|| self.0.value()))]
     }
 }
 
@@ -142,6 +142,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let [(name, right), (count_name, counted)] = [metrics[0].values()[0], metrics[1].values()[0]];
+    // What nothing was seen for would be unknown.
+    let (right, counted) = (right.unwrap_or(0.0), counted.unwrap_or(0.0));
     say!("{name} on 320 test scenes: {right:.3} (guessing: 0.100)");
     say!("{count_name}: {counted:.3} (guessing: about 0.25)");
     assert!(right > 0.3, "the classifier has learned garments");

@@ -117,7 +117,7 @@ fn walk(
         strategy.after_step(&above_bound(toy(x, options.scale).0, options.scale));
         if (step + 1) % 100 == 0 {
             path.push(x);
-            strategy.end_epoch(&EpochFigures { losses: &losses, metrics: &[0.5; 2] });
+            strategy.end_epoch(&EpochFigures { losses: &losses, metrics: &[Some(0.5); 2] });
         }
     }
     path.push(x);

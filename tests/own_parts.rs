@@ -81,8 +81,8 @@ impl Metric for SeveralAccuracy {
         }
     }
 
-    fn values(&self) -> Vec<(&'static str, f64)> {
-        vec![("accuracy", self.0.value())]
+    fn values(&self) -> Vec<(&'static str, Option<f64>)> {
+        vec![("accuracy", (self.0.samples() > 0).then(|| self.0.value()))]
     }
 }
 

@@ -55,6 +55,8 @@ pub fn finish_run(
 ) -> Result<Summary, TrainError> {
     let mut trainer = if folder.join("config.json").exists() {
         let trainer = Trainer::resume(folder, open)?;
+        let mut config = config;
+        config.note_data(open(&config)?.info());
         if *trainer.config() != config {
             return Err(TrainError::Option(format!(
                 "{} was begun with other options; choose another --out",

@@ -25,7 +25,7 @@ pub struct Row {
 impl Row {
     pub fn of(strategy: &str, summary: &Summary, peak_bytes: usize) -> Self {
         let named = summary.tasks.iter().flat_map(|(task, metrics)| {
-            metrics.iter().map(move |(name, value)| (format!("{task}.{name}"), *value))
+            metrics.iter().filter_map(move |(name, value)| Some((format!("{task}.{name}"), (*value)?)))
         });
         Self {
             strategy: strategy.to_string(),

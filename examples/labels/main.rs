@@ -107,7 +107,9 @@ fn one_run(way: &Way, seed: u64, options: &Options, out: &std::path::Path) -> Re
     let mut figures = std::collections::BTreeMap::new();
     for (task, metric) in best.tasks().iter().zip(&metrics) {
         let (main, value) = metric.values()[0];
-        figures.insert(format!("{}.{main}", task.name()), value);
+        if let Some(value) = value {
+            figures.insert(format!("{}.{main}", task.name()), value);
+        }
         // Of the single classes the figure that the main one is a mean of.
         if let (Some(groups), Some((_, values))) = (&way.groups, metric.per_class().first()) {
             for (group, classes) in groups {

@@ -143,8 +143,8 @@ impl<T: Element> Decision<T> {
 pub struct EpochFigures<'a> {
     /// Each task's mean training loss.
     pub losses: &'a [f64],
-    /// Each task's main metric on the validation split, 0 to 1.
-    pub metrics: &'a [f64],
+    /// Each task's main metric on the validation split, 0 to 1; `None` where nothing tells.
+    pub metrics: &'a [Option<f64>],
 }
 
 /// A way of balancing tasks; see the [module](self).

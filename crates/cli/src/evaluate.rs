@@ -20,7 +20,7 @@ use cerberus::data::{Dataset, Split};
 use cerberus::metrics::CALIBRATION_BINS;
 use cerberus::multitask::{Metric, MultiTaskModel};
 use cerberus::nn::files::write_atomically;
-use cerberus::train::{TrainError, load_model, score_split};
+use cerberus::train::{TrainConfig, TrainError, load_model, score_split};
 use clap::Parser;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,12 @@ struct Options {
     /// [default: what the model was trained on]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
+    /// Score every picture of the data, also those the model was trained on
+    #[arg(long)]
+    all: bool,
+    /// Score the data that the model was trained on although they are not what they were then
+    #[arg(long)]
+    accept_changed_data: bool,
     /// At most this many images
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -65,22 +71,18 @@ pub fn main() -> ExitCode {
 }
 
 fn score(options: &Options) -> Result<Value, TrainError> {
+    if options.samples == Some(0) {
+        return Err(TrainError::Option("--samples must be at least 1".into()));
+    }
     let (config, model) = load_model(&options.model)?;
-    let held_back = config.photos.as_ref().is_none_or(|photos| photos.hold_back > 0.0);
-    let dataset = match &options.data {
-        Some(other) if !held_back || !same_place(other, &config.data) => config.open_other(other)?,
-        _ => config.open_data()?,
-    };
-    config.validate(dataset.info())?;
-    if dataset.is_empty(Split::Test) {
-        return Err(TrainError::Option(format!(
-            "{} has no images kept from training; give others with --data, or train with --hold-back 0.2",
-            config.data
-        )));
+    let (dataset, split) = choose_data(options, &config)?;
+    let unscored = config.check_to_score(dataset.info())?;
+    for (task, why) in &unscored {
+        eprintln!("note: the task {task} is not scored: {why}");
     }
     let mut images = 0;
-    let metrics = score_split(&model, &dataset, Split::Test, options.samples, &mut |count| images += count)?;
-    let temperatures = temperatures(&model, &dataset, options.samples)?;
+    let metrics = score_split(&model, &dataset, split, options.samples, &mut |count| images += count)?;
+    let temperatures = temperatures(&model, &dataset, split, options.samples)?;
     let mut line = Map::new();
     let mut per_class = Map::new();
     for (task, metric) in model.tasks().iter().zip(&metrics) {
@@ -106,33 +108,85 @@ fn score(options: &Options) -> Result<Value, TrainError> {
     }
     line.insert("per_class".into(), json!(per_class));
     line.insert("images".into(), json!(images));
+    line.insert("part".into(), json!(if options.all { "all" } else { split.name() }));
     if let Some(path) = &options.curves {
         write_curves(path, &model, &metrics)?;
     }
     Ok(Value::Object(line))
 }
 
+/// The data to score on and their part: of other data than the model was trained on all, of those the pictures that were
+/// kept from training.
+fn choose_data(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
+    let known = config.data_names();
+    let mut config = config.clone();
+    let mut own = true;
+    if let Some(other) = options.data.as_ref().filter(|other| !same_place(other, &known[0])) {
+        let dataset = config.open_other(other)?;
+        let fingerprints = dataset.info().accounts.iter().map(|account| &account.fingerprint);
+        // The same pictures in another place are still those that it was trained on.
+        own = !config.fingerprints.is_empty() && fingerprints.eq(&config.fingerprints);
+        if !own {
+            // Data that have parts of their own are scored on their test part, photographs on all.
+            return Ok((dataset, Split::Test));
+        }
+        config.data.clone_from(other);
+        config.places.clear();
+    }
+    if options.all {
+        return Ok((config.open_other(&config.data_names()[0])?, Split::Test));
+    }
+    let dataset = config.open_data()?;
+    let accounts = dataset.info().accounts.iter();
+    let changed = accounts.map(|account| &account.fingerprint).ne(&config.fingerprints);
+    if changed && !config.fingerprints.is_empty() && !options.accept_changed_data {
+        return Err(TrainError::Option(format!(
+            "{} is not what it was when the model was trained on it: pictures or labels have changed, so nobody knows which \
+             were kept from training; put them back, score all with --all, or go on with --accept-changed-data",
+            config.data
+        )));
+    }
+    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !dataset.is_empty(split));
+    let split = kept.ok_or_else(|| {
+        TrainError::Option(format!(
+            "{} has no images kept from training; give others with --data, train with --hold-back 0.2, or score the \
+             training images with --all",
+            config.data
+        ))
+    })?;
+    if options.data.is_some() && own {
+        eprintln!(
+            "note: the model was trained on these data; only the {} part is scored, which was kept from training (--all scores everything)",
+            split
+        );
+    }
+    Ok((dataset, split))
+}
+
 /// The temperature of every task that gives images one class, from the validation part; none where there is none.
 fn temperatures(
     model: &MultiTaskModel,
     dataset: &Arc<dyn Dataset>,
+    scored: Split,
     limit: Option<usize>,
 ) -> Result<BTreeMap<String, f64>, TrainError> {
     let classifies = model.tasks().iter().any(|task| task.metric().class_samples().is_some());
-    if !classifies || dataset.is_empty(Split::Validation) {
+    if !classifies || scored == Split::Validation || dataset.is_empty(Split::Validation) {
         return Ok(BTreeMap::new());
     }
     let metrics = score_split(model, dataset, Split::Validation, limit, &mut |_| {})?;
     let named = model.tasks().iter().zip(&metrics).filter_map(|(task, metric)| {
-        let samples = metric.class_samples()?;
+        let samples = metric.class_samples().filter(|samples| !samples.is_empty())?;
         Some((task.name().to_string(), samples.temperature(|_| true)))
     });
     Ok(named.collect())
 }
 
 /// Calibration after temperature scaling, where it means something.
-fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static str, f64)> {
-    let Some(samples) = metric.class_samples() else { return Vec::new() };
+fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static str, Option<f64>)> {
+    let Some(samples) = metric.class_samples().filter(|samples| !samples.is_empty()) else {
+        return Vec::new();
+    };
     let (scaled, temperature) = match temperature {
         Some(temperature) => (samples.calibration(CALIBRATION_BINS, |_| temperature), temperature),
         None => {
@@ -140,13 +194,14 @@ fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static st
             (scaled, (a * b).sqrt())
         }
     };
-    vec![
+    let figures = [
         ("temperature", temperature),
         ("nll_scaled", scaled.negative_log_likelihood()),
         ("brier_scaled", scaled.brier()),
         ("ece_scaled", scaled.expected_error()),
         ("mce_scaled", scaled.maximum_error()),
-    ]
+    ];
+    figures.map(|(name, value)| (name, Some(value))).into()
 }
 
 /// One row per point: task, class, least overlap (empty where predictions are no boxes), recall, precision.

@@ -5,10 +5,11 @@
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
 use crate::say;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cerberus::data::{self, Image};
+use cerberus::data::{self, ClassId, Image};
 use cerberus::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
 use cerberus::multitask::{HeadConfig, MultiTaskModel, Prediction};
 use cerberus::nn::files::write_atomically;
@@ -30,7 +31,7 @@ struct Options {
     /// Objects less certain than this are left out
     #[arg(long, default_value_t = 0.3)]
     threshold: f32,
-    /// PNG or JPEG files
+    /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }
@@ -42,9 +43,9 @@ pub fn main() -> ExitCode {
     let options = Options::parse();
     let result = crate::shell::thread_pool(None).map_err(Failure::from);
     match result.and_then(|pool| pool.install(|| run(&options))) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failed) => {
-            eprintln!("error: {failed} of {} pictures could not be done", options.images.len());
+        Ok([_, 0]) => ExitCode::SUCCESS,
+        Ok([all, failed]) => {
+            eprintln!("error: {failed} of {all} pictures could not be done");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -54,17 +55,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does every picture and returns how many failed.
-fn run(options: &Options) -> Result<usize, Failure> {
+/// Does every picture and returns how many there were and how many failed.
+fn run(options: &Options) -> Result<[usize; 2], Failure> {
+    if !(0.0..=1.0).contains(&options.threshold) {
+        return Err(format!("--threshold is {}; give a number from 0 to 1", options.threshold).into());
+    }
     let (config, model) = load_model(&options.model)?;
+    let images = inputs(&options.images)?;
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out)
             .map_err(|e| format!("{}: cannot make the folder: {e}; choose another --out", out.display()))?;
     }
-    let names = output_names(&options.images);
+    let heads = &config.model.heads;
+    let names = match &options.out {
+        Some(out) => output_names(&images, out, heads),
+        None => vec![String::new(); images.len()],
+    };
     let mut failed = 0;
-    let mut coco = Coco::new(&config.model.heads);
-    for (path, name) in options.images.iter().zip(names) {
+    let mut coco = Coco::new(heads);
+    for (path, name) in images.iter().zip(names) {
         // One broken picture should not cost the others.
         if let Err(error) = predict(options, (&config, &model), &mut coco, path, &name) {
             eprintln!("error: {error}");
@@ -73,19 +82,78 @@ fn run(options: &Options) -> Result<usize, Failure> {
     }
     if let Some(out) = &options.out {
         let text = serde_json::to_string(&coco.to_json())? + "\n";
-        write_atomically(&out.join("predictions.json"), text.as_bytes())?;
+        write_atomically(&out.join(TOGETHER), text.as_bytes())?;
     }
-    Ok(failed)
+    Ok([images.len(), failed])
 }
 
-/// The pictures' names without folder and ending, told apart by a number where they repeat.
-fn output_names(images: &[PathBuf]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::with_capacity(images.len());
+/// The pictures that were asked for: files as they are, of folders and patterns what is there, each once.
+fn inputs(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut images: Vec<PathBuf> = Vec::with_capacity(given.len());
+    for path in given {
+        let text = path.to_string_lossy();
+        if path.is_dir() {
+            let found = data::pictures_in(path)?;
+            if found.is_empty() {
+                return Err(format!(
+                    "{text}: there is no picture in this folder; give files, folders or patterns"
+                )
+                .into());
+            }
+            images.extend(found);
+        } else if !path.exists() && text.contains(['*', '?', '[']) {
+            let found = glob::glob(&text).map_err(|error| format!("{text}: not a pattern: {error}"))?;
+            let before = images.len();
+            images.extend(found.flatten().filter(|path| path.is_file()));
+            if images.len() == before {
+                return Err(format!("{text}: no file fits this pattern").into());
+            }
+        } else {
+            images.push(path.clone());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    images.retain(|path| seen.insert(path.clone()));
+    Ok(images)
+}
+
+/// The file with everything that was found.
+const TOGETHER: &str = "predictions.json";
+
+/// What follows a picture's name in the names of its files.
+fn endings(heads: &[HeadConfig]) -> Vec<String> {
+    let masks = heads.iter().filter(|head| head.finds_masks());
+    // The first mask has the plain name.
+    let masks = masks.enumerate().map(|(place, head)| match place {
+        0 => "mask.png".to_string(),
+        _ => format!("{}.mask.png", head.name),
+    });
+    ["json", "png"].into_iter().map(String::from).chain(masks).collect()
+}
+
+/// The pictures' names without folder and ending; told apart by a number where a file of one would be that of another, or
+/// one of the given pictures.
+fn output_names(images: &[PathBuf], out: &Path, heads: &[HeadConfig]) -> Vec<String> {
+    // Some systems take names that differ in capitals for the same.
+    let folded = |path: &Path| path.to_string_lossy().to_lowercase();
+    let place = |path: &Path| folded(&std::fs::canonicalize(path).unwrap_or_else(|_| path.into()));
+    let folder = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
+    let mut taken: BTreeSet<String> = images.iter().map(|path| place(path)).collect();
+    taken.insert(folded(&folder.join(TOGETHER)));
+    let endings = endings(heads);
+    let mut names = Vec::with_capacity(images.len());
     for path in images {
         let stem = path.file_stem().map_or("image".into(), |stem| stem.to_string_lossy().into_owned());
+        let files = |name: &str| -> Vec<String> {
+            endings.iter().map(|ending| folded(&folder.join(format!("{name}.{ending}")))).collect()
+        };
         let numbered = (2..).map(|n| format!("{stem}-{n}"));
-        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| !names.contains(name));
-        names.push(free.expect("there are numbers enough"));
+        let free = std::iter::once(stem.clone())
+            .chain(numbered)
+            .find(|name| files(name).iter().all(|file| !taken.contains(file)));
+        let name = free.expect("there are numbers enough");
+        taken.extend(files(&name));
+        names.push(name);
     }
     names
 }
@@ -113,18 +181,17 @@ fn predict(
     if let Some(out) = &options.out {
         let text = serde_json::to_string_pretty(&found)? + "\n";
         write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
-        let masks = predictions.iter().filter_map(|(head, prediction)| match prediction {
-            Prediction::Mask(classes) => Some((head, classes)),
+        let masks = predictions.iter().filter_map(|(_, prediction)| match prediction {
+            Prediction::Mask(classes) => Some(classes),
             _ => None,
         });
-        for (index, (head, classes)) in masks.enumerate() {
+        for (classes, ending) in masks.zip(endings(heads).into_iter().skip(2)) {
             let size = [picture.height as u32, picture.width as u32];
             let mask = encode_mask(classes, [height, width], size)?;
-            // The first mask has the plain name.
-            let own = if index == 0 { String::new() } else { format!("{}.", head.name) };
-            write_atomically(&out.join(format!("{name}.{own}mask.png")), &mask)?;
+            write_atomically(&out.join(format!("{name}.{ending}")), &mask)?;
         }
-        let annotated = annotate(&predictions, [height, width], None);
+        // Uncertain objects are left out already.
+        let annotated = annotate(&predictions, [height, width], None, 0.0);
         let rgb = to_rgb(&picture);
         let scale = comfortable_scale(rgb.width(), rgb.height());
         let names = drawn_names(&heads.iter().collect::<Vec<_>>());
@@ -237,7 +304,7 @@ impl Coco {
                 }
                 Prediction::Mask(classes) => {
                     for class in 0..head.classes.len() {
-                        if let Some(own) = run_lengths(classes, mask, [height, width], class as u8 + 1) {
+                        if let Some(own) = run_lengths(classes, mask, [height, width], class as ClassId + 1) {
                             self.annotate(image, head, class, own);
                         }
                     }
@@ -280,10 +347,10 @@ impl Coco {
 
 /// The pixels of one class of a mask, enlarged to the picture, as run lengths with box and area.
 fn run_lengths(
-    mask: &[u8],
+    mask: &[ClassId],
     [rows, columns]: [usize; 2],
     [height, width]: [usize; 2],
-    class: u8,
+    class: ClassId,
 ) -> Option<Value> {
     let (mut counts, mut inside, mut area) = (vec![0_usize], false, 0);
     let mut bounds = [width, height, 0, 0];

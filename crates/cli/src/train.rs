@@ -83,6 +83,15 @@ struct Options {
     /// Photographs: how strongly training ones are changed, 0 to 2 [default: 1]
     #[arg(long, value_name = "STRENGTH")]
     augment: Option<f64>,
+    /// Photographs: the format to read, where a folder could be of several [default: seen from what is there]
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Photographs: leave out pictures that cannot be read, instead of refusing them
+    #[arg(long)]
+    skip_broken: bool,
+    /// With --resume: go on although the data are not what they were when the run began
+    #[arg(long, requires = "resume")]
+    accept_changed_data: bool,
     /// At most this many samples of each split, for a quick look
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -92,8 +101,8 @@ struct Options {
     /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in this folder with its own settings; only --threads may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing"])]
+    /// Continue the run in this folder with its own settings; only --threads and --accept-changed-data may be given beside it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing", "format", "skip_broken"])]
     resume: Option<PathBuf>,
 }
 
@@ -118,7 +127,13 @@ fn start(options: Options) -> Result<ExitCode, TrainError> {
 
 fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
     let mut trainer = match &options.resume {
-        Some(folder) => Trainer::resume(folder, TrainConfig::open_data)?,
+        Some(folder) => {
+            let config = RunFolder::read_config(folder)?;
+            let dataset = config.open_data()?;
+            Trainer::builder(config, dataset)
+                .accept_changed_data(options.accept_changed_data)
+                .resume(folder)?
+        }
         None => new_run(&options)?,
     };
     let folder = trainer.folder().path().to_path_buf();
@@ -162,8 +177,8 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
         config.set_heads(&options.tasks, dataset.info())?;
     }
     config.set_balance(&options.balance)?;
-    for remark in &dataset.info().remarks {
-        say!("note: {remark}");
+    for line in dataset.info().accounts.iter().flat_map(|account| account.lines()) {
+        say!("{line}");
     }
     for choice in &options.imbalance {
         config.set_imbalance(choice, &*dataset)?;
@@ -175,8 +190,11 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     // Labels taken away and samplers are part of the data; without them it is open already.
     let plain = config.missing == 0.0 && config.sampler.is_none();
     let dataset = if plain { dataset } else { config.open_data()? };
-    let out = options.out.clone().unwrap_or_else(|| RunFolder::next_free(Path::new("runs")));
-    Trainer::start(config, dataset, &out)
+    let trainer = Trainer::builder(config, dataset);
+    match &options.out {
+        Some(out) => trainer.start(out),
+        None => trainer.start_in_next(Path::new("runs")),
+    }
 }
 
 fn photo_options(options: &Options) -> PhotoOptions {
@@ -185,6 +203,8 @@ fn photo_options(options: &Options) -> PhotoOptions {
         size: options.size.unwrap_or(usual.size),
         hold_back: options.hold_back.unwrap_or(usual.hold_back),
         augment: options.augment.unwrap_or(usual.augment),
+        format: options.format.clone(),
+        skip_broken: options.skip_broken,
         ..usual
     }
 }
@@ -235,7 +255,8 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
         }
     }
     for (task, metrics) in &summary.tasks {
-        let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let figures: Vec<String> =
+            metrics.iter().map(|(name, value)| format!("{name} {}", figure(*value))).collect();
         say!("  {task:<9} {}", figures.join("   "));
     }
     say!(
@@ -251,6 +272,11 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
     say!("  {}  images, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));
     say!("  {}  the best model, for the predict example", show(folder.best()));
     say!("  {}  the whole run as it ended", show(folder.last()));
+}
+
+/// A figure with four decimals, a dash where it is unknown.
+fn figure(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.4}"))
 }
 
 /// A progress bar and a table on a terminal, plain lines elsewhere.
@@ -331,11 +357,16 @@ impl Observer for Display {
             line += &format!(" {loss:>9.4}");
         }
         for (_, value) in row.validation.iter().flat_map(|task| &task.metrics) {
-            line += &format!(" {value:>14.4}");
+            line += &format!(" {:>14}", figure(*value));
         }
         let best = if row.is_best { " *" } else { "" };
         self.say(
-            line + &format!(" {:>7.4} {:>9.0} {:>5.0}s{best}", row.score, row.images_per_second, row.seconds),
+            line + &format!(
+                " {:>7} {:>9.0} {:>5.0}s{best}",
+                figure(row.score),
+                row.images_per_second,
+                row.seconds
+            ),
         );
     }
 }

@@ -69,7 +69,7 @@ impl Cifar10 {
             width: SIDE,
             channels: 3,
             labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &CLASSES.map(String::from))],
-            remarks: Vec::new(),
+            accounts: Default::default(),
         };
         Ok(Cifar10 { train, test, held_out: 0, info })
     }

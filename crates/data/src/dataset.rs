@@ -4,7 +4,9 @@
 //! state, so any number of threads may ask in any order, and a run that was
 //! interrupted finds the same samples again.
 
-use crate::{DataError, Sample};
+use std::sync::Arc;
+
+use crate::{Account, DataError, Sample};
 
 /// The three parts of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +49,8 @@ pub struct DatasetInfo {
     pub channels: usize,
     /// The labels that samples carry (single ones may lack some of them).
     pub labels: Vec<LabelInfo>,
-    /// Remarks for reports: labels that were left out, say.
-    pub remarks: Vec<String>,
+    /// What was found when the data were opened, for each set of a mixture; none of data that are made.
+    pub accounts: Arc<Vec<Account>>,
 }
 
 impl DatasetInfo {

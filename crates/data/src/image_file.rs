@@ -1,13 +1,18 @@
-//! Pictures from files and back: PNG, JPEG and GIF in, PNG out.
+//! Pictures from files and back: PNG, JPEG, WebP, BMP, TIFF and GIF in, PNG out.
 //!
 //! What a file holds is seen from its content, not from its name: data sets
 //! have `.jpg` files that are PNG or GIF inside. Pixels always arrive as 8-bit
-//! RGB, upright: gray, CMYK and transparency are converted, of a GIF its first
+//! RGB, upright: gray, palettes, 16 bits, CMYK and transparency are converted
+//! (what is transparent shows the colour stored under it), of a GIF its first
 //! picture is taken, and the turn that a camera noted beside the pixels (EXIF)
 //! is carried out; unless annotations were made on the picture as it is stored,
-//! which shows in its size.
+//! see [`Turn`].
+//!
+//! A picture has at most [`MOST_PIXELS`] pixels: more are refused from the
+//! header, before memory is asked for.
 
-use std::io::{self, Cursor};
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -15,64 +20,85 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFo
 
 use crate::{DataError, Image};
 
-const REMEDY: &str = "give a PNG or JPEG picture (or GIF); convert others, and fetch damaged ones again";
+/// The most pixels of a picture that is read: 64 million, as of 8192 x 8192.
+pub const MOST_PIXELS: u64 = 1 << 26;
+/// The most bytes they may take as they come from the decoder; with the copy in 8-bit colours they stay below 512 MB.
+const MOST_BYTES: u64 = 1 << 28;
+
+const REMEDY: &str =
+    "give a PNG, JPEG, WebP, BMP, TIFF or GIF picture; convert others, and fetch damaged ones again";
+
+/// Which way up the annotations of a picture count its pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// As people see it: turned as the camera noted.
+    #[default]
+    Upright,
+    /// As its pixels are stored, whatever the camera noted.
+    Stored,
+}
+
+/// What a picture's header tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Rows and columns as the pixels are stored.
+    pub stored: [usize; 2],
+    /// Rows and columns, upright.
+    pub upright: [usize; 2],
+    /// Whether the two are not the same picture.
+    pub turned: bool,
+}
+
+impl Header {
+    /// Reads a picture's header, and checks that the file does not break off.
+    ///
+    /// # Errors
+    /// [`DataError::Read`] naming the file when it is missing, damaged, of another format or too large.
+    pub fn read(path: &Path) -> Result<Header, DataError> {
+        header(path).map_err(|source| unreadable(path, source))
+    }
+}
 
 impl Image {
-    /// Reads a PNG, JPEG or GIF file as three channels.
+    /// Reads a picture as three channels, upright.
     ///
     /// # Errors
-    /// [`DataError::Read`] naming the file when it is missing, damaged, too
-    /// large to decode in 512 MB, or of another format.
+    /// [`DataError::Read`] naming the file when it is missing, damaged, of another format, or has more than
+    /// [`MOST_PIXELS`] pixels.
     pub fn read(path: &Path) -> Result<Image, DataError> {
-        decode(path, None).map_err(|source| unreadable(path, source))
+        decode(path, Turn::Upright).map_err(|source| unreadable(path, source))
     }
 
-    /// Reads a picture that was annotated as one of `size` rows and columns:
-    /// upright if it has that size upright, else as it is stored.
+    /// Reads a picture that was annotated as one of `size` rows and columns, one way up.
     ///
     /// # Errors
-    /// As [`Image::read`], and [`DataError::Malformed`] when the picture has
-    /// another size.
-    pub fn read_as_annotated(path: &Path, size: [usize; 2]) -> Result<Image, DataError> {
-        let image = decode(path, Some(size)).map_err(|source| unreadable(path, source))?;
+    /// As [`Image::read`], and [`DataError::Malformed`] when the picture has another size.
+    pub(crate) fn read_as_annotated(path: &Path, size: [usize; 2], turn: Turn) -> Result<Image, DataError> {
+        let image = decode(path, turn).map_err(|source| unreadable(path, source))?;
         fits(path, size, [image.height, image.width])?;
         Ok(image)
     }
 
-    /// Checks from its header that a picture is one of `size` rows and columns,
-    /// upright or as it is stored.
-    ///
-    /// # Errors
-    /// As [`Image::read_as_annotated`].
-    pub(crate) fn check(path: &Path, size: [usize; 2]) -> Result<(), DataError> {
-        let (stored, upright) = header(path).map_err(|source| unreadable(path, source))?;
-        if stored == size { Ok(()) } else { fits(path, size, upright) }
-    }
-
-    /// Rows and columns of a picture, upright, from its header.
-    ///
-    /// # Errors
-    /// As [`Image::read`].
-    pub(crate) fn upright_size(path: &Path) -> Result<[usize; 2], DataError> {
-        header(path).map(|(_, upright)| upright).map_err(|source| unreadable(path, source))
-    }
-
-    /// A gray or paletted PNG as the numbers it holds, with its rows and
-    /// columns: masks keep class ids there.
+    /// A gray or paletted picture as the numbers it holds, with its rows and columns: masks keep class ids there.
     ///
     /// # Errors
     /// As [`Image::read`], and when the file has colours.
-    pub(crate) fn read_ids(path: &Path) -> Result<(Vec<u8>, [usize; 2]), DataError> {
-        let picture = picture(path, None).map_err(|source| unreadable(path, source))?;
+    pub(crate) fn read_ids(path: &Path) -> Result<(Vec<u16>, [usize; 2]), DataError> {
+        let unread = |source| unreadable(path, source);
+        if let Some(ids) = palette_indices(path).map_err(unread)? {
+            return Ok(ids);
+        }
+        let picture = picture(path, Turn::Stored).map_err(unread)?;
         let size = [picture.height() as usize, picture.width() as usize];
         match picture {
-            DynamicImage::ImageLuma8(ids) => Ok((ids.into_raw(), size)),
+            DynamicImage::ImageLuma8(ids) => Ok((ids.into_raw().into_iter().map(u16::from).collect(), size)),
+            DynamicImage::ImageLuma16(ids) => Ok((ids.into_raw(), size)),
             other => Err(DataError::Malformed {
                 path: path.into(),
                 place: "header".into(),
-                expected: "an 8-bit gray PNG that holds class ids".into(),
+                expected: "a gray or paletted PNG that holds class ids".into(),
                 found: format!("{:?}", other.color()),
-                remedy: "write the mask as 8-bit gray".into(),
+                remedy: "write the mask as 8-bit or 16-bit gray".into(),
             }),
         }
     }
@@ -161,7 +187,8 @@ fn unreadable(path: &Path, source: io::Error) -> DataError {
     DataError::Read { path: path.into(), source, remedy: REMEDY.into() }
 }
 
-fn fits(path: &Path, wanted: [usize; 2], found: [usize; 2]) -> Result<(), DataError> {
+/// Checks a picture's size against the annotations'.
+pub(crate) fn fits(path: &Path, wanted: [usize; 2], found: [usize; 2]) -> Result<(), DataError> {
     if wanted == found {
         return Ok(());
     }
@@ -178,14 +205,43 @@ fn invalid(error: image::ImageError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Rows and columns of a picture as it is stored, and upright.
-fn header(path: &Path) -> io::Result<([usize; 2], [usize; 2])> {
-    let reader = ImageReader::open(path)?.with_guessed_format()?;
-    let mut decoder = reader.into_decoder().map_err(invalid)?;
+fn breaks_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the picture breaks off before its end")
+}
+
+/// Refuses what would take too much memory.
+fn check_size(decoder: &impl ImageDecoder) -> io::Result<()> {
     let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) <= MOST_PIXELS && decoder.total_bytes() <= MOST_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "it has {width}x{height} pixels; at most {MOST_PIXELS} of {MOST_BYTES} bytes are read: make it smaller"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
+}
+
+fn header(path: &Path) -> io::Result<Header> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a folder"));
+    }
+    let mut file = BufReader::with_capacity(1 << 14, file);
+    let format = ImageReader::new(&mut file).with_guessed_format()?.format();
+    if !is_whole(&mut file, format)? {
+        return Err(breaks_off());
+    }
+    file.rewind()?;
+    let mut decoder = ImageReader::new(file).with_guessed_format()?.into_decoder().map_err(invalid)?;
+    check_size(&decoder)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has no pixels"));
+    }
     let stored = [height as usize, width as usize];
     let turn = decoder.orientation().map_err(invalid)?;
-    Ok((stored, if swaps_sides(turn) { [stored[1], stored[0]] } else { stored }))
+    let upright = if swaps_sides(turn) { [stored[1], stored[0]] } else { stored };
+    Ok(Header { stored, upright, turned: turn != Orientation::NoTransforms })
 }
 
 fn swaps_sides(turn: Orientation) -> bool {
@@ -193,34 +249,137 @@ fn swaps_sides(turn: Orientation) -> bool {
     matches!(turn, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// A picture, upright unless it has the `annotated` size only as it is stored.
-fn picture(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<DynamicImage> {
-    let bytes = std::fs::read(path)?;
-    let is_whole = jpeg_has_end(&bytes);
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !is_whole {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the JPEG breaks off before its end"));
+/// Whether a file has the end that its format demands, seen without decoding it. Of formats without an end: yes.
+fn is_whole(file: &mut (impl Read + Seek), format: Option<ImageFormat>) -> io::Result<bool> {
+    let len = file.seek(SeekFrom::End(0))?;
+    let last = |file: &mut dyn ReadSeek, count: u64| -> io::Result<Vec<u8>> {
+        file.seek(SeekFrom::Start(len.saturating_sub(count)))?;
+        let mut bytes = Vec::new();
+        file.take(count).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match format {
+        // An end marker is nearly always the last thing; else the file is walked through.
+        Some(ImageFormat::Jpeg) if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
+        Some(ImageFormat::Jpeg) => {
+            file.rewind()?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(jpeg_end(&bytes).is_some())
+        }
+        Some(ImageFormat::Png) if last(file, 8)?.starts_with(b"IEND") => Ok(true),
+        Some(ImageFormat::Png) => png_has_end(file, len),
+        Some(ImageFormat::WebP) => {
+            file.rewind()?;
+            let mut head = [0; 8];
+            file.read_exact(&mut head)?;
+            let riff = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+            Ok(len >= u64::from(riff) + 8)
+        }
+        Some(ImageFormat::Bmp) => {
+            file.rewind()?;
+            let mut head = [0; 6];
+            file.read_exact(&mut head)?;
+            let size = u32::from_le_bytes([head[2], head[3], head[4], head[5]]);
+            Ok(len >= u64::from(size))
+        }
+        _ => Ok(true),
     }
-    let mut decoder = reader.into_decoder().map_err(invalid)?;
-    let turn = decoder.orientation().map_err(invalid)?;
+}
+
+trait ReadSeek: Read + Seek {}
+impl<R: Read + Seek> ReadSeek for R {}
+
+/// Walks from chunk to chunk of a PNG file.
+fn png_has_end(file: &mut (impl Read + Seek), len: u64) -> io::Result<bool> {
+    let mut place = 8;
+    while place + 12 <= len {
+        file.seek(SeekFrom::Start(place))?;
+        let mut chunk = [0; 8];
+        file.read_exact(&mut chunk)?;
+        if chunk[4..] == *b"IEND" {
+            return Ok(true);
+        }
+        place += 12 + u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
+    }
+    Ok(false)
+}
+
+/// Where the picture of a JPEG file ends, from its beginning; `None` if it breaks off. What follows, a film of a
+/// moving photo or a maker's own data, is no part of it.
+fn jpeg_end(bytes: &[u8]) -> Option<usize> {
+    let mut place = 2;
+    let mut scanned = false;
+    loop {
+        // To the next marker: bytes FF, of which there may be several, and then its kind.
+        let marker = place + bytes.get(place..)?.iter().position(|&byte| byte == 0xFF)?;
+        let kind_at = marker + bytes.get(marker..)?.iter().position(|&byte| byte != 0xFF)?;
+        place = kind_at + 1;
+        match bytes[kind_at] {
+            // The end counts after a scan alone: previews inside segments are skipped with them.
+            0xD9 => return scanned.then_some(place),
+            // No marker but data, or one that stands alone.
+            0x00 | 0x01 | 0xD0..=0xD8 => {}
+            kind => {
+                scanned |= kind == 0xDA;
+                let length = bytes.get(place..place + 2)?;
+                place += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+            }
+        }
+    }
+}
+
+fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
+    let mut bytes = std::fs::read(path)?;
+    let format = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.format();
+    // The decoder does not mind if the rest is cut off.
+    if format == Some(ImageFormat::Jpeg) {
+        bytes.truncate(jpeg_end(&bytes).ok_or_else(breaks_off)?);
+    } else if !is_whole(&mut Cursor::new(&bytes), format)? {
+        return Err(breaks_off());
+    }
+    let mut decoder =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder().map_err(invalid)?;
+    check_size(&decoder)?;
+    let noted = decoder.orientation().map_err(invalid)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(invalid)?;
-    let stored = [picture.height() as usize, picture.width() as usize];
-    let as_stored = swaps_sides(turn) && stored[0] != stored[1] && annotated == Some(stored);
-    if !as_stored {
-        picture.apply_orientation(turn);
+    if turn == Turn::Upright {
+        picture.apply_orientation(noted);
     }
     Ok(picture)
 }
 
-/// Whether an end marker follows the last scan of a JPEG; the decoder does not mind if the rest is cut off. Inside
-/// a scan the bytes of a marker do not occur.
-fn jpeg_has_end(bytes: &[u8]) -> bool {
-    let scan = bytes.windows(2).rposition(|pair| pair == [0xFF, 0xDA]);
-    scan.is_some_and(|scan| bytes[scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]))
+/// The indices of a paletted PNG; `None` for any other picture. The decoder would give their colours.
+fn palette_indices(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
+    let bytes = std::fs::read(path)?;
+    if !bytes.starts_with(b"\x89PNG") || bytes.get(25) != Some(&3) {
+        return Ok(None);
+    }
+    let error = |error: png::DecodingError| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(error)?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let bits = reader.info().bit_depth as usize;
+    if (width * height) as u64 > MOST_PIXELS {
+        let message = format!("it has {width}x{height} pixels; more than {MOST_PIXELS} are not read");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let row = (width * bits).div_ceil(8);
+    let mut packed = vec![0; row * height];
+    reader.next_frame(&mut packed).map_err(error)?;
+    let mut ids = Vec::with_capacity(width * height);
+    for packed in packed.chunks_exact(row) {
+        ids.extend((0..width).map(|column| {
+            let bit = column * bits;
+            u16::from(packed[bit / 8] >> (8 - bits - bit % 8)) & ((1 << bits) - 1)
+        }));
+    }
+    Ok(Some((ids, [height, width])))
 }
 
-fn decode(path: &Path, annotated: Option<[usize; 2]>) -> io::Result<Image> {
-    let rgb = picture(path, annotated)?.into_rgb8();
+fn decode(path: &Path, turn: Turn) -> io::Result<Image> {
+    let rgb = picture(path, turn)?.into_rgb8();
     let (height, width) = (rgb.height() as usize, rgb.width() as usize);
     Ok(Image { height, width, channels: 3, pixels: rgb.into_raw().into() })
 }
@@ -253,7 +412,7 @@ mod tests {
         let wrong = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             let message = Image::read(&path).unwrap_err().to_string();
-            assert!(message.contains("picture.png") && message.contains("PNG or JPEG"), "{message}");
+            assert!(message.contains("picture.png") && message.contains("PNG, JPEG"), "{message}");
         };
         for end in 0..whole.len() - 12 {
             wrong(&whole[..end]);

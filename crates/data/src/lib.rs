@@ -23,6 +23,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod batch;
 mod cifar;
 mod dataset;
@@ -41,18 +42,20 @@ mod sampler;
 mod scenes;
 mod tensors;
 
+pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAccount, Picture};
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, Split};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
+pub use image_file::MOST_PIXELS;
 pub use loader::{EpochPlan, Loader};
 pub use missing::MissingLabels;
 pub use mixture::Mixture;
 pub use multi_fashion::MultiFashion;
 pub use open::{open, open_photos};
-pub use photos::{PhotoOptions, Photos};
-pub use sample::{IGNORED, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
+pub use photos::{PhotoOptions, Photos, pictures_in};
+pub use sample::{ClassId, IGNORED, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 pub use sampler::{Resampled, Sampling};
 pub use scenes::{FashionScenes, SCENE_SIZE};
 pub use tensors::TensorDataset;

@@ -73,7 +73,7 @@ impl Mixture {
                 }
             }
             info.name += &format!("+{}", other.name);
-            info.remarks.extend(other.remarks.clone());
+            Arc::make_mut(&mut info.accounts).extend(other.accounts.iter().cloned());
         }
         let weights: Vec<f64> =
             parts.iter().map(|part| (part.len(Split::Train) as f64).powf(1.0 / temperature)).collect();

@@ -10,8 +10,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
+/// A class id in a mask, and in the targets of losses: wide enough for any set of classes.
+pub type ClassId = u16;
+
 /// The mask value that says "do not judge this pixel".
-pub const IGNORED: u8 = 255;
+pub const IGNORED: ClassId = ClassId::MAX;
 
 /// The values of an [`Image`]: bytes, as pictures have them, or floats, taken as they are.
 ///
@@ -165,7 +168,7 @@ pub struct Mask {
     pub width: usize,
     /// `[height, width]`: 0 is background, `c + 1` is class `c` of the data
     /// set, [`IGNORED`] is neither right nor wrong.
-    pub classes: Vec<u8>,
+    pub classes: Vec<ClassId>,
 }
 
 /// An image and whatever is known about it.

@@ -1,12 +1,13 @@
 //! Samplers against class imbalance: rare classes shown more often.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cerberus_tensor::random::stream;
 use rand::RngExt;
 
 use crate::dataset::{CLASS, MASK, OBJECTS, no_such_sample};
-use crate::{DataError, Dataset, DatasetInfo, Label, LabelKind, Sample, Split};
+use crate::{ClassId, DataError, Dataset, DatasetInfo, IGNORED, Label, LabelKind, Sample, Split};
 
 /// How often classes are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +99,10 @@ impl Resampled {
 
 /// The classes a sample shows under a label.
 fn classes_of(sample: &Sample, label: &str) -> Vec<usize> {
-    let of_mask = |classes: &[u8]| {
-        let mut there = [false; 256];
-        classes.iter().for_each(|&id| there[usize::from(id)] = true);
-        (1..255).filter(|&id| there[id]).map(|id| id - 1).collect()
+    let of_mask = |classes: &[ClassId]| {
+        let there: BTreeSet<ClassId> = classes.iter().copied().collect();
+        let things = there.into_iter().filter(|&id| id != 0 && id != IGNORED);
+        things.map(|id| usize::from(id) - 1).collect()
     };
     match label {
         CLASS => sample.class.into_iter().collect(),

@@ -54,7 +54,7 @@ impl TensorDataset {
             width,
             channels,
             labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &[])],
-            remarks: Vec::new(),
+            accounts: Default::default(),
         };
         let empty = Self { info, train: Part::default(), validation: Part::default(), test: Part::default() };
         empty.with(Split::Train, images, classes)

@@ -327,17 +327,6 @@ fn pictures_arrive_upright_and_in_rgb_however_they_are_stored() {
 }
 
 #[test]
-fn a_picture_annotated_as_it_is_stored_is_not_turned() {
-    // Stored as 24 rows of 16 pixels.
-    let stored = Image::read_as_annotated(&picture("exif6.jpg"), [24, 16]).unwrap();
-    assert_eq!((stored.height, stored.width), (24, 16));
-    let upright = Image::read_as_annotated(&picture("exif6.jpg"), [16, 24]).unwrap();
-    assert_eq!(upright, Image::read(&picture("exif6.jpg")).unwrap());
-    let error = Image::read_as_annotated(&picture("exif6.jpg"), [17, 24]).unwrap_err().to_string();
-    assert!(error.contains("exif6.jpg") && error.contains("24x17"), "{error}");
-}
-
-#[test]
 fn truncated_pictures_are_errors_that_name_the_file() {
     let folder = tempdir().unwrap();
     for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "ycck.jpg", "palette.png", "picture.gif"] {

@@ -31,7 +31,7 @@ fn numbers(len: usize, bad: Option<(usize, Bad)>) -> Arc<Numbers> {
         width: 1,
         channels: 1,
         labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &[])],
-        remarks: vec![],
+        accounts: Default::default(),
     };
     Arc::new(Numbers { info, len, bad, made: AtomicUsize::new(0) })
 }

@@ -19,9 +19,10 @@ pub use layout::{gallery, overlay, side_by_side};
 pub use palette::class_color;
 
 use cerberus_data::Image;
+use cerberus_metrics::IGNORED_CLASS;
 pub use image::RgbImage;
 use image::error::{ParameterError, ParameterErrorKind};
-use image::{GrayImage, ImageError, ImageFormat};
+use image::{GrayImage, ImageBuffer, ImageError, ImageFormat};
 use std::io::Cursor;
 
 /// What is drawn over an image.
@@ -32,8 +33,8 @@ pub struct Annotated {
     /// `Some(true)` adds a green tick to the title, `Some(false)` a red cross.
     pub title_correct: Option<bool>,
     /// Height, width and the class of each pixel, row by row: 0 is background, c > 0 is `class_names[c - 1]`,
-    /// 255 is ignored (hatched). It covers the whole image, at whatever resolution.
-    pub mask: Option<(usize, usize, Vec<u8>)>,
+    /// [`IGNORED_CLASS`](cerberus_metrics::IGNORED_CLASS) is ignored (hatched). It covers the whole image, at whatever resolution.
+    pub mask: Option<(usize, usize, Vec<u16>)>,
     /// Boxes with their tags.
     pub boxes: Vec<DrawnBox>,
 }
@@ -66,21 +67,29 @@ pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
 }
 
 /// A class mask `[height, width]` as a gray PNG of another size whose pixels are the class ids, for other programs to
-/// read; each takes the nearest id.
+/// read; each takes the nearest id. With 8 bits a pixel where the ids fit, ignored pixels then being 255, else with 16.
 ///
 /// # Errors
 /// What the encoder reports, or that the mask does not hold `height * width` ids.
-pub fn encode_mask(mask: &[u8], [height, width]: [usize; 2], size: [u32; 2]) -> Result<Vec<u8>, ImageError> {
+pub fn encode_mask(mask: &[u16], [height, width]: [usize; 2], size: [u32; 2]) -> Result<Vec<u8>, ImageError> {
     let unfit = || ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch));
     if mask.len() != height * width || mask.is_empty() {
         return Err(unfit());
     }
-    let ids = GrayImage::from_fn(size[1], size[0], |x, y| {
+    let at = |x: u32, y: u32| {
         let nearest = |place: u32, of: u32, from: usize| place as usize * from / of as usize;
-        image::Luma([mask[nearest(y, size[0], height) * width + nearest(x, size[1], width)]])
-    });
+        mask[nearest(y, size[0], height) * width + nearest(x, size[1], width)]
+    };
     let mut bytes = Cursor::new(Vec::new());
-    ids.write_to(&mut bytes, ImageFormat::Png)?;
+    if mask.iter().all(|&id| id < 255 || id == IGNORED_CLASS) {
+        let id = |x, y| u8::try_from(at(x, y)).unwrap_or(255);
+        GrayImage::from_fn(size[1], size[0], |x, y| image::Luma([id(x, y)]))
+            .write_to(&mut bytes, ImageFormat::Png)?;
+    } else {
+        let ids: ImageBuffer<image::Luma<u16>, Vec<u16>> =
+            ImageBuffer::from_fn(size[1], size[0], |x, y| image::Luma([at(x, y)]));
+        ids.write_to(&mut bytes, ImageFormat::Png)?;
+    }
     Ok(bytes.into_inner())
 }
 

@@ -39,7 +39,7 @@ pub(super) fn annotated(
 }
 
 /// Greys the picture, so that colour means class, and tints it by the mask.
-fn draw_mask(canvas: &mut Canvas, mask_height: usize, mask_width: usize, mask: &[u8]) {
+fn draw_mask(canvas: &mut Canvas, mask_height: usize, mask_width: usize, mask: &[u16]) {
     let (width, height) = (canvas.image.width() as usize, canvas.image.height() as usize);
     let classes = enlarged_mask(mask, (mask_height, mask_width), (height, width));
     // Whether one of the pixels up to two steps away is of another class: gives contours two pixels wide.
@@ -71,7 +71,7 @@ fn draw_mask(canvas: &mut Canvas, mask_height: usize, mask_width: usize, mask: &
 
 /// A class map enlarged with smooth borders: each pixel takes the class that has the most weight among its
 /// four neighbours in a bilinear enlargement. Sizes are (height, width).
-fn enlarged_mask(mask: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+fn enlarged_mask(mask: &[u16], from: (usize, usize), to: (usize, usize)) -> Vec<u16> {
     // For each new coordinate: the two old ones, and the share of the second.
     let neighbours = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
         let place = |new: usize| {
@@ -91,7 +91,7 @@ fn enlarged_mask(mask: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u
                 (mask[bottom * from.1 + left], down * (1.0 - across)),
                 (mask[bottom * from.1 + right], down * across),
             ];
-            let votes = |class: u8| corners.iter().filter(|c| c.0 == class).map(|c| c.1).sum::<f32>();
+            let votes = |class: u16| corners.iter().filter(|c| c.0 == class).map(|c| c.1).sum::<f32>();
             let winner = corners.iter().max_by(|a, b| votes(a.0).total_cmp(&votes(b.0)));
             classes.push(winner.map_or(0, |corner| corner.0));
         }

@@ -34,7 +34,7 @@ impl BoundaryF1 {
     /// # Panics
     /// When either holds another number of pixels.
     #[track_caller]
-    pub fn update(&mut self, truth: &[u8], predicted: &[u8], [height, width]: [usize; 2]) {
+    pub fn update(&mut self, truth: &[u16], predicted: &[u16], [height, width]: [usize; 2]) {
         assert!(
             truth.len() == height * width && predicted.len() == height * width,
             "boundary F1: {} true and {} predicted pixels for an image of {height}x{width}",
@@ -42,12 +42,12 @@ impl BoundaryF1 {
             predicted.len()
         );
         // Pixels without a label are not scored in the prediction either.
-        let judged = |(&t, &p): (&u8, &u8)| if t == IGNORED_CLASS { IGNORED_CLASS } else { p };
-        let predicted: Vec<u8> = truth.iter().zip(predicted).map(judged).collect();
+        let judged = |(&t, &p): (&u16, &u16)| if t == IGNORED_CLASS { IGNORED_CLASS } else { p };
+        let predicted: Vec<u16> = truth.iter().zip(predicted).map(judged).collect();
         let size = [height, width];
         let (true_edges, predicted_edges) = (edges(truth, size), edges(&predicted, size));
         for class in 0..self.sums.len() {
-            let of = |edges: &[u8]| -> Vec<usize> {
+            let of = |edges: &[u16]| -> Vec<usize> {
                 (0..edges.len()).filter(|&i| usize::from(edges[i]) == class).collect()
             };
             let (wanted, found) = (of(&true_edges), of(&predicted_edges));
@@ -55,7 +55,7 @@ impl BoundaryF1 {
             if wanted.is_empty() && (found.is_empty() || truth.iter().any(|&id| usize::from(id) == class)) {
                 continue;
             }
-            let near = |from: &[usize], others: &[u8]| {
+            let near = |from: &[usize], others: &[u16]| {
                 let hits = from.iter().filter(|&&place| self.has_near(others, place, class, size)).count();
                 if from.is_empty() { 0.0 } else { hits as f64 / from.len() as f64 }
             };
@@ -68,7 +68,7 @@ impl BoundaryF1 {
     }
 
     /// Whether a boundary pixel of `class` lies within the distance of `place`.
-    fn has_near(&self, edges: &[u8], place: usize, class: usize, [height, width]: [usize; 2]) -> bool {
+    fn has_near(&self, edges: &[u16], place: usize, class: usize, [height, width]: [usize; 2]) -> bool {
         let (row, column) = (place / width, place % width);
         self.disc.iter().any(|&(y, x)| {
             let at = row.checked_add_signed(y).zip(column.checked_add_signed(x));
@@ -90,7 +90,7 @@ impl BoundaryF1 {
 }
 
 /// The mask with everything but boundary pixels set to [`IGNORED_CLASS`].
-fn edges(mask: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
+fn edges(mask: &[u16], [height, width]: [usize; 2]) -> Vec<u16> {
     let differs = |place: usize, other: usize| mask[other] != mask[place] && mask[other] != IGNORED_CLASS;
     (0..mask.len())
         .map(|place| {
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     /// Left half 0, right half 1, the border before `column`.
-    fn halves(column: usize) -> Vec<u8> {
-        (0..8 * 8).map(|place| u8::from(place % 8 >= column)).collect()
+    fn halves(column: usize) -> Vec<u16> {
+        (0..8 * 8).map(|place| u16::from(place % 8 >= column)).collect()
     }
 
     #[test]
@@ -135,18 +135,19 @@ mod tests {
         assert_eq!(boundary.per_class(), [Some(0.0), Some(0.0)]);
         // The outline between the classes is ignored: whatever is predicted, there is nothing to compare.
         let mut trimap = BoundaryF1::new(2, 1.0);
-        let truth: Vec<u8> = (0..64).map(|p| if p % 8 == 4 { 255 } else { u8::from(p % 8 > 4) }).collect();
+        let truth: Vec<u16> =
+            (0..64).map(|p| if p % 8 == 4 { IGNORED_CLASS } else { u16::from(p % 8 > 4) }).collect();
         trimap.update(&truth, &halves(2), [8, 8]);
         assert_eq!((trimap.per_class(), trimap.mean()), (vec![None; 2], None));
         let mut boundary = BoundaryF1::new(3, 1.0);
-        boundary.update(&[255; 64], &halves(4), [8, 8]);
+        boundary.update(&[IGNORED_CLASS; 64], &halves(4), [8, 8]);
         assert_eq!(boundary.per_class(), [None; 3]);
     }
 
     #[test]
     fn precision_and_recall_are_combined_harmonically_and_images_averaged() {
         // Truth: class 1 in columns 2.. and 6.. as stripes; predicted: only the first border.
-        let truth: Vec<u8> = (0..64).map(|p| u8::from((2..6).contains(&(p % 8)))).collect();
+        let truth: Vec<u16> = (0..64).map(|p| u16::from((2..6).contains(&(p % 8)))).collect();
         let predicted = halves(2);
         let mut boundary = BoundaryF1::new(2, 0.0);
         boundary.update(&truth, &predicted, [8, 8]);

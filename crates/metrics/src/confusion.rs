@@ -13,14 +13,14 @@
 //! [`ConfusionMatrix::mean_iou_of_present`].
 
 /// The class id of pixels that are not scored.
-pub const IGNORED_CLASS: u8 = 255;
+pub const IGNORED_CLASS: u16 = u16::MAX;
 
 /// Counts of (true class, predicted class) pairs.
 ///
 /// ```
-/// use cerberus_metrics::ConfusionMatrix;
+/// use cerberus_metrics::{ConfusionMatrix, IGNORED_CLASS};
 /// let mut matrix = ConfusionMatrix::new(2);
-/// matrix.update(&[0, 0, 1, 255], &[0, 1, 1, 0]);
+/// matrix.update(&[0, 0, 1, IGNORED_CLASS], &[0, 1, 1, 0]);
 /// assert_eq!(matrix.iou_per_class(), [Some(0.5), Some(0.5)]);
 /// assert_eq!(matrix.pixel_accuracy(), 2.0 / 3.0);
 /// ```
@@ -44,7 +44,7 @@ impl ConfusionMatrix {
     /// When the two differ in length, or a class id is neither below the number of classes nor, in the truth,
     /// [`IGNORED_CLASS`].
     #[track_caller]
-    pub fn update(&mut self, truth: &[u8], predicted: &[u8]) {
+    pub fn update(&mut self, truth: &[u16], predicted: &[u16]) {
         assert!(
             truth.len() == predicted.len(),
             "confusion matrix: {} true pixels but {} predicted ones",
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn ignored_pixels_are_not_counted_whatever_is_predicted_there() {
         let mut matrix = ConfusionMatrix::new(2);
-        matrix.update(&[255, 1, 255], &[0, 1, 200]);
+        matrix.update(&[IGNORED_CLASS, 1, IGNORED_CLASS], &[0, 1, 200]);
         assert_eq!(matrix.total(), 1);
         assert_eq!(matrix.pixel_accuracy(), 1.0);
     }

@@ -69,6 +69,11 @@ impl RegressionErrors {
         self.count
     }
 
+    /// The number of those whose truth is positive.
+    pub fn positive(&self) -> u64 {
+        self.positive
+    }
+
     /// MAE; 0 before the first value.
     pub fn mean_absolute(&self) -> f64 {
         self.absolute / self.count.max(1) as f64

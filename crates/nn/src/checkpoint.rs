@@ -149,6 +149,10 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
         Err(SafeTensorError::MetadataIncompleteBuffer) => return Err(CheckpointError::Truncated { path }),
         Err(error) => return Err(CheckpointError::NotSafetensors { path, reason: error.to_string() }),
     };
+    if let Some(tensor) = named_twice(&bytes[8..8 + header_len]) {
+        let problem = "stands in the header twice".to_string();
+        return Err(CheckpointError::Tensor { path, tensor, problem });
+    }
     let metadata: BTreeMap<String, String> =
         header.metadata().clone().unwrap_or_default().into_iter().collect();
     let entry = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "unknown".to_string());
@@ -177,6 +181,36 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
         tensors.push((name, parse(&bytes[8 + header_len + start..8 + header_len + end], &info.shape)));
     }
     Ok(Checkpoint { path, tensors, metadata })
+}
+
+/// The first name that a header has twice; a map would keep the last of its entries without a word.
+fn named_twice(header: &[u8]) -> Option<String> {
+    struct Names(Option<String>);
+    impl<'de> serde::Deserialize<'de> for Names {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Visitor)
+        }
+    }
+    struct Visitor;
+    impl<'de> serde::de::Visitor<'de> for Visitor {
+        type Value = Names;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("a map of tensors")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+            let mut seen = std::collections::BTreeSet::new();
+            let mut twice = None;
+            while let Some((name, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
+                if !seen.insert(name.clone()) && twice.is_none() {
+                    twice = Some(name);
+                }
+            }
+            Ok(Names(twice))
+        }
+    }
+    serde_json::from_slice::<Names>(header).ok()?.0
 }
 
 impl<T: Element> Checkpoint<T> {
@@ -213,7 +247,17 @@ impl<T: Element> Checkpoint<T> {
                     tensor.shape(),
                     value.shape()
                 )),
-                Some(tensor) => drop(fitting.insert(name, tensor)),
+                Some(tensor) => {
+                    if !tensor.contiguous().data().iter().all(|value| value.as_f64().is_finite()) {
+                        let problem = "holds values that are not finite".to_string();
+                        return Err(CheckpointError::Tensor {
+                            path: self.path.clone(),
+                            tensor: full,
+                            problem,
+                        });
+                    }
+                    drop(fitting.insert(name, tensor));
+                }
             }
         }
         differences.extend(found.into_keys().map(|name| format!("{} is unexpected", join(prefix, &name))));

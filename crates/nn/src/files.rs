@@ -44,6 +44,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     result.map_err(fail)
 }
 
+/// Whether a file is one that [`write_atomically`] had not finished when its program was killed.
+pub fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    inner.and_then(|name| name.rsplit_once('.')).is_some_and(|(_, id)| id.parse::<u32>().is_ok())
+}
+
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;

@@ -2,6 +2,8 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
+use std::path::{Path, PathBuf};
+
 use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -78,7 +80,18 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// At most this many samples of each split; all if absent.
     pub samples: Option<usize>,
+    /// Where the data are that `data` and `mix` name by a path, from the root: a run is continued from any folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Option<PathBuf>>,
+    /// The [fingerprints](cerberus_data::Account::fingerprint) of the data that the run began with, of those that have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<String>,
 }
+
+/// Steps below which a schedule is a constant.
+const FEWEST_STEPS: usize = 8;
+/// The largest of several options: beyond them there is only a slip of the keyboard.
+const MOST: usize = 1 << 24;
 
 /// A norm that no gradient reaches: JSON has no infinity.
 const UNCLIPPED: f64 = 1e30;
@@ -129,6 +142,8 @@ impl TrainConfig {
             weight_decay: 0.02,
             clip_norm: 10.0,
             samples: None,
+            places: Vec::new(),
+            fingerprints: Vec::new(),
         }
     }
 
@@ -253,7 +268,8 @@ impl TrainConfig {
 
     /// The learning rate at every step of a run of `steps` steps.
     pub fn schedule(&self, steps: usize) -> Schedule {
-        if self.constant_rate {
+        // A climb and a descent of a few steps would hardly leave the bottom.
+        if self.constant_rate || steps < FEWEST_STEPS {
             return Schedule::Constant { rate: self.learning_rate };
         }
         Schedule::OneCycle {
@@ -270,13 +286,106 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::Option`], naming the value and what it may be.
     pub fn validate_run(&self) -> Result<(), TrainError> {
-        if self.batch == 0 || self.epochs == 0 || self.samples == Some(0) {
-            return Err(TrainError::Option("epochs, batch and samples must be at least 1".into()));
+        let fail = |message: String| Err(TrainError::Option(message));
+        let counts = [("epochs", self.epochs), ("batch", self.batch), ("samples", self.samples.unwrap_or(1))];
+        if let Some((name, count)) = counts.into_iter().find(|(_, count)| !(1..=MOST).contains(count)) {
+            return fail(format!("{name} is {count}; it must be from 1 to {MOST}"));
+        }
+        let numbers = [
+            ("the learning rate", self.learning_rate, f64::MIN_POSITIVE, 100.0),
+            ("the weight decay", self.weight_decay, 0.0, 100.0),
+            ("the norm to clip gradients to", self.clip_norm, f64::MIN_POSITIVE, UNCLIPPED),
+            ("the temperature", self.temperature, f64::MIN_POSITIVE, 1e6),
+            ("the share of missing labels", self.missing, 0.0, 1.0),
+        ];
+        for (name, value, least, most) in numbers {
+            if !(least..=most).contains(&value) {
+                let least = if least == f64::MIN_POSITIVE {
+                    "more than 0".into()
+                } else {
+                    format!("at least {least}")
+                };
+                return fail(format!("{name} is {value}; it must be {least} and at most {most}"));
+            }
         }
         if self.model.heads.is_empty() {
             return Ok(());
         }
         self.balancing().map(drop)
+    }
+
+    /// The names of the data, `data` first; paths that are not where they were given are taken from the root.
+    pub fn data_names(&self) -> Vec<String> {
+        let names = std::iter::once(&self.data).chain(&self.mix);
+        let places = self.places.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+        names
+            .zip(places)
+            .map(|(name, place)| match place {
+                Some(place) if place.exists() => place.display().to_string(),
+                _ => name.clone(),
+            })
+            .collect()
+    }
+
+    /// Notes where the data are and what they are, to know them again.
+    pub fn note_data(&mut self, info: &DatasetInfo) {
+        let names = std::iter::once(&self.data).chain(&self.mix);
+        self.places = names.map(|name| std::fs::canonicalize(Path::new(name)).ok()).collect();
+        self.fingerprints = info.accounts.iter().map(|account| account.fingerprint.clone()).collect();
+    }
+
+    /// Checks that the model can be scored on data: which tasks cannot, and why.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] if no task can, images have another size, or classes differ.
+    pub fn check_to_score(&self, info: &DatasetInfo) -> Result<Vec<(String, String)>, TrainError> {
+        let mut unscored = Vec::new();
+        for head in &self.model.heads {
+            match info.label(&head.label) {
+                None => {
+                    unscored.push((head.name.clone(), format!("{} has no label {:?}", info.name, head.label)))
+                }
+                Some(_) => self.check_label(head, info)?,
+            }
+        }
+        if unscored.len() == self.model.heads.len() {
+            let labels: Vec<&str> = info.labels.iter().map(|label| label.name.as_str()).collect();
+            let wanted: Vec<&str> = self.model.heads.iter().map(|head| head.label.as_str()).collect();
+            return Err(TrainError::Option(format!(
+                "nothing can be scored: the model's tasks need the labels {}, {} has {}",
+                wanted.join(", "),
+                info.name,
+                if labels.is_empty() { "none".into() } else { labels.join(", ") }
+            )));
+        }
+        self.check_images(info)?;
+        Ok(unscored)
+    }
+
+    /// A head's label must be of the right kind and have the head's classes.
+    fn check_label(&self, head: &HeadConfig, info: &DatasetInfo) -> Result<(), TrainError> {
+        let found = HeadConfig::new(&head.name, &head.kind, Some(&head.label), info);
+        let found = found.map_err(TrainError::Option)?;
+        if found.classes == head.classes {
+            return Ok(());
+        }
+        Err(TrainError::Option(format!(
+            "{} has other classes under {:?} than the task {} was made for ({}); choose the data to match",
+            info.name,
+            head.label,
+            head.name,
+            head.classes.join(", ")
+        )))
+    }
+
+    fn check_images(&self, info: &DatasetInfo) -> Result<(), TrainError> {
+        if [info.height, info.width, info.channels] == self.model.image {
+            return Ok(());
+        }
+        Err(TrainError::Option(format!(
+            "{} has images of {}x{} pixels and {} channels, the model takes {:?}; choose the data to match",
+            info.name, info.height, info.width, info.channels, self.model.image
+        )))
     }
 
     /// Checks the values against each other and against the data.
@@ -296,25 +405,9 @@ impl TrainConfig {
             return fail(format!("there is no task to train; name at least one of {}", possible.join(", ")));
         }
         for head in &self.model.heads {
-            // The label must be there, be of the right kind, and have the head's classes.
-            let found = HeadConfig::new(&head.name, &head.kind, Some(&head.label), info);
-            let found = found.map_err(TrainError::Option)?;
-            if found.classes != head.classes {
-                return fail(format!(
-                    "{} has other classes under {:?} than the task {} was made for ({}); choose the data to match",
-                    info.name,
-                    head.label,
-                    head.name,
-                    head.classes.join(", ")
-                ));
-            }
+            self.check_label(head, info)?;
         }
-        if [info.height, info.width, info.channels] != self.model.image {
-            return fail(format!(
-                "{} has images of {}x{} pixels and {} channels, the model takes {:?}; choose the data to match",
-                info.name, info.height, info.width, info.channels, self.model.image
-            ));
-        }
+        self.check_images(info)?;
         self.model.check().map_err(TrainError::Option)
     }
 }

@@ -73,8 +73,7 @@ impl TrainConfig {
     /// Those of [`open_mixed`], [`MissingLabels::new`] and [`Resampled::new`].
     pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
         let photos = self.photos.clone().unwrap_or_default();
-        let names: Vec<String> = std::iter::once(&self.data).chain(&self.mix).cloned().collect();
-        let mut data = open_mixed(&names, self.temperature, self.seed, &photos)?;
+        let mut data = open_mixed(&self.data_names(), self.temperature, self.seed, &photos)?;
         if self.missing > 0.0 {
             data = Arc::new(MissingLabels::new(data, self.missing, self.seed)?);
         }

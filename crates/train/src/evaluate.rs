@@ -13,15 +13,16 @@ use cerberus_multitask::tasks::Metric;
 pub struct TaskFigures {
     /// The task's name.
     pub task: String,
-    /// Metrics by name; the first is the main one.
-    pub metrics: Vec<(String, f64)>,
+    /// Metrics by name; the first is the main one. `None` for what nothing was seen for.
+    pub metrics: Vec<(String, Option<f64>)>,
 }
 
-/// The mean of the tasks' main metrics, by which checkpoints are compared.
-pub fn score(figures: &[TaskFigures]) -> f64 {
-    let main =
-        figures.iter().filter_map(|task| task.metrics.first()).fold(0.0, |sum, (_, value)| sum + value);
-    main / figures.len().max(1) as f64
+/// The mean of the tasks' main metrics, by which checkpoints are compared; those that are unknown take no part, and it is
+/// unknown if all are.
+pub fn score(figures: &[TaskFigures]) -> Option<f64> {
+    let known: Vec<f64> =
+        figures.iter().filter_map(|task| task.metrics.first()).filter_map(|(_, value)| *value).collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
 /// Every task's figures on `split`, at most `limit` samples of it; `progress`

@@ -4,41 +4,67 @@
 //! and `best.safetensors`, `samples/*.png`. Every file is written under a
 //! temporary name and renamed, so a run that is killed leaves whole files.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use cerberus_nn::files::write_atomically;
+use cerberus_data::Account;
+use cerberus_nn::files::{is_temporary, write_atomically};
 use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 
 /// The folder of one run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while a program trains here; the system lets go of it however the program ends.
+    _lock: File,
 }
 
 impl RunFolder {
-    /// A folder for a new run, made if it is not there.
+    /// A folder for a new run, made if it is not there, with the run's configuration.
     ///
     /// # Errors
-    /// If it cannot be made or written to, or already holds a run, which is
+    /// If it cannot be made or written to, another program uses it, or it already holds a run, which is
     /// never overwritten.
-    pub fn create(path: &Path) -> Result<Self, TrainError> {
-        let folder = Self { path: path.to_path_buf() };
+    pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
+        for part in ["checkpoints", "samples"] {
+            fs::create_dir_all(path.join(part)).map_err(|error| {
+                problem(path, format!("cannot make the folder {part}: {error}; choose another --out"))
+            })?;
+        }
+        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        // Only who holds the lock looks: two programs cannot both find it empty.
         if folder.config().exists() {
             return Err(folder.problem(format!(
                 "there already is a run here; continue it with --resume {}, or choose another --out",
                 path.display()
             )));
         }
-        for part in ["checkpoints", "samples"] {
-            fs::create_dir_all(path.join(part)).map_err(|error| {
-                folder.problem(format!("cannot make the folder {part}: {error}; choose another --out"))
-            })?;
-        }
+        folder.write_json(&folder.config(), config)?;
         Ok(folder)
+    }
+
+    /// A folder of its own for a new run: the first of `base/train-1`, `base/train-2`, .. that is not there yet.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_next(base: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
+        let failed =
+            |error| problem(base, format!("cannot make a folder in it: {error}; choose one with --out"));
+        fs::create_dir_all(base).map_err(failed)?;
+        let mut number = 1;
+        loop {
+            let path = base.join(format!("train-{number}"));
+            // Made by one program alone, whoever else looks at the same time.
+            match fs::create_dir(&path) {
+                Ok(()) => return Self::create(&path, config),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 
     /// The folder of an existing run, and its configuration.
@@ -46,30 +72,54 @@ impl RunFolder {
     /// # Errors
     /// If there is no run, or its configuration cannot be understood.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), TrainError> {
-        let folder = Self { path: path.to_path_buf() };
-        let config = folder.config();
+        let parsed = Self::read_config(path)?;
+        Ok((Self { path: path.to_path_buf(), _lock: lock(path)? }, parsed))
+    }
+
+    /// The configuration of the run in a folder, which another program may be training.
+    ///
+    /// # Errors
+    /// If there is no run, or its configuration cannot be understood.
+    pub fn read_config(path: &Path) -> Result<TrainConfig, TrainError> {
+        let config = path.join("config.json");
         let text = fs::read_to_string(&config).map_err(|error| {
-            folder.problem(format!(
+            problem(path, format!(
                 "there is no run to resume here: cannot read config.json: {error}; give the folder that a run was written to"
             ))
         })?;
-        let parsed = serde_json::from_str(&text).map_err(|error| TrainError::Folder {
+        serde_json::from_str(&text).map_err(|error| TrainError::Folder {
             path: config,
             problem: format!("not the configuration of a run: {error}; start a new run with --out"),
-        })?;
-        Ok((folder, parsed))
+        })
     }
 
-    /// The first of `base/train-1`, `base/train-2`, .. that is not there yet.
-    pub fn next_free(base: &Path) -> PathBuf {
-        (1..)
-            .map(|n| base.join(format!("train-{n}")))
-            .find(|path| !path.exists())
-            .expect("there are numbers enough")
+    /// Removes what a killed program left half-written.
+    pub(crate) fn clear_temporary(&self) {
+        for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("samples")] {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()).filter(|path| is_temporary(path)) {
+                // Left for the next time where it cannot be removed.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
-    fn problem(&self, problem: String) -> TrainError {
-        TrainError::Folder { path: self.path.clone(), problem }
+    /// Writes `data.json`: the accounts of the run's data, where data have one.
+    pub(crate) fn write_accounts(&self, accounts: &[Account]) -> Result<(), TrainError> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        self.write_json(&self.path.join("data.json"), &accounts)
+    }
+
+    /// The accounts that the run began with; none where they cannot be read.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        let text = fs::read_to_string(self.path.join("data.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    fn problem(&self, text: String) -> TrainError {
+        problem(&self.path, text)
     }
 
     /// The folder itself.
@@ -125,5 +175,27 @@ impl RunFolder {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| self.problem(format!("cannot encode: {error}")))?;
         Ok(write_atomically(path, (text + "\n").as_bytes())?)
+    }
+}
+
+fn problem(path: &Path, problem: String) -> TrainError {
+    TrainError::Folder { path: path.to_path_buf(), problem }
+}
+
+/// Takes a run's folder for this program.
+fn lock(path: &Path) -> Result<File, TrainError> {
+    let name = path.join(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&name);
+    let file = file.map_err(|error| {
+        problem(path, format!("cannot write into the folder: {error}; choose another --out"))
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(problem(
+            path,
+            "another program trains in this folder; wait for it, or choose another --out".into(),
+        )),
+        // Some network file systems have no locks: then nothing keeps two programs apart but their users.
+        Err(TryLockError::Error(_)) => Ok(file),
     }
 }

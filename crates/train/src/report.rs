@@ -28,8 +28,8 @@ const SHOWN: f32 = 0.3;
 /// `summary.json`: the test split's figures with the best model, and the run's cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// By task, then by metric.
-    pub tasks: BTreeMap<String, BTreeMap<String, f64>>,
+    /// By task, then by metric; null for what nothing was seen for.
+    pub tasks: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// The epoch with the best validation score, from 1.
     pub best_epoch: usize,
     /// Epochs trained.
@@ -120,7 +120,7 @@ pub fn write_samples(
         let scale = comfortable_scale(picture.width(), picture.height());
         let truth = annotate_truth(sample, &heads);
         let size = [sample.image.height, sample.image.width];
-        let predicted = annotate(&found, size, sample.class);
+        let predicted = annotate(&found, size, sample.class, SHOWN);
         pictures.push(side_by_side(&picture, &truth, &predicted, names, scale));
     }
     let write = |name: &str, picture: &RgbImage| -> Result<(), TrainError> {
@@ -158,12 +158,14 @@ fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
 }
 
 /// What heads say about one image of `[height, width]` as something to draw;
-/// `truth` is its class where known, to mark the predicted one right or wrong.
+/// `truth` is its class where known, to mark the predicted one right or wrong; objects less certain than `threshold` are
+/// left out.
 /// The first prediction of each kind is drawn.
 pub fn annotate(
     predictions: &[(&HeadConfig, &Prediction)],
     [height, width]: [usize; 2],
     truth: Option<usize>,
+    threshold: f32,
 ) -> Annotated {
     let mut annotated = Annotated::default();
     for (head, prediction) in predictions {
@@ -176,7 +178,7 @@ pub fn annotate(
                 annotated.title_correct = truth.filter(|_| head.label == CLASS).map(|truth| truth == best);
             }
             Prediction::Objects(found) if annotated.boxes.is_empty() => {
-                let shown = found.iter().filter(|detection| detection.score >= SHOWN);
+                let shown = found.iter().filter(|detection| detection.score >= threshold);
                 annotated.boxes =
                     shown.map(|d| DrawnBox { class: d.class, bbox: d.bbox, score: Some(d.score) }).collect();
             }

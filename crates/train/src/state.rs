@@ -20,8 +20,9 @@ pub struct EpochRow {
     pub weights: Vec<f64>,
     /// Figures on the validation split.
     pub validation: Vec<TaskFigures>,
-    /// Mean of the tasks' main metrics.
-    pub score: f64,
+    /// Mean of the tasks' main metrics; `None` where nothing tells.
+    #[serde(default)]
+    pub score: Option<f64>,
     /// Whether this is the best epoch so far.
     pub is_best: bool,
     /// Training images per second, evaluation not counted.
@@ -67,6 +68,16 @@ impl State {
         self.history.iter().rev().find(|row| row.is_best)
     }
 
+    /// Whether an epoch with this score is the best so far. Where nothing can be scored the last one is.
+    pub fn would_be_best(&self, score: Option<f64>) -> bool {
+        let best = self.best().map(|row| row.score);
+        match (score, best) {
+            (Some(score), Some(Some(best))) => score > best,
+            (None, Some(Some(_))) => false,
+            _ => true,
+        }
+    }
+
     /// Each task's mean loss over the epoch under way; 0 before its first label.
     pub fn mean_losses(&self) -> Vec<f64> {
         self.loss_sums.iter().zip(&self.loss_images).map(|(sum, &n)| sum / n.max(1) as f64).collect()
@@ -85,6 +96,8 @@ impl State {
 
 /// `metrics.csv`: a header and a row per epoch.
 pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
+    // What is unknown is an empty cell.
+    let figure = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
     let mut columns: Vec<String> = ["epoch", "step", "learning_rate"].map(String::from).to_vec();
     columns.extend(tasks.iter().map(|task| format!("train_loss_{task}")));
     columns.extend(tasks.iter().map(|task| format!("weight_{task}")));
@@ -104,10 +117,8 @@ pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
         // A run begun before weights were kept has none.
         let weight = |task| row.weights.get(task).map_or(String::new(), |weight| format!("{weight:.6}"));
         cells.extend((0..tasks.len()).map(weight));
-        cells.extend(
-            row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| format!("{value:.6}"))),
-        );
-        cells.push(format!("{:.6}", row.score));
+        cells.extend(row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| figure(*value))));
+        cells.push(figure(row.score));
         cells.push(u8::from(row.is_best).to_string());
         cells.push(format!("{:.1}", row.images_per_second));
         cells.push(format!("{:.1}", row.seconds));

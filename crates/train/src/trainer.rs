@@ -101,6 +101,7 @@ pub struct TrainerBuilder {
     model: Option<MultiTaskModel>,
     optimizer: Option<Box<dyn Optimizer + Send>>,
     schedule: Option<Schedule>,
+    accepts_changed_data: bool,
 }
 
 impl TrainerBuilder {
@@ -127,14 +128,36 @@ impl TrainerBuilder {
         self
     }
 
+    /// Continues a run even if its data are not what they were when it began.
+    pub fn accept_changed_data(mut self, accepts: bool) -> Self {
+        self.accepts_changed_data = accepts;
+        self
+    }
+
     /// A new run in a new folder.
     ///
     /// # Errors
     /// If an option is out of range, or the folder cannot be used.
-    pub fn start(mut self, folder: &Path) -> Result<Trainer, TrainError> {
+    pub fn start(self, folder: &Path) -> Result<Trainer, TrainError> {
+        self.start_in(|config| RunFolder::create(folder, config))
+    }
+
+    /// A new run in a new folder of its own, `base/train-1` or the next free number.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in_next(self, base: &Path) -> Result<Trainer, TrainError> {
+        self.start_in(|config| RunFolder::create_next(base, config))
+    }
+
+    fn start_in(
+        mut self,
+        create: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
+    ) -> Result<Trainer, TrainError> {
         let (model, optimizer) = self.parts()?;
-        let folder = RunFolder::create(folder)?;
-        folder.write_json(&folder.config(), &self.config)?;
+        self.config.note_data(self.dataset.info());
+        let folder = create(&self.config)?;
+        folder.write_accounts(&self.dataset.info().accounts)?;
         self.assemble(folder, model, optimizer, State::default())
     }
 
@@ -143,10 +166,13 @@ impl TrainerBuilder {
     /// as they were at the start of the run.
     ///
     /// # Errors
-    /// If there is no run in the folder or it has another configuration, or if the
-    /// checkpoint does not fit the model or the optimiser.
+    /// If there is no run in the folder, another program has it, it has another configuration, its data have
+    /// changed, or if the checkpoint does not fit the model or the optimiser.
     pub fn resume(mut self, folder: &Path) -> Result<Trainer, TrainError> {
         let (folder, config) = RunFolder::open(folder)?;
+        folder.clear_temporary();
+        self.config.places.clone_from(&config.places);
+        self.config.fingerprints.clone_from(&config.fingerprints);
         if config != self.config {
             return Err(TrainError::Folder {
                 path: folder.config(),
@@ -154,6 +180,7 @@ impl TrainerBuilder {
             });
         }
         let (mut model, mut optimizer) = self.parts()?;
+        self.check_data(&folder)?;
         if !folder.last().exists() {
             return self.assemble(folder, model, optimizer, State::default());
         }
@@ -161,6 +188,32 @@ impl TrainerBuilder {
         let mut trainer = self.assemble(folder, model, optimizer, state)?;
         trainer.balancing.strategy.restore(&memory)?;
         Ok(trainer)
+    }
+
+    /// Refuses data that are not those the run began with, or notes what they are now.
+    fn check_data(&mut self, folder: &RunFolder) -> Result<(), TrainError> {
+        let began = std::mem::take(&mut self.config.fingerprints);
+        let accounts = Arc::clone(&self.dataset.info().accounts);
+        self.config.fingerprints = accounts.iter().map(|account| account.fingerprint.clone()).collect();
+        // A run of before there were fingerprints has none.
+        if began.is_empty() || began == self.config.fingerprints {
+            return Ok(());
+        }
+        if self.accepts_changed_data {
+            folder.write_json(&folder.config(), &self.config)?;
+            return folder.write_accounts(&accounts);
+        }
+        let before = folder.accounts();
+        let changes = before.iter().zip(accounts.iter()).filter_map(|(old, new)| new.changes_since(old));
+        let changes: Vec<String> = changes.collect();
+        let changes = if changes.is_empty() { "its account is gone".into() } else { changes.join("; ") };
+        Err(TrainError::Folder {
+            path: folder.path().to_path_buf(),
+            problem: format!(
+                "the data have changed since the run began: {changes}; put them back as they were, or go on with \
+                 --accept-changed-data"
+            ),
+        })
     }
 
     /// The model and the optimiser, those of the configuration where none were given.
@@ -202,7 +255,14 @@ impl TrainerBuilder {
 impl Trainer {
     /// A trainer with parts of your own; what is not given is made as `config` says.
     pub fn builder(config: TrainConfig, dataset: Arc<dyn Dataset>) -> TrainerBuilder {
-        TrainerBuilder { config, dataset, model: None, optimizer: None, schedule: None }
+        TrainerBuilder {
+            config,
+            dataset,
+            model: None,
+            optimizer: None,
+            schedule: None,
+            accepts_changed_data: false,
+        }
     }
 
     /// A new run in a new folder.
@@ -370,8 +430,7 @@ impl Trainer {
         let state = &mut self.state;
         // Without a validation part nothing may choose: what is shown is the test
         // part, if any, and the last epoch is the best.
-        let is_best =
-            state.best().is_none_or(|best| score > best.score) || self.dataset.is_empty(Split::Validation);
+        let is_best = state.would_be_best(score) || self.dataset.is_empty(Split::Validation);
         state.epoch += 1;
         state.seconds += clock.elapsed().as_secs_f64();
         let row = EpochRow {
@@ -386,7 +445,7 @@ impl Trainer {
             images_per_second: state.epoch_images_per_second(),
             seconds: state.seconds,
         };
-        let metrics: Vec<f64> = row.validation.iter().map(|task| task.metrics[0].1).collect();
+        let metrics: Vec<Option<f64>> = row.validation.iter().map(|task| task.metrics[0].1).collect();
         self.balancing.strategy.end_epoch(&EpochFigures { losses: &row.losses, metrics: &metrics });
         state.history.push(row.clone());
         state.batch = 0;
@@ -430,16 +489,23 @@ impl Trainer {
         let clock = Instant::now();
         let last = self.model.tensors();
         saved::load_into(&self.folder.best(), &mut self.model)?;
-        let figures = self.evaluate(Split::Test, observer)?;
-        write_samples(&self.folder, &self.model, &self.dataset)?;
+        // What was trained and measured so far is not lost by a test picture that cannot be read.
+        let tested = self.evaluate(Split::Test, observer).and_then(|figures| {
+            write_samples(&self.folder, &self.model, &self.dataset)?;
+            Ok(figures)
+        });
         self.state.seconds += clock.elapsed().as_secs_f64();
+        let (figures, failure) = match tested {
+            Ok(figures) => (figures, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
         let mut last = last.into_iter();
         self.model.visit_mut("", &mut |_, mut entry| {
             *entry.value_mut() = last.next().expect("the model has the tensors it had").1;
         });
         self.folder.write_json(&self.folder.summary(), &summary)?;
-        Ok(summary)
+        failure.map_or(Ok(summary), Err)
     }
 }
 

@@ -54,13 +54,15 @@ impl<T: Element> Strategy<T> for Dtp {
 
     fn end_epoch(&mut self, figures: &EpochFigures) {
         if self.metrics.is_empty() {
-            self.metrics = figures.metrics.to_vec();
+            // A task without a metric counts as neither easier nor harder than the others.
+            let known: Vec<f64> = figures.metrics.iter().copied().flatten().collect();
+            let mean = if known.is_empty() { 0.5 } else { known.iter().sum::<f64>() / known.len() as f64 };
+            self.metrics = figures.metrics.iter().map(|metric| metric.unwrap_or(mean)).collect();
         } else {
             let rate = self.rate;
-            self.metrics
-                .iter_mut()
-                .zip(figures.metrics)
-                .for_each(|(mean, new)| *mean += rate * (new - *mean));
+            for (mean, new) in self.metrics.iter_mut().zip(figures.metrics) {
+                *mean += rate * new.map_or(0.0, |new| new - *mean);
+            }
         }
     }
 

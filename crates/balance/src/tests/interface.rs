@@ -28,7 +28,8 @@ fn drive(strategy: &mut dyn Strategy<f32>, from: u64, steps: u64) -> Vec<Decisio
         decisions.push(strategy.decide(&evidence).unwrap());
         strategy.after_step(&losses.map(|loss| 0.9 * loss));
         if step % 3 == 2 {
-            strategy.end_epoch(&EpochFigures { losses: &losses, metrics: &[0.2, 0.5, 0.7] });
+            strategy
+                .end_epoch(&EpochFigures { losses: &losses, metrics: &[Some(0.2), Some(0.5), Some(0.7)] });
         }
     }
     decisions

@@ -95,7 +95,7 @@ impl MultiFashion {
             labels: [Self::LEFT, Self::RIGHT]
                 .map(|name| LabelInfo::new(name, LabelKind::Class, &garments))
                 .into(),
-            remarks: Vec::new(),
+            accounts: Default::default(),
         };
         Ok(MultiFashion { source, splits, info })
     }

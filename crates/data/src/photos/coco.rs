@@ -1,34 +1,37 @@
 //! COCO's annotations (Lin et al., "Microsoft COCO", 2014): one JSON file with
 //! images, categories and annotations with boxes and polygons.
 //!
-//! `--data` is the JSON file, a folder with `annotations.json`, or a folder with
-//! `annotations/instances_*.json`, of which one with `val` in its name is the
-//! validation part and one with `test` the test part. Pictures are looked for
-//! beside the file, in `images/`, and in the folder the file is named after
-//! (`train2017/` for `instances_train2017.json`), there and one level up.
+//! `--data` is the JSON file, or a folder that holds such files: itself (`annotations.json`, `_annotations.coco.json`), in
+//! `annotations/` (`instances_train2017.json`), or in folders of the parts (`train/_annotations.coco.json`). A word in a
+//! file's name or its folder's says the part. Pictures are looked for beside the file, in `images/`, and in the folder the
+//! file is named after (`train2017/` for `instances_train2017.json`), there and one level up.
 //!
 //! | label | says |
 //! |---|---|
-//! | `objects` | every annotation's box; `iscrowd` as in the file |
+//! | `objects` | every annotation's box, or the box of its outline; `iscrowd` as in the file |
 //! | `mask` | the classes of polygons and run-length coded masks, smaller ones above larger; not judged are the masks of crowds, and boxes of annotations without a mask |
 //! | `present` | for each class whether the image shows it |
 //!
-//! Category ids become classes in rising order. An image without annotations
-//! shows none of them.
+//! Category ids become classes in rising order; files of several parts are brought together by the names of categories.
+//! An image without annotations shows none of them; a validation or test file without any annotation was never labelled
+//! and is left out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::reading::{Reading, Thing, classes, object_labels, present};
 use super::run_lengths::RunLengths;
-use super::{
-    Found, MaskSource, Outline, Photo, PhotoOptions, Shape, expected, polygon, remark, text, usable_box,
-};
-use crate::dataset::{LabelInfo, LabelKind, MASK, OBJECTS};
-use crate::{DataError, DatasetInfo, IGNORED, Image, Label, Object, Split};
+use super::{Format, MaskSource, Photo, Shape, files, polygon, text};
+use crate::FindingKind::{LabelLeftOut, LeftOut};
+use crate::dataset::OBJECTS;
+use crate::{DataError, Split};
 
 const REMEDY: &str = "mend the annotations, or leave the entry out";
+
+pub(super) const FORMAT: Format =
+    Format { name: "coco", what: "a .json file of images, annotations and categories", is_at, read };
 
 #[derive(Deserialize)]
 struct File {
@@ -58,7 +61,7 @@ struct Annotation {
     id: i64,
     image_id: i64,
     category_id: i64,
-    bbox: Vec<f64>,
+    bbox: Option<Vec<f64>>,
     area: Option<f64>,
     #[serde(default)]
     iscrowd: u8,
@@ -77,77 +80,98 @@ enum Segmentation {
     Missing,
 }
 
-pub(super) fn is_at(path: &Path) -> bool {
-    !files(path).is_empty()
+fn is_at(path: &Path) -> bool {
+    if path.is_file() {
+        return files::ending(path) == "json";
+    }
+    files(path).is_ok_and(|files| !files.is_empty())
 }
 
-/// The annotation files at a path and the part each stands for.
-fn files(path: &Path) -> Vec<(PathBuf, Split)> {
-    let is_json = |path: &Path| path.is_file() && path.extension().is_some_and(|end| end == "json");
-    if is_json(path) {
-        return vec![(path.into(), Split::Train)];
+/// The annotation files at a path and the part each stands for, if a name says one.
+fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
+    if path.is_file() {
+        // A single file is what there is to train on, whatever its name says.
+        return Ok(vec![(path.into(), None)]);
     }
-    let single = path.join("annotations.json");
-    if is_json(&single) {
-        return vec![(single, Split::Train)];
+    let json = |folder: &Path| -> Vec<PathBuf> {
+        let entries = files::entries(folder).unwrap_or_default().into_iter();
+        entries.filter(|path| path.is_file() && files::ending(path) == "json").collect()
+    };
+    let named = |path: &Path, name: &str| path.join(name).is_file().then(|| path.join(name));
+    let single = ["annotations.json", "_annotations.coco.json"].iter().find_map(|name| named(path, name));
+    if let Some(single) = single {
+        return Ok(vec![(single, None)]);
     }
-    let Ok(entries) = std::fs::read_dir(path.join("annotations")) else { return Vec::new() };
-    let mut files: Vec<(PathBuf, Split)> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| is_json(path))
-        .filter_map(|path| {
-            let name = path.file_name()?.to_str()?.to_string();
-            let part = match name.strip_prefix("instances_")? {
-                name if name.contains("val") => Split::Validation,
-                name if name.contains("test") => Split::Test,
-                _ => Split::Train,
-            };
-            Some((path, part))
+    let is_instances = |path: &PathBuf| {
+        let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
+        // Files of other tasks lie beside them: captions, key points, stuff.
+        name.starts_with("instances")
+    };
+    let mut found: Vec<PathBuf> = json(&path.join("annotations"));
+    if found.iter().any(is_instances) {
+        found.retain(is_instances);
+    }
+    if found.is_empty() {
+        let parts = files::entries(path).unwrap_or_default().into_iter().filter(|folder| folder.is_dir());
+        found = parts.filter_map(|folder| named(&folder, "_annotations.coco.json")).collect();
+    }
+    if found.is_empty() {
+        let mut own = json(path);
+        own.retain(is_instances);
+        found = own;
+    }
+    found.into_iter().map(|path| part_of(&path).map(|part| (path, part))).collect()
+}
+
+/// The part that a file's name says, or else its folder's.
+fn part_of(path: &Path) -> Result<Option<Split>, DataError> {
+    let stem = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+    let folder =
+        path.parent().and_then(Path::file_name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
+    let of = |name: &str| {
+        files::part_in(name).map_err(|parts| {
+            let parts: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+            wrong(path, "the file's name", "one part that it stands for", &parts.join(" and "))
         })
-        .collect();
-    files.sort_by(|a, b| a.0.cmp(&b.0));
-    files
+    };
+    Ok(match of(&stem)? {
+        Some(part) => Some(part),
+        None if files::part(&folder).is_some() => files::part(&folder),
+        None => None,
+    })
 }
 
-pub(super) fn read(path: &Path, options: &PhotoOptions) -> Result<Found, DataError> {
-    let mut photos = Vec::new();
-    let mut classes: Option<Vec<String>> = None;
-    let mut reader = Reader::default();
-    for (file, part) in files(path) {
+fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
+    let mut files = files(path)?;
+    // The training part first: its categories are the classes.
+    files.sort_by_key(|(path, part)| (part.unwrap_or(Split::Train) as usize, path.clone()));
+    let mut parsed = Vec::with_capacity(files.len());
+    for (file, part) in files {
         let text = text::read(&file)?;
-        let parsed: File = serde_json::from_str(&text).map_err(|error| DataError::Malformed {
+        let content: File = serde_json::from_str(&text).map_err(|error| DataError::Malformed {
             path: file.clone(),
             place: format!("line {}, column {}", error.line(), error.column()),
             expected: "COCO's images, annotations and categories".into(),
             found: error.to_string(),
             remedy: "compare with the format at cocodataset.org, and mend the file".into(),
         })?;
-        let names = reader.photos(&file, part, parsed, options, &mut photos)?;
-        if classes.get_or_insert_with(|| names.clone()) != &names {
-            return Err(wrong(&file, "categories", "the same categories in every file", &names.join(", ")));
-        }
+        parsed.push((file, part, content));
     }
-    let classes = classes.unwrap_or_default();
-    let mut labels = vec![
-        LabelInfo::new(OBJECTS, LabelKind::Objects, &classes),
-        LabelInfo::new("present", LabelKind::Classes, &classes),
-    ];
-    if reader.masks {
-        labels.insert(1, LabelInfo::new(MASK, LabelKind::Mask, &classes));
-    } else {
-        photos.iter_mut().for_each(|photo: &mut Photo| photo.mask = MaskSource::Missing);
+    let lists: Vec<_> =
+        parsed.iter().map(|(file, _, content)| (file.as_path(), categories(content))).collect();
+    let (names, of) = classes(OBJECTS, lists, reading)?;
+    let mut reader = Reader { masks: false, count: names.len() };
+    let last = parsed.last().map_or(path.to_path_buf(), |(file, _, _)| file.clone());
+    for ((file, part, content), of) in parsed.into_iter().zip(&of) {
+        reader.photos(&file, part, content, of, reading)?;
     }
-    let info = DatasetInfo {
-        name: "coco".into(),
-        height: options.size,
-        width: options.size,
-        channels: 3,
-        labels,
-        remarks: remark(reader.empty, "boxes without area were", &reader.first_empty).into_iter().collect(),
-    };
-    Ok(Found { info, photos })
+    if !reader.masks {
+        reading.photos.iter_mut().for_each(|photo: &mut Photo| photo.mask = MaskSource::Missing);
+    }
+    reading.check_sides(&last)?;
+    reading.labels = object_labels(&names, reader.masks);
+    Ok(())
 }
-
 fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
     DataError::Malformed {
         path: path.into(),
@@ -158,26 +182,38 @@ fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
     }
 }
 
-/// What is counted over all files.
-#[derive(Default)]
+/// Ids and names of a file's categories by rising id.
+fn categories(content: &File) -> Vec<(i64, String)> {
+    let mut sorted: Vec<(i64, String)> = content.categories.iter().map(|c| (c.id, c.name.clone())).collect();
+    sorted.sort_by_key(|(id, _)| *id);
+    sorted
+}
+
 struct Reader {
     /// Whether any object has a mask.
     masks: bool,
-    empty: usize,
-    first_empty: String,
+    /// How many classes there are.
+    count: usize,
 }
 
 impl Reader {
-    /// Appends a file's photos and returns its class names.
+    /// Adds a file's photos.
     fn photos(
         &mut self,
         path: &Path,
-        part: Split,
+        part: Option<Split>,
         file: File,
-        options: &PhotoOptions,
-        photos: &mut Vec<Photo>,
-    ) -> Result<Vec<String>, DataError> {
-        let (classes, names) = classes(path, &file.categories, options)?;
+        classes: &BTreeMap<i64, usize>,
+        reading: &mut Reading,
+    ) -> Result<(), DataError> {
+        reading.found += file.images.len();
+        if file.annotations.is_empty() && matches!(part, Some(Split::Validation | Split::Test)) {
+            for picture in &file.images {
+                let what = "pictures of a part for which there is no annotation at all";
+                reading.findings.add(LeftOut, what, &picture.file_name);
+            }
+            return Ok(());
+        }
         let mut of_image: HashMap<i64, Vec<&Annotation>> = HashMap::new();
         for picture in &file.images {
             if of_image.insert(picture.id, Vec::new()).is_some() {
@@ -196,79 +232,82 @@ impl Reader {
             };
             list.push(annotation);
         }
+        let mut finder = Finder::new(path);
         for picture in &file.images {
             let size = [picture.height, picture.width];
-            let found = find(path, &picture.file_name)?;
-            Image::check(&found, size)?;
+            let found = finder.find(&picture.file_name)?;
+            if !reading.check(&found, size)? {
+                continue;
+            }
             let annotations = &of_image[&picture.id];
-            let (objects, mask) = self.labels(path, annotations, &classes, size)?;
-            let mut present = vec![false; names.len()];
-            annotations.iter().for_each(|a| present[classes[&a.category_id]] = true);
-            photos.push(Photo {
-                name: picture.file_name.clone(),
-                path: found,
-                size,
+            let things =
+                annotations.iter().filter_map(|a| self.thing(path, a, classes, size, reading).transpose());
+            let things: Vec<Thing> = things.collect::<Result<_, _>>()?;
+            let shown = present(things.iter().map(|thing| thing.class), self.count);
+            let (objects, outlines) = reading.things(things, size);
+            reading.photos.push(Photo {
                 part,
-                class: None,
+                sized: true,
                 objects: Some(objects),
-                mask,
-                more: BTreeMap::from([("present".to_string(), Label::Classes(present))]),
+                mask: MaskSource::Outlines(outlines),
+                more: BTreeMap::from([("present".to_string(), shown)]),
+                ..Photo::new(picture.file_name.clone(), found, size)
             });
         }
-        Ok(names)
+        Ok(())
     }
 
-    fn labels(
+    /// What an annotation says; `None` for one without box and outline, which is noted.
+    fn thing(
         &mut self,
         path: &Path,
-        annotations: &[&Annotation],
-        classes: &HashMap<i64, usize>,
+        annotation: &Annotation,
+        classes: &BTreeMap<i64, usize>,
         size: [usize; 2],
-    ) -> Result<(Vec<Object>, MaskSource), DataError> {
-        let mut objects = Vec::new();
-        let mut outlines: Vec<(f32, Outline)> = Vec::new();
-        for annotation in annotations {
-            let place = format!("annotation {}", annotation.id);
-            let [x, y, w, h] = annotation.bbox[..] else {
-                let found = format!("{} numbers", annotation.bbox.len());
+        reading: &mut Reading,
+    ) -> Result<Option<Thing>, DataError> {
+        let place = format!("annotation {}", annotation.id);
+        let class = classes[&annotation.category_id];
+        let covered = shape(&annotation.segmentation, size)
+            .map_err(|(expected, found)| wrong(path, &place, &expected, &found))?;
+        let place_in_file = format!("{place} of {}", path.display());
+        let bbox = match annotation.bbox.as_deref() {
+            Some(&[x, y, w, h]) => {
+                let given = [x, y, x + w, y + h].map(|v| v as f32);
+                if given.iter().any(|v| !v.is_finite()) || w < 0.0 || h < 0.0 {
+                    let found = format!("{:?}", [x, y, w, h]);
+                    return Err(wrong(path, &place, "a bbox without negative or infinite sides", &found));
+                }
+                reading.saw_sides([x, y, w, h].map(|v| v as f32), size);
+                given
+            }
+            Some(&[]) | None => match &covered {
+                Some((_, shape)) => shape.bounds(size),
+                None => {
+                    reading.findings.add(
+                        LabelLeftOut,
+                        "annotations with neither box nor outline",
+                        &place_in_file,
+                    );
+                    return Ok(None);
+                }
+            },
+            Some(other) => {
+                let found = format!("{} numbers", other.len());
                 return Err(wrong(path, &place, "a bbox of four numbers: left, top, width, height", &found));
-            };
-            let given = [x, y, x + w, y + h].map(|v| v as f32);
-            if given.iter().any(|v| !v.is_finite()) || w < 0.0 || h < 0.0 {
-                let found = format!("{:?}", annotation.bbox);
-                return Err(wrong(path, &place, "a bbox without negative or infinite sides", &found));
             }
-            let class = classes[&annotation.category_id];
-            let Some(bbox) = usable_box(given, size) else {
-                self.empty += 1;
-                if self.first_empty.is_empty() {
-                    self.first_empty = format!("{place} of {}", path.display());
-                }
-                continue;
-            };
-            let mut object = Object { crowd: annotation.iscrowd != 0, ..Object::new(class, bbox) };
-            if let Some(area) = annotation.area.filter(|area| area.is_finite()) {
-                object.area = area as f32;
-            }
-            objects.push(object);
-            let shape = shape(&annotation.segmentation, size)
-                .map_err(|(expected, found)| wrong(path, &place, &expected, &found))?;
-            let around = || {
+        };
+        let crowd = annotation.iscrowd != 0;
+        let area = annotation.area.filter(|area| area.is_finite()).map(|area| area as f32);
+        let (shape, judged) = match covered {
+            Some((_, shape)) => (shape, !crowd),
+            None => {
                 let [x1, y1, x2, y2] = bbox;
-                Shape::Polygons(vec![vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]]])
-            };
-            // What is not judged lies below everything else.
-            outlines.push(match shape {
-                Some((_, shape)) if object.crowd => (f32::INFINITY, Outline { value: IGNORED, shape }),
-                None => (f32::INFINITY, Outline { value: IGNORED, shape: around() }),
-                Some((area, shape)) => {
-                    self.masks = true;
-                    (area, Outline { value: class as u8 + 1, shape })
-                }
-            });
-        }
-        outlines.sort_by(|a, b| b.0.total_cmp(&a.0));
-        Ok((objects, MaskSource::Outlines(outlines.into_iter().map(|(_, outline)| outline).collect())))
+                (Shape::Polygons(vec![vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]]]), false)
+            }
+        };
+        self.masks |= judged;
+        Ok(Some(Thing { crowd, area, shape: Some(shape), judged, ..Thing::new(class, bbox, place_in_file) }))
     }
 }
 
@@ -279,7 +318,8 @@ type Covered = Option<(f32, Shape)>;
 fn shape(segmentation: &Segmentation, size: [usize; 2]) -> Result<Covered, (String, String)> {
     match segmentation {
         Segmentation::Polygons(lists) => {
-            let polygons = points(lists).ok_or_else(|| {
+            let lists: Vec<Vec<f32>> = lists.iter().filter(|list| !list.is_empty()).cloned().collect();
+            let polygons = points(&lists).ok_or_else(|| {
                 let expected = "polygons of at least three points, as x, y, x, y, ..";
                 (expected.to_string(), "another number of values, or one that is not finite".to_string())
             })?;
@@ -308,41 +348,45 @@ pub(super) fn points(lists: &[Vec<f32>]) -> Option<Vec<Vec<[f32; 2]>>> {
     lists.iter().map(polygon).collect()
 }
 
-/// From category id to class, and the class names.
-fn classes(
-    path: &Path,
-    categories: &[Category],
-    options: &PhotoOptions,
-) -> Result<(HashMap<i64, usize>, Vec<String>), DataError> {
-    let mut sorted: Vec<&Category> = categories.iter().collect();
-    sorted.sort_by_key(|category| category.id);
-    if sorted.is_empty() || sorted.len() > 254 {
-        return Err(wrong(path, "categories", "1 to 254 of them", &sorted.len().to_string()));
-    }
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].id == pair[1].id) {
-        return Err(wrong(path, "categories", "each id once", &format!("{} again", pair[0].id)));
-    }
-    let names: Vec<String> = sorted.iter().map(|category| category.name.clone()).collect();
-    let (places, names) = expected(options, OBJECTS, &names, path)?;
-    Ok((sorted.iter().map(|category| category.id).zip(places).collect(), names))
+/// The box around points.
+pub(super) fn around(points: &[[f32; 2]]) -> [f32; 4] {
+    let none = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
+    points.iter().fold(none, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
 }
 
-/// The picture of this name, looked for where COCO's are.
-fn find(annotations: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    if !inside || name.is_empty() {
-        return Err(wrong(annotations, "images", "a file_name below the pictures' folder", name));
+/// Looks for pictures where COCO's are.
+struct Finder<'a> {
+    annotations: &'a Path,
+    /// In the order in which they are tried.
+    folders: Vec<PathBuf>,
+    part: &'a str,
+}
+
+impl<'a> Finder<'a> {
+    fn new(annotations: &'a Path) -> Self {
+        let beside =
+            annotations.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let stem = annotations.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+        let part = stem.rsplit_once('_').map_or(stem, |(_, part)| part);
+        let folders = [beside.to_path_buf(), beside.join("..")].into_iter().flat_map(|base| {
+            [base.clone(), base.join("images"), base.join(part), base.join("images").join(part)]
+        });
+        Finder { annotations, folders: folders.collect(), part }
     }
-    let beside = annotations.parent().unwrap_or(Path::new("."));
-    let stem = annotations.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-    let part = stem.rsplit_once('_').map_or(stem, |(_, part)| part);
-    let above = beside.join("..");
-    let folders = [beside.to_path_buf(), above].into_iter().flat_map(|base| {
-        [base.clone(), base.join("images"), base.join(part), base.join("images").join(part)]
-    });
-    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        let expected = format!("the picture \"{name}\" beside the file, in images/ or in {part}/");
-        wrong(annotations, "images", &expected, "no such file")
-    })
+
+    /// The picture of this name, however its system writes paths; of a path that is not there, as those of another computer
+    /// are not, the file of that name.
+    fn find(&mut self, name: &str) -> Result<PathBuf, DataError> {
+        let mut names: Vec<PathBuf> = files::as_written(name).into_iter().map(PathBuf::from).collect();
+        let last = names.last().and_then(|path| path.file_name()).map(PathBuf::from);
+        names.extend(last);
+        for name in &names {
+            let mut tried = self.folders.iter().map(|folder| folder.join(name));
+            if let Some(found) = tried.find(|path| path.is_file()) {
+                return Ok(found);
+            }
+        }
+        let expected = format!("the picture \"{name}\" beside the file, in images/ or in {}/", self.part);
+        Err(wrong(self.annotations, "images", &expected, "no such file"))
+    }
 }

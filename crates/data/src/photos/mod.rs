@@ -22,26 +22,50 @@
 
 pub mod augment;
 mod coco;
+mod digest;
+mod files;
 mod pets;
 mod polygon;
+mod reading;
 mod run_lengths;
 mod text;
 mod yolo;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use cerberus_tensor::random::stream;
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, ClassCount, LabelCount, PartAccount, Picture};
 use crate::dataset::no_such_sample;
-use crate::{DataError, Dataset, DatasetInfo, Image, Label, Object, Sample, Split};
+use crate::image_file::Turn;
+use crate::{
+    ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Object, Sample, Split,
+};
 use augment::{View, show};
+pub use files::pictures_in;
+use reading::Reading;
 
 /// Pixels of prepared photos that are kept in memory, at most; with more
 /// photos than fit, each is read again every time.
 const KEPT_BYTES: usize = 1 << 30;
+
+/// A format that annotated photographs come in.
+pub(crate) struct Format {
+    /// What `--format` calls it.
+    pub name: &'static str,
+    /// What lies at a path of this format.
+    pub what: &'static str,
+    /// Whether a path looks like it.
+    is_at: fn(&Path) -> bool,
+    /// Reads the annotations at a path.
+    read: fn(&Path, &mut Reading) -> Result<(), DataError>,
+}
+
+/// The formats there are, each a module and a line here.
+const FORMATS: [Format; 3] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +79,12 @@ pub struct PhotoOptions {
     pub repeats: usize,
     /// How strongly training photos are changed; 0 shows them as they are.
     pub augment: f64,
+    /// The format to read, by name, where a path could be of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Whether pictures that cannot be read are left out instead of refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_broken: bool,
     /// Class names that are expected, in this order, for a label by name: those of a trained model. Labels not named
     /// here take theirs from the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -63,7 +93,15 @@ pub struct PhotoOptions {
 
 impl Default for PhotoOptions {
     fn default() -> Self {
-        Self { size: 128, hold_back: 0.0, repeats: 10, augment: 1.0, classes: BTreeMap::new() }
+        Self {
+            size: 128,
+            hold_back: 0.0,
+            repeats: 10,
+            augment: 1.0,
+            format: None,
+            skip_broken: false,
+            classes: BTreeMap::new(),
+        }
     }
 }
 
@@ -102,7 +140,7 @@ enum MaskSource {
 /// What an object covers, with its mask value, in pixels of the file.
 #[derive(Clone, Debug)]
 struct Outline {
-    value: u8,
+    value: ClassId,
     shape: Shape,
 }
 
@@ -123,18 +161,33 @@ struct Photo {
     path: PathBuf,
     /// Rows and columns as the annotations count them.
     size: [usize; 2],
-    /// The part the files put it into; `Train` where they do not say.
-    part: Split,
+    /// Whether the annotations name that size, or it is the picture's own.
+    sized: bool,
+    turn: Turn,
+    /// The part the files put it into, if they say.
+    part: Option<Split>,
     class: Option<usize>,
     objects: Option<Vec<Object>>,
     mask: MaskSource,
     more: BTreeMap<String, Label>,
 }
 
-/// What a reader found.
-struct Found {
-    info: DatasetInfo,
-    photos: Vec<Photo>,
+impl Photo {
+    /// A photo of which nothing is known yet but its size.
+    fn new(name: String, path: PathBuf, size: [usize; 2]) -> Photo {
+        Photo {
+            name,
+            path,
+            size,
+            sized: false,
+            turn: Turn::Upright,
+            part: None,
+            class: None,
+            objects: None,
+            mask: MaskSource::Missing,
+            more: BTreeMap::new(),
+        }
+    }
 }
 
 /// A data set of photographs; see the module's description.
@@ -153,29 +206,60 @@ pub struct Photos {
 impl Photos {
     /// Whether `path` is of a layout that is read here.
     pub fn is_at(path: &Path) -> bool {
-        pets::is_at(path) || coco::is_at(path) || yolo::is_at(path)
+        FORMATS.iter().any(|format| (format.is_at)(path))
     }
 
-    /// Reads the annotations at `path` and checks that every picture is there;
+    /// Reads the annotations at `path` and checks every picture's header;
     /// pixels are read when a sample is asked for. `seed` chooses the
     /// augmentations.
     ///
     /// # Errors
     /// [`DataError`], which names the file and the place and says what to do, when a
-    /// file is missing, damaged, or does not agree with the others.
+    /// file is missing, damaged, or does not agree with the others; when the path could be
+    /// of several formats; when no photo is left to train on.
     pub fn open(path: &Path, seed: u64, options: PhotoOptions) -> Result<Photos, DataError> {
         options.check()?;
-        let found = if pets::is_at(path) {
-            pets::read(path, &options)?
-        } else if yolo::is_at(path) {
-            yolo::read(path, &options)?
-        } else {
-            coco::read(path, &options)?
+        let format = choose(path, options.format.as_deref())?;
+        let mut reading = Reading::new(&options, format.name);
+        (format.read)(path, &mut reading)?;
+        let Reading { photos, labels, findings, found, .. } = reading.finish(path)?;
+        let splits = split(&photos, options.hold_back);
+        refuse_empty_parts(path, &photos, &splits, options.hold_back)?;
+        let mut account = Account {
+            path: path.display().to_string(),
+            format: format.name.into(),
+            found: found.max(photos.len()),
+            used: photos.len(),
+            ..Account::default()
         };
-        let splits = split(&found.photos, options.hold_back);
-        let bytes = 16 * options.size * options.size * found.photos.len();
-        let kept = found.photos.iter().map(|_| OnceLock::new()).collect();
-        let Found { info, photos } = found;
+        // A head for a label that training never shows would learn nothing; where all is tested, every label counts.
+        let learns_from = if splits[0].is_empty() { &splits[2] } else { &splits[0] };
+        let (labels, absent): (Vec<LabelInfo>, Vec<LabelInfo>) = labels
+            .into_iter()
+            .partition(|label| learns_from.iter().any(|&place| photos[place].has(&label.name)));
+        let mut findings = findings;
+        absent.iter().for_each(|label| {
+            findings.add(FindingKind::LabelLeftOut, "labels that no training picture has", &label.name);
+        });
+        account.parts = [Split::Train, Split::Validation, Split::Test]
+            .into_iter()
+            .zip(&splits)
+            .map(|(part, places)| count(part, places, &photos, &labels))
+            .collect();
+        account.pictures = pictures(&photos, &splits);
+        account.fingerprint = digest::of_pictures(&account.pictures);
+        account.missing_classes(&mut findings);
+        account.findings = findings.list();
+        let info = DatasetInfo {
+            name: format.name.into(),
+            height: options.size,
+            width: options.size,
+            channels: 3,
+            labels,
+            accounts: Arc::new(vec![account]),
+        };
+        let bytes = 16 * options.size * options.size * photos.len();
+        let kept = photos.iter().map(|_| OnceLock::new()).collect();
         Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
     }
 
@@ -232,10 +316,121 @@ impl Dataset for Photos {
     }
 }
 
+/// The format of a path: the one that is named, or the only one it looks like.
+fn choose(path: &Path, named: Option<&str>) -> Result<&'static Format, DataError> {
+    let names = || FORMATS.map(|format| format.name).join(", ");
+    if let Some(named) = named {
+        return FORMATS.iter().find(|format| format.name == named).ok_or_else(|| DataError::Option {
+            option: "--format",
+            value: named.into(),
+            remedy: format!("give one of {}", names()),
+        });
+    }
+    let fitting: Vec<&Format> = FORMATS.iter().filter(|format| (format.is_at)(path)).collect();
+    match fitting[..] {
+        [only] => Ok(only),
+        [] => Err(DataError::Malformed {
+            path: path.into(),
+            place: "the folder".into(),
+            expected: "photographs in one of the formats".into(),
+            found: "none of them".into(),
+            remedy: format!("see docs/data.md, or name the format with --format: {}", names()),
+        }),
+        _ => Err(DataError::Malformed {
+            path: path.into(),
+            place: "the folder".into(),
+            expected: "photographs in one format".into(),
+            found: fitting
+                .iter()
+                .map(|format| format!("{} ({})", format.name, format.what))
+                .collect::<Vec<_>>()
+                .join(" and "),
+            remedy: format!(
+                "choose one with --format {}",
+                fitting.iter().map(|format| format.name).collect::<Vec<_>>().join(" or --format ")
+            ),
+        }),
+    }
+}
+
+/// Refuses to train on nothing, and a share held back that holds back nothing.
+fn refuse_empty_parts(
+    path: &Path,
+    photos: &[Photo],
+    [train, validation, test]: &[Vec<usize>; 3],
+    hold_back: f64,
+) -> Result<(), DataError> {
+    if hold_back >= 1.0 {
+        return Ok(());
+    }
+    let wrong = |expected: &str, found: String, remedy: &str| {
+        Err(DataError::Malformed {
+            path: path.into(),
+            place: "the training part".into(),
+            expected: expected.into(),
+            found,
+            remedy: remedy.into(),
+        })
+    };
+    let held = photos.len() - train.len() - validation.len();
+    if train.is_empty() {
+        let found = format!(
+            "none: {} pictures, of which {} for validation and {held} for testing",
+            photos.len(),
+            validation.len()
+        );
+        return wrong(
+            "at least one picture to train on",
+            found,
+            "name a training part, or hold back less (--hold-back)",
+        );
+    }
+    let named = photos.iter().filter(|photo| photo.part == Some(Split::Test)).count();
+    if hold_back > 0.0 && test.len() == named {
+        let found = format!("that a share of {hold_back} of {} is not one picture", train.len());
+        return wrong("pictures to hold back", found, "give a larger --hold-back, or more pictures");
+    }
+    Ok(())
+}
+
+/// What a part has of every label.
+fn count(part: Split, places: &[usize], photos: &[Photo], labels: &[LabelInfo]) -> PartAccount {
+    let of_label = |label: &LabelInfo| {
+        let mut counts = vec![0; label.classes.len()];
+        let mut pictures = 0;
+        for photo in places.iter().map(|&place| &photos[place]).filter(|photo| photo.has(&label.name)) {
+            pictures += 1;
+            photo.classes_of(&label.name).into_iter().for_each(|class| counts[class] += 1);
+        }
+        let classes = label.classes.iter().zip(&counts);
+        let classes = classes.map(|(class, &count)| ClassCount { class: class.clone(), count }).collect();
+        let known = counts.iter().any(|&count| count > 0);
+        LabelCount { label: label.name.clone(), pictures, classes: if known { classes } else { Vec::new() } }
+    };
+    PartAccount {
+        part: part.name().into(),
+        pictures: places.len(),
+        labels: labels.iter().map(of_label).filter(|count| count.pictures > 0).collect(),
+    }
+}
+
+/// Every picture with its part and digest.
+fn pictures(photos: &[Photo], splits: &[Vec<usize>; 3]) -> Vec<Picture> {
+    let parts = [Split::Train, Split::Validation, Split::Test].into_iter().zip(splits);
+    parts
+        .flat_map(|(part, places)| places.iter().map(move |&place| (part, &photos[place])))
+        .map(|(part, photo)| Picture {
+            name: photo.name.clone(),
+            part: part.name().into(),
+            digest: photo.digest(),
+        })
+        .collect()
+}
+
 /// Reads the pixels and brings image and labels to a shorter side of at most
 /// `most` pixels.
 fn prepare(photo: &Photo, most: usize) -> Result<Sample, DataError> {
-    let image = Image::read_as_annotated(&photo.path, photo.size)?;
+    let image = Image::read_as_annotated(&photo.path, photo.size, photo.turn)?;
     let mask = match &photo.mask {
         MaskSource::Missing => None,
         MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
@@ -256,17 +451,19 @@ fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
     if hold_back >= 1.0 {
         return [Vec::new(), Vec::new(), (0..photos.len()).collect()];
     }
-    let of = |part: Split| (0..photos.len()).filter(move |&place| photos[place].part == part);
+    let of = |part: Split| {
+        (0..photos.len()).filter(move |&place| photos[place].part.unwrap_or(Split::Train) == part)
+    };
     let (validation, mut test): (Vec<usize>, Vec<usize>) =
         (of(Split::Validation).collect(), of(Split::Test).collect());
     let mut by_class: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for place in of(Split::Train) {
         by_class.entry(photos[place].class).or_default().push(place);
     }
+    let by_hash = |&place: &usize| (name_hash(&photos[place].name), photos[place].name.clone());
+    by_class.values_mut().for_each(|places| places.sort_by_key(by_hash));
     let mut train = Vec::new();
-    for (_, mut places) in by_class {
-        places.sort_by_key(|&place| (name_hash(&photos[place].name), photos[place].name.clone()));
-        let held = (hold_back * places.len() as f64).round() as usize;
+    for (places, held) in by_class.values().zip(shares(hold_back, by_class.values(), by_hash)) {
         test.extend(&places[..held]);
         train.extend(&places[held..]);
     }
@@ -275,52 +472,37 @@ fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
     [train, validation, test]
 }
 
+/// How many of each group are held back: together the share of all, each as near to its own share as whole numbers allow
+/// (the largest remainders are rounded up; of equal ones, that of the smaller hash).
+fn shares<'a, K: Ord>(
+    hold_back: f64,
+    groups: impl Iterator<Item = &'a Vec<usize>>,
+    by_hash: impl Fn(&usize) -> K,
+) -> Vec<usize> {
+    let groups: Vec<&Vec<usize>> = groups.collect();
+    let own: Vec<f64> = groups.iter().map(|places| hold_back * places.len() as f64).collect();
+    // A product such as 0.2 * 15 may lie a rounding error below a whole number.
+    let mut held: Vec<usize> = own.iter().map(|share| (share + 1e-9).floor() as usize).collect();
+    let total = (own.iter().sum::<f64>()).round() as usize;
+    let mut order: Vec<usize> =
+        (0..groups.len()).filter(|&group| held[group] < groups[group].len()).collect();
+    order.sort_by(|&a, &b| {
+        let rest = |group: usize| own[group] - held[group] as f64;
+        let next = |group: usize| by_hash(&groups[group][held[group]]);
+        rest(b).total_cmp(&rest(a)).then_with(|| next(a).cmp(&next(b)))
+    });
+    let missing = total.saturating_sub(held.iter().sum());
+    order.into_iter().take(missing).for_each(|group| held[group] += 1);
+    held
+}
+
 /// FNV-1a and the last step of SplitMix64, without which names that differ in
 /// their last letter alone have neighbouring hashes.
 fn name_hash(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = digest::fnv(name.as_bytes());
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
-}
-
-/// A box of the files made fit for use: clipped to the image. `None` for one
-/// that is then empty, which real sets have and no detector can find; its class is
-/// counted by the caller.
-fn usable_box(bbox: [f32; 4], [height, width]: [usize; 2]) -> Option<[f32; 4]> {
-    let within = |v: f32, limit: usize| v.clamp(0.0, limit as f32);
-    let [x1, y1, x2, y2] = bbox;
-    let bbox = [within(x1, width), within(y1, height), within(x2, width), within(y2, height)];
-    (bbox[2] - bbox[0] > 0.0 && bbox[3] - bbox[1] > 0.0).then_some(bbox)
-}
-
-/// "3 boxes without area were left out, the first in FILE", if there were any.
-fn remark(count: usize, what: &str, first: &str) -> Option<String> {
-    (count > 0).then(|| format!("{count} {what} left out, the first in {first}"))
-}
-
-/// Class names against those that are expected: where each of `names` stands in the list that is used, and the list.
-fn expected(
-    options: &PhotoOptions,
-    label: &str,
-    names: &[String],
-    path: &Path,
-) -> Result<(Vec<usize>, Vec<String>), DataError> {
-    let Some(list) = options.classes.get(label) else {
-        return Ok(((0..names.len()).collect(), names.to_vec()));
-    };
-    let place = |name: &String| {
-        list.iter().position(|known| known == name).ok_or_else(|| DataError::Malformed {
-            path: path.into(),
-            place: format!("the classes of the label \"{label}\""),
-            expected: format!("the model's: {}", list.join(", ")),
-            found: format!("\"{name}\""),
-            remedy: "choose data with the classes the model was trained on".into(),
-        })
-    };
-    Ok((names.iter().map(place).collect::<Result<_, _>>()?, list.clone()))
 }
 
 #[cfg(test)]

@@ -11,26 +11,29 @@
 //!
 //! Boxes are `xmin, ymin, xmax, ymax` with the last pixel exclusive. A row may
 //! leave out its boxes and, by not having a file, its trimap: those labels are
-//! then missing. `split` may say `test` or `val`; any other word is training.
+//! then missing. `split` may name a part, or be empty.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Found, MaskSource, Photo, PhotoOptions, expected, remark, text, usable_box};
+use super::reading::{Reading, Thing, classes};
+use super::{Format, MaskSource, Photo, files, text};
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
-use crate::{DataError, DatasetInfo, IGNORED, Image, Label, Mask, Object, Split};
+use crate::{DataError, IGNORED, Image, Label, Mask, Object};
 
 const TABLE: &str = "labels.csv";
 const REMEDY: &str = "compare with the layout in docs/data.md, and mend the table";
 
-pub(super) fn is_at(path: &Path) -> bool {
-    path.join(TABLE).is_file()
+pub(super) const FORMAT: Format =
+    Format { name: "pets", what: "labels.csv, images/ and trimaps/", is_at, read };
+
+fn is_at(path: &Path) -> bool {
+    path.join(TABLE).is_file() && path.join("images").is_dir()
 }
 
 /// The columns of a table by name.
 struct Columns {
     places: BTreeMap<String, usize>,
-    count: usize,
 }
 
 /// One line of the table.
@@ -38,12 +41,12 @@ struct Row<'a> {
     path: &'a Path,
     line: usize,
     columns: &'a Columns,
-    cells: Vec<&'a str>,
+    cells: csv::StringRecord,
 }
 
 impl Row<'_> {
     fn cell(&self, column: &str) -> &str {
-        self.columns.places.get(column).map_or("", |&place| self.cells[place])
+        self.columns.places.get(column).and_then(|&place| self.cells.get(place)).unwrap_or("")
     }
 
     fn wrong(&self, column: &str, expected: &str) -> DataError {
@@ -52,8 +55,8 @@ impl Row<'_> {
     }
 
     fn count(&self, column: &str) -> Result<usize, DataError> {
-        let value = self.cell(column).parse::<usize>();
-        value.map_err(|_| self.wrong(column, &format!("a whole number under \"{column}\"")))
+        text::id(self.cell(column))
+            .ok_or_else(|| self.wrong(column, &format!("a whole number under \"{column}\"")))
     }
 
     /// A box from its four columns; `None` where they are empty.
@@ -77,69 +80,73 @@ impl Row<'_> {
     }
 }
 
-pub(super) fn read(folder: &Path, options: &PhotoOptions) -> Result<Found, DataError> {
+fn read(folder: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let path = folder.join(TABLE);
     let table = text::read(&path)?;
-    let mut lines = table.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let header = lines.next().map_or("", |(_, line)| line);
-    let columns = columns(&path, header)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(table.as_bytes());
+    let failed = |error: csv::Error| {
+        let line = error.position().map_or(1, |place| place.line() as usize);
+        text::wrong(
+            &path,
+            line,
+            "as many cells separated by commas as the header has",
+            &error.to_string(),
+            REMEDY,
+        )
+    };
+    let columns = columns(&path, reader.headers().map_err(failed)?)?;
     let mut rows = Vec::new();
-    for (index, line) in lines {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        if cells.len() != columns.count || line.contains('"') {
-            let expected = format!("{} cells separated by commas, without quotes", columns.count);
-            return Err(text::wrong(&path, index + 1, &expected, line, REMEDY));
-        }
-        rows.push(Row { path: &path, line: index + 1, columns: &columns, cells });
+    for record in reader.records() {
+        let cells = record.map_err(failed)?;
+        let line = cells.position().map_or(0, |place| place.line() as usize);
+        rows.push(Row { path: &path, line, columns: &columns, cells });
     }
     if rows.is_empty() {
         return Err(text::wrong(&path, 2, "a row for each photo", "the end of the file", REMEDY));
     }
-    let breeds = Classes::read(&rows, "class", |row, _| breed_of(row.cell("name")), options, CLASS)?;
+    reading.found += rows.len();
+    let breeds = Classes::read(&rows, "class", |row, _| breed_of(row.cell("name")), reading, CLASS)?;
     let species =
         |_: &Row, id: usize| ["cat", "dog"].get(id).map_or(format!("species {id}"), |s| s.to_string());
-    let species = Classes::read(&rows, "species", species, options, "species")?;
+    let species = Classes::read(&rows, "species", species, reading, "species")?;
 
     let mut names = BTreeMap::new();
-    let mut empty = (0, String::new());
-    let mut photos = Vec::with_capacity(rows.len());
     for row in &rows {
         let name = row.cell("name");
         if let Some(line) = names.insert(name.to_string(), row.line) {
             return Err(row.wrong("name", &format!("each name once; line {line} has this one too")));
         }
-        let photo = photo(folder, row, &breeds, &species, &mut empty)?;
-        photos.push(photo);
+        if let Some(photo) = photo(folder, row, &breeds, &species, reading)? {
+            reading.photos.push(photo);
+        }
     }
     let pet = ["pet".to_string()];
     let head = ["head".to_string()];
-    let info = DatasetInfo {
-        name: "pets".into(),
-        height: options.size,
-        width: options.size,
-        channels: 3,
-        labels: vec![
-            LabelInfo::new(CLASS, LabelKind::Class, &breeds.names),
-            LabelInfo::new(OBJECTS, LabelKind::Objects, &pet),
-            LabelInfo::new(MASK, LabelKind::Mask, &pet),
-            LabelInfo::new("species", LabelKind::Class, &species.names),
-            LabelInfo::new("head", LabelKind::Objects, &head),
-        ],
-        remarks: remark(empty.0, "boxes without area were", &empty.1).into_iter().collect(),
-    };
-    Ok(Found { info, photos })
+    reading.labels = vec![
+        LabelInfo::new(CLASS, LabelKind::Class, &breeds.names),
+        LabelInfo::new(OBJECTS, LabelKind::Objects, &pet),
+        LabelInfo::new(MASK, LabelKind::Mask, &pet),
+        LabelInfo::new("species", LabelKind::Class, &species.names),
+        LabelInfo::new("head", LabelKind::Objects, &head),
+    ];
+    Ok(())
 }
 
-fn columns(path: &Path, header: &str) -> Result<Columns, DataError> {
-    let names: Vec<&str> = header.split(',').map(str::trim).collect();
-    let places: BTreeMap<String, usize> = names.iter().enumerate().map(|(i, n)| (n.to_string(), i)).collect();
+fn columns(path: &Path, header: &csv::StringRecord) -> Result<Columns, DataError> {
+    let mut places = BTreeMap::new();
+    for (place, name) in header.iter().enumerate() {
+        if places.insert(name.to_string(), place).is_some() && !name.is_empty() {
+            return Err(text::wrong(path, 1, "each column once", name, REMEDY));
+        }
+    }
     for needed in ["name", "class", "width", "height", "body_xmin", "body_ymin", "body_xmax", "body_ymax"] {
         if !places.contains_key(needed) {
             let expected = format!("a header with the column \"{needed}\"");
-            return Err(text::wrong(path, 1, &expected, header, REMEDY));
+            let found = header.iter().collect::<Vec<_>>().join(",");
+            return Err(text::wrong(path, 1, &expected, &found, REMEDY));
         }
     }
-    Ok(Columns { places, count: names.len() })
+    Ok(Columns { places })
 }
 
 /// What comes before the last underscore.
@@ -159,7 +166,7 @@ impl Classes {
         rows: &[Row],
         column: &str,
         name: impl Fn(&Row, usize) -> String,
-        options: &PhotoOptions,
+        reading: &mut Reading,
         label: &str,
     ) -> Result<Classes, DataError> {
         let mut named: BTreeMap<usize, (String, bool)> = BTreeMap::new();
@@ -168,8 +175,8 @@ impl Classes {
             let own = name(row, id);
             named.entry(id).and_modify(|(known, same)| *same &= *known == own).or_insert((own, true));
         }
-        if named.len() > 254 {
-            return Err(rows[0].wrong(column, "at most 254 different classes"));
+        if named.is_empty() {
+            return Ok(Classes { names: Vec::new(), of: BTreeMap::new() });
         }
         let ids: Vec<usize> = named.keys().copied().collect();
         // Photos of one class that go by different names are named by number.
@@ -177,15 +184,16 @@ impl Classes {
             .into_iter()
             .map(|(id, (name, same))| if same { name } else { format!("{label} {id}") })
             .collect();
-        if let Some(known) = options.classes.get(label)
+        if let Some(known) = reading.options.classes.get(label)
             && !names.iter().all(|name| known.contains(name))
             && ids.iter().all(|&id| id < known.len())
         {
             // Renamed photos: their numbers still identify them.
             return Ok(Classes { names: known.clone(), of: ids.into_iter().map(|id| (id, id)).collect() });
         }
-        let (places, names) = expected(options, label, &names, rows[0].path)?;
-        Ok(Classes { names, of: ids.into_iter().zip(places).collect() })
+        let named = ids.into_iter().zip(names).collect();
+        let (names, mut of) = classes(label, vec![(rows[0].path, named)], reading)?;
+        Ok(Classes { names, of: of.pop().unwrap_or_default() })
     }
 
     fn of(&self, row: &Row, column: &str) -> Result<Option<usize>, DataError> {
@@ -201,29 +209,26 @@ fn photo(
     row: &Row,
     breeds: &Classes,
     species: &Classes,
-    empty: &mut (usize, String),
-) -> Result<Photo, DataError> {
+    reading: &mut Reading,
+) -> Result<Option<Photo>, DataError> {
     let name = row.cell("name");
     if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
         return Err(row.wrong("name", "a file name without folder and ending"));
     }
     let path = folder.join("images").join(format!("{name}.jpg"));
     let size = [row.count("height")?, row.count("width")?];
-    Image::check(&path, size)?;
-    let mut boxes = |kind: &str, bbox: Option<[f32; 4]>| -> Option<Vec<Object>> {
-        let bbox = bbox?;
-        let usable = usable_box(bbox, size);
-        if usable.is_none() {
-            empty.0 += 1;
-            if empty.1.is_empty() {
-                empty.1 = format!("{kind} of line {} of {}", row.line, row.path.display());
-            }
-        }
+    if !reading.check(&path, size)? {
+        return Ok(None);
+    }
+    let place = |kind: &str| format!("{kind} of line {} of {}", row.line, row.path.display());
+    let mut boxes = |kind: &str| -> Result<Option<Vec<Object>>, DataError> {
+        let Some(bbox) = row.bbox(kind)? else { return Ok(None) };
+        let (objects, _) = reading.things(vec![Thing::new(0, bbox, place(kind))], size);
         // A box of no area says that somebody looked and marked nothing: no label.
-        usable.map(|bbox| vec![Object::new(0, bbox)])
+        Ok((!objects.is_empty()).then_some(objects))
     };
-    let objects = boxes("body", row.bbox("body")?);
-    let head = boxes("head", row.bbox("head")?);
+    let objects = boxes("body")?;
+    let head = boxes("head")?;
     let trimap = folder.join("trimaps").join(format!("{name}.png"));
     let mask = if trimap.is_file() { MaskSource::Trimap(trimap) } else { MaskSource::Missing };
     let mut more = BTreeMap::new();
@@ -234,12 +239,11 @@ fn photo(
         more.insert("head".to_string(), Label::Objects(head));
     }
     let part = match row.cell("split") {
-        "test" => Split::Test,
-        "val" | "validation" => Split::Validation,
-        _ => Split::Train,
+        "" => None,
+        word => Some(files::part(word).ok_or_else(|| row.wrong("split", "train, validation or test"))?),
     };
     let class = breeds.of(row, "class")?;
-    Ok(Photo { name: name.into(), path, size, part, class, objects, mask, more })
+    Ok(Some(Photo { part, sized: true, class, objects, mask, more, ..Photo::new(name.into(), path, size) }))
 }
 
 /// A trimap as a mask: 1 is the animal, 2 background, 3 border.

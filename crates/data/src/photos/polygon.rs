@@ -5,7 +5,7 @@
 //! cut, the third and fourth, and so on.
 
 use super::{Outline, Shape, run_lengths};
-use crate::Mask;
+use crate::{ClassId, Mask};
 
 /// The mask of outlines, later ones above earlier ones; 0 where there is none.
 pub(super) fn fill(outlines: &[Outline], [height, width]: [usize; 2]) -> Mask {
@@ -21,7 +21,17 @@ pub(super) fn fill(outlines: &[Outline], [height, width]: [usize; 2]) -> Mask {
     Mask { height, width, classes }
 }
 
-fn fill_one(classes: &mut [u8], polygon: &[[f32; 2]], value: u8, [height, width]: [usize; 2]) {
+impl Shape {
+    /// The box around it.
+    pub(super) fn bounds(&self, [height, _]: [usize; 2]) -> [f32; 4] {
+        match self {
+            Shape::Polygons(polygons) => super::coco::around(&polygons.concat()),
+            Shape::Runs(runs) => run_lengths::bounds(runs, height),
+        }
+    }
+}
+
+fn fill_one(classes: &mut [ClassId], polygon: &[[f32; 2]], value: ClassId, [height, width]: [usize; 2]) {
     let (low, high) =
         polygon.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), p| (l.min(p[1]), h.max(p[1])));
     // A cast of a number below 0 gives 0.

@@ -9,6 +9,8 @@
 
 use serde::Deserialize;
 
+use crate::ClassId;
+
 /// A mask as the files have it.
 #[derive(Deserialize)]
 pub(super) struct RunLengths {
@@ -78,8 +80,26 @@ fn numbers(text: &str) -> Result<Vec<i64>, (String, String)> {
     if shift > 0 { fail("a number without its end".into()) } else { Ok(all) }
 }
 
+/// The box around the pixels inside, of a picture of so many rows; without area if there are none.
+pub(super) fn bounds(runs: &[usize], height: usize) -> [f32; 4] {
+    let height = height.max(1);
+    let (mut start, mut bounds) = (0, [usize::MAX, usize::MAX, 0, 0]);
+    for pair in runs.chunks(2) {
+        start += pair[0];
+        let Some(&inside) = pair.get(1).filter(|&&inside| inside > 0) else { continue };
+        let last = start + inside - 1;
+        // A run that goes on in the next column touches the bottom of this one and the top of that.
+        let (left, right) = (start / height, last / height);
+        let (top, bottom) = if left == right { (start % height, last % height) } else { (0, height - 1) };
+        bounds =
+            [bounds[0].min(left), bounds[1].min(top), bounds[2].max(right + 1), bounds[3].max(bottom + 1)];
+        start += inside;
+    }
+    if bounds[2] == 0 { [0.0; 4] } else { bounds.map(|side| side as f32) }
+}
+
 /// Writes `value` where the runs are inside; `classes` is `[height, width]`.
-pub(super) fn fill(classes: &mut [u8], runs: &[usize], value: u8, [height, width]: [usize; 2]) {
+pub(super) fn fill(classes: &mut [ClassId], runs: &[usize], value: ClassId, [height, width]: [usize; 2]) {
     let mut start = 0;
     for (index, &run) in runs.iter().enumerate() {
         if index % 2 == 1 {

@@ -68,7 +68,11 @@ fn pets_are_read_with_a_byte_order_mark_windows_line_ends_and_missing_boxes() {
     pets(folder.path(), &rows, "\r\n");
     let photos = Photos::open(folder.path(), 1, PhotoOptions { augment: 0.0, ..options(20) }).unwrap();
     assert_eq!(photos.info().label(CLASS).unwrap().classes, ["Fluffy_cat", "Dog"]);
-    assert_eq!(photos.info().remarks.len(), 1, "the head without width");
+    let findings = &photos.info().accounts[0].findings;
+    assert!(
+        findings.iter().any(|f| f.what == "boxes without area" && f.count == 1),
+        "the head without width"
+    );
     let samples: Vec<Sample> = (0..3).map(|i| photos.sample(Split::Train, 0, i).unwrap()).collect();
     assert_eq!([samples[0].class, samples[2].class], [Some(0), Some(1)]);
     // Stretched to half the width and two thirds of the height.
@@ -102,7 +106,7 @@ fn mistakes_in_the_table_and_beside_it_are_errors_with_file_line_and_remedy() {
         assert!(words.iter().all(|word| message.contains(word)), "{message} lacks one of {words:?}");
     };
     let nothing = |_: &Path| {};
-    fails(&[good.clone(), row("Cat_2", 0, "1,2,3")], &nothing, &["labels.csv, line 3", "14 cells"]);
+    fails(&[good.clone(), row("Cat_2", 0, "1,2,3")], &nothing, &["labels.csv, line 3", "as many cells"]);
     fails(&[row("Cat_1", 0, "a,6,20,12,10,5,30,25")], &nothing, &["line 2", "head_xmin"]);
     fails(&[row("Cat_1", 0, "12,6,20,12,10,5,30,nan")], &nothing, &["line 2", "body_ymax"]);
     fails(&[row("Cat_1", 0, "12,6,20,12,30,5,10,25")], &nothing, &["line 2", "right and bottom"]);
@@ -193,7 +197,8 @@ fn coco_boxes_polygons_and_crowds_become_objects_and_masks() {
     );
     let photos = Photos::open(folder.path(), 1, PhotoOptions { augment: 0.0, ..options(40) }).unwrap();
     assert_eq!(photos.info().label("objects").unwrap().classes, ["person", "dog"]);
-    assert!(photos.info().remarks[0].contains("annotation 4"));
+    let findings = &photos.info().accounts[0].findings;
+    assert!(findings.iter().any(|f| f.what == "boxes without area" && f.first[0].contains("annotation 4")));
     let sample = photos.sample(Split::Train, 0, 0).unwrap();
     let objects = sample.objects.unwrap();
     assert_eq!(
@@ -248,7 +253,7 @@ fn yolo_boxes_and_polygons_are_relative_and_ids_may_have_gaps() {
         fs::write(path.join("images/all").join(name), white_at([10, 5, 30, 25]).to_png().unwrap()).unwrap();
     }
     fs::write(path.join("labels/all/a.txt"), "7 0.25 0.5 0.5 1.0\r\n2 0 0 0.5 0 0.5 0.5 0 0.5\r\n").unwrap();
-    let yaml = "# comment\npath: .\ntrain: images/all\nval: images/none\nnames:\n  2: cat\n  7: \"dog\"\n";
+    let yaml = "# comment\npath: .\ntrain: images/all\nnames:\n  2: cat\n  7: \"dog\"\n";
     fs::write(path.join("data.yaml"), yaml).unwrap();
     let photos = Photos::open(path, 1, PhotoOptions { augment: 0.0, ..options(40) }).unwrap();
     assert_eq!(photos.info().label("objects").unwrap().classes, ["cat", "dog"]);
@@ -273,7 +278,7 @@ fn yolo_boxes_and_polygons_are_relative_and_ids_may_have_gaps() {
 /// A photo whose white rectangle, box and mask say the same.
 fn consistent(place: [usize; 4]) -> Sample {
     let image = white_at(place);
-    let classes = image.pixels.chunks_exact(3).map(|p| p[0] / 255).collect();
+    let classes = image.pixels.chunks_exact(3).map(|p| ClassId::from(p[0] / 255)).collect();
     Sample {
         image,
         class: Some(0),

@@ -1,252 +1,425 @@
-//! The layout YOLO's programs read: a YAML file with class names and folders of
-//! images; for `images/../NAME.jpg` a text file `labels/../NAME.txt` with a line
-//! per object, `class x y width height` (the centre) or `class x1 y1 x2 y2 x3 y3 ..`
-//! (a polygon), all relative to the image's size.
+//! The layout YOLO's programs read: a YAML file with class names and where the pictures are; for `images/../NAME.jpg` a
+//! text file `labels/../NAME.txt` with a line per object, all relative to the picture's size:
 //!
-//! Where there is no folder `labels` beside `images`, one in a folder named
-//! after the YAML file is taken. An image without a text file shows nothing;
-//! with `skip_if_label_file_missing: true` it is left out. `train`, `val` and
-//! `test` are the parts; those whose folder does not exist are passed over.
-//! Class ids need not be without gaps: they become classes in rising order.
+//! | line | says |
+//! |---|---|
+//! | `class x y width height` | a box, by its centre |
+//! | `class x1 y1 x2 y2 x3 y3 ..` | an outline |
+//! | `class x y width height` and key points, where the YAML file has `kpt_shape` | a box; the key points are left out |
 //!
-//! Of YAML only what these files use is understood: `key: value`, and under
-//! `names:` either `id: name` or `- name` on lines of their own, or `[a, b]`.
+//! `train`, `val` and `test` are the parts: each a folder, of which the folders below are part; a `.txt` file with a path
+//! per line; or a list of those. They are relative to `path`, and that to the YAML file. What is named must be there;
+//! where `../train/images` is not, `train/images` beside the YAML file is, as export tools mean it.
+//!
+//! The last `images` of a picture's path stands for `labels`; without one, the text files lie beside the pictures. Where there
+//! is no such folder, one in a folder named after the YAML file is taken. A picture without a text file shows nothing; with
+//! `skip_if_label_file_missing: true` it is left out. A part without any text file was never labelled: as training part it is
+//! refused, any other is left out. Class ids need not be without gaps: they become classes in rising order.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::{
-    Found, MaskSource, Outline, Photo, PhotoOptions, Shape, coco, expected, polygon, remark, text, usable_box,
-};
-use crate::dataset::{LabelInfo, LabelKind, MASK, OBJECTS};
-use crate::{DataError, DatasetInfo, Image, Label, Object, Split};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::files::{self, ByStem};
+use super::reading::{Reading, Thing, classes, object_labels, present};
+use super::{Format, MaskSource, Photo, Shape, coco, polygon, text};
+use crate::FindingKind::{LabelLeftOut, LeftOut, Suspicious};
+use crate::dataset::OBJECTS;
+use crate::{DataError, Split};
 
 const REMEDY: &str = "compare with the layout in docs/data.md, and mend the file";
 
-pub(super) fn is_at(path: &Path) -> bool {
+pub(super) const FORMAT: Format =
+    Format { name: "yolo", what: "a .yaml file that names train and names", is_at, read };
+
+fn is_at(path: &Path) -> bool {
     is_yaml(path) || yaml_in(path).is_some()
 }
 
 fn is_yaml(path: &Path) -> bool {
-    path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+    path.is_file() && ["yaml", "yml"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
 }
 
-/// The only YAML file of a folder.
+/// The only YAML file of a folder that names classes.
 fn yaml_in(folder: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?;
-    let mut files = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|path| is_yaml(path));
-    let first = files.next()?;
-    files.next().is_none().then_some(first)
+    let found: Vec<PathBuf> = files::entries(folder).ok()?.into_iter().filter(|path| is_yaml(path)).collect();
+    match found.len() {
+        0 | 1 => found.into_iter().next(),
+        _ => {
+            let mut ours = found.into_iter().filter(|path| {
+                text::read(path)
+                    .is_ok_and(|text| text.lines().any(|line| line.trim_start().starts_with("names")))
+            });
+            let first = ours.next()?;
+            ours.next().is_none().then_some(first)
+        }
+    }
 }
 
-/// What the YAML file says.
-#[derive(Default)]
+/// What the YAML file says, as far as it is used here.
+#[derive(Deserialize)]
 struct Settings {
-    keys: BTreeMap<String, String>,
-    names: BTreeMap<usize, String>,
+    path: Option<String>,
+    train: Option<Places>,
+    #[serde(alias = "valid", alias = "validation")]
+    val: Option<Places>,
+    test: Option<Places>,
+    names: Names,
+    nc: Option<usize>,
+    kpt_shape: Option<Vec<usize>>,
+    #[serde(default)]
+    skip_if_label_file_missing: bool,
+}
+
+/// One folder or file, or several.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Places {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// Ids and names of classes by rising id, from a list or a map. Read straight from the file and not by trial, so that a name
+/// that looks like a number stays as it is written.
+struct Names(BTreeMap<usize, String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Names, D::Error> {
+        deserializer.deserialize_any(NamesVisitor)
+    }
+}
+
+struct NamesVisitor;
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("a list of class names, or a map from ids to names")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+        let mut names = BTreeMap::new();
+        while let Some(name) = list.next_element()? {
+            names.insert(names.len(), name);
+        }
+        Ok(Names(names))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+        let mut names = BTreeMap::new();
+        while let Some((id, name)) = map.next_entry()? {
+            if names.insert(id, name).is_some() {
+                return Err(Error::custom(format!("the class id {id} stands there twice")));
+            }
+        }
+        Ok(Names(names))
+    }
 }
 
 impl Settings {
     fn read(path: &Path) -> Result<Settings, DataError> {
-        let mut settings = Settings::default();
-        let mut in_names = false;
-        let plain = |value: &str| value.trim().trim_matches(['"', '\'']).to_string();
-        for (index, line) in text::read(path)?.lines().enumerate() {
-            let content = line.split(" #").next().unwrap_or("").trim_end();
-            if content.trim().is_empty() || content.trim_start().starts_with('#') {
-                continue;
+        let text = text::read(path)?;
+        let settings: Settings = serde_saphyr::from_str(&text).map_err(|error| {
+            let at = error.location();
+            DataError::Malformed {
+                path: path.into(),
+                place: at.map_or("the file".into(), |at| format!("line {}", at.line())),
+                expected: "YAML with train, val, test and the names of classes".into(),
+                found: error.to_string().lines().next().unwrap_or("").into(),
+                remedy: REMEDY.into(),
             }
-            let wrong = |expected: &str| text::wrong(path, index + 1, expected, line, REMEDY);
-            let inside = content.starts_with([' ', '-']);
-            if inside && in_names {
-                let entry = content.trim();
-                let next = settings.names.keys().next_back().map_or(0, |last| last + 1);
-                let (id, name) = match entry.strip_prefix("- ") {
-                    Some(name) => (next, name),
-                    None => {
-                        let pair =
-                            entry.split_once(':').and_then(|(id, n)| Some((id.trim().parse().ok()?, n)));
-                        pair.ok_or_else(|| wrong("\"id: name\" or \"- name\""))?
-                    }
-                };
-                if settings.names.insert(id, plain(name)).is_some() {
-                    return Err(wrong("each class id once"));
-                }
-                continue;
-            }
-            if inside {
-                continue; // Below a key that is not used here.
-            }
-            let (key, value) = content.split_once(':').ok_or_else(|| wrong("\"key: value\""))?;
-            in_names = key.trim() == "names";
-            if in_names && let Some(list) = value.trim().strip_prefix('[') {
-                let list = list.strip_suffix(']').ok_or_else(|| wrong("a list that ends with ]"))?;
-                settings.names = list.split(',').map(plain).enumerate().collect();
-            }
-            settings.keys.insert(key.trim().into(), plain(value));
-        }
-        if settings.names.is_empty() || settings.names.len() > 254 {
-            let found = settings.names.len().to_string();
-            return Err(text::wrong(path, 1, "1 to 254 class names under \"names:\"", &found, REMEDY));
+        })?;
+        let count = settings.named().len();
+        if let Some(nc) = settings.nc.filter(|&nc| nc != count) {
+            let expected = format!("nc: {count}, as many as there are names");
+            return Err(wrong(path, &expected, &format!("nc: {nc}")));
         }
         Ok(settings)
     }
+
+    /// Ids and names of classes by rising id.
+    fn named(&self) -> Vec<(usize, String)> {
+        self.names.0.iter().map(|(&id, name)| (id, name.clone())).collect()
+    }
+
+    /// Values of a key point and how many there are, in one number.
+    fn key_point_values(&self) -> Option<usize> {
+        self.kpt_shape.as_deref().map(|shape| shape.iter().product())
+    }
 }
 
-pub(super) fn read(path: &Path, options: &PhotoOptions) -> Result<Found, DataError> {
+fn wrong(yaml: &Path, expected: &str, found: &str) -> DataError {
+    DataError::Malformed {
+        path: yaml.into(),
+        place: "the file".into(),
+        expected: expected.into(),
+        found: found.into(),
+        remedy: REMEDY.into(),
+    }
+}
+
+fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let yaml = if path.is_file() { path.to_path_buf() } else { yaml_in(path).unwrap_or_default() };
     let settings = Settings::read(&yaml)?;
-    let names: Vec<String> = settings.names.values().cloned().collect();
-    let (places, names) = expected(options, OBJECTS, &names, &yaml)?;
-    let classes = settings.names.keys().copied().zip(places).collect();
-    let skip = settings.keys.get("skip_if_label_file_missing").is_some_and(|value| value == "true");
-    let mut reader =
-        Reader { classes, count: names.len(), polygons: false, empty: 0, first_empty: String::new() };
-    let mut photos = Vec::new();
-    for (key, part) in [("train", Split::Train), ("val", Split::Validation), ("test", Split::Test)] {
-        let Some(images) = settings.keys.get(key).filter(|value| !value.is_empty()) else { continue };
-        let base = yaml.parent().unwrap_or(Path::new(".")).to_path_buf();
-        let base = settings.keys.get("path").map_or(base.clone(), |path| base.join(path));
-        let folder = base.join(images);
-        if !folder.is_dir() {
-            continue;
-        }
-        let labels = labels_of(&yaml, &base, images)?;
-        for image in pictures(&folder)? {
-            let name = image.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
-            let file = labels.join(format!("{name}.txt"));
-            if skip && !file.is_file() {
-                continue;
-            }
-            photos.push(reader.photo(name, image, &file, part)?);
-        }
-    }
-    if photos.is_empty() {
-        let expected = "a folder of images under \"train:\"";
-        return Err(text::wrong(&yaml, 1, expected, "no picture at all", REMEDY));
-    }
-    let mut labels = vec![
-        LabelInfo::new(OBJECTS, LabelKind::Objects, &names),
-        LabelInfo::new("present", LabelKind::Classes, &names),
+    let (names, mut of) = classes(OBJECTS, vec![(&yaml, settings.named())], reading)?;
+    let classes = of.pop().unwrap_or_default();
+    let key_points = settings.key_point_values();
+    let mut reader = Reader { classes, count: names.len(), key_points, polygons: false };
+    let parts = [
+        ("train", &settings.train, Split::Train),
+        ("val", &settings.val, Split::Validation),
+        ("test", &settings.test, Split::Test),
     ];
-    if reader.polygons {
-        labels.insert(1, LabelInfo::new(MASK, LabelKind::Mask, &names));
-    } else {
-        photos.iter_mut().for_each(|photo| photo.mask = MaskSource::Missing);
+    if settings.train.is_none() {
+        return Err(wrong(&yaml, "a folder of pictures under \"train:\"", "no such line"));
     }
-    let info = DatasetInfo {
-        name: "yolo".into(),
-        height: options.size,
-        width: options.size,
-        channels: 3,
-        labels,
-        remarks: remark(reader.empty, "objects without area were", &reader.first_empty).into_iter().collect(),
-    };
-    Ok(Found { info, photos })
+    for (key, places, part) in parts {
+        let places = match places {
+            None => Vec::new(),
+            Some(Places::One(place)) => vec![place.clone()],
+            Some(Places::Several(places)) => places.clone(),
+        };
+        let mut batch = Vec::new();
+        for place in places.iter().filter(|place| !place.trim().is_empty()) {
+            let place = resolve(&yaml, settings.path.as_deref(), key, place)?;
+            batch.extend(listed(&yaml, &place, reading)?);
+        }
+        reader.part(&yaml, key, part, batch, settings.skip_if_label_file_missing, reading)?;
+    }
+    if !reader.polygons {
+        reading.photos.iter_mut().for_each(|photo| photo.mask = MaskSource::Missing);
+    }
+    reading.labels = object_labels(&names, reader.polygons);
+    Ok(())
 }
 
-/// The folder of text files that belongs to a folder of images.
-fn labels_of(yaml: &Path, base: &Path, images: &str) -> Result<PathBuf, DataError> {
-    let swapped = match images.strip_prefix("images") {
-        Some(rest) => format!("labels{rest}"),
-        None => images.replace("/images", "/labels"),
-    };
-    let beside = base.join(&swapped);
-    let named = yaml.with_extension("").join(&swapped);
-    [beside.clone(), named]
-        .into_iter()
-        .find(|folder| folder.is_dir() && *folder != base.join(images))
-        .ok_or_else(|| {
-            let expected = format!("a folder of text files at {}", beside.display());
-            text::wrong(yaml, 1, &expected, "no such folder", REMEDY)
-        })
-}
-
-/// The PNG, JPEG and GIF files of a folder, by name.
-fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let failed =
-        |source| DataError::Read { path: folder.into(), source, remedy: "check its permissions".into() };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let end = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if ["jpg", "jpeg", "png", "gif"].contains(&end.as_str()) {
-            found.push(path);
+/// The file or folder that a part names, among the places where it can be meant to lie.
+fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<PathBuf, DataError> {
+    let beside = yaml.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut tried: Vec<PathBuf> = Vec::new();
+    for place in files::as_written(place) {
+        let bases = path
+            .iter()
+            .flat_map(|path| files::as_written(path))
+            .flat_map(|path| [beside.join(&path), PathBuf::from(&path)]);
+        for base in bases.chain([beside.to_path_buf()]) {
+            tried.push(base.join(&place));
+            // An export tool writes paths that count from a folder below.
+            if let Some(rest) = place.strip_prefix("../") {
+                tried.push(base.join(rest));
+            }
         }
     }
-    found.sort();
+    if let Some(found) = tried.iter().find(|place| place.exists()) {
+        return Ok(found.clone());
+    }
+    tried.dedup();
+    let tried: Vec<String> = tried.iter().map(|place| place.display().to_string()).collect();
+    let expected = format!("the pictures that \"{key}: {place}\" names, at {}", tried.join(" or "));
+    Err(wrong(yaml, &expected, "nothing there"))
+}
+
+/// The pictures of a folder, or those that a list names; each with the folder it was found in.
+fn listed(yaml: &Path, place: &Path, reading: &mut Reading) -> Result<Vec<(PathBuf, PathBuf)>, DataError> {
+    if place.is_dir() {
+        let pictures = files::pictures(place, reading)?;
+        return Ok(pictures.into_iter().map(|picture| (place.to_path_buf(), picture)).collect());
+    }
+    if files::ending(place) != "txt" {
+        let found = place.display().to_string();
+        return Err(wrong(yaml, "a folder of pictures, or a .txt file that lists them", &found));
+    }
+    let beside = place.parent().unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for (index, line) in text::read(place)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let above = yaml.parent().unwrap_or(Path::new("."));
+        let tries = files::as_written(line).into_iter();
+        let tries = tries.flat_map(|line| [beside.join(&line), above.join(&line), PathBuf::from(&line)]);
+        let picture = tries.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            text::wrong(place, index + 1, "a picture's path, relative to the list", line, REMEDY)
+        })?;
+        found.push((picture.parent().unwrap_or(beside).to_path_buf(), picture));
+    }
     Ok(found)
 }
 
+/// The folder of text files that belongs to a folder of pictures: the last `images` of its path is `labels`.
+fn labels_of(yaml: &Path, pictures: &Path) -> PathBuf {
+    let parts: Vec<&OsStr> = pictures.components().map(|part| part.as_os_str()).collect();
+    let Some(images) = parts.iter().rposition(|part| *part == "images") else { return pictures.into() };
+    let with = |labels: &str| -> PathBuf {
+        let part = |(place, part): (usize, &&OsStr)| {
+            if place == images { OsString::from(labels) } else { part.into() }
+        };
+        parts.iter().enumerate().map(part).collect()
+    };
+    let beside = with("labels");
+    if beside.is_dir() {
+        return beside;
+    }
+    // One set of pictures with several sets of labels, each in a folder named after its YAML file.
+    let below: PathBuf = parts[images + 1..].iter().collect();
+    let named = yaml.with_extension("").join("labels").join(below);
+    if named.is_dir() { named } else { beside }
+}
+
 struct Reader {
+    /// From ids to classes.
     classes: BTreeMap<usize, usize>,
     count: usize,
+    /// Values of key points behind each box.
+    key_points: Option<usize>,
     polygons: bool,
-    empty: usize,
-    first_empty: String,
 }
 
 impl Reader {
-    fn photo(&mut self, name: String, path: PathBuf, labels: &Path, part: Split) -> Result<Photo, DataError> {
-        let size = Image::upright_size(&path)?;
-        let text = if labels.is_file() { text::read(labels)? } else { String::new() };
-        let mut objects = Vec::new();
-        let mut outlines: Vec<(f32, Outline)> = Vec::new();
-        let mut present = vec![false; self.count];
-        let mut all_outlined = true;
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let wrong = |expected: &str| text::wrong(labels, index + 1, expected, line, REMEDY);
-            let mut cells = line.split_whitespace();
-            let id = cells.next().and_then(|id| id.parse::<usize>().ok());
-            let class = id.and_then(|id| self.classes.get(&id).copied());
-            let class = class.ok_or_else(|| wrong("a class id of the YAML file's names"))?;
-            let values: Option<Vec<f32>> = cells.map(text::number).collect();
-            let values = values.ok_or_else(|| wrong("numbers after the class id"))?;
-            if values.iter().any(|v| !(-0.5..=1.5).contains(v)) {
-                return Err(wrong("values from 0 to 1, relative to the image's size"));
+    /// The pictures of one part with their text files.
+    fn part(
+        &mut self,
+        yaml: &Path,
+        key: &str,
+        part: Split,
+        pictures: Vec<(PathBuf, PathBuf)>,
+        skip: bool,
+        reading: &mut Reading,
+    ) -> Result<(), DataError> {
+        let mut texts: BTreeMap<PathBuf, Option<ByStem>> = BTreeMap::new();
+        let mut matched = 0;
+        let mut found = Vec::with_capacity(pictures.len());
+        for (folder, picture) in pictures {
+            let labels = labels_of(yaml, &folder);
+            if !texts.contains_key(&labels) {
+                let files = if labels.is_dir() { Some(ByStem::new(&labels, &["txt"])?) } else { None };
+                texts.insert(labels.clone(), files);
             }
-            let [height, width] = size.map(|side| side as f32);
-            let (bbox, polygon) = if let [x, y, w, h] = values[..] {
-                all_outlined = false;
-                let sides = [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
-                ([sides[0] * width, sides[1] * height, sides[2] * width, sides[3] * height], None)
-            } else {
-                let scaled: Vec<f32> = values
-                    .iter()
-                    .enumerate()
-                    .map(|(place, v)| v * if place % 2 == 0 { width } else { height })
-                    .collect();
-                let points = coco::points(&[scaled])
-                    .and_then(|mut polygons| polygons.pop())
-                    .ok_or_else(|| wrong("four values, or an even number of at least six"))?;
-                let around = points.iter().fold([f32::INFINITY, f32::INFINITY, 0.0, 0.0], |b, p| {
-                    [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])]
-                });
-                (around, Some(points))
-            };
-            let Some(bbox) = usable_box(bbox, size) else {
-                self.empty += 1;
-                if self.first_empty.is_empty() {
-                    self.first_empty = format!("line {} of {}", index + 1, labels.display());
-                }
-                continue;
-            };
-            present[class] = true;
-            let mut object = Object::new(class, bbox);
-            if let Some(points) = polygon {
-                object.area = polygon::area(&points);
-                self.polygons = true;
-                outlines.push((
-                    object.area,
-                    Outline { value: class as u8 + 1, shape: Shape::Polygons(vec![points]) },
-                ));
-            }
-            objects.push(object);
+            let stem = files::stem(&folder, &picture);
+            let text = texts.get_mut(&labels).and_then(Option::as_mut).and_then(|files| files.take(&stem));
+            matched += usize::from(text.is_some());
+            found.push((stem.to_string_lossy().into_owned(), picture, text));
         }
-        outlines.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let outlines = outlines.into_iter().map(|(_, outline)| outline).collect();
+        reading.found += found.len();
+        let unmatched: Vec<&PathBuf> = texts.values().flatten().flat_map(ByStem::left).collect();
+        if matched == 0 && !found.is_empty() {
+            let folders: Vec<String> = texts.keys().map(|folder| folder.display().to_string()).collect();
+            if part == Split::Train {
+                let expected =
+                    format!("text files for the pictures under \"{key}:\", in {}", folders.join(" or "));
+                let count = found.len();
+                let found = match unmatched.first() {
+                    Some(first) => format!(
+                        "none of the {} text files there named like one of {count} pictures ({} beside {})",
+                        texts.values().flatten().map(ByStem::len).sum::<usize>(),
+                        first.display(),
+                        found[0].1.display()
+                    ),
+                    None => format!("none for {count} pictures"),
+                };
+                return Err(wrong(yaml, &expected, &found));
+            }
+            let what =
+                format!("pictures of the {} part, for which there is no label file at all", part.name());
+            found.iter().for_each(|(_, picture, _)| reading.findings.add(LeftOut, &what, picture.display()));
+            return Ok(());
+        }
+        for path in unmatched {
+            reading.findings.add(LabelLeftOut, "label files that belong to no picture", path.display());
+        }
+        for (name, picture, text) in found {
+            if skip && text.is_none() {
+                reading.findings.add(LeftOut, "pictures without a label file", picture.display());
+                continue;
+            }
+            if let Some(photo) = self.photo(name, picture, text.as_deref(), reading)? {
+                reading.photos.push(Photo { part: Some(part), ..photo });
+            }
+        }
+        Ok(())
+    }
+
+    fn photo(
+        &mut self,
+        name: String,
+        path: PathBuf,
+        labels: Option<&Path>,
+        reading: &mut Reading,
+    ) -> Result<Option<Photo>, DataError> {
+        let Some(size) = reading.header(&path).map(|header| header.upright) else { return Ok(None) };
+        let mut things = Vec::new();
+        if let Some(labels) = labels {
+            for (index, line) in
+                text::read(labels)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty())
+            {
+                things.push(self.thing(labels, index + 1, line, size, reading)?);
+            }
+        }
+        let outlined = things.iter().filter(|thing| thing.shape.is_some()).count();
+        self.polygons |= outlined > 0;
+        let all_outlined = outlined == things.len();
+        if outlined > 0 && !all_outlined {
+            let what = "masks of pictures with boxes among the outlines";
+            reading.findings.add(LabelLeftOut, what, path.display());
+        }
+        let shown = present(things.iter().map(|thing| thing.class), self.count);
+        let (objects, outlines) = reading.things(things, size);
         let mask = if all_outlined { MaskSource::Outlines(outlines) } else { MaskSource::Missing };
-        let more = BTreeMap::from([("present".to_string(), Label::Classes(present))]);
-        Ok(Photo { name, path, size, part, class: None, objects: Some(objects), mask, more })
+        let more = BTreeMap::from([("present".to_string(), shown)]);
+        Ok(Some(Photo { objects: Some(objects), mask, more, ..Photo::new(name, path, size) }))
+    }
+
+    /// What one line says.
+    fn thing(
+        &self,
+        labels: &Path,
+        number: usize,
+        line: &str,
+        size: [usize; 2],
+        reading: &mut Reading,
+    ) -> Result<Thing, DataError> {
+        let wrong = |expected: &str| text::wrong(labels, number, expected, line, REMEDY);
+        let place = format!("line {number} of {}", labels.display());
+        let mut cells = line.split_whitespace();
+        let id = cells.next().and_then(text::id);
+        let class = id.and_then(|id| self.classes.get(&id).copied());
+        let class = class.ok_or_else(|| wrong("a class id of the YAML file's names"))?;
+        let values: Option<Vec<f32>> = cells.map(text::number).collect();
+        let mut values = values.ok_or_else(|| wrong("numbers after the class id"))?;
+        match self.key_points {
+            Some(count) if values.len() == 4 + count => {
+                values.truncate(4);
+                reading.findings.add(LabelLeftOut, "lines of key points, of which the box is used", &place);
+            }
+            Some(count) if values.len() != 4 => {
+                let expected = format!("a box, or a box and {count} values of key points as kpt_shape says");
+                return Err(wrong(&expected));
+            }
+            _ => {}
+        }
+        if values.iter().any(|v| !(-0.5..=1.5).contains(v)) {
+            return Err(wrong("values from 0 to 1, relative to the picture's size"));
+        }
+        let [height, width] = size.map(|side| side as f32);
+        if let [x, y, w, h] = values[..] {
+            if w < 0.0 || h < 0.0 {
+                return Err(wrong("a width and a height that are not negative"));
+            }
+            let sides = [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
+            let bbox = [sides[0] * width, sides[1] * height, sides[2] * width, sides[3] * height];
+            return Ok(Thing::new(class, bbox, place));
+        }
+        let scale = |(place, v): (usize, f32)| v * if place % 2 == 0 { width } else { height };
+        let scaled: Vec<f32> = values.into_iter().enumerate().map(scale).collect();
+        let points = coco::points(&[scaled]).and_then(|mut polygons| polygons.pop());
+        let points = points.ok_or_else(|| wrong("four values, or an even number of at least six"))?;
+        if points.len() == 4 {
+            let what = "outlines of four corners: if they are rotated boxes, masks of them show the boxes";
+            reading.findings.add(Suspicious, what, &place);
+        }
+        let around = coco::around(&points);
+        let area = Some(polygon::area(&points));
+        Ok(Thing { area, shape: Some(Shape::Polygons(vec![points])), ..Thing::new(class, around, place) })
     }
 }

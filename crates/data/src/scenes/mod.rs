@@ -28,7 +28,9 @@ use rand::RngExt;
 
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS, no_such_sample};
 use crate::fashion_mnist::Garments;
-use crate::{DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Mask, Object, Sample, Split};
+use crate::{
+    ClassId, DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Mask, Object, Sample, Split,
+};
 use layout::{Layout, Placed};
 use paint::Background;
 use sprite::{Cutout, Sprite};
@@ -83,7 +85,7 @@ impl FashionScenes {
                 LabelInfo::new(OBJECTS, LabelKind::Objects, &garments),
                 LabelInfo::new(MASK, LabelKind::Mask, &garments),
             ],
-            remarks: Vec::new(),
+            accounts: Default::default(),
         };
         FashionScenes { seed, source, pools: [train, validation, test], info }
     }
@@ -234,11 +236,11 @@ impl Scene {
     }
 }
 
-fn mark(classes: &mut [u8], garment: &Placed) {
+fn mark(classes: &mut [ClassId], garment: &Placed) {
     let rows = classes.chunks_exact_mut(SCENE_SIZE).zip(&garment.pixels);
     for (row, &bits) in rows {
         for x in layout::ones(bits) {
-            row[x] = garment.sprite.class as u8 + 1;
+            row[x] = garment.sprite.class as ClassId + 1;
         }
     }
 }

@@ -26,7 +26,7 @@
 use std::marker::PhantomData;
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, LabelKind};
+use cerberus_data::{Batch, ClassId, LabelKind};
 use cerberus_nn::{Context, Init, Module};
 use cerberus_tensor::{Element, PerElement};
 
@@ -134,7 +134,7 @@ pub enum Prediction {
     /// Objects, most certain first.
     Objects(Vec<Detection>),
     /// A class for every pixel, row by row; 0 is background.
-    Mask(Vec<u8>),
+    Mask(Vec<ClassId>),
     /// A number for every pixel, row by row.
     ValueMap(Vec<f32>),
 }
@@ -145,12 +145,13 @@ pub trait Metric {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch);
 
     /// The figures so far by name; the first is the task's main one, by which
-    /// checkpoints are compared: from 0 to 1, better when larger.
-    fn values(&self) -> Vec<(&'static str, f64)>;
+    /// checkpoints are compared: from 0 to 1, better when larger. `None` for a figure that
+    /// nothing was seen for: what is unknown is not 0.
+    fn values(&self) -> Vec<(&'static str, Option<f64>)>;
 
     /// Further figures for an evaluation: curves'
     /// averages, calibration, scores by size.
-    fn details(&self) -> Vec<(&'static str, f64)> {
+    fn details(&self) -> Vec<(&'static str, Option<f64>)> {
         Vec::new()
     }
 

@@ -12,8 +12,13 @@ use cerberus_metrics::{
     RegressionErrors, TopKAccuracy,
 };
 
-type Figures = Vec<(&'static str, f64)>;
+type Figures = Vec<(&'static str, Option<f64>)>;
 type ClassFigures = Vec<(&'static str, Vec<Option<f64>>)>;
+
+/// The figures if anything was seen, else their names alone.
+fn known<const N: usize>(seen: bool, figures: [(&'static str, f64); N]) -> Figures {
+    figures.into_iter().map(|(name, value)| (name, seen.then_some(value))).collect()
+}
 
 /// Of one class per image: accuracy, and how it comes about.
 pub(super) struct ClassScores {
@@ -55,11 +60,11 @@ impl Metric for ClassScores {
     }
 
     fn values(&self) -> Figures {
-        vec![("accuracy", self.top1.value())]
+        known(self.top1.samples() > 0, [("accuracy", self.top1.value())])
     }
 
     fn details(&self) -> Figures {
-        vec![
+        let figures = [
             ("top5_accuracy", self.top5.value()),
             ("balanced_accuracy", self.confusion.mean_class_accuracy()),
             ("macro_f1", self.confusion.mean_dice()),
@@ -67,7 +72,8 @@ impl Metric for ClassScores {
             ("brier", self.calibration.brier()),
             ("ece", self.calibration.expected_error()),
             ("mce", self.calibration.maximum_error()),
-        ]
+        ];
+        known(self.top1.samples() > 0, figures)
     }
 
     fn per_class(&self) -> ClassFigures {
@@ -81,6 +87,11 @@ impl Metric for ClassScores {
     fn class_samples(&self) -> Option<&ClassSamples> {
         Some(&self.samples)
     }
+}
+
+/// A figure of COCO's, which is -1 where there was nothing to find.
+fn there(value: f64) -> Option<f64> {
+    (value >= 0.0).then_some(value)
 }
 
 /// Of boxes: COCO's scores, and how well the best box of each object lies.
@@ -122,14 +133,13 @@ impl Metric for ObjectScores {
 
     fn values(&self) -> Figures {
         let summary = self.coco.evaluate().summary;
-        // COCO reports -1 where there was nothing to find.
-        vec![("map", summary.map.max(0.0)), ("map50", summary.map50.max(0.0))]
+        vec![("map", there(summary.map)), ("map50", there(summary.map50))]
     }
 
     fn details(&self) -> Figures {
         let s = self.coco.evaluate().summary;
-        vec![
-            ("box_iou", self.overlap / self.objects.max(1) as f64),
+        let mut figures = known(self.objects > 0, [("box_iou", self.overlap / self.objects.max(1) as f64)]);
+        let coco = [
             ("ap50", s.map50),
             ("ap75", s.map75),
             ("ap_small", s.map_small),
@@ -141,15 +151,15 @@ impl Metric for ObjectScores {
             ("ar_small", s.ar_small),
             ("ar_medium", s.ar_medium),
             ("ar_large", s.ar_large),
-        ]
+        ];
+        figures.extend(coco.map(|(name, value)| (name, there(value))));
+        figures
     }
 
     fn per_class(&self) -> ClassFigures {
         let classes = self.coco.evaluate().per_class;
-        let of = |figure: fn(&coco::ClassAp) -> f64| {
-            // COCO reports -1 where there was nothing to find.
-            classes.iter().map(|class| Some(figure(class)).filter(|value| *value >= 0.0)).collect()
-        };
+        let of =
+            |figure: fn(&coco::ClassAp) -> f64| classes.iter().map(|class| there(figure(class))).collect();
         vec![
             ("ap", of(|c| c.ap)),
             ("ap50", of(|c| c.ap50)),
@@ -207,20 +217,26 @@ impl Metric for MaskScores {
     }
 
     fn values(&self) -> Figures {
-        vec![("miou", self.confusion.mean_iou()), ("pixel_accuracy", self.confusion.pixel_accuracy())]
+        let figures =
+            [("miou", self.confusion.mean_iou()), ("pixel_accuracy", self.confusion.pixel_accuracy())];
+        known(self.confusion.total() > 0, figures)
     }
 
     fn details(&self) -> Figures {
         let things: Vec<f64> = self.confusion.iou_per_class().into_iter().skip(1).flatten().collect();
-        let mut figures = vec![
-            ("mask_iou", things.iter().sum::<f64>() / things.len().max(1) as f64),
+        let figures = [
             ("miou_of_present", self.confusion.mean_iou_of_present()),
             ("dice", self.confusion.mean_dice()),
             ("class_accuracy", self.confusion.mean_class_accuracy()),
             ("frequency_weighted_iou", self.confusion.frequency_weighted_iou()),
         ];
-        figures.extend(self.boundary.mean().map(|score| ("boundary_f1", score)));
-        figures
+        let mut all = known(
+            !things.is_empty(),
+            [("mask_iou", things.iter().sum::<f64>() / things.len().max(1) as f64)],
+        );
+        all.extend(known(self.confusion.total() > 0, figures));
+        all.push(("boundary_f1", self.boundary.mean()));
+        all
     }
 
     fn per_class(&self) -> ClassFigures {
@@ -269,7 +285,7 @@ impl Metric for ClassSetScores {
 
     fn values(&self) -> Figures {
         let values: Vec<f64> = self.precision.iter().filter_map(AveragePrecision::value).collect();
-        vec![("mean_ap", values.iter().sum::<f64>() / values.len().max(1) as f64)]
+        known(!values.is_empty(), [("mean_ap", values.iter().sum::<f64>() / values.len().max(1) as f64)])
     }
 
     fn details(&self) -> Figures {
@@ -279,7 +295,8 @@ impl Metric for ClassSetScores {
         };
         let total = self.counts.iter().fold([0; 3], |t, c| [t[0] + c[0], t[1] + c[1], t[2] + c[2]]);
         let macro_f1 = self.counts.iter().map(|&c| f1(c)).sum::<f64>() / self.counts.len().max(1) as f64;
-        vec![("micro_f1", f1(total)), ("macro_f1", macro_f1)]
+        // A class that is neither there nor predicted says nothing, and nor do all of them.
+        known(total != [0; 3], [("micro_f1", f1(total)), ("macro_f1", macro_f1)])
     }
 
     fn per_class(&self) -> ClassFigures {
@@ -310,6 +327,11 @@ impl NumberScores {
     pub fn of_pixels(head: &HeadConfig) -> Self {
         Self { depth: true, ..Self::of_images(head) }
     }
+
+    /// The shares near enough, of positive truths.
+    fn within_figures(&self) -> [Option<f64>; 3] {
+        self.errors.within().map(|share| (self.errors.positive() > 0).then_some(share))
+    }
 }
 
 impl Metric for NumberScores {
@@ -329,18 +351,19 @@ impl Metric for NumberScores {
 
     fn values(&self) -> Figures {
         // R2 has no lower bound; what is worse than the mean counts as nothing.
-        let explained = self.errors.r_squared().unwrap_or(0.0).max(0.0);
-        let main = if self.depth { ("delta1", self.errors.within()[0]) } else { ("r2", explained) };
-        vec![main, ("mae", self.errors.mean_absolute()), ("rmse", self.errors.root_mean_square())]
+        let explained = self.errors.r_squared().map(|r2| r2.max(0.0));
+        let within = self.within_figures()[0];
+        let main = if self.depth { ("delta1", within) } else { ("r2", explained) };
+        let errors = [("mae", self.errors.mean_absolute()), ("rmse", self.errors.root_mean_square())];
+        std::iter::once(main).chain(known(self.errors.count() > 0, errors)).collect()
     }
 
     fn details(&self) -> Figures {
-        let [_, delta2, delta3] = self.errors.within();
-        vec![
-            ("abs_rel", self.errors.mean_relative()),
-            ("sq_rel", self.errors.mean_squared_relative()),
-            ("delta2", delta2),
-            ("delta3", delta3),
-        ]
+        let [_, delta2, delta3] = self.within_figures();
+        let relative =
+            [("abs_rel", self.errors.mean_relative()), ("sq_rel", self.errors.mean_squared_relative())];
+        let mut figures = known(self.errors.positive() > 0, relative);
+        figures.extend([("delta2", delta2), ("delta3", delta3)]);
+        figures
     }
 }

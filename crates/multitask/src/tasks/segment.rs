@@ -7,7 +7,7 @@
 //! however few pixels it has (Milletari, Navab and Ahmadi, 2016).
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, IGNORED, LabelKind};
+use cerberus_data::{Batch, ClassId, IGNORED, LabelKind};
 use cerberus_nn::losses::dice;
 use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
@@ -110,6 +110,6 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
 /// The class of the largest logit at every pixel.
 pub(super) fn mask_answers<T: Element>(output: &HeadOutput<T>, image: [usize; 2]) -> Vec<Prediction> {
     let best = output.maps[0].value().argmax();
-    let mask = |pixels: &[usize]| Prediction::Mask(pixels.iter().map(|&class| class as u8).collect());
+    let mask = |pixels: &[usize]| Prediction::Mask(pixels.iter().map(|&class| class as ClassId).collect());
     best.chunks_exact(image[0] * image[1]).map(mask).collect()
 }

@@ -2,7 +2,7 @@
 //! loss of a class, weighted against class imbalance.
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, IGNORED};
+use cerberus_data::{Batch, ClassId, IGNORED};
 use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy_with, focal};
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
@@ -25,9 +25,9 @@ pub(super) fn present<V>(labels: &[Option<V>]) -> Vec<usize> {
 }
 
 /// The class of every image under a label, as the loss takes it.
-pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<u8> {
+pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<ClassId> {
     let classes = batch.classes_of(label).into_iter();
-    classes.map(|class| class.map_or(IGNORED, |class| class as u8)).collect()
+    classes.map(|class| class.map_or(IGNORED, |class| class as ClassId)).collect()
 }
 
 /// The probabilities of a head whose only output is a logit per class, `[N, C]`.
@@ -37,14 +37,14 @@ pub(super) fn class_predictions<T: Element>(output: &HeadOutput<T>) -> Vec<Predi
     probabilities.contiguous().data().chunks_exact(probabilities.shape()[1]).map(row).collect()
 }
 
-/// The loss of logits `[.., C]` against class ids, 255 ignored: cross-entropy
+/// The loss of logits `[.., C]` against class ids, [`IGNORED`] ones left out: cross-entropy
 /// with the head's class weights and smoothing, or, with a focal exponent, the
 /// sigmoid focal loss of each class against the rest, a mean over elements that
 /// count, weights applied to elements of their class. Adjusted logits (Menon et
 /// al., "Long-tail learning via logit adjustment", 2021, equation 10) take part
 /// in training alone.
 #[track_caller]
-pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[u8], options: &HeadOptions) -> Var<T> {
+pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[ClassId], options: &HeadOptions) -> Var<T> {
     let classes = *logits.shape().last().expect("logits have a rank");
     let logits = match &options.logit_adjustment {
         Some(adjustment) => {
@@ -65,7 +65,12 @@ pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[u8], options: &He
 
 /// The focal loss of elements that count. A class weight `w` counts its elements
 /// `w` times; they are gathered by class, because the loss has one weight.
-fn focal_by_class<T: Element>(logits: Var<T>, target: &[u8], gamma: f64, weights: Option<&[f64]>) -> Var<T> {
+fn focal_by_class<T: Element>(
+    logits: Var<T>,
+    target: &[ClassId],
+    gamma: f64,
+    weights: Option<&[f64]>,
+) -> Var<T> {
     let classes = *logits.shape().last().expect("logits have a rank");
     let rows = logits.reshape(&[target.len(), classes]);
     let choices = Focal { alpha: 0.5, gamma };

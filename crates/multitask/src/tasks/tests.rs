@@ -36,7 +36,7 @@ fn info() -> DatasetInfo {
             label("numbers", LabelKind::Values),
             LabelInfo::new("depth", LabelKind::ValueMap, &["metres".to_string()]),
         ],
-        remarks: Vec::new(),
+        accounts: Default::default(),
     }
 }
 
@@ -55,9 +55,9 @@ fn sample(index: usize, has: impl Fn(&str) -> bool) -> Sample {
     let bbox = [at, at, at + side, at + side].map(|v| v as f32);
     let classes = (0..pixels).map(|p| {
         if inside(p) {
-            class as u8 + 1
+            class as ClassId + 1
         } else if p % 31 == 0 {
-            255
+            cerberus_data::IGNORED
         } else {
             0
         }
@@ -216,9 +216,13 @@ fn every_kind_of_head_learns_decodes_and_scores() {
         let mut metric = model.tasks()[0].metric();
         metric.update(&predictions[0], &batch);
         let main = metric.values()[0].1;
-        assert!((0.0..=1.0).contains(&main), "{kind}: {main}");
+        assert!(main.is_some_and(|main| (0.0..=1.0).contains(&main)), "{kind}: {main:?}");
         assert!(
-            metric.values().iter().chain(&metric.details()).all(|(_, value)| value.is_finite()),
+            metric
+                .values()
+                .iter()
+                .chain(&metric.details())
+                .all(|(_, value)| value.is_none_or(f64::is_finite)),
             "{kind}"
         );
     }
@@ -284,7 +288,7 @@ fn options_against_imbalance_change_the_loss() {
 #[test]
 fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
     let (pixels, classes) = (40_000, 3);
-    let target: Vec<u8> = (0..pixels).map(|i| [0, 2, 255, 1, 1][i * 7 % 5]).collect();
+    let target: Vec<ClassId> = (0..pixels).map(|i| [0, 2, cerberus_data::IGNORED, 1, 1][i * 7 % 5]).collect();
     let values = Tensor::<f64>::from_fn(&[pixels, classes], |i| (i as f64 * 0.37).sin());
     for weights in [None, Some(vec![1.0, 0.5, 3.0])] {
         let tape = Tape::new();
@@ -293,7 +297,7 @@ fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
             HeadOptions { focal: Some(2.0), class_weights: weights.clone(), ..HeadOptions::default() };
         let loss = class_loss(logits.clone(), &target, &options);
         let weight = |row: usize| match (target[row], &weights) {
-            (255, _) => 0.0,
+            (cerberus_data::IGNORED, _) => 0.0,
             (id, Some(weights)) => weights[usize::from(id)],
             _ => 1.0,
         };
@@ -308,7 +312,7 @@ fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
         let found = loss.value().item();
         assert_relative_eq!(found, expected, max_relative = 1e-9);
         let gradient = backward(loss).of(&logits).unwrap().to_vec();
-        let ignored = |i: &usize| target[i / classes] == 255;
+        let ignored = |i: &usize| target[i / classes] == cerberus_data::IGNORED;
         assert!((0..pixels * classes).filter(ignored).all(|i| gradient[i] == 0.0));
         assert!((0..pixels * classes).filter(|i| !ignored(i)).all(|i| gradient[i] != 0.0));
     }

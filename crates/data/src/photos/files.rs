@@ -1,0 +1,236 @@
+//! Finding things: the pictures of a folder and of those below it, the part that a word stands for, and which
+//! pictures belong to which files of labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::reading::Reading;
+use crate::FindingKind::LeftOut;
+use crate::{DataError, Split};
+
+/// Endings of pictures that are read.
+const READ: [&str; 13] =
+    ["jpg", "jpeg", "jfif", "jpe", "png", "webp", "bmp", "dib", "tif", "tiff", "gif", "mpo", "apng"];
+/// Endings of pictures that are not.
+const NOT_READ: [&str; 20] = [
+    "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "raw", "dng", "cr2", "nef", "arw", "exr",
+    "hdr", "tga", "ico", "pgm", "ppm", "pnm",
+];
+/// Endings of what lies beside pictures and is none.
+const OTHER: [&str; 24] = [
+    "txt", "xml", "json", "csv", "tsv", "yaml", "yml", "toml", "md", "html", "pdf", "cache", "npy", "npz",
+    "mat", "db", "ini", "log", "py", "zip", "gz", "tar", "lock", "xlsx",
+];
+/// Folders in folders, at most.
+const DEPTH: usize = 24;
+
+/// The part of a data set that a word names, in any of the spellings that are in use; `None` for any other word.
+pub(crate) fn part(word: &str) -> Option<Split> {
+    let word = word.trim().to_lowercase();
+    // A year or a number does not matter: train2017, test-dev, trainval35k.
+    let letters: String = word.chars().filter(|c| c.is_alphabetic()).collect();
+    match letters.trim_end_matches('k') {
+        "train" | "training" | "trainval" | "trn" | "tr" | "learn" | "traindata" | "trainset" => {
+            Some(Split::Train)
+        }
+        "val" | "valid" | "validation" | "validate" | "validating" | "dev" | "minival" | "evaluation"
+        | "eval" | "valset" => Some(Split::Validation),
+        "test" | "testing" | "tst" | "testdev" | "teststd" | "heldout" | "holdout" | "testset" => {
+            Some(Split::Test)
+        }
+        _ => None,
+    }
+}
+
+/// The part that a file name mentions among other words, as `instances_val2017` does; an error of `Err(words)` where it
+/// mentions several.
+pub(crate) fn part_in(name: &str) -> Result<Option<Split>, Vec<Split>> {
+    let words = name.split(|c: char| !c.is_alphanumeric());
+    let parts: BTreeSet<usize> = words.filter_map(part).map(|part| part as usize).collect();
+    let of = |place: usize| [Split::Train, Split::Validation, Split::Test][place];
+    match parts.len() {
+        0 | 1 => Ok(parts.first().copied().map(of)),
+        _ => Err(parts.into_iter().map(of).collect()),
+    }
+}
+
+/// Whether a file's name begins with a dot: hidden files, and the `._` files that another system leaves behind.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// A path's ending in small letters.
+pub(crate) fn ending(path: &Path) -> String {
+    path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// The entries of a folder by name, hidden ones left out.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let failed = |source| DataError::Read {
+        path: folder.into(),
+        source,
+        remedy: "check the path and its permissions".into(),
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if !is_hidden(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// All files of a folder and of the folders below it, by path.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let (mut files, mut folders) = (Vec::new(), vec![(folder.to_path_buf(), 0)]);
+    let mut seen = BTreeSet::new();
+    while let Some((folder, depth)) = folders.pop() {
+        // A link that leads back to a folder above is followed once.
+        let place = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
+        if depth > DEPTH || !seen.insert(place) {
+            continue;
+        }
+        for path in entries(&folder)? {
+            if path.is_dir() {
+                folders.push((path, depth + 1));
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether a file is a picture of a format that is read: by its ending, or, where that says nothing, by its first bytes.
+pub(crate) fn is_picture(path: &Path) -> bool {
+    let end = ending(path);
+    READ.contains(&end.as_str())
+        || !(OTHER.contains(&end.as_str()) || NOT_READ.contains(&end.as_str())) && looks_like_picture(path)
+}
+
+fn looks_like_picture(path: &Path) -> bool {
+    use std::io::Read;
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut first));
+    read.is_ok() && image::guess_format(&first).is_ok()
+}
+
+/// The pictures of a folder and of those below it, by path: those whose ending, or first bytes, say a format that is read.
+///
+/// # Errors
+/// [`DataError::Read`] if a folder cannot be read.
+pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(files_below(folder)?.into_iter().filter(|path| is_picture(path)).collect())
+}
+
+/// The pictures of a folder and of those below it, by path. Pictures in formats that are not read become a finding.
+pub(super) fn pictures(folder: &Path, reading: &mut Reading) -> Result<Vec<PathBuf>, DataError> {
+    let mut pictures = Vec::new();
+    for path in files_below(folder)? {
+        if is_picture(&path) {
+            pictures.push(path);
+        } else if NOT_READ.contains(&ending(&path).as_str()) {
+            reading.found += 1;
+            let what = format!("pictures in a format that is not read (.{})", ending(&path));
+            reading.findings.add(LeftOut, &what, path.display());
+        }
+    }
+    Ok(pictures)
+}
+
+/// Files by the name that pictures and their labels have in common: the path below a folder without its ending.
+pub(super) struct ByStem {
+    exact: BTreeMap<OsString, PathBuf>,
+    /// In small letters, where that is not ambiguous.
+    folded: BTreeMap<String, Option<OsString>>,
+    used: BTreeSet<OsString>,
+}
+
+impl ByStem {
+    /// The files below `folder` with one of the endings.
+    pub fn new(folder: &Path, endings: &[&str]) -> Result<ByStem, DataError> {
+        let mut found = ByStem { exact: BTreeMap::new(), folded: BTreeMap::new(), used: BTreeSet::new() };
+        for path in files_below(folder)? {
+            if !endings.contains(&ending(&path).as_str()) {
+                continue;
+            }
+            let stem = stem(folder, &path);
+            let folded = stem.to_string_lossy().to_lowercase();
+            found.folded.entry(folded).and_modify(|known| *known = None).or_insert(Some(stem.clone()));
+            found.exact.insert(stem, path);
+        }
+        Ok(found)
+    }
+
+    /// The file of this name, also where capitals differ.
+    pub fn take(&mut self, name: &OsStr) -> Option<PathBuf> {
+        let folded = || self.folded.get(&name.to_string_lossy().to_lowercase())?.clone();
+        let stem = if self.exact.contains_key(name) { name.to_os_string() } else { folded()? };
+        let path = self.exact.get(&stem)?.clone();
+        self.used.insert(stem);
+        Some(path)
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.exact.len()
+    }
+
+    /// The files that were never taken.
+    pub fn left(&self) -> impl Iterator<Item = &PathBuf> {
+        self.exact.iter().filter(|(stem, _)| !self.used.contains(*stem)).map(|(_, path)| path)
+    }
+}
+
+/// A file's path below a folder, without its ending.
+pub(super) fn stem(folder: &Path, path: &Path) -> OsString {
+    path.strip_prefix(folder).unwrap_or(path).with_extension("").into_os_string()
+}
+
+/// A path as annotations of any system write it, in this system's way: back-slashes as slashes where no file has them in its name.
+pub(super) fn as_written(name: &str) -> Vec<String> {
+    let plain = name.trim().to_string();
+    let turned = plain.replace('\\', "/");
+    if turned == plain { vec![plain] } else { vec![plain, turned] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_set_are_known_by_many_words_and_no_other_word_is_taken_for_one() {
+        for (words, split) in [
+            (&["train", "Train", "TRAINING", "train2017", "trainval", "trainval35k"][..], Split::Train),
+            (&["val", "VAL", "valid", "Validation", "val2017", "minival2014", "dev"], Split::Validation),
+            (&["test", "Test", "TESTING", "test-dev2017"], Split::Test),
+        ] {
+            words.iter().for_each(|word| assert_eq!(part(word), Some(split), "{word}"));
+        }
+        for word in ["", "maybe", "contest", "values", "tests?x", "trained"] {
+            assert_eq!(part(word), None, "{word}");
+        }
+        assert_eq!(part_in("instances_trainval35k"), Ok(Some(Split::Train)));
+        assert_eq!(part_in("instances_val2017"), Ok(Some(Split::Validation)));
+        assert_eq!(part_in("instances_default"), Ok(None));
+        assert!(part_in("train_and_test").is_err());
+    }
+
+    #[test]
+    fn labels_are_found_by_name_whatever_the_capitals() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["A.TXT", "b.txt", "C.txt", "c.TXT", "._b.txt", "d.json"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut files = ByStem::new(folder.path(), &["txt"]).unwrap();
+        assert_eq!(files.len(), 4);
+        assert!(files.take(OsStr::new("a")).unwrap().ends_with("A.TXT"));
+        assert!(files.take(OsStr::new("c")).unwrap().ends_with("c.TXT"));
+        assert!(files.take(OsStr::new("B")).is_some() && files.take(OsStr::new("d")).is_none());
+        assert_eq!(files.left().count(), 1);
+    }
+}

@@ -1,0 +1,421 @@
+//! What every reader does alike: pictures looked at, boxes made fit for use, and the rest counted.
+//!
+//! A reader of a format finds pictures and labels and hands them to a [`Reading`] as they stand in its files. The
+//! reading looks at each picture's header, clips boxes, leaves out what cannot be used, merges what is written twice,
+//! and keeps account of it. [`Reading::finish`] then judges what only all the pictures together can tell: which way
+//! up the annotations count turned pictures, whether boxes are written as corners, which labels there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::{MaskSource, Outline, Photo, PhotoOptions, Shape};
+use crate::FindingKind::{Changed, LabelLeftOut, LeftOut, Suspicious};
+use crate::account::Findings;
+use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
+use crate::image_file::{Header, Turn, fits};
+use crate::{ClassId, DataError, IGNORED, Label, Object, Split};
+
+/// The most classes of a label: masks have to tell them apart, background and [`IGNORED`] aside.
+pub(crate) const MOST_CLASSES: usize = IGNORED as usize - 1;
+/// How far a box may reach past a picture's edge, as a share of its side, before that is worth a word: rounding.
+const ROUNDING: f32 = 0.01;
+
+/// A thing as an annotation describes it, in pixels of the file.
+pub(super) struct Thing {
+    pub class: usize,
+    /// x1, y1, x2, y2.
+    pub bbox: [f32; 4],
+    pub crowd: bool,
+    /// Its area, where that is not the box's.
+    pub area: Option<f32>,
+    /// What it covers.
+    pub shape: Option<Shape>,
+    /// Whether the pixels it covers are of its class; if not, they are not judged.
+    pub judged: bool,
+    /// Where it stands: file and line.
+    pub place: String,
+}
+
+impl Thing {
+    pub fn new(class: usize, bbox: [f32; 4], place: String) -> Thing {
+        Thing { class, bbox, crowd: false, area: None, shape: None, judged: true, place }
+    }
+}
+
+/// What has been read so far.
+pub(super) struct Reading<'a> {
+    pub options: &'a PhotoOptions,
+    /// What the format is called in the account.
+    pub format: String,
+    /// Pictures that were found, used or not.
+    pub found: usize,
+    pub photos: Vec<Photo>,
+    /// Labels that the format has.
+    pub labels: Vec<LabelInfo>,
+    pub findings: Findings,
+    /// Pictures that cannot be read, with the reason.
+    broken: Vec<(PathBuf, DataError)>,
+    /// Headers of pictures, of which several entries may speak.
+    headers: HashMap<PathBuf, Header>,
+    /// Boxes given as a corner and sides: all, those that reach far past the edge, and those that would be boxes as two corners.
+    sided: [usize; 3],
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(options: &'a PhotoOptions, format: &str) -> Self {
+        Reading {
+            options,
+            format: format.into(),
+            found: 0,
+            photos: Vec::new(),
+            labels: Vec::new(),
+            findings: Findings::default(),
+            broken: Vec::new(),
+            headers: HashMap::new(),
+            sided: [0; 3],
+        }
+    }
+
+    /// A picture's header; `None` for one that cannot be read, which is noted.
+    pub fn header(&mut self, path: &Path) -> Option<Header> {
+        if let Some(&known) = self.headers.get(path) {
+            return Some(known);
+        }
+        match Header::read(path) {
+            Ok(header) => {
+                self.headers.insert(path.into(), header);
+                Some(header)
+            }
+            Err(error) => {
+                self.broken.push((path.into(), error));
+                None
+            }
+        }
+    }
+
+    /// A picture that was annotated as one of `size` rows and columns: checks its header.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`] when it has another size, upright and as it is stored.
+    pub fn check(&mut self, path: &Path, size: [usize; 2]) -> Result<bool, DataError> {
+        let Some(header) = self.header(path) else { return Ok(false) };
+        if header.stored != size {
+            fits(path, size, header.upright)?;
+        }
+        Ok(true)
+    }
+
+    /// Things made fit for use: clipped to the picture, without those that have no area, each once; with what they cover as
+    /// outlines, larger ones first.
+    pub fn things(&mut self, things: Vec<Thing>, size: [usize; 2]) -> (Vec<Object>, Vec<Outline>) {
+        let mut objects: Vec<Object> = Vec::with_capacity(things.len());
+        let mut outlines: Vec<(f32, Outline)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for thing in things {
+            let Some(bbox) = usable_box(thing.bbox, size) else {
+                self.findings.add(LabelLeftOut, "boxes without area", &thing.place);
+                continue;
+            };
+            // Two things may have the same box, but not the same outline as well.
+            let outline = thing.shape.as_ref().map(Shape::digest);
+            if !seen.insert((thing.class, bbox.map(f32::to_bits), outline, thing.crowd)) {
+                self.findings.add(Changed, "objects that are written twice, counted once", &thing.place);
+                continue;
+            }
+            let [height, width] = size.map(|side| side as f32);
+            let past = |[x1, y1, x2, y2]: [f32; 4]| {
+                (-x1).max(x2 - width) / width > ROUNDING || (-y1).max(y2 - height) / height > ROUNDING
+            };
+            if past(thing.bbox) {
+                self.findings.add(Changed, "boxes that reach past the picture, clipped", &thing.place);
+            }
+            let class = thing.class;
+            let object = Object {
+                crowd: thing.crowd,
+                area: thing.area.unwrap_or(Object::new(class, bbox).area),
+                ..Object::new(class, bbox)
+            };
+            if let Some(shape) = thing.shape {
+                // What is not judged lies below everything else.
+                let (rank, value) =
+                    if thing.judged { (object.area, class as ClassId + 1) } else { (f32::INFINITY, IGNORED) };
+                outlines.push((rank, Outline { value, shape }));
+            }
+            objects.push(object);
+        }
+        outlines.sort_by(|a, b| b.0.total_cmp(&a.0));
+        (objects, outlines.into_iter().map(|(_, outline)| outline).collect())
+    }
+
+    /// Counts a box that is given as left, top, width and height, to find out whether it is not two corners.
+    pub fn saw_sides(&mut self, [x, y, w, h]: [f32; 4], [height, width]: [usize; 2]) {
+        let [height, width] = [height as f32, width as f32];
+        let far = |start: f32, side: f32, limit: f32| start + side > limit * (1.0 + ROUNDING) + 1.0;
+        self.sided[0] += 1;
+        self.sided[1] += usize::from(far(x, w, width) || far(y, h, height));
+        self.sided[2] += usize::from(w > x && h > y && w <= width + 1.0 && h <= height + 1.0);
+    }
+
+    /// Refuses boxes that were written as two corners where a corner and sides are expected: every one of them is a box as
+    /// corners, and most reach past their pictures as sides.
+    pub fn check_sides(&self, path: &Path) -> Result<(), DataError> {
+        let [all, far, corners] = self.sided;
+        if all < 3 || corners < all || 2 * far <= all {
+            return Ok(());
+        }
+        Err(DataError::Malformed {
+            path: path.into(),
+            place: "the boxes".into(),
+            expected: "left, top, width and height".into(),
+            found: format!(
+                "{far} of {all} that reach past their picture, and all of them boxes if read as two corners"
+            ),
+            remedy: "subtract left and top from the last two numbers of every bbox".into(),
+        })
+    }
+
+    /// The photos, after what only all of them together can tell; refused if a picture is broken or there is none.
+    pub fn finish(mut self, path: &Path) -> Result<Reading<'a>, DataError> {
+        self.judge_turns();
+        self.leave_out_broken()?;
+        if self.photos.is_empty() {
+            return Err(DataError::Malformed {
+                path: path.into(),
+                place: format!("read as {}", self.format),
+                expected: "pictures".into(),
+                found: format!("none of {} that could be used", self.found),
+                remedy: "compare the folder with the layouts in docs/data.md".into(),
+            });
+        }
+        self.photos_of_one_name();
+        self.same_picture_in_two_parts();
+        Ok(self)
+    }
+
+    /// Which way up pictures are read that have a turn noted. Where sides differ, the annotated size tells; the others are
+    /// taken like those, and doubtful if there are none or they disagree.
+    fn judge_turns(&mut self) {
+        let mut seen = [0, 0];
+        let mut open = Vec::new();
+        for (place, photo) in self.photos.iter_mut().enumerate() {
+            let Some(header) = self.headers.get(&photo.path).filter(|header| header.turned) else { continue };
+            if header.stored == header.upright || !photo.sized {
+                open.push(place);
+            } else if photo.size == header.stored {
+                photo.turn = Turn::Stored;
+                seen[1] += 1;
+            } else {
+                seen[0] += 1;
+            }
+        }
+        for place in open {
+            let photo = &mut self.photos[place];
+            let Some(header) = self.headers.get(&photo.path) else { continue };
+            match (seen[0] > 0, seen[1] > 0) {
+                (false, true) => {
+                    photo.turn = Turn::Stored;
+                    photo.size = header.stored;
+                }
+                (true, true) => self.findings.add(
+                    Suspicious,
+                    "pictures with a turn noted (EXIF) of which their annotations do not tell whether they count it; read upright",
+                    photo.path.display(),
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn leave_out_broken(&mut self) -> Result<(), DataError> {
+        let mut broken = std::mem::take(&mut self.broken);
+        if broken.is_empty() {
+            return Ok(());
+        }
+        if self.options.skip_broken {
+            let paths: BTreeSet<PathBuf> = broken.iter().map(|(path, _)| path.clone()).collect();
+            self.photos.retain(|photo| !paths.contains(&photo.path));
+            paths
+                .iter()
+                .for_each(|path| self.findings.add(LeftOut, "pictures that cannot be read", path.display()));
+            return Ok(());
+        }
+        let others = broken.len() - 1;
+        let (path, error) = broken.swap_remove(0);
+        if others == 0 {
+            return Err(error);
+        }
+        let names: Vec<String> = broken.iter().take(4).map(|(path, _)| path.display().to_string()).collect();
+        Err(DataError::Malformed {
+            path,
+            place: "the picture".into(),
+            expected: "one that can be read".into(),
+            found: format!("{error}; and {others} more like it: {}", names.join(", ")),
+            remedy: "fetch or convert them, or leave them out (--skip-broken)".into(),
+        })
+    }
+
+    /// Splits go by names: two pictures of one name would always be held back together.
+    fn photos_of_one_name(&mut self) {
+        let mut seen: BTreeMap<(&str, usize), &Path> = BTreeMap::new();
+        for photo in &self.photos {
+            let key = (photo.name.as_str(), photo.part.unwrap_or(Split::Train) as usize);
+            if let Some(first) = seen.insert(key, &photo.path) {
+                let both = format!("{} and {}", first.display(), photo.path.display());
+                self.findings.add(Suspicious, "pairs of pictures with one name in one part", both);
+            }
+        }
+    }
+
+    fn same_picture_in_two_parts(&mut self) {
+        // Only files of one length can be the same, and only those are read.
+        let mut by_length: BTreeMap<(u64, [usize; 2]), Vec<usize>> = BTreeMap::new();
+        let has_parts = self.photos.iter().any(|photo| photo.part != self.photos[0].part);
+        for (place, photo) in self.photos.iter().enumerate().filter(|_| has_parts) {
+            let length = std::fs::metadata(&photo.path).map_or(0, |data| data.len());
+            by_length.entry((length, photo.size)).or_default().push(place);
+        }
+        for places in by_length.into_values().filter(|places| places.len() > 1) {
+            let mut by_content: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+            for place in places {
+                let photo = &self.photos[place];
+                let Ok(bytes) = std::fs::read(&photo.path) else { continue };
+                let first = *by_content.entry(bytes).or_insert(place);
+                let other = &self.photos[first];
+                if other.part != photo.part {
+                    let both = format!("{} and {}", other.path.display(), photo.path.display());
+                    self.findings.add(Suspicious, "pictures that are in two parts", both);
+                }
+            }
+        }
+    }
+}
+
+/// A box of the files made fit for use: clipped to the image. `None` for one
+/// that is then empty, which real sets have and no detector can find.
+fn usable_box(bbox: [f32; 4], [height, width]: [usize; 2]) -> Option<[f32; 4]> {
+    let within = |v: f32, limit: usize| v.clamp(0.0, limit as f32);
+    let [x1, y1, x2, y2] = bbox;
+    let bbox = [within(x1, width), within(y1, height), within(x2, width), within(y2, height)];
+    (bbox[2] - bbox[0] > 0.0 && bbox[3] - bbox[1] > 0.0).then_some(bbox)
+}
+
+/// Class names, and for each file the class of each key.
+type ClassList<K> = (Vec<String>, Vec<BTreeMap<K, usize>>);
+
+/// The classes of a label and, for each file, the class of each key that it knows them by. Files are brought together by
+/// names, which are told apart by their keys where two of a file are the same; where the label's classes are
+/// expected, in that order.
+///
+/// # Errors
+/// [`DataError::Malformed`] when a file has none or too many, or a key twice, or when the expected classes lack one.
+pub(super) fn classes<K: Ord + Clone + std::fmt::Display>(
+    label: &str,
+    files: Vec<(&Path, Vec<(K, String)>)>,
+    reading: &mut Reading,
+) -> Result<ClassList<K>, DataError> {
+    let expected = reading.options.classes.get(label);
+    let mut names: Vec<String> = expected.cloned().unwrap_or_default();
+    let mut of_files = Vec::with_capacity(files.len());
+    let several = files.len() > 1;
+    for (place, (path, named)) in files.into_iter().enumerate() {
+        let wrong = |expected: String, found: String, remedy: &str| DataError::Malformed {
+            path: path.into(),
+            place: format!("the classes of the label \"{label}\""),
+            expected,
+            found,
+            remedy: remedy.into(),
+        };
+        if named.is_empty() || named.len() > MOST_CLASSES {
+            let expected = format!("1 to {MOST_CLASSES} of them");
+            return Err(wrong(expected, named.len().to_string(), "mend the list of classes"));
+        }
+        let mut often: BTreeMap<String, usize> = BTreeMap::new();
+        named.iter().for_each(|(_, name)| *often.entry(name.clone()).or_default() += 1);
+        let mut of = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for (key, name) in named {
+            let own = if often[&name] > 1 {
+                let own = format!("{name} ({key})");
+                let what = "classes that share their name with another, told apart by their ids";
+                reading.findings.add(Suspicious, what, &own);
+                own
+            } else {
+                name
+            };
+            let known = names.iter().position(|known| *known == own);
+            if known.is_none() && expected.is_some() {
+                let remedy = "choose data with the classes the model was trained on, or rename classes";
+                return Err(wrong(
+                    format!("the model's: {}", names.join(", ")),
+                    format!("\"{own}\""),
+                    remedy,
+                ));
+            }
+            let class = known.unwrap_or_else(|| {
+                unknown.push(own.clone());
+                names.push(own);
+                names.len() - 1
+            });
+            if of.insert(key.clone(), class).is_some() {
+                return Err(wrong("each id once".into(), format!("{key} again"), "mend the list of classes"));
+            }
+        }
+        if several && place > 0 && expected.is_none() {
+            let what = format!("classes that only {} lists", path.display());
+            unknown.iter().for_each(|class| reading.findings.add(Suspicious, &what, class));
+        }
+        of_files.push(of);
+    }
+    Ok((names, of_files))
+}
+
+/// The labels `objects`, `mask` where anything has an outline, and `present`.
+pub(super) fn object_labels(classes: &[String], masks: bool) -> Vec<LabelInfo> {
+    let mut labels = vec![LabelInfo::new(OBJECTS, LabelKind::Objects, classes)];
+    if masks {
+        labels.push(LabelInfo::new(MASK, LabelKind::Mask, classes));
+    }
+    labels.push(LabelInfo::new("present", LabelKind::Classes, classes));
+    labels
+}
+
+/// For each of `count` classes whether a thing of it is there.
+pub(super) fn present(classes: impl Iterator<Item = usize>, count: usize) -> Label {
+    let mut present = vec![false; count];
+    classes.for_each(|class| present[class] = true);
+    Label::Classes(present)
+}
+
+impl Photo {
+    /// Whether the photo has a label.
+    pub(super) fn has(&self, label: &str) -> bool {
+        match label {
+            CLASS => self.class.is_some(),
+            OBJECTS => self.objects.is_some(),
+            MASK => !matches!(self.mask, MaskSource::Missing),
+            _ => self.more.contains_key(label),
+        }
+    }
+
+    /// The classes it shows under a label, once for each time; of masks only where outlines tell.
+    pub(super) fn classes_of(&self, label: &str) -> Vec<usize> {
+        let of_objects = |objects: &[Object]| objects.iter().map(|object| object.class).collect();
+        match label {
+            CLASS => self.class.into_iter().collect(),
+            OBJECTS => of_objects(self.objects.as_deref().unwrap_or(&[])),
+            MASK => match &self.mask {
+                MaskSource::Outlines(outlines) => {
+                    let judged = outlines.iter().filter(|outline| outline.value != IGNORED);
+                    judged.map(|outline| usize::from(outline.value).saturating_sub(1)).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => match self.more.get(label) {
+                Some(Label::Class(class)) => vec![*class],
+                Some(Label::Classes(set)) => (0..set.len()).filter(|&class| set[class]).collect(),
+                Some(Label::Objects(objects)) => of_objects(objects),
+                _ => Vec::new(),
+            },
+        }
+    }
+}
