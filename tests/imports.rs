@@ -10,9 +10,10 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each above all that it may use.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("tensor", &[]),
     ("metrics", &[]),
+    ("report", &[]),
     ("autograd", &["tensor"]),
     ("data", &["tensor"]),
     ("nn", &["autograd", "tensor"]),
@@ -20,7 +21,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("draw", &["data", "metrics"]),
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "tensor"]),
-    ("cli", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "tensor", "train"]),
+    (
+        "cli",
+        &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor", "train"],
+    ),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 //! - [`train`]: trains one trunk with several heads into a run's folder;
 //! - [`predict`]: what a trained model finds in pictures;
 //! - [`evaluate`]: scores a trained model on data;
+//! - [`inspect`]: tells what a data set holds;
 //! - [`shell`]: what they share.
 //!
 //! Each is a `main` that reads the command line of the process and returns its exit
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod evaluate;
+pub mod inspect;
 pub mod predict;
 pub mod shell;
 pub mod train;

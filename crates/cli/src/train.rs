@@ -251,7 +251,11 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
             say!("\nNo image was held back to test on; score the model with the evaluate example on others.")
         }
         false => {
-            say!("\nTest images, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs)
+            let part = match summary.scored_on.as_deref() {
+                Some("validation") => "Validation images (there is no test part; they also chose the epoch)",
+                _ => "Test images",
+            };
+            say!("\n{part}, with the best model (epoch {} of {}):", summary.best_epoch, summary.epochs)
         }
     }
     for (task, metrics) in &summary.tasks {

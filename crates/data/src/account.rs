@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Split;
+use crate::split::Split;
 
 /// Places that a [`Finding`] names.
 const NAMED: usize = 5;
@@ -52,28 +53,44 @@ pub struct Finding {
     pub count: usize,
     /// Where it occurs first: files and lines, at most five.
     pub first: Vec<String>,
+    /// Pictures that it is about, where it is about pictures: at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<PathBuf>,
 }
 
 /// Findings as they are made, counted by what they are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
-    found: BTreeMap<(FindingKind, String), (usize, Vec<String>)>,
+    found: BTreeMap<(FindingKind, String), Finding>,
+    /// The picture that is looked at.
+    pub picture: Option<PathBuf>,
 }
 
 impl Findings {
     /// Counts one more.
     pub fn add(&mut self, kind: FindingKind, what: &str, place: impl Display) {
-        let (count, first) = self.found.entry((kind, what.to_string())).or_default();
-        *count += 1;
-        if first.len() < NAMED {
-            first.push(place.to_string());
+        let finding = self.found.entry((kind, what.to_string())).or_insert_with(|| Finding {
+            kind,
+            what: what.into(),
+            count: 0,
+            first: Vec::new(),
+            pictures: Vec::new(),
+        });
+        finding.count += 1;
+        if finding.first.len() < NAMED {
+            finding.first.push(place.to_string());
+        }
+        if let Some(picture) = &self.picture
+            && finding.pictures.len() < NAMED
+            && !finding.pictures.contains(picture)
+        {
+            finding.pictures.push(picture.clone());
         }
     }
 
     /// The list, by kind and then by what they are.
     pub fn list(self) -> Vec<Finding> {
-        let finding = |((kind, what), (count, first))| Finding { kind, what, count, first };
-        self.found.into_iter().map(finding).collect()
+        self.found.into_values().collect()
     }
 }
 
@@ -115,7 +132,9 @@ pub struct Picture {
     pub name: String,
     /// The part it is in.
     pub part: String,
-    /// A digest of its name, size, length in bytes, and labels.
+    /// Its rows and columns in the file, as its annotations count them.
+    pub size: [usize; 2],
+    /// A digest of its name, the part the files put it into, size, length in bytes, and labels.
     pub digest: String,
 }
 

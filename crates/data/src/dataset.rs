@@ -6,35 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::{Account, DataError, Sample};
-
-/// The three parts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Split {
-    /// To learn from.
-    Train,
-    /// To choose by: the best epoch, a learning rate.
-    Validation,
-    /// To report on, once.
-    Test,
-}
-
-impl Split {
-    /// The split's name, as reports and messages print it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Validation => "validation",
-            Split::Test => "test",
-        }
-    }
-}
-
-impl std::fmt::Display for Split {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::account::Account;
+use crate::split::Split;
+use crate::{DataError, Sample};
 
 /// What a model needs to know before it sees the first sample.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,9 @@ pub type ClassId = u16;
 /// The mask value that says "do not judge this pixel".
 pub const IGNORED: ClassId = ClassId::MAX;
 
+/// The most classes that a label can have: as many as masks can tell apart beside the background and [`IGNORED`].
+pub const MOST_CLASSES: usize = IGNORED as usize - 1;
+
 /// The values of an [`Image`]: bytes, as pictures have them, or floats, taken as they are.
 ///
 /// Dereferences to the bytes, for all that works on pictures alone.

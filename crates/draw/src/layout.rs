@@ -2,6 +2,8 @@
 //!
 //! The legend names the classes of the masks that no box's tag names already.
 
+use std::collections::BTreeSet;
+
 use super::canvas::{Canvas, Rect, TextStyle};
 use super::palette::class_color;
 use super::{Annotated, class_name, panel};
@@ -191,12 +193,10 @@ fn legend_entries(
 /// The classes in the masks that no box names, rising, counted from 0 (the mask's 1).
 fn unnamed_classes(annotated: &[&Annotated]) -> Vec<usize> {
     let masks = annotated.iter().filter_map(|annotated| annotated.mask.as_ref());
-    let mut present = [false; 256];
-    for &class in masks.flat_map(|(_, _, mask)| mask) {
-        present[usize::from(class)] = true;
-    }
+    let present: BTreeSet<u16> = masks.flat_map(|(_, _, mask)| mask.iter().copied()).collect();
     let named = |class| annotated.iter().any(|a| a.boxes.iter().any(|drawn| drawn.class == class));
-    let classes = (1..usize::from(IGNORED_CLASS)).filter(|&class| present[class]).map(|class| class - 1);
+    let things = present.into_iter().filter(|&id| id != 0 && id != IGNORED_CLASS);
+    let classes = things.map(|id| usize::from(id) - 1);
     classes.filter(|&class| !named(class)).collect()
 }
 

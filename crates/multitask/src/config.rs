@@ -6,7 +6,7 @@
 //! options. On command lines a head is written `KIND`, `NAME:KIND` or
 //! `NAME:KIND@LABEL`: `classify` is short for `classify:classify@class`.
 
-use cerberus_data::{DatasetInfo, LabelKind, MultiFashion};
+use cerberus_data::{DatasetInfo, LabelKind, MOST_CLASSES, MultiFashion};
 use serde::{Deserialize, Serialize};
 
 pub use crate::head_config::{HeadConfig, HeadOptions};
@@ -228,8 +228,8 @@ impl ModelConfig {
             return fail("its name must be of letters, digits, - and _".into());
         }
         let outputs = head.outputs() + usize::from(kind.label == LabelKind::Mask);
-        if head.classes.is_empty() || outputs > 255 {
-            return fail(format!("{} classes; there must be 1 to 254", head.outputs()));
+        if !(1..=MOST_CLASSES).contains(&head.outputs()) {
+            return fail(format!("{} classes; there must be 1 to {MOST_CLASSES}", head.outputs()));
         }
         let HeadOptions { levels, dropout, label_smoothing, class_weights, focal, logit_adjustment } =
             &head.options;

@@ -50,6 +50,10 @@ pub struct Summary {
     pub data: String,
     /// Samples of each split: of training, per epoch.
     pub splits: BTreeMap<String, usize>,
+    /// The split that `tasks` was measured on: `test`, or `validation` where there is no test part; the best epoch was then
+    /// chosen by the same pictures.
+    #[serde(default)]
+    pub scored_on: Option<String>,
 }
 
 impl Summary {
@@ -76,8 +80,17 @@ impl Summary {
             threads: cerberus_tensor::parallel::threads(),
             parameters: model.parameter_count(),
             data: config.data.clone(),
+            scored_on: None,
             splits: splits.into_iter().map(|split| (split.name().to_string(), size(split))).collect(),
         }
+    }
+}
+
+impl Summary {
+    /// Notes what the figures were measured on.
+    pub(super) fn scored_on(self, split: Split) -> Self {
+        let scored_on = (!self.tasks.is_empty()).then(|| split.name().to_string());
+        Self { scored_on, ..self }
     }
 }
 
@@ -99,8 +112,9 @@ pub fn write_samples(
     model: &MultiTaskModel,
     dataset: &Arc<dyn Dataset>,
 ) -> Result<(), TrainError> {
-    // Of data without a test part, training samples are shown.
-    let split = if dataset.is_empty(Split::Test) { Split::Train } else { Split::Test };
+    // Of data without a test part validation samples are shown, or else training samples.
+    let parts = [Split::Test, Split::Validation, Split::Train];
+    let split = parts.into_iter().find(|&split| !dataset.is_empty(split)).unwrap_or(Split::Test);
     let count = SAMPLES.min(dataset.len(split));
     let samples: Vec<Sample> =
         (0..count).map(|index| dataset.sample(split, 0, index)).collect::<Result<_, _>>()?;

@@ -154,6 +154,12 @@ impl TrainerBuilder {
         mut self,
         create: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
     ) -> Result<Trainer, TrainError> {
+        if self.dataset.is_empty(Split::Train) {
+            let data = &self.config.data;
+            return Err(TrainError::Option(format!(
+                "{data} has no training samples: hold back less than all of them, or name a training part"
+            )));
+        }
         let (model, optimizer) = self.parts()?;
         self.config.note_data(self.dataset.info());
         let folder = create(&self.config)?;
@@ -468,13 +474,19 @@ impl Trainer {
         Ok(())
     }
 
+    /// Scores a part of the data; validation and test stand in for each other where one of them is empty.
     fn evaluate(&self, split: Split, observer: &mut dyn Observer) -> Result<Vec<TaskFigures>, TrainError> {
-        // A data set without a validation part is validated on its test part.
-        let split = if self.dataset.is_empty(split) { Split::Test } else { split };
+        let split = self.scored(split);
         let of = self.samples(split);
         evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
             observer.evaluating(split, images, of);
         })
+    }
+
+    /// The part that is scored where `split` was asked for.
+    fn scored(&self, split: Split) -> Split {
+        let other = if split == Split::Test { Split::Validation } else { Split::Test };
+        if self.dataset.is_empty(split) && !self.dataset.is_empty(other) { other } else { split }
     }
 
     fn save_last(&self) -> Result<(), TrainError> {
@@ -499,7 +511,8 @@ impl Trainer {
             Ok(figures) => (figures, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
+        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures)
+            .scored_on(self.scored(Split::Test));
         let mut last = last.into_iter();
         self.model.visit_mut("", &mut |_, mut entry| {
             *entry.value_mut() = last.next().expect("the model has the tensors it had").1;

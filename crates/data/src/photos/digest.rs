@@ -90,10 +90,11 @@ impl Shape {
 }
 
 impl Photo {
-    /// Of its name, size, length in bytes, and labels, as 16 hexadecimal digits.
+    /// Of its name, the part the files put it into, size, length in bytes, and labels, as 16 hexadecimal digits.
     pub(super) fn digest(&self) -> String {
         let mut digest = Digest::new();
         digest.text(&self.name);
+        digest.text(self.part.map_or("", |part| part.name()));
         self.size.iter().for_each(|&side| digest.size(side));
         digest.file(&self.path);
         digest.size(self.class.map_or(0, |class| class + 1));
@@ -117,10 +118,9 @@ impl Photo {
     }
 }
 
-/// Of all pictures, in whatever order they were found.
+/// Of all pictures, in whatever order they were found and whatever share of them is held back.
 pub(super) fn of_pictures(pictures: &[Picture]) -> String {
-    let mut lines: Vec<String> =
-        pictures.iter().map(|p| format!("{} {} {}", p.part, p.name, p.digest)).collect();
+    let mut lines: Vec<String> = pictures.iter().map(|p| format!("{} {}", p.name, p.digest)).collect();
     lines.sort_unstable();
     let mut digest = Digest::new();
     lines.iter().for_each(|line| digest.text(line));

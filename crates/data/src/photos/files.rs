@@ -191,6 +191,13 @@ pub(super) fn stem(folder: &Path, path: &Path) -> OsString {
     path.strip_prefix(folder).unwrap_or(path).with_extension("").into_os_string()
 }
 
+/// A path without the `.` in it that come of joining paths.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let parts = path.components().filter(|part| !matches!(part, std::path::Component::CurDir));
+    let tidy: PathBuf = parts.collect();
+    if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
+}
+
 /// A path as annotations of any system write it, in this system's way: back-slashes as slashes where no file has them in its name.
 pub(super) fn as_written(name: &str) -> Vec<String> {
     let plain = name.trim().to_string();

@@ -422,6 +422,7 @@ fn pictures(photos: &[Photo], splits: &[Vec<usize>; 3]) -> Vec<Picture> {
         .map(|(part, photo)| Picture {
             name: photo.name.clone(),
             part: part.name().into(),
+            size: photo.size,
             digest: photo.digest(),
         })
         .collect()

@@ -13,10 +13,8 @@ use crate::FindingKind::{Changed, LabelLeftOut, LeftOut, Suspicious};
 use crate::account::Findings;
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::image_file::{Header, Turn, fits};
-use crate::{ClassId, DataError, IGNORED, Label, Object, Split};
+use crate::{ClassId, DataError, IGNORED, Label, MOST_CLASSES, Object, Split};
 
-/// The most classes of a label: masks have to tell them apart, background and [`IGNORED`] aside.
-pub(crate) const MOST_CLASSES: usize = IGNORED as usize - 1;
 /// How far a box may reach past a picture's edge, as a share of its side, before that is worth a word: rounding.
 const ROUNDING: f32 = 0.01;
 
@@ -78,6 +76,7 @@ impl<'a> Reading<'a> {
 
     /// A picture's header; `None` for one that cannot be read, which is noted.
     pub fn header(&mut self, path: &Path) -> Option<Header> {
+        self.findings.picture = Some(path.into());
         if let Some(&known) = self.headers.get(path) {
             return Some(known);
         }
@@ -176,6 +175,7 @@ impl<'a> Reading<'a> {
 
     /// The photos, after what only all of them together can tell; refused if a picture is broken or there is none.
     pub fn finish(mut self, path: &Path) -> Result<Reading<'a>, DataError> {
+        self.findings.picture = None;
         self.judge_turns();
         self.leave_out_broken()?;
         if self.photos.is_empty() {

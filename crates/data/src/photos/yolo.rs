@@ -168,7 +168,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let (names, mut of) = classes(OBJECTS, vec![(&yaml, settings.named())], reading)?;
     let classes = of.pop().unwrap_or_default();
     let key_points = settings.key_point_values();
-    let mut reader = Reader { classes, count: names.len(), key_points, polygons: false };
+    let mut reader = Reader { classes, count: names.len(), key_points, polygons: false, corners: [0; 2] };
     let parts = [
         ("train", &settings.train, Split::Train),
         ("val", &settings.val, Split::Validation),
@@ -193,6 +193,13 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     if !reader.polygons {
         reading.photos.iter_mut().for_each(|photo| photo.mask = MaskSource::Missing);
     }
+    let [others, all] = reader.corners;
+    if others == 0 && all > 3 {
+        let what = format!(
+            "set whose {all} outlines all have four corners: if they are rotated boxes, masks show boxes"
+        );
+        reading.findings.add(Suspicious, &what, yaml.display());
+    }
     reading.labels = object_labels(&names, reader.polygons);
     Ok(())
 }
@@ -215,7 +222,7 @@ fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<Pa
         }
     }
     if let Some(found) = tried.iter().find(|place| place.exists()) {
-        return Ok(found.clone());
+        return Ok(files::tidy(found));
     }
     tried.dedup();
     let tried: Vec<String> = tried.iter().map(|place| place.display().to_string()).collect();
@@ -239,9 +246,10 @@ fn listed(yaml: &Path, place: &Path, reading: &mut Reading) -> Result<Vec<(PathB
         let above = yaml.parent().unwrap_or(Path::new("."));
         let tries = files::as_written(line).into_iter();
         let tries = tries.flat_map(|line| [beside.join(&line), above.join(&line), PathBuf::from(&line)]);
-        let picture = tries.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            text::wrong(place, index + 1, "a picture's path, relative to the list", line, REMEDY)
-        })?;
+        let picture =
+            tries.into_iter().map(|path| files::tidy(&path)).find(|path| path.is_file()).ok_or_else(
+                || text::wrong(place, index + 1, "a picture's path, relative to the list", line, REMEDY),
+            )?;
         found.push((picture.parent().unwrap_or(beside).to_path_buf(), picture));
     }
     Ok(found)
@@ -274,6 +282,8 @@ struct Reader {
     /// Values of key points behind each box.
     key_points: Option<usize>,
     polygons: bool,
+    /// Outlines of another number of corners than four, and those of four.
+    corners: [usize; 2],
 }
 
 impl Reader {
@@ -302,6 +312,7 @@ impl Reader {
             found.push((stem.to_string_lossy().into_owned(), picture, text));
         }
         reading.found += found.len();
+        reading.findings.picture = None;
         let unmatched: Vec<&PathBuf> = texts.values().flatten().flat_map(ByStem::left).collect();
         if matched == 0 && !found.is_empty() {
             let folders: Vec<String> = texts.keys().map(|folder| folder.display().to_string()).collect();
@@ -372,7 +383,7 @@ impl Reader {
 
     /// What one line says.
     fn thing(
-        &self,
+        &mut self,
         labels: &Path,
         number: usize,
         line: &str,
@@ -414,10 +425,7 @@ impl Reader {
         let scaled: Vec<f32> = values.into_iter().enumerate().map(scale).collect();
         let points = coco::points(&[scaled]).and_then(|mut polygons| polygons.pop());
         let points = points.ok_or_else(|| wrong("four values, or an even number of at least six"))?;
-        if points.len() == 4 {
-            let what = "outlines of four corners: if they are rotated boxes, masks of them show the boxes";
-            reading.findings.add(Suspicious, what, &place);
-        }
+        self.corners[usize::from(points.len() == 4)] += 1;
         let around = coco::around(&points);
         let area = Some(polygon::area(&points));
         Ok(Thing { area, shape: Some(Shape::Polygons(vec![points])), ..Thing::new(class, around, place) })

@@ -1,6 +1,8 @@
 //! The programs as a user meets them: good runs leave what they promise, bad
 //! input gives one clear line and exit code 1 or 2, never a panic.
 
+mod own_images;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -38,8 +40,13 @@ fn train_refuses_bad_options() {
     fails("train", &["--nonsense"], &[2], &["--nonsense"]);
     fails("train", &["--tasks", "classify,dance"], &[2], &["dance", "classify, detect, segment"]);
     fails("train", &["--balance", "magic"], &[2], &["magic", "fixed"]);
-    fails("train", &["--batch", "0"], &[2], &["at least 1"]);
-    fails("train", &["--epochs", "0"], &[2], &["at least 1"]);
+    fails("train", &["--batch", "0"], &[2], &["batch is 0", "from 1"]);
+    fails("train", &["--epochs", "0"], &[2], &["epochs is 0", "from 1"]);
+    for rate in ["0", "-0.01", "nan", "inf", "1e9"] {
+        fails("train", &[&format!("--learning-rate={rate}")], &[2], &["learning rate", "more than 0"]);
+    }
+    fails("train", &["--missing", "2"], &[2], &["missing", "at most 1"]);
+    fails("train", &["--temperature", "nan"], &[2], &["temperature"]);
     fails("train", &["--threads", "0"], &[2], &["--threads"]);
     fails("train", &["--data", "no-such-data"], &[1, 2], &["no-such-data", "fashion-scenes"]);
 }

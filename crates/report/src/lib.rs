@@ -1,0 +1,26 @@
+//! Pages for people: one HTML file with its tables, charts and pictures inside, which opens without a network, in light
+//! and in dark, wide and narrow, on a screen and on paper.
+//!
+//! - [`Page`] puts sections, tables, charts and pictures under each other;
+//! - [`chart`] draws lines, bars and heat maps as SVG in the page's colours.
+//!
+//! This crate knows nothing of networks or data sets: callers bring names and numbers.
+//!
+//! ```
+//! use cerberus_report::{Page, Table, chart};
+//! let mut page = Page::new("Two runs");
+//! page.section("Losses");
+//! let lines = [chart::Series::new("first", vec![[1.0, 0.9], [2.0, 0.4]])];
+//! page.charts(&[chart::lines("Loss", ["epoch", "loss"], &lines)]);
+//! page.table(&Table::new(&["run", "loss"]).row(["first".into(), "0.4".into()]));
+//! assert!(page.finish().contains("<svg"));
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod chart;
+mod escape;
+mod page;
+mod table;
+
+pub use page::Page;
+pub use table::Table;

@@ -1,0 +1,110 @@
+//! Runs that are killed at any moment lose nothing: every file is whole, and the resumed run ends with the same bits.
+//!
+//! `cargo test` kills a few; `cargo test --release --test killed -- --ignored --nocapture` kills two hundred.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One of each kind: fixed weights, one that remembers numbers, one that remembers gradients.
+const BALANCES: [&str; 3] = ["fixed", "famo", "gradvac"];
+
+fn train(arguments: &[&str]) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let target = tests.parent().and_then(Path::parent).unwrap();
+    let program: PathBuf = target.join("examples").join(format!("train{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.is_file(), "{} is not built; run the whole of cargo test", program.display());
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn start(balance: &str, out: &Path) -> Command {
+    let plan = "--epochs 3 --samples 8 --batch 4 --threads 1 --seed 5";
+    let mut command = train(&plan.split(' ').collect::<Vec<_>>());
+    command.args(["--balance", balance, "--out"]).arg(out);
+    command
+}
+
+/// All tensors of the last checkpoint, byte by byte.
+fn tensors(run: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(run.join("checkpoints/last.safetensors")).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// Every file under its final name must be complete.
+fn assert_whole(run: &Path) {
+    let files = ["config.json", "summary.json", "data.json"].map(|name| run.join(name));
+    for path in files.iter().filter(|path| path.exists()) {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", path.display());
+    }
+    for name in ["last", "best"] {
+        let path = run.join(format!("checkpoints/{name}.safetensors"));
+        if path.exists() {
+            cerberus::train::load_model(&path).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+    if let Ok(text) = std::fs::read_to_string(run.join("metrics.csv")) {
+        let columns: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
+        assert!(text.ends_with('\n') && columns.iter().all(|count| *count == columns[0]));
+    }
+}
+
+/// Kills `kills` runs, each at a moment of its own, and checks what comes of resuming them; returns how many had begun.
+fn kill(kills: usize, mut random: u64) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wholes = Vec::new();
+    let mut took = Duration::ZERO;
+    for balance in BALANCES {
+        let run = folder.path().join(balance);
+        let clock = Instant::now();
+        assert!(start(balance, &run).status().unwrap().success());
+        took = took.max(clock.elapsed());
+        wholes.push(tensors(&run));
+    }
+    let mut begun = 0;
+    for number in 0..kills {
+        let (balance, whole) = (BALANCES[number % 3], &wholes[number % 3]);
+        let run = folder.path().join(number.to_string());
+        // Knuth's linear congruential generator; its high bits are good enough for moments.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let share = (random >> 33) as f64 / f64::from(1u32 << 31);
+        let mut program = start(balance, &run).spawn().unwrap();
+        std::thread::sleep(took.mul_f64(share));
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert_whole(&run);
+        // Killed before it had a configuration, it is started again in its folder.
+        let resumed = if run.join("config.json").exists() {
+            begun += 1;
+            train(&["--threads", "1", "--resume"]).arg(&run).status()
+        } else {
+            start(balance, &run).status()
+        };
+        assert!(resumed.unwrap().success(), "{balance}, killed after {share:.3} of {took:?}");
+        assert!(
+            tensors(&run) == *whole,
+            "{balance}, killed after {share:.3} of {took:?}, ends with other weights"
+        );
+        assert_whole(&run);
+        let names = std::fs::read_dir(run.join("checkpoints")).unwrap().flatten();
+        let names: Vec<String> =
+            names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
+        std::fs::remove_dir_all(&run).unwrap();
+    }
+    begun
+}
+
+#[test]
+fn a_few_killed_runs_end_with_the_same_weights() {
+    kill(6, 1);
+}
+
+#[test]
+#[ignore = "takes minutes; see the top of this file"]
+fn two_hundred_killed_runs_end_with_the_same_weights() {
+    println!("{} of 200 had begun when they were killed", kill(200, 2));
+}
