@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod evaluate;
+mod look;
 pub mod predict;
 pub mod shell;
 pub mod train;
