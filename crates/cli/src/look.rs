@@ -161,8 +161,9 @@ mod tests {
                     (0..height * width).flat_map(|p| [if inside(p) { 255 } else { 0 }; 3]).collect();
                 let picture = Image { height, width, channels: 3, pixels: pixels.into() };
                 let seen = look_at(&config, &model, &picture, 0.3);
-                // Within a pixel of the network's image.
-                let slack = [width as f32 / seen.size[1] as f32, height as f32 / seen.size[0] as f32];
+                // Within a pixel of the network's image, or of the picture where that is enlarged.
+                let slack = [(width, seen.size[1]), (height, seen.size[0])];
+                let slack = slack.map(|(of, seen)| (of as f32 / seen as f32).max(1.0));
                 let lies =
                     |found: [f32; 4]| (0..4).all(|i| (found[i] - object[i] as f32).abs() <= slack[i % 2]);
                 let [Prediction::Objects(found), Prediction::Mask(mask)] = &seen.predictions[..] else {
