@@ -112,7 +112,8 @@ mod tests {
             let places = || (0..lit.len()).filter(|&place| lit[place]);
             let [mut x, mut y] =
                 [places().map(|p| p % columns).collect::<Vec<_>>(), places().map(|p| p / columns).collect()];
-            (x.sort_unstable(), y.sort_unstable());
+            x.sort_unstable();
+            y.sort_unstable();
             let bbox = [x[0], y[0], x[x.len() - 1] + 1, y[y.len() - 1] + 1].map(|side| side as f32);
             let whole = [0.0, 0.0, columns as f32, image.shape()[1] as f32];
             let found = [(0.9, bbox), (0.1, whole)];
