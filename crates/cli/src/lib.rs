@@ -13,6 +13,7 @@
 
 pub mod evaluate;
 pub mod inspect;
+mod look;
 pub mod predict;
 pub mod shell;
 pub mod train;

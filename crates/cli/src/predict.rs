@@ -4,6 +4,7 @@
 //!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
+use crate::look::{Seen, look_at};
 use crate::say;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -166,17 +167,11 @@ fn predict(
     name: &str,
 ) -> Result<(), Failure> {
     let picture = Image::read(path)?;
-    let [height, width, _] = config.model.image;
-    let small = picture.resized(height, width);
-    let predictions: Vec<Prediction> =
-        model.predict(data::normalise(&[&small])).into_iter().filter_map(|mut batch| batch.pop()).collect();
-    let scale = [picture.width as f32 / width as f32, picture.height as f32 / height as f32];
-    let predictions: Vec<Prediction> =
-        predictions.into_iter().map(|prediction| enlarge(prediction, scale, options.threshold)).collect();
+    let Seen { predictions, size } = look_at(config, model, &picture, options.threshold);
     let heads = &config.model.heads;
     let predictions: Vec<(&HeadConfig, &Prediction)> = heads.iter().zip(&predictions).collect();
-    let mut found = to_json(path, &picture, &predictions, [height, width]);
-    coco.add(&mut found, &predictions, [height, width]);
+    let mut found = to_json(path, &picture, &predictions);
+    coco.add(&mut found, &predictions, size);
     say!("{found}");
     if let Some(out) = &options.out {
         let text = serde_json::to_string_pretty(&found)? + "\n";
@@ -186,12 +181,11 @@ fn predict(
             _ => None,
         });
         for (classes, ending) in masks.zip(endings(heads).into_iter().skip(2)) {
-            let size = [picture.height as u32, picture.width as u32];
-            let mask = encode_mask(classes, [height, width], size)?;
+            let mask = encode_mask(classes, size, [picture.height as u32, picture.width as u32])?;
             write_atomically(&out.join(format!("{name}.{ending}")), &mask)?;
         }
         // Uncertain objects are left out already.
-        let annotated = annotate(&predictions, [height, width], None, 0.0);
+        let annotated = annotate(&predictions, size, None, 0.0);
         let rgb = to_rgb(&picture);
         let scale = comfortable_scale(rgb.width(), rgb.height());
         let names = drawn_names(&heads.iter().collect::<Vec<_>>());
@@ -201,23 +195,7 @@ fn predict(
     Ok(())
 }
 
-/// Boxes in the pixels of the picture as it was given; uncertain ones left out.
-fn enlarge(prediction: Prediction, [x, y]: [f32; 2], threshold: f32) -> Prediction {
-    let Prediction::Objects(mut found) = prediction else { return prediction };
-    found.retain(|object| object.score >= threshold);
-    for object in &mut found {
-        let [x1, y1, x2, y2] = object.bbox;
-        object.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
-    }
-    Prediction::Objects(found)
-}
-
-fn to_json(
-    path: &Path,
-    picture: &Image,
-    predictions: &[(&HeadConfig, &Prediction)],
-    [height, width]: [usize; 2],
-) -> Value {
+fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig, &Prediction)]) -> Value {
     let mut found = json!({
         "image": path.display().to_string(),
         "width": picture.width,
@@ -245,7 +223,7 @@ fn to_json(
             Prediction::Mask(classes) => {
                 let share = |class: usize| {
                     let pixels = classes.iter().filter(|&&found| usize::from(found) == class).count();
-                    pixels as f64 / (height * width) as f64
+                    pixels as f64 / classes.len() as f64
                 };
                 let shares: Map<String, Value> = (0..=names.len())
                     .filter(|&class| share(class) > 0.0)
@@ -346,7 +324,7 @@ impl Coco {
 }
 
 /// The pixels of one class of a mask, enlarged to the picture, as run lengths with box and area.
-fn run_lengths(
+pub(crate) fn run_lengths(
     mask: &[ClassId],
     [rows, columns]: [usize; 2],
     [height, width]: [usize; 2],

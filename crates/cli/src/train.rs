@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cerberus::data::{PhotoOptions, Photos, Split};
+use cerberus::data::photos::fit::parse_size;
+use cerberus::data::{Fit, PhotoOptions, Photos, Split};
 use cerberus::multitask::GradientsWrt;
 use cerberus::train::{
     EpochRow, Observer, Outcome, RunFolder, StepReport, Summary, TrainConfig, TrainError, Trainer, open_mixed,
@@ -77,9 +78,13 @@ struct Options {
     /// Photographs: the share that is kept from training to test on [default: 0, all are trained on]
     #[arg(long, value_name = "SHARE")]
     hold_back: Option<f64>,
-    /// Photographs: rows and columns they are stretched to [default: 128]
-    #[arg(long, value_name = "PIXELS")]
-    size: Option<usize>,
+    /// Photographs: the size they are brought to, N for a square or rows x columns, such as 96x160 [default: 128]
+    #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// Photographs: how they are brought to it, stretch (both sides, each by its own factor) or letterbox (proportions kept,
+    /// centred, with a gray margin) [default: stretch]
+    #[arg(long, value_name = "WAY")]
+    fit: Option<Fit>,
     /// Photographs: how strongly training ones are changed, 0 to 2 [default: 1]
     #[arg(long, value_name = "STRENGTH")]
     augment: Option<f64>,
@@ -102,7 +107,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder with its own settings; only --threads and --accept-changed-data may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "augment", "imbalance", "sampler", "missing", "format", "skip_broken"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "fit", "augment", "imbalance", "sampler", "missing", "format", "skip_broken"])]
     resume: Option<PathBuf>,
 }
 
@@ -161,7 +166,9 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     let mut config = if Photos::is_at(Path::new(&options.data)) {
         TrainConfig::for_photos(&options.data, &*dataset, photos)
     } else {
-        TrainConfig::for_data(&options.data, dataset.info())
+        // Photographs that are mixed in are opened again in the same way.
+        let photos = names.iter().any(|name| Photos::is_at(Path::new(name))).then_some(photos);
+        TrainConfig { photos, ..TrainConfig::for_data(&options.data, dataset.info()) }
     };
     config.seed = seed;
     config.mix = options.mix.clone();
@@ -201,6 +208,7 @@ fn photo_options(options: &Options) -> PhotoOptions {
     let usual = PhotoOptions::default();
     PhotoOptions {
         size: options.size.unwrap_or(usual.size),
+        fit: options.fit.unwrap_or(usual.fit),
         hold_back: options.hold_back.unwrap_or(usual.hold_back),
         augment: options.augment.unwrap_or(usual.augment),
         format: options.format.clone(),

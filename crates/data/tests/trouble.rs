@@ -19,7 +19,11 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
 }
 
 fn open(path: &Path) -> Result<Photos, DataError> {
-    Photos::open(path, 1, PhotoOptions { size: 32, repeats: 1, augment: 0.0, ..PhotoOptions::default() })
+    Photos::open(
+        path,
+        1,
+        PhotoOptions { size: [32, 32], repeats: 1, augment: 0.0, ..PhotoOptions::default() },
+    )
 }
 
 fn account(photos: &Photos) -> &Account {
@@ -293,7 +297,7 @@ fn a_picture_that_breaks_off_is_found_before_training() {
         write(set.path(), &format!("images/train/{name}.png"), &whole[..whole.len() - 20]);
     }
     refused(set.path(), &["b.png", "c.png", "breaks off", "--skip-broken"]);
-    let options = PhotoOptions { size: 32, repeats: 1, skip_broken: true, ..PhotoOptions::default() };
+    let options = PhotoOptions { size: [32, 32], repeats: 1, skip_broken: true, ..PhotoOptions::default() };
     let photos = Photos::open(set.path(), 1, options).unwrap();
     assert_eq!((photos.len(Split::Train), told(&photos, FindingKind::LeftOut, "cannot be read")), (1, 2));
 }
@@ -302,7 +306,7 @@ fn a_picture_that_breaks_off_is_found_before_training() {
 fn training_on_nothing_and_holding_back_nothing_are_refused() {
     let set = yolo(&["a", "b", "c", "d"]);
     let hold = |share: f64| {
-        let options = PhotoOptions { size: 32, hold_back: share, ..PhotoOptions::default() };
+        let options = PhotoOptions { size: [32, 32], hold_back: share, ..PhotoOptions::default() };
         Photos::open(set.path(), 1, options).err().map(|error| error.to_string())
     };
     assert!(hold(0.9).unwrap().contains("train on"));
@@ -461,7 +465,7 @@ fn labels_that_no_training_picture_has_are_not_there() {
 #[test]
 fn a_share_of_many_small_classes_is_a_share_of_all() {
     let set = pets(&["train"; 20]);
-    let options = PhotoOptions { size: 32, repeats: 1, hold_back: 0.2, ..PhotoOptions::default() };
+    let options = PhotoOptions { size: [32, 32], repeats: 1, hold_back: 0.2, ..PhotoOptions::default() };
     let photos = Photos::open(set.path(), 1, options).unwrap();
     assert_eq!((photos.len(Split::Train), photos.len(Split::Test)), (16, 4));
 }

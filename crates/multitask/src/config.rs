@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::tasks::{self, HeadKind};
+use crate::trunk::halving_unit;
 
 impl HeadConfig {
     /// A head of `kind`, by default named like it, that learns from `label`, by default the first label of the data
@@ -100,7 +101,7 @@ pub struct ModelConfig {
     #[serde(default)]
     pub trunk: TrunkKind,
     /// Output channels of each convolution, stage by stage; a max-pool halves
-    /// the image between stages. Empty for trunks that have none to choose.
+    /// the image between stages, so its sides must have `2^(stages - 1)` pixels at least. Empty for trunks that have none to choose.
     pub stages: Vec<Vec<usize>>,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
@@ -209,12 +210,13 @@ impl ModelConfig {
         if channels.clone().any(|&c| c > 1 << 14) || self.stages.len() > 12 {
             return Err(format!("the trunk {:?} is larger than any this program writes", self.stages));
         }
-        let unit = 1 << (self.stages.len() - 1);
+        let least = halving_unit(self.stages.len());
         let [height, width, channels] = self.image;
-        let fits = |side: usize| side > 0 && side.is_multiple_of(unit);
-        if !fits(height) || !fits(width) || channels == 0 {
+        if height < least || width < least || channels == 0 {
             return Err(format!(
-                "images of {height}x{width} pixels and {channels} channels do not fit; both sides must be multiples of {unit}"
+                "images of {height}x{width} pixels and {channels} channels do not fit {} stages; both sides must be at \
+                 least {least} pixels, with at least one channel",
+                self.stages.len()
             ));
         }
         Ok(())

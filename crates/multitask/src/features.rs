@@ -2,6 +2,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
+use cerberus_tensor::resize::Interpolation;
 
 use crate::head_config::HeadConfig;
 
@@ -56,7 +57,8 @@ impl FeatureInfo {
     }
 }
 
-/// What the trunk found in a batch of images, `[N, H / stride, W / stride, channels]` each.
+/// What the trunk found in a batch of images, `[N, H / stride, W / stride, channels]` each, sides rounded up: the last
+/// row and column may lie partly outside the image, none wholly.
 #[derive(Clone)]
 pub struct Features<T: Element = f32> {
     /// One map per stage, shallow to deep.
@@ -75,11 +77,44 @@ impl<T: Element> Features<T> {
         self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
     }
 
+    /// The maps without the positions that lie outside images of `image` rows and columns, given what [`Trunk`](crate::Trunk)
+    /// says of them.
+    pub(crate) fn cut_to(self, image: [usize; 2], stages: &[MapInfo], neck: Option<&MapInfo>) -> Self {
+        let cut = |map: Var<T>, info: &MapInfo| crop(map, image.map(|side| side.div_ceil(info.stride)));
+        let neck = self.neck.zip(neck).map(|(map, info)| cut(map, info));
+        Self { stages: self.stages.into_iter().zip(stages).map(|(map, info)| cut(map, info)).collect(), neck }
+    }
+
     /// The features of these images of the batch.
     pub fn select(&self, places: &[usize]) -> Self {
         let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
         Self { stages, neck: self.neck.as_ref().map(|map| select(map.clone(), places)) }
     }
+}
+
+/// The first rows and columns of `x: [N, rows, columns, C]`, as many as `size` says; `x` itself where it has no more.
+#[track_caller]
+pub(crate) fn crop<T: Element>(x: Var<T>, size: [usize; 2]) -> Var<T> {
+    let cut =
+        |x: Var<T>, axis: usize, len: usize| if x.shape()[axis] == len { x } else { x.narrow(axis, 0, len) };
+    cut(cut(x, 1, size[0]), 2, size[1])
+}
+
+/// A map whose positions are `from` pixels apart, as one of `size` rows and columns whose positions are `to` pixels
+/// apart.
+///
+/// The map may reach beyond the image; it is resized as a whole, so that positions stay where they are, and then cut.
+/// Maps of images whose sides are multiples of `from` are only resized.
+#[track_caller]
+pub(crate) fn resampled<T: Element>(
+    x: Var<T>,
+    [from, to]: [usize; 2],
+    size: [usize; 2],
+    interpolation: Interpolation,
+) -> Var<T> {
+    // A trunk that pads nothing at the edge makes fewer positions than cover the image: those are spread over it.
+    let whole = [1, 2].map(|axis| (x.shape()[axis] * from).div_ceil(to).max(size[axis - 1]));
+    crop(x.resize(whole, interpolation), size)
 }
 
 /// More runs than this are gathered entry by entry: the backward pass of each would

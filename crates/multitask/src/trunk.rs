@@ -5,9 +5,19 @@
 //! before it (Lin et al., "Feature Pyramid Networks", 2017), so that heads
 //! that need places as well as meaning find both in one map.
 //!
+//! **Sizes.** The max-pools halve the image, so its sides should be multiples of
+//! `2^(stages - 1)`. Images of other sizes are padded to the next multiples with
+//! zeros (the middle of the range of pixels, see
+//! [`normalise`](cerberus_data::normalise)), right and below, and the maps are cut
+//! again: what heads see has no position that lies wholly in the padding. Inside
+//! the trunk the padding takes part: the batch norms count its positions in
+//! their means and variances, and convolutions see it beside the edge. It is at
+//! most `2^(stages - 1) - 1` rows and columns; sizes that halve evenly have none.
+//!
 //! Anything else that makes maps of images is a [`Trunk`] too.
 
 use cerberus_autograd::Var;
+use cerberus_autograd::ops::PadMode;
 use cerberus_nn::{
     BatchNorm2d, Context, Conv2d, Init, Layer, MaxPool2d, Module, ModuleTensor, ModuleTensorMut, join,
 };
@@ -31,10 +41,10 @@ pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
         FeatureInfo { image, stages: self.stages(), neck: self.neck() }
     }
 
-    /// The features of images `[N, H, W, C]`.
+    /// The features of images `[N, H, W, C]`: maps of `H / stride` rows and `W / stride` columns, both rounded up.
     ///
     /// # Panics
-    /// If the images do not have the size the trunk is made for.
+    /// If the images do not have a size the trunk is made for.
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T>;
 }
@@ -97,6 +107,30 @@ impl<T: Element> ConvTrunk<T> {
         let lateral = Conv2d::new(from, to, 1, init);
         Self { stages: blocks, lateral, channels: outputs }
     }
+
+    /// The features of images whose sides are multiples of `2^(stages - 1)`.
+    fn halve_evenly(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+        let pool = MaxPool2d::new(2, 2);
+        let mut stages: Vec<Var<T>> = Vec::with_capacity(self.stages.len());
+        let mut x = images;
+        for (index, blocks) in self.stages.iter().enumerate() {
+            if index > 0 {
+                x = pool.forward(x, context);
+            }
+            x = blocks.iter().fold(x, |x, block| block.forward(x, context));
+            stages.push(x.clone());
+        }
+        let fine = stages[stages.len() - 2].clone();
+        let size = [fine.shape()[1], fine.shape()[2]];
+        let merged = fine + self.lateral.forward(x, context).resize(size, Interpolation::Nearest);
+        Features { stages, neck: Some(merged) }
+    }
+}
+
+/// What the sides of images are padded to multiples of, and the least they may have, in a trunk of so many stages: with
+/// less, not one position of the deepest map would lie in the image.
+pub(crate) const fn halving_unit(stages: usize) -> usize {
+    1 << (stages - 1)
 }
 
 impl<T: Element> Trunk<T> for ConvTrunk<T> {
@@ -115,29 +149,23 @@ impl<T: Element> Trunk<T> for ConvTrunk<T> {
     }
 
     /// # Panics
-    /// If `H` or `W` is not a multiple of `2^(stages - 1)`.
+    /// If `H` or `W` is less than `2^(stages - 1)`.
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
-        let unit = 1 << (self.stages.len() - 1);
-        let (height, width) = (images.shape()[1], images.shape()[2]);
+        let unit = halving_unit(self.stages.len());
+        let size = [images.shape()[1], images.shape()[2]];
+        let [height, width] = size;
         assert!(
-            height % unit == 0 && width % unit == 0,
-            "ConvTrunk: images of {height}x{width} pixels do not halve evenly; both must be multiples of {unit}"
+            height >= unit && width >= unit,
+            "ConvTrunk: images of {height}x{width} pixels are too small for {} stages; both sides must be at least {unit}",
+            self.stages.len()
         );
-        let pool = MaxPool2d::new(2, 2);
-        let mut stages: Vec<Var<T>> = Vec::with_capacity(self.stages.len());
-        let mut x = images;
-        for (index, blocks) in self.stages.iter().enumerate() {
-            if index > 0 {
-                x = pool.forward(x, context);
-            }
-            x = blocks.iter().fold(x, |x, block| block.forward(x, context));
-            stages.push(x.clone());
+        let missing = size.map(|side| side.next_multiple_of(unit) - side);
+        if missing == [0, 0] {
+            return self.halve_evenly(images, context);
         }
-        let fine = stages[stages.len() - 2].clone();
-        let size = [fine.shape()[1], fine.shape()[2]];
-        let merged = fine + self.lateral.forward(x, context).resize(size, Interpolation::Nearest);
-        Features { stages, neck: Some(merged) }
+        let images = images.pad(&[(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)], PadMode::Constant(0.0));
+        self.halve_evenly(images, context).cut_to(size, &self.stages(), self.neck().as_ref())
     }
 }
 

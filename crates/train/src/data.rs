@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cerberus_data::{
-    Batch, DataError, Dataset, DatasetInfo, LabelInfo, LabelKind, MissingLabels, Mixture, PhotoOptions,
+    Batch, DataError, Dataset, DatasetInfo, Fit, LabelInfo, LabelKind, MissingLabels, Mixture, PhotoOptions,
     Resampled, Sampling, Split, open_photos,
 };
 use cerberus_nn::losses::class_weights;
@@ -84,14 +84,21 @@ impl TrainConfig {
         Ok(data)
     }
 
-    /// Opens other data to score the model on: of photographs all of them, under the classes it was trained with.
+    /// How photographs are brought to the size of the model's images.
+    pub fn fit(&self) -> Fit {
+        self.photos.as_ref().map_or(Fit::default(), |photos| photos.fit)
+    }
+
+    /// Opens other data to score the model on: of photographs all of them, brought to its size as those it
+    /// was trained on were, under the classes it was trained with.
     ///
     /// # Errors
     /// Those of [`cerberus_data::open_photos`].
     pub fn open_other(&self, data: &str) -> Result<Arc<dyn Dataset>, TrainError> {
         let heads = self.model.heads.iter();
         let photos = PhotoOptions {
-            size: self.model.image[0],
+            size: [self.model.image[0], self.model.image[1]],
+            fit: self.fit(),
             hold_back: 1.0,
             classes: heads.map(|head| (head.label.clone(), head.classes.clone())).collect(),
             ..PhotoOptions::default()
@@ -252,7 +259,7 @@ mod tests {
         let all = yolo(&folder.path().join("all"), &["cat", "dog", "horse"]);
         let some = yolo(&folder.path().join("some"), &["horse", "cat"]);
         let other = yolo(&folder.path().join("other"), &["cat", "bird"]);
-        let photos = PhotoOptions { size: 16, repeats: 1, ..PhotoOptions::default() };
+        let photos = PhotoOptions { size: [16, 16], repeats: 1, ..PhotoOptions::default() };
         let open = |names: &[&String]| {
             open_mixed(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), 1.0, 1, &photos)
         };

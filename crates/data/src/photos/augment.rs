@@ -7,12 +7,14 @@
 //!
 //! - **Crop and scale**: a rectangle with 45 to 100 % of the photo's area and
 //!   3/4 to 4/3 of its proportions, anywhere in it (Szegedy et al., "Going
-//!   Deeper with Convolutions", 2015, section 6, less small), stretched to the
-//!   sample's size. It must keep half of the largest object, else another is
-//!   drawn, and after ten the whole photo is shown.
+//!   Deeper with Convolutions", 2015, section 6, less small), stretched or
+//!   letterboxed to the sample's size. It must keep half of the largest object,
+//!   else another is drawn, and after ten the whole photo is shown.
 //! - **Flip**: one time in two.
 //! - **Colour**: brightness, contrast and saturation by a factor of up to 1.4,
 //!   each channel by one of up to 1.1, and one photo in ten gray.
+//!
+//! The margin of a letterbox stays gray; a view is flipped and tinted without it.
 //!
 //! All of it shrinks with the strength of the augmentation. Boxes are clipped
 //! to the view; an object of which less than a quarter is left is no longer
@@ -23,6 +25,7 @@ use std::collections::BTreeMap;
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
 
+use super::fit::{Fit, Placement};
 use crate::{Image, Label, Mask, Object, Sample, ValueMap};
 
 /// The least share of the photo's area that is seen.
@@ -128,13 +131,15 @@ fn share_inside(bbox: &[f32; 4], [x, y, w, h]: [usize; 4]) -> f32 {
     across * down / box_area(bbox).max(f32::MIN_POSITIVE)
 }
 
-/// The view of a photo and its labels, as `size x size` pixels.
+/// The view of a photo and its labels, as `size` rows and columns that it is brought to by `fit`.
 ///
 /// # Panics
 /// When the window does not lie in the photo, or the photo is not of 3 channels.
 #[track_caller]
-pub fn show(photo: &Sample, view: &View, size: usize) -> Sample {
-    render(photo, view, [size, size])
+pub fn show(photo: &Sample, view: &View, size: [usize; 2], fit: Fit) -> Sample {
+    let [_, _, width, height] = view.window;
+    let placement = Placement::new(fit, [height, width], size);
+    placement.framed(render(photo, view, placement.covered))
 }
 
 /// All of a photo and its labels at another size.

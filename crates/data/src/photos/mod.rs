@@ -5,9 +5,11 @@
 //! `Photo`s, labels in the pixels of the file; everything after that is the
 //! same for all and lives here.
 //!
-//! **Size.** Every photo is stretched to `size x size` pixels. That keeps all
-//! of it and all of the network's input in use; overlaps of boxes and masks do
-//! not change by it. Proportions do, which the crops of training vary anyway.
+//! **Size.** Every photo is brought to [`PhotoOptions::size`], by default
+//! stretched. That keeps all of it and all of the network's input in use; overlaps
+//! of boxes and masks do not change by it. Proportions do, which the crops of
+//! training vary anyway. Where proportions tell things apart, or the photos are
+//! much wider or taller than the size, a letterbox keeps them; see [`fit`].
 //!
 //! **Splits.** Photos that the files themselves put into a validation or test
 //! part stay there. Of the others, [`PhotoOptions::hold_back`] says which share
@@ -24,6 +26,7 @@ pub mod augment;
 mod coco;
 mod digest;
 mod files;
+pub mod fit;
 mod pets;
 mod polygon;
 mod reading;
@@ -46,6 +49,7 @@ use crate::{
 };
 use augment::{View, show};
 pub use files::pictures_in;
+use fit::{Fit, Placement};
 use reading::Reading;
 
 /// Pixels of prepared photos that are kept in memory, at most; with more
@@ -70,8 +74,12 @@ const FORMATS: [Format; 3] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT];
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhotoOptions {
-    /// Rows and columns of every sample.
-    pub size: usize,
+    /// Rows and columns of every sample; files may give one number for a square.
+    #[serde(deserialize_with = "fit::read_size")]
+    pub size: [usize; 2],
+    /// How photos of other proportions are brought to that size.
+    #[serde(default)]
+    pub fit: Fit,
     /// The share of photos, 0 to 1, that is kept from training to test on; with
     /// 1 all of them are, wherever the files put them.
     pub hold_back: f64,
@@ -94,7 +102,8 @@ pub struct PhotoOptions {
 impl Default for PhotoOptions {
     fn default() -> Self {
         Self {
-            size: 128,
+            size: [128, 128],
+            fit: Fit::Stretch,
             hold_back: 0.0,
             repeats: 10,
             augment: 1.0,
@@ -110,8 +119,8 @@ impl PhotoOptions {
         let refuse = |option, value: String, remedy: &str| {
             Err(DataError::Option { option, value, remedy: remedy.into() })
         };
-        if !(8..=4096).contains(&self.size) {
-            return refuse("photo size", self.size.to_string(), "give 8 to 4096 pixels");
+        if !self.size.iter().all(|side| (8..=4096).contains(side)) {
+            return refuse("photo size", fit::write_size(self.size), "give 8 to 4096 pixels for each side");
         }
         if !(0.0..=1.0).contains(&self.hold_back) {
             return refuse("share held back", self.hold_back.to_string(), "give a number from 0 to 1");
@@ -252,13 +261,13 @@ impl Photos {
         account.findings = findings.list();
         let info = DatasetInfo {
             name: format.name.into(),
-            height: options.size,
-            width: options.size,
+            height: options.size[0],
+            width: options.size[1],
             channels: 3,
             labels,
             accounts: Arc::new(vec![account]),
         };
-        let bytes = 16 * options.size * options.size * photos.len();
+        let bytes = 16 * options.size[0] * options.size[1] * photos.len();
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
         Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
     }
@@ -282,7 +291,7 @@ impl Photos {
         if let Some(kept) = self.kept[place].get() {
             return Ok(kept.clone());
         }
-        let sample = prepare(&self.photos[place], 2 * self.options.size)?;
+        let sample = prepare(&self.photos[place], &self.options)?;
         if self.keeps {
             return Ok(self.kept[place].get_or_init(|| sample).clone());
         }
@@ -312,7 +321,7 @@ impl Dataset for Photos {
         } else {
             View::whole(&photo.image)
         };
-        Ok(show(&photo, &view, self.options.size))
+        Ok(show(&photo, &view, self.options.size, self.options.fit))
     }
 }
 
@@ -428,9 +437,8 @@ fn pictures(photos: &[Photo], splits: &[Vec<usize>; 3]) -> Vec<Picture> {
         .collect()
 }
 
-/// Reads the pixels and brings image and labels to a shorter side of at most
-/// `most` pixels.
-fn prepare(photo: &Photo, most: usize) -> Result<Sample, DataError> {
+/// Reads the pixels, and makes image and labels smaller where they are much larger than samples.
+fn prepare(photo: &Photo, options: &PhotoOptions) -> Result<Sample, DataError> {
     let image = Image::read_as_annotated(&photo.path, photo.size, photo.turn)?;
     let mask = match &photo.mask {
         MaskSource::Missing => None,
@@ -439,12 +447,26 @@ fn prepare(photo: &Photo, most: usize) -> Result<Sample, DataError> {
     };
     let whole =
         Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more: photo.more.clone() };
-    let shorter = photo.size[0].min(photo.size[1]);
-    if shorter <= most {
-        return Ok(whole);
-    }
-    let size = photo.size.map(|side| (side * most).div_ceil(shorter));
-    Ok(augment::resize(&whole, size))
+    Ok(match reduced(photo.size, options) {
+        Some(size) => augment::resize(&whole, size),
+        None => whole,
+    })
+}
+
+/// The rows and columns that a photo of these is made smaller to once, if it is much larger than its samples: twice what it
+/// covers of them, so that a view of half its sides is not enlarged.
+fn reduced([height, width]: [usize; 2], options: &PhotoOptions) -> Option<[usize; 2]> {
+    let [rows, columns] = options.size.map(|side| 2 * side);
+    let size = match options.fit {
+        // By one factor, the larger of the two sides': crops of all proportions are drawn from the photo as it is.
+        Fit::Stretch if rows * width >= columns * height => [rows, (width * rows).div_ceil(height)],
+        Fit::Stretch => [(height * columns).div_ceil(width), columns],
+        // Of twice the whole number of pixels that it covers, the whole photo covers just as many again.
+        Fit::Letterbox => {
+            Placement::new(options.fit, [height, width], options.size).covered.map(|side| 2 * side)
+        }
+    };
+    (size[0] < height && size[1] < width).then_some(size)
 }
 
 /// Places of train, validation and test; see the module's description.

@@ -10,6 +10,8 @@ use super::augment::Colour;
 use super::*;
 use crate::{CLASS, IGNORED, Mask};
 
+mod fitted;
+
 /// A photo of 40x30 pixels (width x height), black with a white rectangle.
 fn white_at([x1, y1, x2, y2]: [usize; 4]) -> Image {
     let inside = |place: usize| (x1..x2).contains(&(place % 40)) && (y1..y2).contains(&(place / 40));
@@ -53,8 +55,8 @@ fn row(name: &str, class: usize, rest: &str) -> String {
     format!("{name},{class},0,trainval,40,30,{rest}")
 }
 
-fn options(size: usize) -> PhotoOptions {
-    PhotoOptions { size, repeats: 1, ..PhotoOptions::default() }
+fn options(side: usize) -> PhotoOptions {
+    PhotoOptions { size: [side, side], repeats: 1, ..PhotoOptions::default() }
 }
 
 #[test]
@@ -294,7 +296,7 @@ fn image_box_and_mask_move_together() {
     for index in 0..200 {
         let mut view = View::draw(&photo, 1.0, &mut stream(3, "test", 0, index));
         view.colour = Colour::NONE;
-        let shown = show(&photo, &view, 64);
+        let shown = show(&photo, &view, [64, 64], Fit::Stretch);
         let mask = shown.mask.unwrap();
         let [x1, y1, x2, y2] = shown.objects.unwrap()[0].bbox;
         // The mask's pixels are those whose centre lies in the box, to the rounding of one source pixel.
@@ -324,10 +326,10 @@ fn image_box_and_mask_move_together() {
 #[test]
 fn flipping_twice_gives_the_photo_back() {
     let photo = consistent([4, 5, 20, 25]);
-    let flip = View { flip: true, ..View::whole(&photo.image) };
-    let once = augment::show(&photo, &flip, 40);
-    let twice = augment::show(&once, &View { flip: true, ..View::whole(&once.image) }, 40);
-    let plain = augment::show(&photo, &View::whole(&photo.image), 40);
+    let (fit, flip) = (Fit::Stretch, View { flip: true, ..View::whole(&photo.image) });
+    let once = augment::show(&photo, &flip, [40, 40], fit);
+    let twice = augment::show(&once, &View { flip: true, ..View::whole(&once.image) }, [40, 40], fit);
+    let plain = augment::show(&photo, &View::whole(&photo.image), [40, 40], fit);
     assert_eq!(twice, plain);
     let wanted = [20.0, 20.0 / 3.0, 36.0, 100.0 / 3.0];
     let found = once.objects.unwrap()[0].bbox;

@@ -79,7 +79,7 @@ impl<T: Element> CenterNet<T> {
     }
 
     fn grid(&self) -> [usize; 2] {
-        self.image.map(|side| side / self.stride)
+        self.image.map(|side| side.div_ceil(self.stride))
     }
 }
 

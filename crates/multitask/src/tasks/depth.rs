@@ -17,7 +17,7 @@ use super::scores::NumberScores;
 use super::shared::{outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
-use crate::features::{FeatureInfo, Features};
+use crate::features::{FeatureInfo, Features, resampled};
 use crate::trunk::ConvBlock;
 
 /// Channels of the decoder.
@@ -31,9 +31,11 @@ pub struct Depth<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
+    /// Of the merged map and the finer stage.
+    strides: [usize; 2],
 }
 
-module!(Depth { from_merged, from_fine, mix, output } without { config, image });
+module!(Depth { from_merged, from_fine, mix, output } without { config, image, strides });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -56,6 +58,7 @@ impl<T: Element> Depth<T> {
             output: Conv2d::with_spec(WIDTH, 1, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
             image: info.image,
+            strides: [info.main().stride, info.stages[info.depth() - 3].stride],
         }
     }
 }
@@ -73,9 +76,10 @@ impl<T: Element> Task<T> for Depth<T> {
         let fine = features.stages[features.stages.len() - 3].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let coarse = self.from_merged.forward(features.main().clone(), context);
-        let x = self.from_fine.forward(fine, context) + coarse.resize(size, Interpolation::Bilinear);
+        let x = self.from_fine.forward(fine, context) + resampled(coarse, self.strides, size, Interpolation::Bilinear);
         let x = self.output.forward(self.mix.forward(x, context), context);
-        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear).softplus()] }
+        let x = resampled(x, [self.strides[1], 1], self.image, Interpolation::Bilinear);
+        HeadOutput { maps: vec![x.softplus()] }
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -87,7 +87,7 @@ impl<T: Element> Detect<T> {
 
     /// Rows and columns of the map.
     fn grid(&self) -> [usize; 2] {
-        self.image.map(|extent| extent / self.stride)
+        self.image.map(|extent| extent.div_ceil(self.stride))
     }
 
     /// The centre of a cell, in pixels.

@@ -16,17 +16,19 @@ use super::segment::{mask_answers, mask_loss};
 use super::shared::{outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
-use crate::features::{FeatureInfo, Features};
+use crate::features::{FeatureInfo, Features, resampled};
 
 /// Segmentation by summed scores.
 pub struct Fcn<T: Element = f32> {
     scores: Vec<Conv2d<T>>,
     config: HeadConfig,
     levels: Vec<usize>,
+    /// Of each level.
+    strides: Vec<usize>,
     image: [usize; 2],
 }
 
-module!(Fcn { scores } without { config, levels, image });
+module!(Fcn { scores } without { config, levels, strides, image });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -44,7 +46,13 @@ impl<T: Element> Fcn<T> {
         let levels = info.levels(head, &[stages - 3, stages - 2, stages - 1]);
         let classes = head.outputs() + 1;
         let score = |&level: &usize| Conv2d::new(info.channels(level), classes, 1, init);
-        Self { scores: levels.iter().map(score).collect(), config: head.clone(), levels, image: info.image }
+        Self {
+            scores: levels.iter().map(score).collect(),
+            strides: levels.iter().map(|&level| info.stages[level].stride).collect(),
+            config: head.clone(),
+            levels,
+            image: info.image,
+        }
     }
 }
 
@@ -59,18 +67,19 @@ impl<T: Element> Task<T> for Fcn<T> {
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         // From deep to shallow, each sum enlarged to the size of the next.
-        let mut sum: Option<Var<T>> = None;
-        for (&level, score) in self.levels.iter().zip(&self.scores).rev() {
+        let mut sum: Option<(Var<T>, usize)> = None;
+        for ((&level, &stride), score) in self.levels.iter().zip(&self.strides).zip(&self.scores).rev() {
             let x = features.stages[level].clone();
             let size = [x.shape()[1], x.shape()[2]];
             let x = score.forward(x, context);
-            sum = Some(match sum {
-                Some(deeper) => x + deeper.resize(size, Interpolation::Bilinear),
+            let x = match sum {
+                Some((deeper, from)) => x + resampled(deeper, [from, stride], size, Interpolation::Bilinear),
                 None => x,
-            });
+            };
+            sum = Some((x, stride));
         }
-        let sum = sum.expect("a head looks at one stage at least");
-        HeadOutput { maps: vec![sum.resize(self.image, Interpolation::Bilinear)] }
+        let (sum, stride) = sum.expect("a head looks at one stage at least");
+        HeadOutput { maps: vec![resampled(sum, [stride, 1], self.image, Interpolation::Bilinear)] }
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -101,7 +101,7 @@ impl<T: Element> Level<T> {
 
     /// Rows and columns of the map.
     fn grid(&self, image: [usize; 2]) -> [usize; 2] {
-        image.map(|side| side / self.stride)
+        image.map(|side| side.div_ceil(self.stride))
     }
 
     /// The place in the image of a cell of the map, x and y.

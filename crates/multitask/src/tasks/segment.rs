@@ -18,7 +18,7 @@ use super::scores::MaskScores;
 use super::shared::{class_loss, outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
-use crate::features::{FeatureInfo, Features};
+use crate::features::{FeatureInfo, Features, resampled};
 use crate::trunk::ConvBlock;
 
 /// Channels of the decoder.
@@ -32,9 +32,11 @@ pub struct Segment<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
+    /// Of the merged map and the finer stage.
+    strides: [usize; 2],
 }
 
-module!(Segment { from_merged, from_fine, mix, output } without { config, image });
+module!(Segment { from_merged, from_fine, mix, output } without { config, image, strides });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -57,6 +59,7 @@ impl<T: Element> Segment<T> {
             output: Conv2d::with_spec(WIDTH, head.outputs() + 1, 1, one, init),
             config: head.clone(),
             image: info.image,
+            strides: [info.main().stride, info.stages[info.depth() - 3].stride],
         }
     }
 }
@@ -74,9 +77,10 @@ impl<T: Element> Task<T> for Segment<T> {
         let fine = features.stages[features.stages.len() - 3].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let coarse = self.from_merged.forward(features.main().clone(), context);
-        let x = self.from_fine.forward(fine, context) + coarse.resize(size, Interpolation::Bilinear);
+        let x = self.from_fine.forward(fine, context) + resampled(coarse, self.strides, size, Interpolation::Bilinear);
         let x = self.output.forward(self.mix.forward(x, context), context);
-        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear)] }
+        let x = resampled(x, [self.strides[1], 1], self.image, Interpolation::Bilinear);
+        HeadOutput { maps: vec![x] }
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -17,6 +17,8 @@ use super::*;
 use crate::config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
 use crate::model::MultiTaskModel;
 
+mod sizes;
+
 const SIDE: usize = 32;
 
 /// A data set with a label of every kind.

@@ -17,7 +17,7 @@ use super::segment::{mask_answers, mask_loss};
 use super::shared::{outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
-use crate::features::{FeatureInfo, Features};
+use crate::features::{FeatureInfo, Features, resampled};
 use crate::trunk::ConvBlock;
 
 /// The most channels of the decoder.
@@ -30,10 +30,12 @@ pub struct UNet<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     levels: Vec<usize>,
+    /// Of each level.
+    strides: Vec<usize>,
     image: [usize; 2],
 }
 
-module!(UNet { up, mix, output } without { config, levels, image });
+module!(UNet { up, mix, output } without { config, levels, strides, image });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -58,7 +60,8 @@ impl<T: Element> UNet<T> {
             channels = width;
         }
         let output = Conv2d::new(channels, head.outputs() + 1, 1, init);
-        Self { up, mix, output, config: head.clone(), levels, image: info.image }
+        let strides = levels.iter().map(|&level| info.stages[level].stride).collect();
+        Self { up, mix, output, config: head.clone(), levels, strides, image: info.image }
     }
 }
 
@@ -72,15 +75,18 @@ impl<T: Element> Task<T> for UNet<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let mut levels = self.levels.iter().rev().map(|&level| features.stages[level].clone());
-        let mut x = levels.next().expect("a head looks at one stage at least");
-        for (skip, (up, mix)) in levels.zip(self.up.iter().zip(&self.mix)) {
+        let mut levels = self.levels.iter().zip(&self.strides).rev();
+        let (&deepest, &stride) = levels.next().expect("a head looks at one stage at least");
+        let (mut x, mut from) = (features.stages[deepest].clone(), stride);
+        for ((&level, &to), (up, mix)) in levels.zip(self.up.iter().zip(&self.mix)) {
+            let skip = features.stages[level].clone();
             let size = [skip.shape()[1], skip.shape()[2]];
-            x = Var::concat(vec![x.resize(size, Interpolation::Bilinear), skip], 3);
+            x = Var::concat(vec![resampled(x, [from, to], size, Interpolation::Bilinear), skip], 3);
             x = mix.forward(up.forward(x, context), context);
+            from = to;
         }
         let x = self.output.forward(x, context);
-        HeadOutput { maps: vec![x.resize(self.image, Interpolation::Bilinear)] }
+        HeadOutput { maps: vec![resampled(x, [from, 1], self.image, Interpolation::Bilinear)] }
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
