@@ -1,9 +1,9 @@
 //! Folders of annotated photographs: many sizes on disk, one size in training.
 //!
-//! Three layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON
-//! (`coco`), and YOLO's text files (`yolo`). Each reader makes a list of
-//! `Photo`s, labels in the pixels of the file; everything after that is the
-//! same for all and lives here.
+//! Four layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON (`coco`),
+//! YOLO's text files (`yolo`), and Pascal VOC's XML files (`voc`). Each reader
+//! makes a list of `Photo`s, labels in the pixels of the file; everything after
+//! that is the same for all and lives here.
 //!
 //! **Size.** Every photo is stretched to `size x size` pixels. That keeps all
 //! of it and all of the network's input in use; overlaps of boxes and masks do
@@ -30,6 +30,7 @@ mod reading;
 mod run_lengths;
 mod splits;
 mod text;
+mod voc;
 mod yolo;
 
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ pub(crate) struct Format {
 }
 
 /// The formats there are, each a module and a line here.
-const FORMATS: [Format; 3] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT];
+const FORMATS: [Format; 4] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT, voc::FORMAT];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +136,8 @@ enum MaskSource {
     Missing,
     /// An Oxford-IIIT trimap: 1 animal, 2 background, 3 border.
     Trimap(PathBuf),
+    /// A PNG whose pixels stand for classes.
+    Classes(PathBuf, Arc<voc::masks::MaskValues>),
     /// Outlines, later ones above earlier ones.
     Outlines(Vec<Outline>),
 }
@@ -436,6 +439,7 @@ fn prepare(photo: &Photo, most: usize) -> Result<Sample, DataError> {
     let mask = match &photo.mask {
         MaskSource::Missing => None,
         MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
+        MaskSource::Classes(path, values) => Some(values.read(path, photo.size)?),
         MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
     };
     let whole =

@@ -6,6 +6,9 @@ use std::path::Path;
 use cerberus_tensor::random::stream;
 use tempfile::tempdir;
 
+mod made;
+mod voc;
+
 use super::augment::Colour;
 use super::*;
 use crate::{CLASS, IGNORED, Mask};
