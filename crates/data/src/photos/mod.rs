@@ -1,9 +1,10 @@
 //! Folders of annotated photographs: many sizes on disk, one size in training.
 //!
-//! Four layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON (`coco`),
-//! YOLO's text files (`yolo`), and Pascal VOC's XML files (`voc`). Each reader
-//! makes a list of `Photo`s, labels in the pixels of the file; everything after
-//! that is the same for all and lives here.
+//! Six layouts are read: that of Oxford-IIIT Pet as it is distributed (`oxford`)
+//! and as one table (`pets`), COCO's JSON (`coco`), YOLO's text files (`yolo`),
+//! Pascal VOC's XML files (`voc`), and a folder of pictures for each class
+//! (`class_folders`). Each reader makes a list of `Photo`s, labels in the pixels
+//! of the file; everything after that is the same for all and lives here.
 //!
 //! **Size.** Every photo is stretched to `size x size` pixels. That keeps all
 //! of it and all of the network's input in use; overlaps of boxes and masks do
@@ -21,9 +22,11 @@
 //! pure function of (seed, split, epoch, index).
 
 pub mod augment;
+mod class_folders;
 mod coco;
 mod digest;
 mod files;
+mod oxford;
 mod pets;
 mod polygon;
 mod reading;
@@ -68,7 +71,8 @@ pub(crate) struct Format {
 }
 
 /// The formats there are, each a module and a line here.
-const FORMATS: [Format; 4] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT, voc::FORMAT];
+const FORMATS: [Format; 6] =
+    [pets::FORMAT, oxford::FORMAT, coco::FORMAT, yolo::FORMAT, voc::FORMAT, class_folders::FORMAT];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
