@@ -27,7 +27,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[command(name = "train", after_help = "Ctrl-C finishes the step and saves; --resume DIR continues.")]
 struct Options {
     /// Data: "fashion-scenes" (embedded), "multi-fashion" (pairs of garments), or a folder with Fashion-MNIST or CIFAR-10 files, or photographs in the
-    /// layout of Oxford-IIIT Pet, COCO (folder or .json) or YOLO (folder or .yaml)
+    /// layout of Oxford-IIIT Pet, COCO (folder or .json), YOLO (folder or .yaml) or Pascal VOC, or a folder of them for each class
     #[arg(long, value_name = "NAME|PATH", default_value = "fashion-scenes")]
     data: String,
     /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes

@@ -8,7 +8,7 @@
 //! Sources: [`FashionMnist`] garments (a part of them embedded in
 //! the binary), [`FashionScenes`] made from those garments, which is the
 //! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], and [`photos`]: folders of
-//! annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO.
+//! annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and Pascal VOC, or sorted into a folder for each class.
 //! [`open`] finds the right one from a name or a path.
 //!
 //! ```

@@ -11,7 +11,9 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
     \"multi-fashion\" or \"multi-fashion:FOLDER\" (pairs of garments, embedded or from those files), \
     FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
     trimaps/ (Oxford-IIIT Pet), FOLDER with annotations.json or annotations/instances_*.json, or such a \
-    FILE.json (COCO), and FILE.yaml or FOLDER with one (YOLO)";
+    FILE.json (COCO), FILE.yaml or FOLDER with one (YOLO), FOLDER with Annotations/ of .xml files and \
+    JPEGImages/, or with .xml files beside pictures (Pascal VOC), FOLDER with annotations/list.txt and \
+    images/ (Oxford-IIIT Pet as distributed), and FOLDER with a folder of pictures for each class";
 
 /// Opens a data set by name or folder.
 ///

@@ -104,7 +104,7 @@ impl Photo {
         }
         match &self.mask {
             MaskSource::Missing => digest.text("no mask"),
-            MaskSource::Trimap(path) => digest.file(path),
+            MaskSource::Trimap(path) | MaskSource::Classes(path, _) => digest.file(path),
             MaskSource::Outlines(outlines) => outlines.iter().for_each(|outline| {
                 digest.number(outline.value);
                 digest.shape(&outline.shape);

@@ -83,6 +83,22 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
+/// The folders in a folder by name; none where it cannot be read.
+pub(super) fn folders(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).unwrap_or_default().into_iter().filter(|path| path.is_dir()).collect()
+}
+
+/// The first folder in a folder that has one of these names, given in small letters, whatever its capitals.
+pub(super) fn folder_named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let folders = folders(folder);
+    names.iter().find_map(|wanted| folders.iter().find(|path| name(path).to_lowercase() == *wanted).cloned())
+}
+
+/// The last part of a path as text.
+pub(super) fn name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
+}
+
 /// All files of a folder and of the folders below it, by path.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let (mut files, mut folders) = (Vec::new(), vec![(folder.to_path_buf(), 0)]);

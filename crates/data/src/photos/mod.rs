@@ -1,9 +1,10 @@
 //! Folders of annotated photographs: many sizes on disk, one size in training.
 //!
-//! Three layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON
-//! (`coco`), and YOLO's text files (`yolo`). Each reader makes a list of
-//! `Photo`s, labels in the pixels of the file; everything after that is the
-//! same for all and lives here.
+//! Six layouts are read: that of Oxford-IIIT Pet as it is distributed (`oxford`)
+//! and as one table (`pets`), COCO's JSON (`coco`), YOLO's text files (`yolo`),
+//! Pascal VOC's XML files (`voc`), and a folder of pictures for each class
+//! (`class_folders`). Each reader makes a list of `Photo`s, labels in the pixels
+//! of the file; everything after that is the same for all and lives here.
 //!
 //! **Size.** Every photo is brought to [`PhotoOptions::size`], by default
 //! stretched. That keeps all of it and all of the network's input in use; overlaps
@@ -23,15 +24,19 @@
 //! pure function of (seed, split, epoch, index).
 
 pub mod augment;
+mod class_folders;
 mod coco;
 mod digest;
 mod files;
 pub mod fit;
+mod oxford;
 mod pets;
 mod polygon;
 mod reading;
 mod run_lengths;
+mod splits;
 mod text;
+mod voc;
 mod yolo;
 
 use std::collections::BTreeMap;
@@ -51,6 +56,7 @@ use augment::{View, show};
 pub use files::pictures_in;
 use fit::{Fit, Placement};
 use reading::Reading;
+use splits::split;
 
 /// Pixels of prepared photos that are kept in memory, at most; with more
 /// photos than fit, each is read again every time.
@@ -69,7 +75,8 @@ pub(crate) struct Format {
 }
 
 /// The formats there are, each a module and a line here.
-const FORMATS: [Format; 3] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT];
+const FORMATS: [Format; 6] =
+    [pets::FORMAT, oxford::FORMAT, coco::FORMAT, yolo::FORMAT, voc::FORMAT, class_folders::FORMAT];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,6 +149,8 @@ enum MaskSource {
     Missing,
     /// An Oxford-IIIT trimap: 1 animal, 2 background, 3 border.
     Trimap(PathBuf),
+    /// A PNG whose pixels stand for classes.
+    Classes(PathBuf, Arc<voc::masks::MaskValues>),
     /// Outlines, later ones above earlier ones.
     Outlines(Vec<Outline>),
 }
@@ -443,6 +452,7 @@ fn prepare(photo: &Photo, options: &PhotoOptions) -> Result<Sample, DataError> {
     let mask = match &photo.mask {
         MaskSource::Missing => None,
         MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
+        MaskSource::Classes(path, values) => Some(values.read(path, photo.size)?),
         MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
     };
     let whole =
@@ -467,65 +477,6 @@ fn reduced([height, width]: [usize; 2], options: &PhotoOptions) -> Option<[usize
         }
     };
     (size[0] < height && size[1] < width).then_some(size)
-}
-
-/// Places of train, validation and test; see the module's description.
-fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
-    if hold_back >= 1.0 {
-        return [Vec::new(), Vec::new(), (0..photos.len()).collect()];
-    }
-    let of = |part: Split| {
-        (0..photos.len()).filter(move |&place| photos[place].part.unwrap_or(Split::Train) == part)
-    };
-    let (validation, mut test): (Vec<usize>, Vec<usize>) =
-        (of(Split::Validation).collect(), of(Split::Test).collect());
-    let mut by_class: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for place in of(Split::Train) {
-        by_class.entry(photos[place].class).or_default().push(place);
-    }
-    let by_hash = |&place: &usize| (name_hash(&photos[place].name), photos[place].name.clone());
-    by_class.values_mut().for_each(|places| places.sort_by_key(by_hash));
-    let mut train = Vec::new();
-    for (places, held) in by_class.values().zip(shares(hold_back, by_class.values(), by_hash)) {
-        test.extend(&places[..held]);
-        train.extend(&places[held..]);
-    }
-    train.sort_unstable();
-    test.sort_unstable();
-    [train, validation, test]
-}
-
-/// How many of each group are held back: together the share of all, each as near to its own share as whole numbers allow
-/// (the largest remainders are rounded up; of equal ones, that of the smaller hash).
-fn shares<'a, K: Ord>(
-    hold_back: f64,
-    groups: impl Iterator<Item = &'a Vec<usize>>,
-    by_hash: impl Fn(&usize) -> K,
-) -> Vec<usize> {
-    let groups: Vec<&Vec<usize>> = groups.collect();
-    let own: Vec<f64> = groups.iter().map(|places| hold_back * places.len() as f64).collect();
-    // A product such as 0.2 * 15 may lie a rounding error below a whole number.
-    let mut held: Vec<usize> = own.iter().map(|share| (share + 1e-9).floor() as usize).collect();
-    let total = (own.iter().sum::<f64>()).round() as usize;
-    let mut order: Vec<usize> =
-        (0..groups.len()).filter(|&group| held[group] < groups[group].len()).collect();
-    order.sort_by(|&a, &b| {
-        let rest = |group: usize| own[group] - held[group] as f64;
-        let next = |group: usize| by_hash(&groups[group][held[group]]);
-        rest(b).total_cmp(&rest(a)).then_with(|| next(a).cmp(&next(b)))
-    });
-    let missing = total.saturating_sub(held.iter().sum());
-    order.into_iter().take(missing).for_each(|group| held[group] += 1);
-    held
-}
-
-/// FNV-1a and the last step of SplitMix64, without which names that differ in
-/// their last letter alone have neighbouring hashes.
-fn name_hash(name: &str) -> u64 {
-    let hash = digest::fnv(name.as_bytes());
-    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

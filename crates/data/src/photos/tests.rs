@@ -6,6 +6,12 @@ use std::path::Path;
 use cerberus_tensor::random::stream;
 use tempfile::tempdir;
 
+mod class_folders;
+mod made;
+mod oxford;
+mod pairs;
+mod voc;
+
 use super::augment::Colour;
 use super::*;
 use crate::{CLASS, IGNORED, Mask};
