@@ -1,8 +1,9 @@
 //! Folders of annotated photographs: many sizes on disk, one size in training.
 //!
-//! Three layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON
-//! (`coco`), and YOLO's text files (`yolo`). Each reader makes a list of
-//! `Photo`s, labels in the pixels of the file; everything after that is the
+//! Six layouts are read: that of Oxford-IIIT Pet (`pets`), COCO's JSON (`coco`)
+//! and its panoptic masks (`panoptic`), YOLO's text files (`yolo`), pictures and
+//! masks side by side (`masks`), and tables (`table`). Each reader makes a list
+//! of `Photo`s, labels in the pixels of the file; everything after that is the
 //! same for all and lives here.
 //!
 //! **Size.** Every photo is stretched to `size x size` pixels. That keeps all
@@ -21,13 +22,21 @@
 //! pure function of (seed, split, epoch, index).
 
 pub mod augment;
+mod class_list;
 mod coco;
-mod digest;
-mod files;
+mod depth_map;
+pub(crate) mod digest;
+pub(crate) mod files;
+mod masks;
+mod painted;
+mod panoptic;
+mod parts;
 mod pets;
 mod polygon;
 mod reading;
 mod run_lengths;
+mod semantic;
+mod table;
 mod text;
 mod yolo;
 
@@ -45,7 +54,9 @@ use crate::{
     ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Object, Sample, Split,
 };
 use augment::{View, show};
+use depth_map::DepthMap;
 pub use files::pictures_in;
+use parts::split;
 use reading::Reading;
 
 /// Pixels of prepared photos that are kept in memory, at most; with more
@@ -65,7 +76,8 @@ pub(crate) struct Format {
 }
 
 /// The formats there are, each a module and a line here.
-const FORMATS: [Format; 3] = [pets::FORMAT, coco::FORMAT, yolo::FORMAT];
+const FORMATS: [Format; 6] =
+    [pets::FORMAT, coco::FORMAT, panoptic::FORMAT, yolo::FORMAT, masks::FORMAT, table::FORMAT];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +147,8 @@ enum MaskSource {
     Trimap(PathBuf),
     /// Outlines, later ones above earlier ones.
     Outlines(Vec<Outline>),
+    /// A picture whose numbers or colours stand for classes.
+    Painted(PathBuf, Arc<painted::Code>),
 }
 
 /// What an object covers, with its mask value, in pixels of the file.
@@ -170,6 +184,8 @@ struct Photo {
     objects: Option<Vec<Object>>,
     mask: MaskSource,
     more: BTreeMap<String, Label>,
+    /// Numbers for every pixel by label, read when a sample is asked for.
+    maps: BTreeMap<String, DepthMap>,
 }
 
 impl Photo {
@@ -186,6 +202,7 @@ impl Photo {
             objects: None,
             mask: MaskSource::Missing,
             more: BTreeMap::new(),
+            maps: BTreeMap::new(),
         }
     }
 }
@@ -258,7 +275,8 @@ impl Photos {
             labels,
             accounts: Arc::new(vec![account]),
         };
-        let bytes = 16 * options.size * options.size * photos.len();
+        let maps = photos.iter().map(|photo| photo.maps.len()).max().unwrap_or(0);
+        let bytes = 16 * options.size * options.size * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
         Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
     }
@@ -435,74 +453,19 @@ fn prepare(photo: &Photo, most: usize) -> Result<Sample, DataError> {
         MaskSource::Missing => None,
         MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
         MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
+        MaskSource::Painted(path, code) => Some(code.read(path, photo.size)?),
     };
-    let whole =
-        Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more: photo.more.clone() };
+    let mut more = photo.more.clone();
+    for (name, map) in &photo.maps {
+        more.insert(name.clone(), Label::ValueMap(map.read(photo.size)?));
+    }
+    let whole = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
     let shorter = photo.size[0].min(photo.size[1]);
     if shorter <= most {
         return Ok(whole);
     }
     let size = photo.size.map(|side| (side * most).div_ceil(shorter));
     Ok(augment::resize(&whole, size))
-}
-
-/// Places of train, validation and test; see the module's description.
-fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
-    if hold_back >= 1.0 {
-        return [Vec::new(), Vec::new(), (0..photos.len()).collect()];
-    }
-    let of = |part: Split| {
-        (0..photos.len()).filter(move |&place| photos[place].part.unwrap_or(Split::Train) == part)
-    };
-    let (validation, mut test): (Vec<usize>, Vec<usize>) =
-        (of(Split::Validation).collect(), of(Split::Test).collect());
-    let mut by_class: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for place in of(Split::Train) {
-        by_class.entry(photos[place].class).or_default().push(place);
-    }
-    let by_hash = |&place: &usize| (name_hash(&photos[place].name), photos[place].name.clone());
-    by_class.values_mut().for_each(|places| places.sort_by_key(by_hash));
-    let mut train = Vec::new();
-    for (places, held) in by_class.values().zip(shares(hold_back, by_class.values(), by_hash)) {
-        test.extend(&places[..held]);
-        train.extend(&places[held..]);
-    }
-    train.sort_unstable();
-    test.sort_unstable();
-    [train, validation, test]
-}
-
-/// How many of each group are held back: together the share of all, each as near to its own share as whole numbers allow
-/// (the largest remainders are rounded up; of equal ones, that of the smaller hash).
-fn shares<'a, K: Ord>(
-    hold_back: f64,
-    groups: impl Iterator<Item = &'a Vec<usize>>,
-    by_hash: impl Fn(&usize) -> K,
-) -> Vec<usize> {
-    let groups: Vec<&Vec<usize>> = groups.collect();
-    let own: Vec<f64> = groups.iter().map(|places| hold_back * places.len() as f64).collect();
-    // A product such as 0.2 * 15 may lie a rounding error below a whole number.
-    let mut held: Vec<usize> = own.iter().map(|share| (share + 1e-9).floor() as usize).collect();
-    let total = (own.iter().sum::<f64>()).round() as usize;
-    let mut order: Vec<usize> =
-        (0..groups.len()).filter(|&group| held[group] < groups[group].len()).collect();
-    order.sort_by(|&a, &b| {
-        let rest = |group: usize| own[group] - held[group] as f64;
-        let next = |group: usize| by_hash(&groups[group][held[group]]);
-        rest(b).total_cmp(&rest(a)).then_with(|| next(a).cmp(&next(b)))
-    });
-    let missing = total.saturating_sub(held.iter().sum());
-    order.into_iter().take(missing).for_each(|group| held[group] += 1);
-    held
-}
-
-/// FNV-1a and the last step of SplitMix64, without which names that differ in
-/// their last letter alone have neighbouring hashes.
-fn name_hash(name: &str) -> u64 {
-    let hash = digest::fnv(name.as_bytes());
-    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]
