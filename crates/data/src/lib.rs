@@ -7,8 +7,8 @@
 //!
 //! Sources: [`FashionMnist`] garments (a part of them embedded in
 //! the binary), [`FashionScenes`] made from those garments, which is the
-//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], and [`photos`]: folders of
-//! annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO.
+//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`] from files like MNIST's, and
+//! [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO, beside masks, or in tables.
 //! [`open`] finds the right one from a name or a path.
 //!
 //! ```
@@ -30,6 +30,7 @@ mod dataset;
 mod error;
 mod fashion_mnist;
 pub mod idx;
+mod idx_classes;
 mod image_file;
 mod loader;
 mod missing;
@@ -48,6 +49,7 @@ pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, Split};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
+pub use idx_classes::IdxClasses;
 pub use image_file::MOST_PIXELS;
 pub use loader::{EpochPlan, Loader};
 pub use missing::MissingLabels;
