@@ -51,6 +51,33 @@ pub fn read_labels(path: &Path, classes: usize) -> Result<Vec<u8>, DataError> {
     parse_labels(open(path)?, path, classes)
 }
 
+/// What an IDX file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Gray images of so many rows and columns.
+    Images([usize; 2]),
+    Labels,
+}
+
+/// What the header of a file says that it holds; `None` if it is no IDX file that is read here.
+pub(crate) fn kind(path: &Path) -> Option<Kind> {
+    let mut source = open(path).ok()?;
+    let compressed = source.fill_buf().ok()?.starts_with(&[0x1f, 0x8b]);
+    let source: &mut dyn Read = if compressed { &mut MultiGzDecoder::new(source) } else { &mut source };
+    let mut next = || {
+        let mut bytes = [0; 4];
+        source.read_exact(&mut bytes).ok().map(|()| u32::from_be_bytes(bytes))
+    };
+    match next()? {
+        IMAGES => {
+            next()?;
+            Some(Kind::Images([next()? as usize, next()? as usize]))
+        }
+        LABELS => Some(Kind::Labels),
+        _ => None,
+    }
+}
+
 /// [`read_images`] from bytes that `name` describes in messages.
 ///
 /// # Errors

@@ -85,7 +85,7 @@ impl Image {
     /// As [`Image::read`], and when the file has colours.
     pub(crate) fn read_ids(path: &Path) -> Result<(Vec<u16>, [usize; 2]), DataError> {
         let unread = |source| unreadable(path, source);
-        if let Some(ids) = palette_indices(path).map_err(unread)? {
+        if let Some(ids) = packed_numbers(path).map_err(unread)? {
             return Ok(ids);
         }
         let picture = picture(path, Turn::Stored).map_err(unread)?;
@@ -101,6 +101,18 @@ impl Image {
                 remedy: "write the mask as 8-bit or 16-bit gray".into(),
             }),
         }
+    }
+
+    /// A gray picture as the numbers it holds, with its rows and columns and whether they have 16 bits: depth maps.
+    ///
+    /// # Errors
+    /// As [`Image::read_ids`].
+    pub(crate) fn read_gray(path: &Path) -> Result<(Vec<u16>, [usize; 2], bool), DataError> {
+        let (numbers, size) = Image::read_ids(path)?;
+        let mut head = [0; 25];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+        read.map_err(|source| unreadable(path, source))?;
+        Ok((numbers, size, head.starts_with(b"\x89PNG") && head[24] == 16))
     }
 
     /// The rectangle of `width` x `height` pixels whose top left corner is (x, y).
@@ -349,10 +361,13 @@ fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
     Ok(picture)
 }
 
-/// The indices of a paletted PNG; `None` for any other picture. The decoder would give their colours.
-fn palette_indices(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
+/// The numbers in a paletted PNG or a gray one of less than 8 bits; `None` for any other picture. The decoder would give
+/// colours for the first, and spread the second over 0 to 255.
+fn packed_numbers(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
     let bytes = std::fs::read(path)?;
-    if !bytes.starts_with(b"\x89PNG") || bytes.get(25) != Some(&3) {
+    // Behind the signature and the sides stand the bits of a value and the kind of colour.
+    let packed = matches!(bytes.get(24..26), Some([_, 3] | [1..8, 0]));
+    if !bytes.starts_with(b"\x89PNG") || !packed {
         return Ok(None);
     }
     let error = |error: png::DecodingError| io::Error::new(io::ErrorKind::InvalidData, error);

@@ -7,8 +7,9 @@
 //!
 //! Sources: [`FashionMnist`] garments (a part of them embedded in
 //! the binary), [`FashionScenes`] made from those garments, which is the
-//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], and [`photos`]: folders of
-//! annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and Pascal VOC, or sorted into a folder for each class.
+//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`] from files like MNIST's, and
+//! [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and Pascal VOC, in a folder for each class,
+//! beside masks, or in tables.
 //! [`open`] finds the right one from a name or a path.
 //!
 //! ```
@@ -30,6 +31,7 @@ mod dataset;
 mod error;
 mod fashion_mnist;
 pub mod idx;
+mod idx_classes;
 mod image_file;
 mod loader;
 mod missing;
@@ -49,6 +51,7 @@ pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
+pub use idx_classes::IdxClasses;
 pub use image_file::MOST_PIXELS;
 pub use loader::{EpochPlan, Loader};
 pub use missing::MissingLabels;

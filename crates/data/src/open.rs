@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Cifar10, DataError, Dataset, FashionMnist, FashionScenes, MultiFashion, PhotoOptions, Photos};
+use crate::{
+    Cifar10, DataError, Dataset, FashionMnist, FashionScenes, IdxClasses, MultiFashion, PhotoOptions, Photos,
+};
 
 const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), \
     \"fashion-scenes-long-tail\" or \"fashion-scenes-long-tail:RATIO\" (the same with rare classes), \
     \"fashion-scenes:FOLDER\" or FOLDER with the four files of Fashion-MNIST (scenes made from those), \
+    \"idx:FOLDER\" or FOLDER with other IDX files, such as MNIST's of any size (classification alone), \
     \"multi-fashion\" or \"multi-fashion:FOLDER\" (pairs of garments, embedded or from those files), \
     FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
     trimaps/ (Oxford-IIIT Pet), FOLDER with annotations.json or annotations/instances_*.json, or such a \
-    FILE.json (COCO), FILE.yaml or FOLDER with one (YOLO), FOLDER with Annotations/ of .xml files and \
-    JPEGImages/, or with .xml files beside pictures (Pascal VOC), FOLDER with annotations/list.txt and \
-    images/ (Oxford-IIIT Pet as distributed), and FOLDER with a folder of pictures for each class";
+    FILE.json (COCO), the same with panoptic_*.json, FILE.yaml or FOLDER with one (YOLO, or folders of masks), \
+    FOLDER with Annotations/ of .xml files and JPEGImages/, or with .xml files beside pictures (Pascal VOC), \
+    FOLDER with annotations/list.txt and images/ (Oxford-IIIT Pet as distributed), FOLDER with a folder of \
+    pictures for each class, FOLDER with images/ and masks/, and FILE.csv or FOLDER with one that has a column of pictures";
 
 /// Opens a data set by name or folder.
 ///
@@ -22,10 +26,10 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// | `fashion-scenes` | [`FashionScenes`] from the embedded garments |
 /// | `fashion-scenes-long-tail`, `fashion-scenes-long-tail:RATIO` | the same [thinned](FashionScenes::with_long_tail), by default to a ratio of 100 |
 /// | `fashion-scenes:FOLDER`, or a folder with Fashion-MNIST's files | [`FashionScenes`] from those |
+/// | `idx:FOLDER`, or a folder with other IDX files | [`IdxClasses`]: classification alone |
 /// | `multi-fashion`, `multi-fashion:FOLDER` | [`MultiFashion`] from the embedded garments, or Fashion-MNIST's files |
 /// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
-///
-/// | a folder, JSON or YAML file of [photographs](crate::photos) | [`Photos`] with the default options |
+/// | a folder, JSON, YAML or CSV file of [photographs](crate::photos) | [`Photos`] with the default options |
 ///
 /// `seed` decides the training scenes, and the augmentation of photographs.
 ///
@@ -69,12 +73,19 @@ pub fn open_photos(
         let source = FashionMnist::from_folder(Path::new(folder))?;
         return Ok(Arc::new(MultiFashion::new(Arc::new(source))?));
     }
+    if let Some(folder) = name_or_path.strip_prefix("idx:") {
+        return Ok(Arc::new(IdxClasses::from_folder(Path::new(folder))?));
+    }
     let folder = Path::new(name_or_path);
-    if FashionMnist::is_in(folder) {
+    // Files of these names that are of another size are another set, such as a MNIST made larger.
+    if FashionMnist::is_in(folder) && !IdxClasses::has_other_sizes(folder) {
         return scenes(folder);
     }
     if Cifar10::find(folder).is_some() {
         return Ok(Arc::new(Cifar10::from_folder(folder)?.with_validation()));
+    }
+    if IdxClasses::is_in(folder) {
+        return Ok(Arc::new(IdxClasses::from_folder(folder)?));
     }
     if Photos::is_at(folder) {
         return Ok(Arc::new(Photos::open(folder, seed, options.clone())?));

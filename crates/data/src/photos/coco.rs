@@ -12,6 +12,8 @@
 //! | `mask` | the classes of polygons and run-length coded masks, smaller ones above larger; not judged are the masks of crowds, and boxes of annotations without a mask |
 //! | `present` | for each class whether the image shows it |
 //!
+//! Masks may also lie beside the file as PNGs that hold category ids ([`semantic`]), which then count instead.
+//!
 //! Category ids become classes in rising order; files of several parts are brought together by the names of categories.
 //! An image without annotations shows none of them; a validation or test file without any annotation was never labelled
 //! and is left out.
@@ -23,7 +25,7 @@ use serde::Deserialize;
 
 use super::reading::{Reading, Thing, classes, object_labels, present};
 use super::run_lengths::RunLengths;
-use super::{Format, MaskSource, Photo, Shape, files, polygon, text};
+use super::{Format, MaskSource, Photo, Shape, files, panoptic, polygon, semantic, text};
 use crate::FindingKind::{LabelLeftOut, LeftOut};
 use crate::dataset::OBJECTS;
 use crate::{DataError, Split};
@@ -42,11 +44,11 @@ struct File {
 }
 
 #[derive(Deserialize)]
-struct Picture {
-    id: i64,
-    file_name: String,
-    width: usize,
-    height: usize,
+pub(super) struct Picture {
+    pub id: i64,
+    pub file_name: String,
+    pub width: usize,
+    pub height: usize,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +84,7 @@ enum Segmentation {
 
 fn is_at(path: &Path) -> bool {
     if path.is_file() {
-        return files::ending(path) == "json";
+        return files::ending(path) == "json" && !panoptic::is_named(path);
     }
     files(path).is_ok_and(|files| !files.is_empty())
 }
@@ -95,7 +97,9 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
     }
     let json = |folder: &Path| -> Vec<PathBuf> {
         let entries = files::entries(folder).unwrap_or_default().into_iter();
-        entries.filter(|path| path.is_file() && files::ending(path) == "json").collect()
+        let is =
+            |path: &PathBuf| path.is_file() && files::ending(path) == "json" && !panoptic::is_named(path);
+        entries.filter(is).collect()
     };
     let named = |path: &Path, name: &str| path.join(name).is_file().then(|| path.join(name));
     let single = ["annotations.json", "_annotations.coco.json"].iter().find_map(|name| named(path, name));
@@ -124,7 +128,7 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
 }
 
 /// The part that a file's name says, or else its folder's.
-fn part_of(path: &Path) -> Result<Option<Split>, DataError> {
+pub(super) fn part_of(path: &Path) -> Result<Option<Split>, DataError> {
     let stem = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
     let folder =
         path.parent().and_then(Path::file_name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
@@ -163,7 +167,9 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let mut reader = Reader { masks: false, count: names.len() };
     let last = parsed.last().map_or(path.to_path_buf(), |(file, _, _)| file.clone());
     for ((file, part, content), of) in parsed.into_iter().zip(&of) {
+        let start = reading.photos.len();
         reader.photos(&file, part, content, of, reading)?;
+        reader.masks |= semantic::read(&file, of, start, reading)?;
     }
     if !reader.masks {
         reading.photos.iter_mut().for_each(|photo: &mut Photo| photo.mask = MaskSource::Missing);
@@ -172,7 +178,8 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     reading.labels = object_labels(&names, reader.masks);
     Ok(())
 }
-fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
+
+pub(super) fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
     DataError::Malformed {
         path: path.into(),
         place: place.into(),
@@ -355,7 +362,7 @@ pub(super) fn around(points: &[[f32; 2]]) -> [f32; 4] {
 }
 
 /// Looks for pictures where COCO's are.
-struct Finder<'a> {
+pub(super) struct Finder<'a> {
     annotations: &'a Path,
     /// In the order in which they are tried.
     folders: Vec<PathBuf>,
@@ -363,7 +370,7 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    fn new(annotations: &'a Path) -> Self {
+    pub fn new(annotations: &'a Path) -> Self {
         let beside =
             annotations.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let stem = annotations.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
@@ -376,7 +383,7 @@ impl<'a> Finder<'a> {
 
     /// The picture of this name, however its system writes paths; of a path that is not there, as those of another computer
     /// are not, the file of that name.
-    fn find(&mut self, name: &str) -> Result<PathBuf, DataError> {
+    pub fn find(&mut self, name: &str) -> Result<PathBuf, DataError> {
         let mut names: Vec<PathBuf> = files::as_written(name).into_iter().map(PathBuf::from).collect();
         let last = names.last().and_then(|path| path.file_name()).map(PathBuf::from);
         names.extend(last);

@@ -8,7 +8,7 @@ use crate::account::Picture;
 use crate::{Label, Object};
 
 /// FNV-1a of bytes.
-pub(super) fn fnv(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     let mut digest = Digest::new();
     digest.bytes(bytes);
     digest.0
@@ -104,7 +104,9 @@ impl Photo {
         }
         match &self.mask {
             MaskSource::Missing => digest.text("no mask"),
-            MaskSource::Trimap(path) | MaskSource::Classes(path, _) => digest.file(path),
+            MaskSource::Trimap(path) | MaskSource::Classes(path, _) | MaskSource::Painted(path, _) => {
+                digest.file(path)
+            }
             MaskSource::Outlines(outlines) => outlines.iter().for_each(|outline| {
                 digest.number(outline.value);
                 digest.shape(&outline.shape);
@@ -114,12 +116,16 @@ impl Photo {
             digest.text(name);
             digest.label(label);
         }
+        for (name, map) in &self.maps {
+            digest.text(name);
+            digest.file(&map.path);
+        }
         format!("{:016x}", digest.0)
     }
 }
 
 /// Of all pictures, in whatever order they were found and whatever share of them is held back.
-pub(super) fn of_pictures(pictures: &[Picture]) -> String {
+pub(crate) fn of_pictures(pictures: &[Picture]) -> String {
     let mut lines: Vec<String> = pictures.iter().map(|p| format!("{} {}", p.name, p.digest)).collect();
     lines.sort_unstable();
     let mut digest = Digest::new();

@@ -128,6 +128,13 @@ pub(crate) fn is_picture(path: &Path) -> bool {
         || !(OTHER.contains(&end.as_str()) || NOT_READ.contains(&end.as_str())) && looks_like_picture(path)
 }
 
+/// Whether a file's ending says that it is a picture, or another thing that is no data of its own; packed files may be.
+pub(crate) fn has_known_ending(path: &Path) -> bool {
+    let end = ending(path);
+    let known = READ.iter().chain(&NOT_READ).chain(&OTHER);
+    end != "gz" && known.into_iter().any(|known| *known == end)
+}
+
 fn looks_like_picture(path: &Path) -> bool {
     use std::io::Read;
     let mut first = Vec::new();

@@ -1,10 +1,12 @@
 //! Folders of annotated photographs: many sizes on disk, one size in training.
 //!
-//! Six layouts are read: that of Oxford-IIIT Pet as it is distributed (`oxford`)
-//! and as one table (`pets`), COCO's JSON (`coco`), YOLO's text files (`yolo`),
-//! Pascal VOC's XML files (`voc`), and a folder of pictures for each class
-//! (`class_folders`). Each reader makes a list of `Photo`s, labels in the pixels
-//! of the file; everything after that is the same for all and lives here.
+//! Nine layouts are read: that of Oxford-IIIT Pet as it is distributed (`oxford`)
+//! and as one table (`pets`), COCO's JSON (`coco`) and its panoptic masks
+//! (`panoptic`), YOLO's text files (`yolo`), Pascal VOC's XML files (`voc`), a
+//! folder of pictures for each class (`class_folders`), pictures and masks side by
+//! side (`masks`), and tables (`table`). Each reader makes a list of `Photo`s,
+//! labels in the pixels of the file; everything after that is the same for all and
+//! lives here.
 //!
 //! **Size.** Every photo is brought to [`PhotoOptions::size`], by default
 //! stretched. That keeps all of it and all of the network's input in use; overlaps
@@ -25,16 +27,23 @@
 
 pub mod augment;
 mod class_folders;
+mod class_list;
 mod coco;
-mod digest;
-mod files;
+mod depth_map;
+pub(crate) mod digest;
+pub(crate) mod files;
 pub mod fit;
+mod masks;
 mod oxford;
+mod painted;
+mod panoptic;
 mod pets;
 mod polygon;
 mod reading;
 mod run_lengths;
+mod semantic;
 mod splits;
+mod table;
 mod text;
 mod voc;
 mod yolo;
@@ -53,6 +62,7 @@ use crate::{
     ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Object, Sample, Split,
 };
 use augment::{View, show};
+use depth_map::DepthMap;
 pub use files::pictures_in;
 use fit::{Fit, Placement};
 use reading::Reading;
@@ -75,8 +85,17 @@ pub(crate) struct Format {
 }
 
 /// The formats there are, each a module and a line here.
-const FORMATS: [Format; 6] =
-    [pets::FORMAT, oxford::FORMAT, coco::FORMAT, yolo::FORMAT, voc::FORMAT, class_folders::FORMAT];
+const FORMATS: [Format; 9] = [
+    pets::FORMAT,
+    oxford::FORMAT,
+    coco::FORMAT,
+    panoptic::FORMAT,
+    yolo::FORMAT,
+    voc::FORMAT,
+    class_folders::FORMAT,
+    masks::FORMAT,
+    table::FORMAT,
+];
 
 /// How photographs become samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +172,8 @@ enum MaskSource {
     Classes(PathBuf, Arc<voc::masks::MaskValues>),
     /// Outlines, later ones above earlier ones.
     Outlines(Vec<Outline>),
+    /// A picture whose numbers or colours stand for classes.
+    Painted(PathBuf, Arc<painted::Code>),
 }
 
 /// What an object covers, with its mask value, in pixels of the file.
@@ -188,6 +209,8 @@ struct Photo {
     objects: Option<Vec<Object>>,
     mask: MaskSource,
     more: BTreeMap<String, Label>,
+    /// Numbers for every pixel by label, read when a sample is asked for.
+    maps: BTreeMap<String, DepthMap>,
 }
 
 impl Photo {
@@ -204,6 +227,7 @@ impl Photo {
             objects: None,
             mask: MaskSource::Missing,
             more: BTreeMap::new(),
+            maps: BTreeMap::new(),
         }
     }
 }
@@ -276,7 +300,8 @@ impl Photos {
             labels,
             accounts: Arc::new(vec![account]),
         };
-        let bytes = 16 * options.size[0] * options.size[1] * photos.len();
+        let maps = photos.iter().map(|photo| photo.maps.len()).max().unwrap_or(0);
+        let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
         Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
     }
@@ -454,9 +479,13 @@ fn prepare(photo: &Photo, options: &PhotoOptions) -> Result<Sample, DataError> {
         MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
         MaskSource::Classes(path, values) => Some(values.read(path, photo.size)?),
         MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
+        MaskSource::Painted(path, code) => Some(code.read(path, photo.size)?),
     };
-    let whole =
-        Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more: photo.more.clone() };
+    let mut more = photo.more.clone();
+    for (name, map) in &photo.maps {
+        more.insert(name.clone(), Label::ValueMap(map.read(photo.size)?));
+    }
+    let whole = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
     Ok(match reduced(photo.size, options) {
         Some(size) => augment::resize(&whole, size),
         None => whole,

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::reading::{Reading, Thing, classes};
-use super::{Format, MaskSource, Photo, files, text};
+use super::{Format, MaskSource, Photo, files, table, text};
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::{DataError, IGNORED, Image, Label, Mask, Object};
 
@@ -28,7 +28,8 @@ pub(super) const FORMAT: Format =
     Format { name: "pets", what: "labels.csv, images/ and trimaps/", is_at, read };
 
 fn is_at(path: &Path) -> bool {
-    path.join(TABLE).is_file() && path.join("images").is_dir()
+    // A table with a column of pictures is of another format: here they are found by the column "name".
+    path.join(TABLE).is_file() && path.join("images").is_dir() && !table::names_pictures(&path.join(TABLE))
 }
 
 /// The columns of a table by name.

@@ -393,7 +393,7 @@ impl Photo {
             CLASS => self.class.is_some(),
             OBJECTS => self.objects.is_some(),
             MASK => !matches!(self.mask, MaskSource::Missing),
-            _ => self.more.contains_key(label),
+            _ => self.more.contains_key(label) || self.maps.contains_key(label),
         }
     }
 

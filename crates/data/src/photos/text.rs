@@ -44,6 +44,14 @@ pub(super) fn wrong(path: &Path, line: usize, expected: &str, found: &str, remed
     }
 }
 
+/// What separates the cells of a table: whichever of comma, semicolon and tab its first line has most of.
+pub(super) fn delimiter(content: &str) -> u8 {
+    let first = content.lines().next().unwrap_or("");
+    let often = |delimiter: u8| first.bytes().filter(|&byte| byte == delimiter).count();
+    // Of equal ones the last counts.
+    [b'\t', b';', b','].into_iter().max_by_key(|&delimiter| often(delimiter)).unwrap_or(b',')
+}
+
 /// The first 60 characters.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(60).collect()

@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::files::{self, ByStem};
 use super::reading::{Reading, Thing, classes, object_labels, present};
-use super::{Format, MaskSource, Photo, Shape, coco, polygon, text};
+use super::{Format, MaskSource, Photo, Shape, coco, masks, polygon, text};
 use crate::FindingKind::{LabelLeftOut, LeftOut, Suspicious};
 use crate::dataset::OBJECTS;
 use crate::{DataError, Split};
@@ -36,10 +36,12 @@ pub(super) const FORMAT: Format =
     Format { name: "yolo", what: "a .yaml file that names train and names", is_at, read };
 
 fn is_at(path: &Path) -> bool {
-    is_yaml(path) || yaml_in(path).is_some()
+    let yaml = if path.is_file() { is_yaml(path).then(|| path.to_path_buf()) } else { yaml_in(path) };
+    // A YAML file may also describe folders of masks.
+    yaml.is_some_and(|yaml| !masks::is_description(&yaml))
 }
 
-fn is_yaml(path: &Path) -> bool {
+pub(super) fn is_yaml(path: &Path) -> bool {
     path.is_file() && ["yaml", "yml"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
 }
 
@@ -84,7 +86,7 @@ enum Places {
 
 /// Ids and names of classes by rising id, from a list or a map. Read straight from the file and not by trial, so that a name
 /// that looks like a number stays as it is written.
-struct Names(BTreeMap<usize, String>);
+pub(super) struct Names(pub BTreeMap<usize, String>);
 
 impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Names, D::Error> {

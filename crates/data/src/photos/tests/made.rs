@@ -25,7 +25,7 @@ pub fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
 }
 
 pub fn options() -> PhotoOptions {
-    PhotoOptions { size: 40, repeats: 1, augment: 0.0, ..PhotoOptions::default() }
+    PhotoOptions { size: [40, 40], repeats: 1, augment: 0.0, ..PhotoOptions::default() }
 }
 
 pub fn open(path: &Path) -> Result<Photos, DataError> {

@@ -49,7 +49,11 @@ fn make(format: &str, folder: &Path) {
 
 #[test]
 fn every_format_is_known_alone_and_every_two_of_them_are_refused_until_one_is_named() {
-    let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+    // Those of masks and tables meet the others in tests of their own.
+    let elsewhere = ["panoptic", "masks", "table"];
+    let names = FORMATS.iter().map(|format| format.name).filter(|name| !elsewhere.contains(name));
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names.len() + elsewhere.len(), FORMATS.len());
     for (place, one) in names.iter().enumerate() {
         let folder = tempdir().unwrap();
         make(one, folder.path());

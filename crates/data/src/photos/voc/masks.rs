@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::reading::MOST_CLASSES;
 use super::super::{files, text};
 use super::annotation::REMEDY;
+use crate::MOST_CLASSES;
 use crate::{ClassId, DataError, IGNORED, Image, Mask};
 
 /// VOC's classes in the order of their ids, which begin at 1.
