@@ -9,7 +9,7 @@
 //! the binary), [`FashionScenes`] made from those garments, which is the
 //! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], and [`photos`]: folders of
 //! annotated photographs in the layouts of Oxford-IIIT Pet, COCO and YOLO.
-//! [`open`] finds the right one from a name or a path.
+//! [`open`] finds the right one from a name or a path. [`augment`] changes training samples at random, labels and all.
 //!
 //! ```
 //! use cerberus_data::{EpochPlan, Loader, Split, open};
@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+pub mod augment;
 mod batch;
 mod cifar;
 mod dataset;
@@ -43,6 +44,7 @@ mod scenes;
 mod tensors;
 
 pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAccount, Picture};
+pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, Split};
