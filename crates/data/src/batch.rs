@@ -77,13 +77,26 @@ impl Batch {
         self.indices.is_empty()
     }
 
-    /// Each image's class under the label `name`; `None` where it is missing,
-    /// as in the methods below.
+    /// Each image's class under the label `name`, the one with the largest share where several have one; `None` where
+    /// it is missing, as in the methods below.
     pub fn classes_of(&self, name: &str) -> Vec<Option<usize>> {
         if name == CLASS {
             return self.classes.clone();
         }
-        self.of(name, |label| if let Label::Class(class) = label { Some(*class) } else { None })
+        self.of(name, Label::class)
+    }
+
+    /// Each image's share of `classes` classes under the label `name`, 1 in all: 1 for its class, or what mixing samples
+    /// made of it. Shares past the last class are left out.
+    pub fn shares_of(&self, name: &str, classes: usize) -> Vec<Option<Vec<f32>>> {
+        let shares = |(more, class): (&BTreeMap<String, Label>, Option<usize>)| {
+            if let Some(Label::Shares(shares)) = more.get(name) {
+                let past_end = std::iter::repeat(&0.0);
+                return Some(shares.iter().chain(past_end).take(classes).copied().collect());
+            }
+            class.map(|class| (0..classes).map(|other| if other == class { 1.0 } else { 0.0 }).collect())
+        };
+        self.more.iter().zip(self.classes_of(name)).map(shares).collect()
     }
 
     /// Each image's objects under the label `name`.
@@ -140,7 +153,8 @@ impl Batch {
     }
 }
 
-fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String> {
+/// Why samples cannot stand in one batch.
+pub(crate) fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String> {
     let Some(first) = samples.first() else {
         return Err("it has no samples; ask for at least one".into());
     };

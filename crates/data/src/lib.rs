@@ -10,7 +10,7 @@
 //! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`] from files like MNIST's, and
 //! [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and Pascal VOC, in a folder for each class,
 //! beside masks, or in tables.
-//! [`open`] finds the right one from a name or a path.
+//! [`open`] finds the right one from a name or a path. [`augment`] changes training samples at random, labels and all.
 //!
 //! ```
 //! use cerberus_data::{EpochPlan, Loader, Split, open};
@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+pub mod augment;
 mod batch;
 mod cifar;
 mod dataset;
@@ -46,6 +47,7 @@ mod split;
 mod tensors;
 
 pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAccount, Picture};
+pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS};

@@ -150,6 +150,11 @@ pub struct ValueMap {
 pub enum Label {
     /// One class for the whole image.
     Class(usize),
+    /// How much of the image each class is, from 0 to 1 and 1 in all; classes past the end have no share. A label of kind
+    /// [`Class`](crate::LabelKind::Class) takes this form where samples were mixed; that of the field [`Sample::class`]
+    /// then stands in [`Sample::more`] under its name, [`CLASS`](crate::CLASS), and the field holds the class with the
+    /// largest share.
+    Shares(Vec<f32>),
     /// For each class whether it is there.
     Classes(Vec<bool>),
     /// Numbers for the whole image; one that is not finite is unknown.
@@ -160,6 +165,22 @@ pub enum Label {
     Objects(Vec<Object>),
     /// A class for every pixel.
     Mask(Mask),
+}
+
+impl Label {
+    /// The class of the whole image, or that with the largest share of it.
+    pub fn class(&self) -> Option<usize> {
+        match self {
+            Self::Class(class) => Some(*class),
+            Self::Shares(shares) => largest_share(shares),
+            _ => None,
+        }
+    }
+}
+
+/// The class with the largest share, the first of equal ones.
+pub(crate) fn largest_share(shares: &[f32]) -> Option<usize> {
+    (0..shares.len()).reduce(|best, class| if shares[class] > shares[best] { class } else { best })
 }
 
 /// A class for every pixel.

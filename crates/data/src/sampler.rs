@@ -109,7 +109,7 @@ fn classes_of(sample: &Sample, label: &str) -> Vec<usize> {
         OBJECTS => sample.objects.iter().flatten().map(|object| object.class).collect(),
         MASK => sample.mask.as_ref().map_or(Vec::new(), |mask| of_mask(&mask.classes)),
         _ => match sample.more.get(label) {
-            Some(Label::Class(class)) => vec![*class],
+            Some(label @ (Label::Class(_) | Label::Shares(_))) => label.class().into_iter().collect(),
             Some(Label::Classes(set)) => (0..set.len()).filter(|&class| set[class]).collect(),
             Some(Label::Objects(objects)) => objects.iter().map(|object| object.class).collect(),
             Some(Label::Mask(mask)) => of_mask(&mask.classes),

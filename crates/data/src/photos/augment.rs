@@ -20,13 +20,13 @@
 //! to the view; an object of which less than a quarter is left is no longer
 //! one to be found, and becomes a crowd: neither right nor wrong.
 
-use std::collections::BTreeMap;
-
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
 
 use super::fit::{Fit, Placement};
-use crate::{Image, Label, Mask, Object, Sample, ValueMap};
+pub use crate::augment::Colour;
+use crate::augment::{LEFT, Mover, box_area, recolour};
+use crate::{Image, Mask, Object, Sample};
 
 /// The least share of the photo's area that is seen.
 const LEAST_AREA: f64 = 0.45;
@@ -38,8 +38,6 @@ const TINT: f64 = 1.4;
 const CAST: f64 = 1.1;
 /// How many photos lose their colour.
 const GRAY: f64 = 0.1;
-/// The share of an object that must be left of it.
-const LEFT: f32 = 0.25;
 
 /// What is seen of a photo, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,26 +48,6 @@ pub struct View {
     pub flip: bool,
     /// What happens to colours.
     pub colour: Colour,
-}
-
-/// A change of colours: for each pixel and channel
-/// `gain_c * (contrast * (s - mean) + mean)` times the brightness, with `s` the
-/// value mixed with the pixel's gray by the saturation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Colour {
-    /// Factor of all values.
-    pub brightness: f32,
-    /// Factor of the distance from the photo's mean gray.
-    pub contrast: f32,
-    /// Factor of the distance from the pixel's gray; 0 takes colour away.
-    pub saturation: f32,
-    /// Factor of red, green and blue.
-    pub gain: [f32; 3],
-}
-
-impl Colour {
-    /// Colours as they are.
-    pub const NONE: Colour = Colour { brightness: 1.0, contrast: 1.0, saturation: 1.0, gain: [1.0; 3] };
 }
 
 impl View {
@@ -119,10 +97,6 @@ fn draw_window(photo: &Sample, strength: f64, random: &mut Stream) -> [usize; 4]
     [0, 0, photo.image.width, photo.image.height]
 }
 
-fn box_area([x1, y1, x2, y2]: &[f32; 4]) -> f32 {
-    (x2 - x1) * (y2 - y1)
-}
-
 /// The share of a box that lies in a window.
 fn share_inside(bbox: &[f32; 4], [x, y, w, h]: [usize; 4]) -> f32 {
     let (x, y, w, h) = (x as f32, y as f32, w as f32, h as f32);
@@ -148,25 +122,30 @@ pub(super) fn resize(photo: &Sample, size: [usize; 2]) -> Sample {
 }
 
 fn render(photo: &Sample, view: &View, size: [usize; 2]) -> Sample {
-    let more = photo.more.iter().map(|(name, label)| {
-        let label = match label {
-            Label::Objects(objects) => Label::Objects(move_objects(objects, view, size)),
-            Label::Mask(mask) => Label::Mask(move_mask(mask, view, size)),
-            Label::ValueMap(map) => Label::ValueMap(ValueMap {
-                height: size[0],
-                width: size[1],
-                values: nearest(&map.values, map.width, view, size),
-            }),
-            other => other.clone(),
-        };
-        (name.clone(), label)
-    });
-    Sample {
-        image: move_image(&photo.image, view, size),
-        class: photo.class,
-        objects: photo.objects.as_ref().map(|objects| move_objects(objects, view, size)),
-        mask: photo.mask.as_ref().map(|mask| move_mask(mask, view, size)),
-        more: more.collect::<BTreeMap<_, _>>(),
+    Shown { view, size }.sample(photo)
+}
+
+/// A view at a size.
+struct Shown<'a> {
+    view: &'a View,
+    size: [usize; 2],
+}
+
+impl Mover for Shown<'_> {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn image(&self, image: &Image) -> Image {
+        move_image(image, self.view, self.size)
+    }
+
+    fn objects(&self, objects: &[Object], _: Option<&Mask>) -> Vec<Object> {
+        move_objects(objects, self.view, self.size)
+    }
+
+    fn nearest<V: Copy>(&self, values: &[V], [_, width]: [usize; 2], _: V) -> Vec<V> {
+        nearest(values, width, self.view, self.size)
     }
 }
 
@@ -190,21 +169,6 @@ fn move_image(image: &Image, view: &View, [height, width]: [usize; 2]) -> Image 
     shown
 }
 
-fn recolour(image: &mut Image, colour: &Colour) {
-    // Luma as ITU-R BT.601 weighs it.
-    let gray = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
-    let pixels = (image.height * image.width).max(1) as f32;
-    let mean = image.pixels.chunks_exact(3).map(gray).sum::<f32>() / pixels;
-    for pixel in image.pixels.chunks_exact_mut(3) {
-        let own = gray(pixel);
-        for (value, gain) in pixel.iter_mut().zip(colour.gain) {
-            let saturated = own + colour.saturation * (f32::from(*value) - own);
-            let contrasted = mean + colour.contrast * (saturated - mean);
-            *value = (gain * colour.brightness * contrasted + 0.5).clamp(0.0, 255.0) as u8;
-        }
-    }
-}
-
 fn move_objects(objects: &[Object], view: &View, [height, width]: [usize; 2]) -> Vec<Object> {
     let [x, y, w, h] = view.window.map(|v| v as f32);
     let (across, down) = (width as f32 / w, height as f32 / h);
@@ -225,10 +189,6 @@ fn move_objects(objects: &[Object], view: &View, [height, width]: [usize; 2]) ->
         (box_area(&bbox) > 0.0).then_some(Object { bbox, crowd, area, ..*object })
     });
     moved.collect()
-}
-
-fn move_mask(mask: &Mask, view: &View, size: [usize; 2]) -> Mask {
-    Mask { height: size[0], width: size[1], classes: nearest(&mask.classes, mask.width, view, size) }
 }
 
 /// Each pixel takes the value nearest to its centre: ids cannot be mixed, and

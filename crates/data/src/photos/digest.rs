@@ -73,6 +73,7 @@ impl Digest {
         match label {
             Label::Class(class) => self.size(*class),
             Label::Classes(classes) => classes.iter().for_each(|&there| self.number(there)),
+            Label::Shares(shares) => self.floats(shares),
             Label::Values(values) => self.floats(values),
             Label::ValueMap(map) => self.floats(&map.values),
             Label::Objects(objects) => self.objects(objects),

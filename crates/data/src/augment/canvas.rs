@@ -1,0 +1,91 @@
+//! A sample in the hands of a chain of operations. Maps wait until something needs the moved pixels, so that
+//! geometric operations in a row, and changes of colour between them, render the picture once.
+
+use crate::{Image, Mask, Object, Pixels, Sample};
+
+use super::map::Map;
+use super::mover::Mover;
+use super::{outline, render};
+
+/// A sample and the map it has yet to go through.
+#[derive(Clone, Debug)]
+pub(crate) struct Canvas {
+    sample: Sample,
+    map: Map,
+}
+
+impl Canvas {
+    pub fn new(sample: Sample) -> Canvas {
+        Canvas { sample, map: Map::IDENTITY }
+    }
+
+    /// Width and height in pixels.
+    pub fn frame(&self) -> [f64; 2] {
+        [self.sample.image.width as f64, self.sample.image.height as f64]
+    }
+
+    /// The point in the middle.
+    pub fn centre(&self) -> [f64; 2] {
+        self.frame().map(|side| side / 2.0)
+    }
+
+    /// The map from the sample as it was last rendered.
+    #[cfg(test)]
+    pub fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// Moves the sample, after all moves so far.
+    pub fn warp(&mut self, map: &Map) {
+        self.map = self.map.then(map);
+    }
+
+    /// The pixels where they lie now, for operations to which their places do not matter; `None` if they are floats,
+    /// whose range nobody knows.
+    pub fn bytes(&mut self) -> Option<&mut Image> {
+        match self.sample.image.pixels {
+            Pixels::Bytes(_) => Some(&mut self.sample.image),
+            Pixels::Floats(_) => None,
+        }
+    }
+
+    /// The sample with all moves carried out.
+    pub fn rendered(&mut self) -> &mut Sample {
+        if self.map != Map::IDENTITY {
+            let size = [self.sample.image.height, self.sample.image.width];
+            self.sample = Warp { map: &self.map, size }.sample(&self.sample);
+            self.map = Map::IDENTITY;
+        }
+        &mut self.sample
+    }
+
+    /// The sample with all moves carried out.
+    pub fn finish(mut self) -> Sample {
+        self.rendered();
+        self.sample
+    }
+}
+
+/// A map between pictures of one size.
+struct Warp<'a> {
+    map: &'a Map,
+    size: [usize; 2],
+}
+
+impl Mover for Warp<'_> {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn image(&self, image: &Image) -> Image {
+        render::picture(image, self.map)
+    }
+
+    fn objects(&self, objects: &[Object], mask: Option<&Mask>) -> Vec<Object> {
+        outline::move_objects(objects, mask, self.map, self.size)
+    }
+
+    fn nearest<V: Copy>(&self, values: &[V], size: [usize; 2], outside: V) -> Vec<V> {
+        render::nearest(values, size, self.map, outside)
+    }
+}

@@ -1,0 +1,47 @@
+//! Everything that is known about a picture, moved with it. The list of labels that have a place in the picture is
+//! here alone, so no way of moving can forget one.
+
+use crate::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};
+
+/// A way of moving pictures.
+pub(crate) trait Mover {
+    /// Rows and columns of what comes out.
+    fn size(&self) -> [usize; 2];
+
+    /// The picture.
+    fn image(&self, image: &Image) -> Image;
+
+    /// Objects, whose outlines the mask may draw; those that are not seen are left out.
+    fn objects(&self, objects: &[Object], mask: Option<&Mask>) -> Vec<Object>;
+
+    /// Values `[height, width]` that cannot be mixed; `outside` where the picture does not reach.
+    fn nearest<V: Copy>(&self, values: &[V], size: [usize; 2], outside: V) -> Vec<V>;
+
+    /// The picture with all its labels. What says something about the whole picture stays.
+    fn sample(&self, sample: &Sample) -> Sample {
+        let [height, width] = self.size();
+        let mask = |mask: &Mask| Mask {
+            height,
+            width,
+            classes: self.nearest(&mask.classes, [mask.height, mask.width], IGNORED),
+        };
+        let map = |map: &ValueMap| ValueMap {
+            height,
+            width,
+            values: self.nearest(&map.values, [map.height, map.width], f32::NAN),
+        };
+        let label = |label: &Label| match label {
+            Label::Objects(objects) => Label::Objects(self.objects(objects, None)),
+            Label::Mask(ids) => Label::Mask(mask(ids)),
+            Label::ValueMap(values) => Label::ValueMap(map(values)),
+            Label::Class(_) | Label::Shares(_) | Label::Classes(_) | Label::Values(_) => label.clone(),
+        };
+        Sample {
+            image: self.image(&sample.image),
+            class: sample.class,
+            objects: sample.objects.as_ref().map(|objects| self.objects(objects, sample.mask.as_ref())),
+            mask: sample.mask.as_ref().map(mask),
+            more: sample.more.iter().map(|(name, found)| (name.clone(), label(found))).collect(),
+        }
+    }
+}
