@@ -7,6 +7,7 @@ use super::palette::class_color;
 use super::{Annotated, class_name, panel};
 use cerberus_metrics::IGNORED_CLASS;
 use image::{Rgb, RgbImage};
+use std::collections::BTreeSet;
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const INK: Rgb<u8> = Rgb([32, 33, 36]);
@@ -191,13 +192,10 @@ fn legend_entries(
 /// The classes in the masks that no box names, rising, counted from 0 (the mask's 1).
 fn unnamed_classes(annotated: &[&Annotated]) -> Vec<usize> {
     let masks = annotated.iter().filter_map(|annotated| annotated.mask.as_ref());
-    let mut present = [false; 256];
-    for &class in masks.flat_map(|(_, _, mask)| mask) {
-        present[usize::from(class)] = true;
-    }
+    let present: BTreeSet<u16> = masks.flat_map(|(_, _, mask)| mask).copied().collect();
     let named = |class| annotated.iter().any(|a| a.boxes.iter().any(|drawn| drawn.class == class));
-    let classes = (1..usize::from(IGNORED_CLASS)).filter(|&class| present[class]).map(|class| class - 1);
-    classes.filter(|&class| !named(class)).collect()
+    let foreground = present.into_iter().filter(|&class| class != 0 && class != IGNORED_CLASS);
+    foreground.map(|class| usize::from(class) - 1).filter(|&class| !named(class)).collect()
 }
 
 #[track_caller]
