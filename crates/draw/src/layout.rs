@@ -2,8 +2,9 @@
 //!
 //! The legend names the classes of the masks that no box's tag names already.
 
-use super::canvas::{Canvas, Rect, TextStyle};
+use super::canvas::{Canvas, Rect};
 use super::palette::class_color;
+use super::text::TextStyle;
 use super::{Annotated, class_name, panel};
 use cerberus_metrics::IGNORED_CLASS;
 use image::{Rgb, RgbImage};
@@ -99,7 +100,7 @@ fn sizes(image: &RgbImage, scale: u32) -> (u32, Style) {
 }
 
 fn page(panels: &[Panel], legend: &[usize], class_names: &[String], style: Style) -> RgbImage {
-    let line = style.title.height() + 9 * style.title.zoom;
+    let line = style.title.cap_height() + 10 * style.title.zoom;
     let titled = panels.iter().any(|panel| !(panel.caption.is_empty() && panel.title.is_empty()));
     let top = if titled { line } else { MARGIN };
     let width = panels.iter().map(|panel| i64::from(panel.picture.width()) + MARGIN).sum::<i64>() + MARGIN;
