@@ -36,7 +36,7 @@ pub struct Annotated {
     /// `Some(true)` adds a green tick to the title, `Some(false)` a red cross.
     pub title_correct: Option<bool>,
     /// Height, width and the class of each pixel, row by row: 0 is background, c > 0 is `class_names[c - 1]`,
-    /// [`IGNORED_CLASS`](cerberus_metrics::IGNORED_CLASS) is ignored (hatched). It covers the whole image, at whatever resolution.
+    /// [`IGNORED_CLASS`] is ignored (hatched). It covers the whole image, at whatever resolution.
     pub mask: Option<(usize, usize, Vec<u16>)>,
     /// Boxes with their tags.
     pub boxes: Vec<DrawnBox>,
