@@ -3,8 +3,12 @@
 //! Coordinates are signed pixels and everything is clipped, so that callers never have to ask whether a thing
 //! lies inside.
 
-use super::font::{GLYPH_GAP, GLYPH_ROWS, Glyph};
+use super::ink::Ink;
+use super::text::{Line, TextStyle};
 use image::{Rgb, RgbImage};
+
+/// Width of the box that stands for a letter no font has, at zoom 1.
+const BOX_WIDTH: i64 = 6;
 
 /// A rectangle in pixels, right and bottom edges exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,51 +34,6 @@ impl Rect {
         let width = (self.x2.min(other.x2) - self.x1.max(other.x1)).max(0);
         let height = (self.y2.min(other.y2) - self.y1.max(other.y1)).max(0);
         width * height
-    }
-}
-
-/// How text is set: `zoom` pixels per font pixel, in bold by striking twice.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TextStyle {
-    pub zoom: i64,
-    pub bold: bool,
-}
-
-impl TextStyle {
-    /// Height of a line, descenders included.
-    pub fn height(self) -> i64 {
-        GLYPH_ROWS as i64 * self.zoom
-    }
-
-    /// Height of a capital letter.
-    pub fn cap_height(self) -> i64 {
-        7 * self.zoom
-    }
-
-    /// Columns from one glyph's left edge to the next one's.
-    fn advance(self, glyph: Glyph) -> i64 {
-        (glyph.width + GLYPH_GAP) as i64 * self.zoom + i64::from(self.bold)
-    }
-
-    /// Width of a text in pixels.
-    pub fn width(self, text: &str) -> i64 {
-        let advances: i64 = text.chars().map(|c| self.advance(Glyph::of(c))).sum();
-        (advances - GLYPH_GAP as i64 * self.zoom).max(0)
-    }
-
-    /// The text, or as much of its start as fits, with two dots.
-    pub fn fitted(self, text: &str, width: i64) -> String {
-        if self.width(text) <= width {
-            return text.to_owned();
-        }
-        let mut start: String = text.to_owned();
-        while start.pop().is_some() {
-            let short = format!("{}..", start.trim_end());
-            if self.width(&short) <= width {
-                return short;
-            }
-        }
-        String::new()
     }
 }
 
@@ -118,18 +77,21 @@ impl Canvas {
         self.fill(Rect { y1: top, y2: bottom, x1: inner.x2.max(inner.x1), ..rect }, color, alpha);
     }
 
-    /// Writes a text with its top left corner at (x, y).
+    /// Writes a text whose capitals have their top left corner at (x, y).
     pub fn text(&mut self, x: i64, y: i64, text: &str, style: TextStyle, color: Rgb<u8>) {
-        let mut left = x;
-        for glyph in text.chars().map(Glyph::of) {
-            for (row, bits) in glyph.rows.iter().enumerate() {
-                for column in (0..glyph.width).filter(|column| bits >> column & 1 != 0) {
-                    let at = (left + column as i64 * style.zoom, y + row as i64 * style.zoom);
-                    let ink = Rect::at(at.0, at.1, style.zoom + i64::from(style.bold), style.zoom);
-                    self.fill(ink, color, 1.0);
+        let line = Line::new(text, style);
+        let baseline = y + style.cap_height();
+        for placed in line.glyphs.iter().filter(|placed| placed.glyph.is_none()) {
+            let (side, height) = (BOX_WIDTH * style.zoom, style.cap_height());
+            self.outline(Rect::at(x + placed.x as i64 + style.zoom, y, side, height), style.zoom, color, 1.0);
+        }
+        if let Some(ink) = Ink::of(&line, style) {
+            ink.raster.for_each_pixel_2d(|column, row, coverage| {
+                if coverage > 1e-3 {
+                    let at = (x + ink.left + i64::from(column), baseline + ink.top + i64::from(row));
+                    self.blend(at.0, at.1, color, coverage.min(1.0));
                 }
-            }
-            left += style.advance(glyph);
+            });
         }
     }
 

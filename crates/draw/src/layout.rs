@@ -2,13 +2,13 @@
 //!
 //! The legend names the classes of the masks that no box's tag names already.
 
-use std::collections::BTreeSet;
-
-use super::canvas::{Canvas, Rect, TextStyle};
+use super::canvas::{Canvas, Rect};
 use super::palette::class_color;
+use super::text::TextStyle;
 use super::{Annotated, class_name, panel};
 use cerberus_metrics::IGNORED_CLASS;
 use image::{Rgb, RgbImage};
+use std::collections::BTreeSet;
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const INK: Rgb<u8> = Rgb([32, 33, 36]);
@@ -100,7 +100,7 @@ fn sizes(image: &RgbImage, scale: u32) -> (u32, Style) {
 }
 
 fn page(panels: &[Panel], legend: &[usize], class_names: &[String], style: Style) -> RgbImage {
-    let line = style.title.height() + 9 * style.title.zoom;
+    let line = style.title.cap_height() + 10 * style.title.zoom;
     let titled = panels.iter().any(|panel| !(panel.caption.is_empty() && panel.title.is_empty()));
     let top = if titled { line } else { MARGIN };
     let width = panels.iter().map(|panel| i64::from(panel.picture.width()) + MARGIN).sum::<i64>() + MARGIN;
@@ -193,11 +193,10 @@ fn legend_entries(
 /// The classes in the masks that no box names, rising, counted from 0 (the mask's 1).
 fn unnamed_classes(annotated: &[&Annotated]) -> Vec<usize> {
     let masks = annotated.iter().filter_map(|annotated| annotated.mask.as_ref());
-    let present: BTreeSet<u16> = masks.flat_map(|(_, _, mask)| mask.iter().copied()).collect();
+    let present: BTreeSet<u16> = masks.flat_map(|(_, _, mask)| mask).copied().collect();
     let named = |class| annotated.iter().any(|a| a.boxes.iter().any(|drawn| drawn.class == class));
-    let things = present.into_iter().filter(|&id| id != 0 && id != IGNORED_CLASS);
-    let classes = things.map(|id| usize::from(id) - 1);
-    classes.filter(|&class| !named(class)).collect()
+    let foreground = present.into_iter().filter(|&class| class != 0 && class != IGNORED_CLASS);
+    foreground.map(|class| usize::from(class) - 1).filter(|&class| !named(class)).collect()
 }
 
 #[track_caller]

@@ -10,10 +10,12 @@
 #![forbid(unsafe_code)]
 
 mod canvas;
-mod font;
+mod fonts;
+mod ink;
 mod layout;
 mod palette;
 mod panel;
+mod text;
 
 pub use layout::{gallery, overlay, side_by_side};
 pub use palette::class_color;
@@ -28,12 +30,13 @@ use std::io::Cursor;
 /// What is drawn over an image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotated {
-    /// Title above the picture, such as "Sneaker 0.93". May be empty. Characters outside ASCII appear as "?".
+    /// Title above the picture, such as "Sneaker 0.93". May be empty. In any script, also from right to left; a
+    /// letter that no font has appears as a box, and control characters as spaces.
     pub title: String,
     /// `Some(true)` adds a green tick to the title, `Some(false)` a red cross.
     pub title_correct: Option<bool>,
     /// Height, width and the class of each pixel, row by row: 0 is background, c > 0 is `class_names[c - 1]`,
-    /// [`IGNORED_CLASS`](cerberus_metrics::IGNORED_CLASS) is ignored (hatched). It covers the whole image, at whatever resolution.
+    /// [`IGNORED_CLASS`] is ignored (hatched). It covers the whole image, at whatever resolution.
     pub mask: Option<(usize, usize, Vec<u16>)>,
     /// Boxes with their tags.
     pub boxes: Vec<DrawnBox>,

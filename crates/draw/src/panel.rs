@@ -1,7 +1,8 @@
 //! One annotated picture: the enlarged image, the mask blended over it with its contours, boxes and their tags.
 
-use super::canvas::{Canvas, Rect, TextStyle, mix};
+use super::canvas::{Canvas, Rect, mix};
 use super::palette::{class_color, luma, readable_on};
+use super::text::TextStyle;
 use super::{Annotated, DrawnBox, class_name};
 use cerberus_metrics::IGNORED_CLASS;
 use cerberus_metrics::boxes;
@@ -129,7 +130,7 @@ fn draw_boxes(canvas: &mut Canvas, drawn: &[DrawnBox], class_names: &[String], s
         let tag = place_tag(intersection(rect.grown(1), frame), frame, &tags, &others, &label, text);
         let color = class_color(drawn.class);
         canvas.fill(tag, color, 1.0);
-        canvas.text(tag.x1 + TAG_PADDING, tag.y1 + 2 * text.zoom, &label, text, readable_on(color));
+        canvas.text(tag.x1 + TAG_PADDING, tag.y1 + text.margin(), &label, text, readable_on(color));
         tags.push(tag);
     }
 }
@@ -139,7 +140,7 @@ const TAG_PADDING: i64 = 3;
 /// The place of a box's tag: above its top left corner if that is inside the picture and free, otherwise the
 /// one of the usual places (below, at the right end, inside) that covers least of other tags and boxes.
 fn place_tag(rect: Rect, frame: Rect, tags: &[Rect], others: &[Rect], label: &str, text: TextStyle) -> Rect {
-    let (width, height) = (text.width(label) + 2 * TAG_PADDING, text.height() + 2 * text.zoom);
+    let (width, height) = (text.width(label) + 2 * TAG_PADDING, text.cap_height() + 2 * text.margin());
     let (left, right) = (rect.x1, rect.x2 - width);
     let (above, below) = (rect.y1 - height, rect.y2);
     let places = [

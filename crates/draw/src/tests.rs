@@ -52,6 +52,18 @@ fn a_box_and_a_mask_show_the_colour_of_their_class() {
 }
 
 #[test]
+fn a_class_beyond_255_is_in_the_legend_and_an_ignored_pixel_is_not() {
+    let image = grey(32, 32);
+    let page = |mask: [u16; 4]| {
+        let masked = Annotated { mask: Some((2, 2, mask.to_vec())), ..Annotated::default() };
+        overlay(&image, &masked, &[], 4)
+    };
+    let legend = page([0, 300, IGNORED_CLASS, 0]);
+    assert!(contains(&legend, class_color(299)));
+    assert!(page([0, 0, IGNORED_CLASS, 0]).height() < legend.height(), "an ignored pixel needs no legend");
+}
+
+#[test]
 fn three_panels_fit_side_by_side_with_equal_margins() {
     let plain = Annotated::default();
     let picture = side_by_side(&grey(20, 30), &plain, &plain, &names(), 4);
