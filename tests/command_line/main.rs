@@ -45,7 +45,7 @@ fn train_refuses_bad_options() {
     for rate in ["0", "-0.01", "nan", "inf", "1e9"] {
         fails("train", &[&format!("--learning-rate={rate}")], &[2], &["learning rate", "more than 0"]);
     }
-    fails("train", &["--missing", "2"], &[2], &["missing", "at most 1"]);
+    fails("train", &["--missing", "2"], &[2], &["taken away", "from 0 to 1"]);
     fails("train", &["--temperature", "nan"], &[2], &["temperature"]);
     fails("train", &["--threads", "0"], &[2], &["--threads"]);
     fails("train", &["--data", "no-such-data"], &[1, 2], &["no-such-data", "fashion-scenes"]);

@@ -46,8 +46,11 @@ fn yolo(folder: &Path, parts: &[(&str, usize)]) {
 /// Trains on a folder into `run` beside it and returns what was said.
 fn train(set: &TempDir, more: &[&str]) -> String {
     let (data, run) = (text(set.path()), text(&set.path().join("run")));
-    let mut arguments = vec!["--data", &data, "--out", &run, "--size", "32", "--epochs", "1", "--batch", "4"];
+    let mut arguments = vec!["--data", &data, "--out", &run, "--size", "32", "--batch", "4"];
     arguments.extend(["--samples", "8", "--threads", "1"]);
+    if !more.contains(&"--epochs") {
+        arguments.extend(["--epochs", "1"]);
+    }
     arguments.extend(more);
     let done = output("train", &arguments);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

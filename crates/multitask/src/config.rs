@@ -65,6 +65,13 @@ fn first_label<'a>(kind: &HeadKind<f32>, info: &'a DatasetInfo) -> Option<&'a st
     info.labels.iter().find(|label| label.kind == kind.label).map(|label| label.name.as_str())
 }
 
+impl HeadConfig {
+    /// Whether the head predicts a class for every pixel.
+    pub fn finds_masks(&self) -> bool {
+        find_kind(&self.kind).is_ok_and(|kind| kind.label == LabelKind::Mask)
+    }
+}
+
 /// The kind of head called `name`.
 ///
 /// # Errors

@@ -40,11 +40,6 @@ pub struct HeadOptions {
 }
 
 impl HeadConfig {
-    /// Whether the head predicts a class for every pixel.
-    pub fn finds_masks(&self) -> bool {
-        crate::config::find_kind(&self.kind).is_ok_and(|kind| kind.label == cerberus_data::LabelKind::Mask)
-    }
-
     /// The number of classes or values.
     pub fn outputs(&self) -> usize {
         self.classes.len()

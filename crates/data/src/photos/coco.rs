@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 use super::reading::{Reading, Thing, classes, object_labels, present};
 use super::run_lengths::RunLengths;
-use super::{Format, MaskSource, Photo, Shape, files, panoptic, polygon, semantic, text};
+use super::{Format, MaskSource, Photo, Shape, files, polygon, semantic, text};
 use crate::FindingKind::{LabelLeftOut, LeftOut};
 use crate::dataset::OBJECTS;
 use crate::{DataError, Split};
@@ -84,7 +84,7 @@ enum Segmentation {
 
 fn is_at(path: &Path) -> bool {
     if path.is_file() {
-        return files::ending(path) == "json" && !panoptic::is_named(path);
+        return files::ending(path) == "json" && !files::is_panoptic(path);
     }
     files(path).is_ok_and(|files| !files.is_empty())
 }
@@ -98,7 +98,7 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
     let json = |folder: &Path| -> Vec<PathBuf> {
         let entries = files::entries(folder).unwrap_or_default().into_iter();
         let is =
-            |path: &PathBuf| path.is_file() && files::ending(path) == "json" && !panoptic::is_named(path);
+            |path: &PathBuf| path.is_file() && files::ending(path) == "json" && !files::is_panoptic(path);
         entries.filter(is).collect()
     };
     let named = |path: &Path, name: &str| path.join(name).is_file().then(|| path.join(name));
@@ -353,12 +353,6 @@ pub(super) fn points(lists: &[Vec<f32>]) -> Option<Vec<Vec<[f32; 2]>>> {
         whole.then(|| list.chunks_exact(2).map(|p| [p[0], p[1]]).collect())
     };
     lists.iter().map(polygon).collect()
-}
-
-/// The box around points.
-pub(super) fn around(points: &[[f32; 2]]) -> [f32; 4] {
-    let none = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
-    points.iter().fold(none, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
 }
 
 /// Looks for pictures where COCO's are.

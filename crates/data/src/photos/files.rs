@@ -221,6 +221,12 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
     if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
 }
 
+/// Whether a file is called like those of panoptic annotations.
+pub(crate) fn is_panoptic(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    name.starts_with("panoptic") && ending(path) == "json"
+}
+
 /// A path as annotations of any system write it, in this system's way: back-slashes as slashes where no file has them in its name.
 pub(super) fn as_written(name: &str) -> Vec<String> {
     let plain = name.trim().to_string();

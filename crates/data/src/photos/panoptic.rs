@@ -59,20 +59,14 @@ struct Category {
     isthing: u8,
 }
 
-/// Whether a file is called like one of these.
-pub(super) fn is_named(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    name.starts_with("panoptic") && files::ending(path) == "json"
-}
-
 fn is_at(path: &Path) -> bool {
-    if path.is_file() { is_named(path) } else { !files_in(path).is_empty() }
+    if path.is_file() { files::is_panoptic(path) } else { !files_in(path).is_empty() }
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = [folder.to_path_buf(), folder.join("annotations")].into_iter();
     let entries = entries.flat_map(|folder| files::entries(&folder).unwrap_or_default());
-    entries.filter(|path| path.is_file() && is_named(path)).collect()
+    entries.filter(|path| path.is_file() && files::is_panoptic(path)).collect()
 }
 
 /// A file with its part and content, and its categories as (id, name), things before stuff.

@@ -25,7 +25,7 @@ impl Shape {
     /// The box around it.
     pub(super) fn bounds(&self, [height, _]: [usize; 2]) -> [f32; 4] {
         match self {
-            Shape::Polygons(polygons) => super::coco::around(&polygons.concat()),
+            Shape::Polygons(polygons) => around(&polygons.concat()),
             Shape::Runs(runs) => run_lengths::bounds(runs, height),
         }
     }
@@ -57,6 +57,12 @@ fn fill_one(classes: &mut [ClassId], polygon: &[[f32; 2]], value: ClassId, [heig
             classes[row * width + from..row * width + to.max(from)].fill(value);
         }
     }
+}
+
+/// The box around points.
+pub(super) fn around(points: &[[f32; 2]]) -> [f32; 4] {
+    let none = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
+    points.iter().fold(none, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
 }
 
 /// The area of a polygon (the shoelace formula).

@@ -428,7 +428,7 @@ impl Reader {
         let points = coco::points(&[scaled]).and_then(|mut polygons| polygons.pop());
         let points = points.ok_or_else(|| wrong("four values, or an even number of at least six"))?;
         self.corners[usize::from(points.len() == 4)] += 1;
-        let around = coco::around(&points);
+        let around = polygon::around(&points);
         let area = Some(polygon::area(&points));
         Ok(Thing { area, shape: Some(Shape::Polygons(vec![points])), ..Thing::new(class, around, place) })
     }
