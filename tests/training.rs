@@ -97,6 +97,9 @@ fn a_run_that_was_interrupted_and_continued_equals_one_that_was_not() {
     // Stopped in the first epoch, exactly at its end, and in the second.
     let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &parts).unwrap();
     assert!(run(&mut trainer, 2, 2).is_none());
+    // A run's folder is its trainer's alone.
+    assert!(Trainer::resume(&parts, scenes).err().unwrap().to_string().contains("another program"));
+    drop(trainer);
     for stop_after in [4, 7] {
         let mut trainer = Trainer::resume(&parts, scenes).unwrap();
         assert!(run(&mut trainer, 1, stop_after).is_none(), "stopped at {stop_after}");
@@ -145,6 +148,7 @@ fn a_run_continued_in_the_middle_of_any_strategy_equals_one_that_was_not_interru
         run(&mut trainer, 2, u64::MAX).expect("nothing stopped it");
         let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &parts).unwrap();
         assert!(run(&mut trainer, 2, 3).is_none());
+        drop(trainer);
         run(&mut Trainer::resume(&parts, scenes).unwrap(), 1, u64::MAX).unwrap();
         assert!(tensor_bytes(&whole) == tensor_bytes(&parts), "{name}: the checkpoints differ");
         for log in ["balance.csv", "conflicts.csv"] {
@@ -260,8 +264,9 @@ fn options_that_cannot_be_are_refused_with_the_remedy() {
         let error = Trainer::start(config.clone(), scenes(&config).unwrap(), folder.path()).err().unwrap();
         assert!(error.is_usage() && error.to_string().contains(expected), "{error}");
     };
-    refuse(&|config| config.batch = 0, "at least 1");
-    refuse(&|config| config.epochs = 0, "at least 1");
+    refuse(&|config| config.batch = 0, "batch is 0");
+    refuse(&|config| config.epochs = 0, "epochs is 0");
+    refuse(&|config| config.learning_rate = f64::NAN, "learning rate");
     refuse(&|config| config.model.heads.clear(), "no task");
     let error = small_config().set_balance("magic").unwrap_err();
     assert!(error.to_string().contains("fixed, equal"), "{error}");

@@ -31,7 +31,7 @@ use super::class_list::{ClassList, is_list};
 use super::files::{self, ByStem};
 use super::painted::{Code, different};
 use super::reading::Reading;
-use super::yolo::{self, Names};
+use super::yaml::{self, Names};
 use super::{Format, MaskSource, Photo, table, text};
 use crate::FindingKind::{Changed, LabelLeftOut, LeftOut};
 use crate::dataset::{LabelInfo, LabelKind, MASK};
@@ -68,13 +68,13 @@ fn is_at(path: &Path) -> bool {
 /// Whether a YAML file describes folders of masks.
 pub(super) fn is_description(path: &Path) -> bool {
     let names_masks = |text: String| text.lines().any(|line| line.contains("masks:"));
-    yolo::is_yaml(path) && text::read(path).is_ok_and(names_masks)
+    yaml::is_yaml(path) && text::read(path).is_ok_and(names_masks)
 }
 
 /// The only YAML file of a folder, if it describes masks.
 fn description_in(folder: &Path) -> Option<PathBuf> {
     let yaml: Vec<PathBuf> =
-        files::entries(folder).ok()?.into_iter().filter(|path| yolo::is_yaml(path)).collect();
+        files::entries(folder).ok()?.into_iter().filter(|path| yaml::is_yaml(path)).collect();
     let [only] = &yaml[..] else { return None };
     is_description(only).then(|| only.clone())
 }

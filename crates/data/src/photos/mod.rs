@@ -46,6 +46,7 @@ mod splits;
 mod table;
 mod text;
 mod voc;
+mod yaml;
 mod yolo;
 
 use std::collections::BTreeMap;

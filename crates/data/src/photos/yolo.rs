@@ -20,11 +20,11 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::files::{self, ByStem};
 use super::reading::{Reading, Thing, classes, object_labels, present};
+use super::yaml::{Names, is_yaml};
 use super::{Format, MaskSource, Photo, Shape, coco, masks, polygon, text};
 use crate::FindingKind::{LabelLeftOut, LeftOut, Suspicious};
 use crate::dataset::OBJECTS;
@@ -39,10 +39,6 @@ fn is_at(path: &Path) -> bool {
     let yaml = if path.is_file() { is_yaml(path).then(|| path.to_path_buf()) } else { yaml_in(path) };
     // A YAML file may also describe folders of masks.
     yaml.is_some_and(|yaml| !masks::is_description(&yaml))
-}
-
-pub(super) fn is_yaml(path: &Path) -> bool {
-    path.is_file() && ["yaml", "yml"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
 }
 
 /// The only YAML file of a folder that names classes.
@@ -82,44 +78,6 @@ struct Settings {
 enum Places {
     One(String),
     Several(Vec<String>),
-}
-
-/// Ids and names of classes by rising id, from a list or a map. Read straight from the file and not by trial, so that a name
-/// that looks like a number stays as it is written.
-pub(super) struct Names(pub BTreeMap<usize, String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Names, D::Error> {
-        deserializer.deserialize_any(NamesVisitor)
-    }
-}
-
-struct NamesVisitor;
-
-impl<'de> Visitor<'de> for NamesVisitor {
-    type Value = Names;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("a list of class names, or a map from ids to names")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
-        let mut names = BTreeMap::new();
-        while let Some(name) = list.next_element()? {
-            names.insert(names.len(), name);
-        }
-        Ok(Names(names))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-        let mut names = BTreeMap::new();
-        while let Some((id, name)) = map.next_entry()? {
-            if names.insert(id, name).is_some() {
-                return Err(Error::custom(format!("the class id {id} stands there twice")));
-            }
-        }
-        Ok(Names(names))
-    }
 }
 
 impl Settings {
