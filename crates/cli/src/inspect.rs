@@ -200,12 +200,15 @@ fn coverage(page: &mut Page, account: &Account) {
     page.table(&table);
 }
 
+/// Of each class how often it occurs in each part.
+type PartCounts<'a> = BTreeMap<&'a str, Vec<(&'a str, usize)>>;
+
 /// How often each class occurs in each part: the commonest as bars, all of them in a table.
 fn balance(page: &mut Page, account: &Account) {
     const BARS: usize = 30;
     page.section("Class balance");
     let mut charts = Vec::new();
-    let mut tables: BTreeMap<&str, BTreeMap<&str, Vec<(&str, usize)>>> = BTreeMap::new();
+    let mut tables: BTreeMap<&str, PartCounts> = BTreeMap::new();
     for part in &account.parts {
         for label in part.labels.iter().filter(|label| !label.classes.is_empty()) {
             let mut bars: Vec<(String, f64)> =

@@ -27,22 +27,22 @@ impl Page {
     /// Begins a section, which the list of contents names.
     pub fn section(&mut self, title: &str) {
         self.sections.push(title.into());
-        let _ = write!(self.body, "<h2 id=\"s{}\">{}</h2>\n", self.sections.len(), escape(title));
+        let _ = writeln!(self.body, "<h2 id=\"s{}\">{}</h2>", self.sections.len(), escape(title));
     }
 
     /// A heading within a section.
     pub fn heading(&mut self, title: &str) {
-        let _ = write!(self.body, "<h3>{}</h3>\n", escape(title));
+        let _ = writeln!(self.body, "<h3>{}</h3>", escape(title));
     }
 
     /// A paragraph.
     pub fn text(&mut self, text: &str) {
-        let _ = write!(self.body, "<p>{}</p>\n", escape(text));
+        let _ = writeln!(self.body, "<p>{}</p>", escape(text));
     }
 
     /// Text that keeps its lines, as a command or a file has them.
     pub fn lines(&mut self, text: &str) {
-        let _ = write!(self.body, "<pre>{}</pre>\n", escape(text));
+        let _ = writeln!(self.body, "<pre>{}</pre>", escape(text));
     }
 
     /// A table, which scrolls by itself where the page is narrow.
@@ -53,7 +53,7 @@ impl Page {
     /// Charts of [`chart`], side by side where there is room.
     pub fn charts(&mut self, charts: &[String]) {
         if !charts.is_empty() {
-            let _ = write!(self.body, "<div class=\"charts\">{}</div>\n", charts.concat());
+            let _ = writeln!(self.body, "<div class=\"charts\">{}</div>", charts.concat());
         }
     }
 
