@@ -50,7 +50,7 @@ impl Page {
         self.body += &table.html();
     }
 
-    /// Charts of [`chart`], side by side where there is room.
+    /// Charts of [`chart`](crate::chart), side by side where there is room.
     pub fn charts(&mut self, charts: &[String]) {
         if !charts.is_empty() {
             let _ = writeln!(self.body, "<div class=\"charts\">{}</div>", charts.concat());
