@@ -49,7 +49,8 @@ struct Options {
     /// Photographs: the format to read, where a folder could be of several
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
-    /// Photographs: leave out pictures that cannot be read, instead of refusing them
+    /// Photographs: leave out pictures that cannot be read, and parts for validation or testing that are not there,
+    /// instead of refusing them
     #[arg(long)]
     skip_broken: bool,
     /// Threads to compute on [default: all cores]

@@ -72,6 +72,12 @@ fn a_part_that_is_named_and_not_there_is_refused_with_the_places_looked_at() {
     }
     yaml(&set, &format!("train: images/train\ntest:\n{NAMES}"));
     assert!(open(set.path()).is_ok(), "an empty line names nothing");
+    yaml(&set, &format!("train: images/train\nval: images/none\n{NAMES}"));
+    let skip = PhotoOptions { skip_broken: true, ..PhotoOptions::default() };
+    let photos = Photos::open(set.path(), 1, skip.clone()).unwrap();
+    assert_eq!(told(&photos, FindingKind::LeftOut, "named and not there"), 1);
+    yaml(&set, &format!("train: images/none\n{NAMES}"));
+    assert!(Photos::open(set.path(), 1, skip).is_err(), "what is trained on must be there");
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub struct PhotoOptions {
     /// The format to read, by name, where a path could be of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Whether pictures that cannot be read are left out instead of refused.
+    /// Whether pictures that cannot be read, and parts not trained on that are not there, are left out instead of refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_broken: bool,
     /// Class names that are expected, in this order, for a label by name: those of a trained model. Labels not named

@@ -145,7 +145,18 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
         };
         let mut batch = Vec::new();
         for place in places.iter().filter(|place| !place.trim().is_empty()) {
-            let place = resolve(&yaml, settings.path.as_deref(), key, place)?;
+            let place = match resolve(&yaml, settings.path.as_deref(), key, place) {
+                // A set is often fetched without the part that its file names for validation.
+                Err(_) if reading.options.skip_broken && part != Split::Train => {
+                    reading.findings.add(
+                        LeftOut,
+                        "parts that are named and not there",
+                        format!("{key}: {place}"),
+                    );
+                    continue;
+                }
+                resolved => resolved?,
+            };
             batch.extend(listed(&yaml, &place, reading)?);
         }
         reader.part(&yaml, key, part, batch, settings.skip_if_label_file_missing, reading)?;
@@ -187,7 +198,11 @@ fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<Pa
     tried.dedup();
     let tried: Vec<String> = tried.iter().map(|place| place.display().to_string()).collect();
     let expected = format!("the pictures that \"{key}: {place}\" names, at {}", tried.join(" or "));
-    Err(wrong(yaml, &expected, "nothing there"))
+    let mut error = wrong(yaml, &expected, "nothing there");
+    if let (DataError::Malformed { remedy, .. }, true) = (&mut error, key != "train") {
+        *remedy = "mend the file, take the line out, or leave the part out with --skip-broken".into();
+    }
+    Err(error)
 }
 
 /// The pictures of a folder, or those that a list names; each with the folder it was found in.
