@@ -55,8 +55,9 @@ pub fn finish_run(
 ) -> Result<Summary, TrainError> {
     let mut trainer = if folder.join("config.json").exists() {
         let trainer = Trainer::resume(folder, open)?;
-        let mut config = config;
-        config.note_data(open(&config)?.info());
+        // Where the data are and what they were was noted when the run began, and has been checked.
+        let TrainConfig { places, fingerprints, .. } = trainer.config().clone();
+        let config = TrainConfig { places, fingerprints, ..config };
         if *trainer.config() != config {
             return Err(TrainError::Option(format!(
                 "{} was begun with other options; choose another --out",

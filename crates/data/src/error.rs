@@ -4,7 +4,7 @@
 //! there, and says what to do. Nothing that comes from outside may panic.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Data that could not be read, understood or gathered.
 #[derive(Debug, thiserror::Error)]
@@ -80,4 +80,23 @@ pub enum DataError {
         /// What it said when it failed.
         message: String,
     },
+}
+
+impl DataError {
+    /// A file that does not hold what it should, from its parts in the order of the message.
+    pub(crate) fn malformed(
+        path: &Path,
+        place: &str,
+        expected: &str,
+        found: &str,
+        remedy: &str,
+    ) -> DataError {
+        DataError::Malformed {
+            path: path.into(),
+            place: place.into(),
+            expected: expected.into(),
+            found: found.into(),
+            remedy: remedy.into(),
+        }
+    }
 }

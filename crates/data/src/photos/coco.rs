@@ -180,13 +180,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
 }
 
 pub(super) fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
-    DataError::Malformed {
-        path: path.into(),
-        place: place.into(),
-        expected: expected.into(),
-        found: found.into(),
-        remedy: REMEDY.into(),
-    }
+    DataError::malformed(path, place, expected, found, REMEDY)
 }
 
 /// Ids and names of a file's categories by rising id.
@@ -239,7 +233,7 @@ impl Reader {
             };
             list.push(annotation);
         }
-        let mut finder = Finder::new(path);
+        let finder = Finder::new(path);
         for picture in &file.images {
             let size = [picture.height, picture.width];
             let found = finder.find(&picture.file_name)?;
@@ -377,7 +371,7 @@ impl<'a> Finder<'a> {
 
     /// The picture of this name, however its system writes paths; of a path that is not there, as those of another computer
     /// are not, the file of that name.
-    pub fn find(&mut self, name: &str) -> Result<PathBuf, DataError> {
+    pub fn find(&self, name: &str) -> Result<PathBuf, DataError> {
         let mut names: Vec<PathBuf> = files::as_written(name).into_iter().map(PathBuf::from).collect();
         let last = names.last().and_then(|path| path.file_name()).map(PathBuf::from);
         names.extend(last);

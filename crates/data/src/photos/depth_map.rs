@@ -41,11 +41,5 @@ impl DepthMap {
 }
 
 fn wrong(path: &Path, expected: &str, found: &str) -> DataError {
-    DataError::Malformed {
-        path: path.into(),
-        place: "header".into(),
-        expected: expected.into(),
-        found: found.into(),
-        remedy: REMEDY.into(),
-    }
+    DataError::malformed(path, "header", expected, found, REMEDY)
 }

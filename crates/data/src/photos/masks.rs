@@ -303,11 +303,5 @@ fn with_colours_remedy(error: DataError) -> DataError {
 }
 
 fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
-    DataError::Malformed {
-        path: path.into(),
-        place: place.into(),
-        expected: expected.into(),
-        found: found.into(),
-        remedy: REMEDY.into(),
-    }
+    DataError::malformed(path, place, expected, found, REMEDY)
 }

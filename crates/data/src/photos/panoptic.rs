@@ -157,7 +157,7 @@ impl Reader<'_> {
             }
         }
         let folder = self.path.with_extension("");
-        let mut finder = Finder::new(self.path);
+        let finder = Finder::new(self.path);
         for picture in &file.images {
             let Some(annotation) = of_image.remove(&picture.id) else {
                 let what = "pictures without an annotation";

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::digest::fnv;
 use super::{MaskSource, Outline, Photo, PhotoOptions, Shape};
 use crate::FindingKind::{Changed, LabelLeftOut, LeftOut, Suspicious};
 use crate::account::Findings;
@@ -275,11 +276,12 @@ impl<'a> Reading<'a> {
             by_length.entry((length, photo.size)).or_default().push(place);
         }
         for places in by_length.into_values().filter(|places| places.len() > 1) {
-            let mut by_content: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+            // By digest: the pictures of a set of uncompressed files may all be of one length.
+            let mut by_content: BTreeMap<u64, usize> = BTreeMap::new();
             for place in places {
                 let photo = &self.photos[place];
                 let Ok(bytes) = std::fs::read(&photo.path) else { continue };
-                let first = *by_content.entry(bytes).or_insert(place);
+                let first = *by_content.entry(fnv(&bytes)).or_insert(place);
                 let other = &self.photos[first];
                 if other.part != photo.part {
                     let both = format!("{} and {}", other.path.display(), photo.path.display());

@@ -35,13 +35,7 @@ fn utf16(bytes: &[u8]) -> Option<Option<String>> {
 
 /// The error of a line, counted from 1.
 pub(super) fn wrong(path: &Path, line: usize, expected: &str, found: &str, remedy: &str) -> DataError {
-    DataError::Malformed {
-        path: path.into(),
-        place: format!("line {line}"),
-        expected: expected.into(),
-        found: format!("\"{}\"", short(found)),
-        remedy: remedy.into(),
-    }
+    DataError::malformed(path, &format!("line {line}"), expected, &format!("\"{}\"", short(found)), remedy)
 }
 
 /// What separates the cells of a table: whichever of comma, semicolon and tab its first line has most of.

@@ -113,13 +113,7 @@ impl Settings {
 }
 
 fn wrong(yaml: &Path, expected: &str, found: &str) -> DataError {
-    DataError::Malformed {
-        path: yaml.into(),
-        place: "the file".into(),
-        expected: expected.into(),
-        found: found.into(),
-        remedy: REMEDY.into(),
-    }
+    DataError::malformed(yaml, "the file", expected, found, REMEDY)
 }
 
 fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {

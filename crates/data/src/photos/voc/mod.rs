@@ -57,13 +57,7 @@ fn is_at(path: &Path) -> bool {
 }
 
 fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> DataError {
-    DataError::Malformed {
-        path: path.into(),
-        place: place.into(),
-        expected: expected.into(),
-        found: found.into(),
-        remedy: REMEDY.into(),
-    }
+    DataError::malformed(path, place, expected, found, REMEDY)
 }
 
 fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
