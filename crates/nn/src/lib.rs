@@ -5,6 +5,7 @@
 // The `module!` macro names this crate by its public path.
 extern crate self as cerberus_nn;
 
+mod average;
 pub mod checkpoint;
 pub mod context;
 pub mod files;
@@ -21,6 +22,7 @@ mod step;
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 
+pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
 pub use context::{BufferUpdates, Context, commit};
 pub use inference::{output_shape, predict};

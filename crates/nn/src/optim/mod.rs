@@ -13,11 +13,13 @@
 //! in this step (a head whose task was left out, say) is left alone entirely,
 //! weight decay and moments included, and its own count of steps stands still.
 
+mod accumulate;
 mod adam;
 mod adam_w;
 mod sgd;
 mod state;
 
+pub use accumulate::{Accumulated, Accumulating};
 pub use adam::{Adam, AdamOptions};
 pub use adam_w::AdamW;
 pub use sgd::{Sgd, SgdOptions};
