@@ -11,9 +11,12 @@
 //! are these functions and nothing else.
 #![forbid(unsafe_code)]
 
+mod display;
 pub mod evaluate;
 pub mod inspect;
 mod look;
 pub mod predict;
+mod rates;
+pub mod settings;
 pub mod shell;
 pub mod train;

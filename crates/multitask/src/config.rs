@@ -114,6 +114,16 @@ pub struct ModelConfig {
     pub heads: Vec<HeadConfig>,
 }
 
+/// The channels of the usual trunk for images of this size. Larger images have a stage more, so that the deepest map sees
+/// most of them, and fewer channels where the maps are large.
+fn usual_stages([height, width, _]: [usize; 3]) -> Vec<Vec<usize>> {
+    if height.min(width) > 96 {
+        vec![vec![16], vec![32, 32], vec![64, 64], vec![128, 128], vec![160, 160]]
+    } else {
+        vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]]
+    }
+}
+
 impl ModelConfig {
     /// The default model for a data set's images: classification, detection
     /// and segmentation, as far as there are labels for them.
@@ -124,15 +134,53 @@ impl ModelConfig {
         let heads = ["classify", "detect", "segment"];
         let heads =
             heads.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()).collect();
-        // Larger images have a stage more, so that the deepest map sees most of
-        // them, and fewer channels where the maps are large.
-        let stages = if info.height.min(info.width) > 96 {
-            vec![vec![16], vec![32, 32], vec![64, 64], vec![128, 128], vec![160, 160]]
-        } else {
-            vec![vec![32], vec![64, 64], vec![128, 128], vec![128, 128]]
-        };
         let image = [info.height, info.width, info.channels];
-        Self { image, trunk: TrunkKind::Stages, stages, heads }
+        Self { image, trunk: TrunkKind::Stages, stages: usual_stages(image), heads }
+    }
+
+    /// Chooses the trunk by name: `base` (as [`for_data`](Self::for_data) has it), `narrow` and `wide` with half and twice its
+    /// channels, `lenet`, or the channels of each convolution with `/` between stages: `16/32,32/64,64`.
+    ///
+    /// # Errors
+    /// A sentence that says what can be chosen.
+    pub fn set_trunk(&mut self, name: &str) -> Result<(), String> {
+        if name == "lenet" {
+            (self.trunk, self.stages) = (TrunkKind::LeNet, Vec::new());
+            return Ok(());
+        }
+        let base = usual_stages(self.image);
+        let scaled = |by: fn(usize) -> usize| {
+            base.iter().map(|stage| stage.iter().map(|&c| by(c)).collect()).collect()
+        };
+        let stages: Vec<Vec<usize>> = match name {
+            "base" => base,
+            "narrow" => scaled(|channels| channels / 2),
+            "wide" => scaled(|channels| 2 * channels),
+            _ => {
+                let stage = |text: &str| {
+                    text.split(',').map(|c| c.trim().parse().ok()).collect::<Option<Vec<usize>>>()
+                };
+                let stages: Option<_> = name.split('/').map(stage).collect();
+                stages.ok_or_else(|| {
+                    format!(
+                        "there is no trunk {name:?}; choose base, narrow, wide, lenet, or the channels of each \
+                         convolution with / between stages, such as 16/32,32/64,64"
+                    )
+                })?
+            }
+        };
+        (self.trunk, self.stages) = (TrunkKind::Stages, stages);
+        Ok(())
+    }
+
+    /// The trunk as [`set_trunk`](Self::set_trunk) reads it.
+    pub fn trunk_name(&self) -> String {
+        let stage = |stage: &Vec<usize>| stage.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        match self.trunk {
+            TrunkKind::Stages => self.stages.iter().map(stage).collect::<Vec<_>>().join("/"),
+            TrunkKind::LeNet => "lenet".into(),
+            TrunkKind::Custom => "custom".into(),
+        }
     }
 
     /// The network of the MultiMNIST literature: LeNet, and a hidden layer for each label.

@@ -22,7 +22,10 @@ impl<T: Element> WeightAverage<T> {
     /// Unless `decay` is at least 0 and below 1.
     #[track_caller]
     pub fn new(decay: f64, model: &dyn Module<T>) -> Self {
-        assert!((0.0..1.0).contains(&decay), "WeightAverage: the decay must be from 0 to below 1, found {decay}");
+        assert!(
+            (0.0..1.0).contains(&decay),
+            "WeightAverage: the decay must be from 0 to below 1, found {decay}"
+        );
         Self { decay, updates: 0, means: copies(model) }
     }
 

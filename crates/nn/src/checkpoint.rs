@@ -213,6 +213,19 @@ fn named_twice(header: &[u8]) -> Option<String> {
     serde_json::from_slice::<Names>(header).ok()?.0
 }
 
+/// What [`Checkpoint::load_matching`] took over, by the tensors' names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// In the model and in the file.
+    pub taken: Vec<String>,
+    /// In the model, not in the file.
+    pub missing: Vec<String>,
+    /// In both, with the shape in the file and the one in the model.
+    pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// In the file, not in the model.
+    pub unused: Vec<String>,
+}
+
 impl<T: Element> Checkpoint<T> {
     /// The metadata, layout and format version included.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
@@ -248,14 +261,7 @@ impl<T: Element> Checkpoint<T> {
                     value.shape()
                 )),
                 Some(tensor) => {
-                    if !tensor.contiguous().data().iter().all(|value| value.as_f64().is_finite()) {
-                        let problem = "holds values that are not finite".to_string();
-                        return Err(CheckpointError::Tensor {
-                            path: self.path.clone(),
-                            tensor: full,
-                            problem,
-                        });
-                    }
+                    self.check_finite(&full, &tensor)?;
                     drop(fitting.insert(name, tensor));
                 }
             }
@@ -278,6 +284,48 @@ impl<T: Element> Checkpoint<T> {
             *value = fitting.remove(&name).map_or_else(|| value.clone(), |tensor| owned(&tensor));
         });
         Ok(())
+    }
+
+    /// Sets those tensors of `model` that there are under the prefix with the same name and shape, and leaves the others as
+    /// they are: to begin with a model that was trained for something else.
+    ///
+    /// # Errors
+    /// If a tensor that matches holds values that are not finite; the model is then unchanged.
+    pub fn load_matching(
+        &self,
+        model: &mut dyn Module<T>,
+        prefix: &str,
+    ) -> Result<Transfer, CheckpointError> {
+        let mut found: BTreeMap<String, Tensor<T>> = self.under(prefix).into_iter().collect();
+        let (mut transfer, mut fitting) = (Transfer::default(), BTreeMap::new());
+        for (name, value) in model.tensors() {
+            match found.remove(&name) {
+                None => transfer.missing.push(name),
+                Some(tensor) if tensor.shape() != value.shape() => {
+                    transfer.reshaped.push((name, tensor.shape().to_vec(), value.shape().to_vec()));
+                }
+                Some(tensor) => {
+                    self.check_finite(&join(prefix, &name), &tensor)?;
+                    transfer.taken.push(name.clone());
+                    fitting.insert(name, tensor);
+                }
+            }
+        }
+        transfer.unused = found.into_keys().collect();
+        model.visit_mut("", &mut |name, mut entry| {
+            if let Some(tensor) = fitting.remove(&name) {
+                *entry.value_mut() = owned(&tensor);
+            }
+        });
+        Ok(transfer)
+    }
+
+    fn check_finite(&self, name: &str, tensor: &Tensor<T>) -> Result<(), CheckpointError> {
+        if tensor.contiguous().data().iter().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        let problem = "holds values that are not finite".to_string();
+        Err(CheckpointError::Tensor { path: self.path.clone(), tensor: name.to_string(), problem })
     }
 
     /// Sets the state of `optimizer`, made for `model`, to the tensors under `prefix`.

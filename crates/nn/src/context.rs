@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use cerberus_autograd::{ParamId, Tape, Var};
 use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
@@ -37,6 +38,26 @@ pub struct Context<T: Element = f32> {
     path: String,
     /// Outputs that were asked for, by the paths of their layers.
     watched: BTreeMap<String, Option<Var<T>>>,
+    trace: Option<Trace>,
+}
+
+/// What a layer with parameters made in a pass that was [traced](Context::trace_layers).
+#[derive(Clone, Debug)]
+pub struct LayerTrace {
+    /// The layer's first parameter: a model's [visit](Module::visit) tells its path.
+    pub parameter: ParamId,
+    /// The shape of its output.
+    pub shape: Vec<usize>,
+    /// Whether every value of its output is finite.
+    pub is_finite: bool,
+    /// The time since the layer before it was done, layers without parameters included.
+    pub elapsed: Duration,
+}
+
+/// The layers so far, and when the last one was done.
+struct Trace {
+    layers: Vec<LayerTrace>,
+    since: Instant,
 }
 
 /// New values for buffers, by the buffers' ids.
@@ -68,6 +89,7 @@ impl<T: Element> Context<T> {
             prepared: HashMap::new(),
             path: String::new(),
             watched: BTreeMap::new(),
+            trace: None,
         }
     }
 
@@ -132,6 +154,32 @@ impl<T: Element> Context<T> {
         output
     }
 
+    /// Notes from now on what each layer with parameters makes; [`traced`](Self::traced) tells it.
+    pub fn trace_layers(&mut self) {
+        self.trace = Some(Trace { layers: Vec::new(), since: Instant::now() });
+    }
+
+    /// The layers of a traced pass, in the order in which they ran.
+    pub fn traced(&self) -> &[LayerTrace] {
+        self.trace.as_ref().map_or(&[], |trace| &trace.layers)
+    }
+
+    /// Notes the output of a layer if the pass is traced. Layers of your own with parameters call it with their first
+    /// one; it costs nothing otherwise.
+    pub fn layer_done(&mut self, parameter: &Parameter<T>, output: &Var<T>) {
+        let Some(trace) = &mut self.trace else { return };
+        let elapsed = trace.since.elapsed();
+        let value = output.value().contiguous();
+        trace.layers.push(LayerTrace {
+            parameter: parameter.id(),
+            shape: value.shape().to_vec(),
+            is_finite: value.data().iter().all(|value| value.is_finite()),
+            elapsed,
+        });
+        // Looking at the values is not the layer's time.
+        trace.since = Instant::now();
+    }
+
     /// The next random stream of this pass.
     pub fn random(&mut self) -> Stream {
         self.draws += 1;
@@ -185,4 +233,35 @@ pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) 
         }
     });
     assert!(updates.is_empty(), "commit: {} buffer updates belong to no buffer of this model", updates.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BatchNorm2d, Conv2d, Init, Layer, Sequential};
+
+    #[test]
+    fn a_traced_pass_tells_the_first_layer_whose_output_is_not_finite() {
+        let mut init = Init::new(1);
+        let mut model = Sequential::<f32>::new()
+            .add("conv1", Conv2d::new(2, 3, 3, &mut init))
+            .add("norm", BatchNorm2d::new(3))
+            .add("conv2", Conv2d::new(3, 2, 1, &mut init));
+        model.visit_mut("", &mut |path, mut entry| {
+            if path == "norm.gamma" {
+                entry.value_mut().data_mut()[1] = f32::INFINITY;
+            }
+        });
+        for training in [true, false] {
+            let mut context = if training { Context::training(1, 0) } else { Context::evaluation() };
+            context.trace_layers();
+            let _ = model
+                .forward(Var::constant(Tensor::from_fn(&[2, 6, 6, 2], |i| i as f32 / 50.0)), &mut context);
+            let first = context.traced().iter().find(|layer| !layer.is_finite).expect("a layer");
+            let path = model.parameters().into_iter().find(|(_, p)| p.id() == first.parameter).unwrap().0;
+            assert_eq!((path.as_str(), &*first.shape), ("norm.gamma", &[2, 4, 4, 3][..]));
+            assert_eq!(context.traced().len(), 3);
+            context.discard();
+        }
+    }
 }

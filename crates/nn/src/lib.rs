@@ -24,7 +24,7 @@ pub use cerberus_tensor::Element;
 
 pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
-pub use context::{BufferUpdates, Context, commit};
+pub use context::{BufferUpdates, Context, LayerTrace, commit};
 pub use inference::{output_shape, predict};
 pub use init::Init;
 pub use layers::{

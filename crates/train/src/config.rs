@@ -4,10 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use cerberus_data::augment::{AugmentConfig, OperationConfig};
 use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
+use crate::choices::{OptimizerConfig, ScheduleConfig, schedule_or_constant};
 use crate::error::TrainError;
 use cerberus_balance as balance;
 use cerberus_balance::GradientNeed;
@@ -71,13 +73,35 @@ pub struct TrainConfig {
     pub seed: u64,
     /// The largest learning rate of the schedule.
     pub learning_rate: f64,
-    /// Whether the learning rate stays at its largest throughout, instead of going up and down once.
+    /// How it changes over the run.
+    #[serde(default, alias = "constant_rate", deserialize_with = "schedule_or_constant")]
+    pub schedule: ScheduleConfig,
+    /// What turns gradients into steps.
     #[serde(default)]
-    pub constant_rate: bool,
-    /// Decoupled weight decay of matrices and kernels.
+    pub optimizer: OptimizerConfig,
+    /// Weight decay of matrices and kernels.
     pub weight_decay: f64,
     /// Gradients with a larger global norm are scaled down to it.
     pub clip_norm: f64,
+    /// Batches whose gradients are averaged for one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// The decay of the [running mean of the weights](cerberus_nn::WeightAverage) that is evaluated and saved as the best
+    /// model; 0 for none.
+    #[serde(default)]
+    pub ema: f64,
+    /// Training stops after so many epochs in a row without a better validation score; never if absent.
+    #[serde(default)]
+    pub patience: Option<usize>,
+    /// What is done to training samples, in order.
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    /// The checkpoint whose weights the model starts with, where names and shapes match.
+    #[serde(default)]
+    pub init_from: Option<PathBuf>,
+    /// Parameters that keep their values: paths, or patterns with `*`, such as `trunk` or `trunk.stages.0.*`.
+    #[serde(default)]
+    pub freeze: Vec<String>,
     /// At most this many samples of each split; all if absent.
     pub samples: Option<usize>,
     /// Where the data are that `data` and `mix` name by a path, from the root: a run is continued from any folder.
@@ -88,8 +112,6 @@ pub struct TrainConfig {
     pub fingerprints: Vec<String>,
 }
 
-/// Steps below which a schedule is a constant.
-const FEWEST_STEPS: usize = 8;
 /// The largest of several options: beyond them there is only a slip of the keyboard.
 const MOST: usize = 1 << 24;
 
@@ -100,13 +122,29 @@ fn in_proportion() -> f64 {
     1.0
 }
 
+fn one() -> usize {
+    1
+}
+
+/// What is usual for small images of one class each, which have no augmentation of their own: a move of some pixels (He et
+/// al., 2016, section 4.2), and for CIFAR-10's things, unlike digits, left and right exchanged.
+fn usual_augment(info: &DatasetInfo) -> AugmentConfig {
+    let names: &[&str] = match info.name.as_str() {
+        "cifar10" => &["pad_and_crop", "horizontal_flip"],
+        "idx" => &["pad_and_crop"],
+        _ => &[],
+    };
+    AugmentConfig { operations: names.iter().map(|name| OperationConfig::new(name)).collect() }
+}
+
 impl TrainConfig {
     /// The defaults for a data set: classification, detection and segmentation, as
     /// far as it has labels for them.
     /// For [pairs of garments](cerberus_data::MultiFashion) those of PaMaL's setup: ten epochs
     /// of Adam at a rate of 0.001, 256 images a step.
     pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
-        let config = Self::usual(data, info);
+        let mut config = Self::usual(data, info);
+        config.augment = usual_augment(info);
         if config.model.trunk == TrunkKind::Stages {
             return config;
         }
@@ -114,7 +152,7 @@ impl TrainConfig {
             epochs: 10,
             batch: 256,
             learning_rate: 1e-3,
-            constant_rate: true,
+            schedule: ScheduleConfig::Constant,
             weight_decay: 0.0,
             clip_norm: UNCLIPPED,
             ..config
@@ -138,9 +176,16 @@ impl TrainConfig {
             batch: 32,
             seed: 1,
             learning_rate: 5e-3,
-            constant_rate: false,
+            schedule: ScheduleConfig::default(),
+            optimizer: OptimizerConfig::default(),
             weight_decay: 0.02,
             clip_norm: 10.0,
+            accumulate: 1,
+            ema: 0.0,
+            patience: None,
+            augment: AugmentConfig::default(),
+            init_from: None,
+            freeze: Vec::new(),
             samples: None,
             places: Vec::new(),
             fingerprints: Vec::new(),
@@ -255,6 +300,13 @@ impl TrainConfig {
                 self.balance
             ));
         }
+        if self.accumulate > 1 && needs.losses_after_step {
+            return fail(format!(
+                "the balance {:?} looks at the losses after each step, which several batches would share; leave \
+                 accumulate at 1",
+                self.balance
+            ));
+        }
         if needs.three_batches && self.batch < 3 {
             return fail("this balance splits each batch into three; batch must be at least 3".into());
         }
@@ -268,17 +320,7 @@ impl TrainConfig {
 
     /// The learning rate at every step of a run of `steps` steps.
     pub fn schedule(&self, steps: usize) -> Schedule {
-        // A climb and a descent of a few steps would hardly leave the bottom.
-        if self.constant_rate || steps < FEWEST_STEPS {
-            return Schedule::Constant { rate: self.learning_rate };
-        }
-        Schedule::OneCycle {
-            peak: self.learning_rate,
-            total_steps: steps,
-            pct_start: 0.2,
-            div_factor: 20.0,
-            final_div_factor: 1e3,
-        }
+        self.schedule.over(self.learning_rate, steps)
     }
 
     /// Checks the values that do not depend on what the model is made of.
@@ -287,7 +329,13 @@ impl TrainConfig {
     /// [`TrainError::Option`], naming the value and what it may be.
     pub fn validate_run(&self) -> Result<(), TrainError> {
         let fail = |message: String| Err(TrainError::Option(message));
-        let counts = [("epochs", self.epochs), ("batch", self.batch), ("samples", self.samples.unwrap_or(1))];
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("samples", self.samples.unwrap_or(1)),
+            ("accumulate", self.accumulate),
+            ("patience", self.patience.unwrap_or(1)),
+        ];
         if let Some((name, count)) = counts.into_iter().find(|(_, count)| !(1..=MOST).contains(count)) {
             return fail(format!("{name} is {count}; it must be from 1 to {MOST}"));
         }
@@ -308,6 +356,14 @@ impl TrainConfig {
                 return fail(format!("{name} is {value}; it must be {least} and at most {most}"));
             }
         }
+        if !(0.0..1.0).contains(&self.ema) {
+            let average = self.ema;
+            return fail(format!(
+                "the decay of the weights' mean is {average}; it must be from 0 (none) to below 1"
+            ));
+        }
+        self.schedule.check().and_then(|()| self.optimizer.check()).map_err(TrainError::Option)?;
+        self.augment.check()?;
         if self.model.heads.is_empty() {
             return Ok(());
         }

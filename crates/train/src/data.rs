@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cerberus_data::augment::Augmented;
 use cerberus_data::{
     Batch, DataError, Dataset, DatasetInfo, Fit, LabelInfo, LabelKind, MissingLabels, Mixture, PhotoOptions,
     Resampled, Sampling, Split, open_photos,
@@ -70,16 +71,26 @@ impl TrainConfig {
     /// Opens the data set that the run trains on.
     ///
     /// # Errors
-    /// Those of [`open_mixed`], [`MissingLabels::new`] and [`Resampled::new`].
+    /// Those of [`open_mixed`] and [`prepare_data`](Self::prepare_data).
     pub fn open_data(&self) -> Result<Arc<dyn Dataset>, TrainError> {
         let photos = self.photos.clone().unwrap_or_default();
-        let mut data = open_mixed(&self.data_names(), self.temperature, self.seed, &photos)?;
+        self.prepare_data(open_mixed(&self.data_names(), self.temperature, self.seed, &photos)?)
+    }
+
+    /// The data as the run sees them: with labels taken away, drawn by classes and augmented, as far as it does that.
+    ///
+    /// # Errors
+    /// Those of [`MissingLabels::new`], [`Resampled::new`] and [`Augmented::new`].
+    pub fn prepare_data(&self, mut data: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>, TrainError> {
         if self.missing > 0.0 {
             data = Arc::new(MissingLabels::new(data, self.missing, self.seed)?);
         }
         if let Some(sampler) = &self.sampler {
             let by = if sampler.square_root { Sampling::SquareRoot } else { Sampling::Balanced };
             data = Arc::new(Resampled::new(data, &sampler.label, by, self.seed)?);
+        }
+        if !self.augment.operations.is_empty() {
+            data = Arc::new(Augmented::new(data, &self.augment, self.seed)?);
         }
         Ok(data)
     }

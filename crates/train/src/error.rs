@@ -36,17 +36,19 @@ pub enum TrainError {
     Balance(#[from] BalanceError),
     /// A gradient is no longer a number.
     #[error(
-        "training diverged: a gradient is not finite at step {step}; \
-         the last epoch's checkpoint is intact; try a lower --learning-rate"
+        "training diverged: a gradient is not finite at step {step}; {kept}, and the last epoch's checkpoint is intact; \
+         try a lower --learning-rate"
     )]
     DivergedGradient {
         /// The step.
         step: u64,
+        /// What became of the weights.
+        kept: String,
     },
     /// The loss is no longer a number.
     #[error(
-        "training diverged: the {task} loss became {value} at step {step}; \
-         the last epoch's checkpoint is intact; try a lower --learning-rate"
+        "training diverged: the {task} loss became {value} at step {step}; {place}; {kept}, and the last epoch's \
+         checkpoint is intact; try a lower --learning-rate"
     )]
     Diverged {
         /// The task whose loss it is.
@@ -55,6 +57,10 @@ pub enum TrainError {
         value: f32,
         /// The step.
         step: u64,
+        /// Where the first value appears that is not finite.
+        place: String,
+        /// What became of the weights.
+        kept: String,
     },
 }
 

@@ -162,6 +162,11 @@ impl RunFolder {
         self.path.join("checkpoints").join("best.safetensors")
     }
 
+    /// `checkpoints/before-divergence.safetensors`: the run before a step whose loss was not finite.
+    pub fn before_divergence(&self) -> PathBuf {
+        self.path.join("checkpoints").join("before-divergence.safetensors")
+    }
+
     /// `samples/NAME`.
     pub fn sample(&self, name: &str) -> PathBuf {
         self.path.join("samples").join(name)

@@ -10,16 +10,23 @@
 #![forbid(unsafe_code)]
 
 mod balance_log;
+mod builder;
+mod choices;
 pub mod config;
 mod data;
+mod divergence;
 mod error;
 mod evaluate;
 mod folder;
 mod report;
 mod saved;
+mod start;
 mod state;
 mod trainer;
+mod trial;
 
+pub use builder::TrainerBuilder;
+pub use choices::{OptimizerConfig, OptimizerKind, ScheduleConfig};
 pub use config::{SamplerChoice, TrainConfig};
 pub use data::{IMBALANCE_METHODS, open_mixed};
 pub use error::TrainError;
@@ -27,5 +34,7 @@ pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use folder::RunFolder;
 pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::{load_into, load_model};
+pub use start::Transfer;
 pub use state::{EpochRow, State};
-pub use trainer::{Observer, Outcome, StepReport, Trainer, TrainerBuilder};
+pub use trainer::{Observer, Outcome, StepReport, Trainer};
+pub use trial::{FittedBatch, RatePoint, RateTest, find_rate, fit_memory};

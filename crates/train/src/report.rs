@@ -96,10 +96,18 @@ impl Summary {
 
 /// The most memory this process has held so far, in MiB, where Linux tells it.
 pub fn peak_rss_mb() -> Option<f64> {
+    status_bytes("VmHWM:").map(|bytes| bytes as f64 / (1 << 20) as f64)
+}
+
+/// The memory that this process holds, in bytes, where Linux tells it.
+pub(crate) fn rss_bytes() -> Option<usize> {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(entry: &str) -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
+    let line = status.lines().find_map(|line| line.strip_prefix(entry))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? << 10)
 }
 
 /// Writes pictures of the first test samples, truth and prediction side by

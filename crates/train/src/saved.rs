@@ -3,14 +3,15 @@
 //! `best.safetensors` holds a model: its tensors under `model.` and, as text,
 //! the configuration that rebuilds it. `last.safetensors` holds a run: the same
 //! and the optimiser's state under `optimizer.`, what the balancing strategy
-//! remembers under `balance.`, and the run's position.
+//! remembers under `balance.`, the running mean of the weights under `average.`
+//! where one is kept, and the run's position.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cerberus_nn::checkpoint::{self, Checkpoint};
+use cerberus_nn::checkpoint::{self, Checkpoint, Transfer};
 use cerberus_nn::optim::Optimizer;
-use cerberus_nn::{Module, join};
+use cerberus_nn::{Module, WeightAverage, join};
 use cerberus_tensor::Tensor;
 
 use crate::config::TrainConfig;
@@ -22,6 +23,7 @@ use cerberus_multitask::model::MultiTaskModel;
 const MODEL: &str = "model";
 const OPTIMIZER: &str = "optimizer";
 const BALANCE: &str = "balance";
+const AVERAGE: &str = "average";
 
 /// What a run's checkpoint holds beside the model.
 pub struct Run<'a> {
@@ -31,6 +33,18 @@ pub struct Run<'a> {
     pub state: &'a State,
     /// What the balancing strategy remembers.
     pub memory: Memory,
+    /// The running mean of the weights, if one is kept.
+    pub average: Option<&'a WeightAverage>,
+}
+
+/// A run's position as it was saved.
+pub struct Saved {
+    /// The position.
+    pub state: State,
+    /// What the balancing strategy remembers.
+    pub memory: Memory,
+    /// The running mean of the weights; empty if none was kept.
+    pub average: Vec<(String, Tensor)>,
 }
 
 /// Writes the model, and with it the optimiser and position if given.
@@ -46,9 +60,10 @@ pub fn save(
     let named = |prefix: &'static str| move |(path, tensor): (String, Tensor)| (join(prefix, &path), tensor);
     let mut tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named(MODEL)).collect();
     let mut metadata = BTreeMap::from([("config".to_string(), to_json(config))]);
-    if let Some(Run { optimizer, state, memory }) = run {
+    if let Some(Run { optimizer, state, memory, average }) = run {
         tensors.extend(optimizer.state().into_iter().map(named(OPTIMIZER)));
         tensors.extend(memory.tensors.into_iter().map(named(BALANCE)));
+        tensors.extend(average.into_iter().flat_map(WeightAverage::tensors).map(named(AVERAGE)));
         metadata.insert("balance".to_string(), to_json(&memory.numbers));
         metadata.insert("state".to_string(), to_json(state));
     }
@@ -91,7 +106,7 @@ pub fn load_run(
     path: &Path,
     model: &mut MultiTaskModel,
     optimizer: &mut dyn Optimizer<f32>,
-) -> Result<(State, Memory), TrainError> {
+) -> Result<Saved, TrainError> {
     let file = checkpoint::load(path)?;
     file.load_into(model, MODEL)?;
     file.load_optimizer(optimizer, model, OPTIMIZER)?;
@@ -101,7 +116,17 @@ pub fn load_run(
         memory.numbers = parse(path, &file, "balance")?;
         memory.tensors = file.under(BALANCE).into_iter().collect();
     }
-    Ok((state, memory))
+    Ok(Saved { state, memory, average: file.under(AVERAGE) })
+}
+
+/// Sets the tensors of a model that a checkpoint of any other model has too, by name and shape.
+///
+/// # Errors
+/// If the file is not a checkpoint of a model, or a tensor holds values that are not finite.
+pub(crate) fn load_matching(path: &Path, model: &mut MultiTaskModel) -> Result<Transfer, TrainError> {
+    let file = checkpoint::load(path)?;
+    // A run's checkpoint and a model's have their models under the same name.
+    Ok(file.load_matching(model, MODEL)?)
 }
 
 fn parse<V: serde::de::DeserializeOwned>(path: &Path, file: &Checkpoint, key: &str) -> Result<V, TrainError> {

@@ -60,12 +60,20 @@ pub struct State {
     pub training_images: u64,
     /// Seconds spent in training steps before the epoch under way.
     pub training_seconds_before: f64,
+    /// Updates of the running mean of the weights.
+    #[serde(default)]
+    pub averaged: u64,
 }
 
 impl State {
     /// The best epoch so far.
     pub fn best(&self) -> Option<&EpochRow> {
         self.history.iter().rev().find(|row| row.is_best)
+    }
+
+    /// Finished epochs after the best one.
+    pub fn epochs_since_best(&self) -> usize {
+        self.history.iter().rev().take_while(|row| !row.is_best).count()
     }
 
     /// Whether an epoch with this score is the best so far. Where nothing can be scored the last one is.

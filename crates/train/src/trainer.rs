@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
-use cerberus_nn::Module;
 use cerberus_nn::files::write_atomically;
-use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
+use cerberus_nn::optim::{Accumulated, Optimizer};
 use cerberus_nn::schedule::Schedule;
+use cerberus_nn::{Module, WeightAverage};
 
 use cerberus_balance::EpochFigures;
-use cerberus_multitask::{MultiTaskModel, TrunkKind};
+use cerberus_multitask::MultiTaskModel;
 
 use crate::balance_log::BalanceLog;
+use crate::builder::TrainerBuilder;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluate::{TaskFigures, evaluate, score};
 use crate::folder::RunFolder;
 use crate::report::{Summary, write_samples};
 use crate::saved;
+use crate::start::Transfer;
 use crate::state::{self, EpochRow, State};
 use cerberus_multitask::step::{Balancing, StepInput, StepResult};
 
@@ -65,210 +67,27 @@ pub trait Observer {
 /// configuration says; [`builder`](Self::builder) takes a model with a trunk and
 /// heads of your own, an optimiser or a schedule.
 pub struct Trainer {
-    config: TrainConfig,
-    dataset: Arc<dyn Dataset>,
-    folder: RunFolder,
-    model: MultiTaskModel,
-    optimizer: Box<dyn Optimizer + Send>,
-    schedule: Schedule,
-    state: State,
-    balancing: Balancing,
-    log: BalanceLog,
-}
-
-/// A trainer to be, made by [`Trainer::builder`].
-///
-/// ```no_run
-/// use cerberus_data::Dataset;
-/// use cerberus_multitask::{MultiTaskModel, TrunkKind};
-/// use cerberus_nn::{Sgd, SgdOptions};
-/// use cerberus_train::{TrainConfig, TrainError, Trainer};
-///
-/// # fn run(my_model: MultiTaskModel, observer: &mut dyn cerberus_train::Observer) -> Result<(), TrainError> {
-/// let data = cerberus_data::open("fashion-scenes", 1)?;
-/// let config = TrainConfig::for_data("fashion-scenes", data.info());
-/// let mut trainer = Trainer::builder(config, data)
-///     .model(my_model)
-///     .optimizer(Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() }))
-///     .start("runs/mine".as_ref())?;
-/// trainer.run(observer, &false.into())?;
-/// # Ok(())
-/// # }
-/// ```
-pub struct TrainerBuilder {
-    config: TrainConfig,
-    dataset: Arc<dyn Dataset>,
-    model: Option<MultiTaskModel>,
-    optimizer: Option<Box<dyn Optimizer + Send>>,
-    schedule: Option<Schedule>,
-    accepts_changed_data: bool,
-}
-
-impl TrainerBuilder {
-    /// Trains this model, whose trunk and heads may be of kinds that no list names.
-    /// The run's checkpoints are then loaded into a model that you build, with
-    /// [`load_into`](crate::load_into).
-    pub fn model(mut self, model: MultiTaskModel) -> Self {
-        self.config.model.trunk = TrunkKind::Custom;
-        self.config.model.stages = Vec::new();
-        self.config.model.heads = model.tasks().iter().map(|task| task.config().clone()).collect();
-        self.model = Some(model);
-        self
-    }
-
-    /// Updates parameters with this optimiser instead of AdamW.
-    pub fn optimizer(mut self, optimizer: impl Optimizer + Send + 'static) -> Self {
-        self.optimizer = Some(Box::new(optimizer));
-        self
-    }
-
-    /// Sets the learning rate by this schedule instead of the configuration's.
-    pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = Some(schedule);
-        self
-    }
-
-    /// Continues a run even if its data are not what they were when it began.
-    pub fn accept_changed_data(mut self, accepts: bool) -> Self {
-        self.accepts_changed_data = accepts;
-        self
-    }
-
-    /// A new run in a new folder.
-    ///
-    /// # Errors
-    /// If an option is out of range, or the folder cannot be used.
-    pub fn start(self, folder: &Path) -> Result<Trainer, TrainError> {
-        self.start_in(|config| RunFolder::create(folder, config))
-    }
-
-    /// A new run in a new folder of its own, `base/train-1` or the next free number.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn start_in_next(self, base: &Path) -> Result<Trainer, TrainError> {
-        self.start_in(|config| RunFolder::create_next(base, config))
-    }
-
-    fn start_in(
-        mut self,
-        create: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
-    ) -> Result<Trainer, TrainError> {
-        if self.dataset.is_empty(Split::Train) {
-            let data = &self.config.data;
-            return Err(TrainError::Option(format!(
-                "{data} has no training samples: hold back less than all of them, or name a training part"
-            )));
-        }
-        let (model, optimizer) = self.parts()?;
-        self.config.note_data(self.dataset.info());
-        let folder = create(&self.config)?;
-        folder.write_accounts(&self.dataset.info().accounts)?;
-        self.assemble(folder, model, optimizer, State::default())
-    }
-
-    /// Continues the run in `folder` from its last checkpoint; from its beginning if
-    /// it was stopped before the first one. The model and the optimiser must be built
-    /// as they were at the start of the run.
-    ///
-    /// # Errors
-    /// If there is no run in the folder, another program has it, it has another configuration, its data have
-    /// changed, or if the checkpoint does not fit the model or the optimiser.
-    pub fn resume(mut self, folder: &Path) -> Result<Trainer, TrainError> {
-        let (folder, config) = RunFolder::open(folder)?;
-        folder.clear_temporary();
-        self.config.places.clone_from(&config.places);
-        self.config.fingerprints.clone_from(&config.fingerprints);
-        if config != self.config {
-            return Err(TrainError::Folder {
-                path: folder.config(),
-                problem: "describes another run; resume with the configuration and model of its start".into(),
-            });
-        }
-        let (mut model, mut optimizer) = self.parts()?;
-        self.check_data(&folder)?;
-        if !folder.last().exists() {
-            return self.assemble(folder, model, optimizer, State::default());
-        }
-        let (state, memory) = saved::load_run(&folder.last(), &mut model, &mut *optimizer)?;
-        let mut trainer = self.assemble(folder, model, optimizer, state)?;
-        trainer.balancing.strategy.restore(&memory)?;
-        Ok(trainer)
-    }
-
-    /// Refuses data that are not those the run began with, or notes what they are now.
-    fn check_data(&mut self, folder: &RunFolder) -> Result<(), TrainError> {
-        let began = std::mem::take(&mut self.config.fingerprints);
-        let accounts = Arc::clone(&self.dataset.info().accounts);
-        self.config.fingerprints = accounts.iter().map(|account| account.fingerprint.clone()).collect();
-        // A run of before there were fingerprints has none.
-        if began.is_empty() || began == self.config.fingerprints {
-            return Ok(());
-        }
-        if self.accepts_changed_data {
-            folder.write_json(&folder.config(), &self.config)?;
-            return folder.write_accounts(&accounts);
-        }
-        let before = folder.accounts();
-        let changes = before.iter().zip(accounts.iter()).filter_map(|(old, new)| new.changes_since(old));
-        let changes: Vec<String> = changes.collect();
-        let changes = if changes.is_empty() { "its account is gone".into() } else { changes.join("; ") };
-        Err(TrainError::Folder {
-            path: folder.path().to_path_buf(),
-            problem: format!(
-                "the data have changed since the run began: {changes}; put them back as they were, or go on with \
-                 --accept-changed-data"
-            ),
-        })
-    }
-
-    /// The model and the optimiser, those of the configuration where none were given.
-    fn parts(&mut self) -> Result<(MultiTaskModel, Box<dyn Optimizer + Send>), TrainError> {
-        let config = &self.config;
-        let model = match self.model.take() {
-            Some(model) => {
-                config.validate_run()?;
-                model
-            }
-            None => {
-                config.validate(self.dataset.info())?;
-                MultiTaskModel::new(&config.model, config.seed)
-            }
-        };
-        let options = AdamOptions { weight_decay: config.weight_decay, ..AdamOptions::default() };
-        Ok((model, self.optimizer.take().unwrap_or_else(|| AdamW::boxed(options))))
-    }
-
-    fn assemble(
-        self,
-        folder: RunFolder,
-        model: MultiTaskModel,
-        optimizer: Box<dyn Optimizer + Send>,
-        mut state: State,
-    ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, .. } = self;
-        let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
-        let schedule = schedule.unwrap_or_else(|| config.schedule(steps));
-        let balancing = config.balancing()?;
-        let log = BalanceLog::before(&folder, state.step, model.task_names());
-        state.loss_sums.resize(model.tasks().len(), 0.0);
-        state.loss_images.resize(model.tasks().len(), 0);
-        state.weight_sums.resize(model.tasks().len(), 0.0);
-        Ok(Trainer { config, dataset, folder, model, optimizer, schedule, state, balancing, log })
-    }
+    pub(crate) config: TrainConfig,
+    pub(crate) dataset: Arc<dyn Dataset>,
+    pub(crate) folder: RunFolder,
+    pub(crate) model: MultiTaskModel,
+    pub(crate) optimizer: Box<dyn Optimizer + Send>,
+    pub(crate) schedule: Schedule,
+    pub(crate) state: State,
+    pub(crate) balancing: Balancing,
+    pub(crate) log: BalanceLog,
+    /// The running mean of the weights, if the run keeps one.
+    pub(crate) average: Option<WeightAverage>,
+    /// Gradients of the batches since the last step.
+    pub(crate) accumulated: Accumulated,
+    /// What the model took from another one.
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl Trainer {
     /// A trainer with parts of your own; what is not given is made as `config` says.
     pub fn builder(config: TrainConfig, dataset: Arc<dyn Dataset>) -> TrainerBuilder {
-        TrainerBuilder {
-            config,
-            dataset,
-            model: None,
-            optimizer: None,
-            schedule: None,
-            accepts_changed_data: false,
-        }
+        TrainerBuilder::new(config, dataset)
     }
 
     /// A new run in a new folder.
@@ -312,6 +131,11 @@ impl Trainer {
         &self.model
     }
 
+    /// What the model took from the checkpoint it began with, if it began with one.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_ref()
+    }
+
     /// Where the run stands.
     pub fn state(&self) -> &State {
         &self.state
@@ -324,17 +148,24 @@ impl Trainer {
     /// If data cannot be read, a file cannot be written, or a loss is no longer
     /// a number.
     pub fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
-        while self.state.epoch < self.config.epochs {
+        while !self.is_done() {
             if !self.train_epoch(observer, stop)? {
                 self.save_last()?;
                 return Ok(Outcome::Interrupted);
             }
             self.finish_epoch(observer)?;
-            if stop.load(Ordering::Relaxed) && self.state.epoch < self.config.epochs {
+            if stop.load(Ordering::Relaxed) && !self.is_done() {
                 return Ok(Outcome::Interrupted);
             }
         }
         Ok(Outcome::Finished(Box::new(self.summarise(observer)?)))
+    }
+
+    /// Whether all epochs are done, or so many without a better score that no more are wanted.
+    fn is_done(&self) -> bool {
+        let waited = self.state.epochs_since_best();
+        self.state.epoch >= self.config.epochs
+            || self.config.patience.is_some_and(|patience| waited >= patience)
     }
 
     /// The rest of the epoch under way; false if it was stopped before its end.
@@ -354,11 +185,13 @@ impl Trainer {
         let batches = loader.batches();
         let mut clock = Instant::now();
         for batch in loader {
-            if stop.load(Ordering::Relaxed) {
+            // The batches of a step are finished together: their gradients are in no checkpoint.
+            if stop.load(Ordering::Relaxed) && self.accumulated.batches() == 0 {
                 return Ok(false);
             }
             let batch = batch?;
-            let result = self.step(&batch)?;
+            let is_last = self.state.batch + 1 == batches;
+            let result = self.step(&batch, is_last)?;
             let seconds = clock.elapsed().as_secs_f64();
             clock = Instant::now();
             let state = &mut self.state;
@@ -388,14 +221,17 @@ impl Trainer {
         Ok(true)
     }
 
-    fn step(&mut self, batch: &Batch) -> Result<StepResult, TrainError> {
+    /// Takes a batch in: one step of the optimiser, or a part of one. The last batch of an epoch ends a step.
+    fn step(&mut self, batch: &Batch, is_last: bool) -> Result<StepResult, TrainError> {
         let validation = if self.balancing.strategy.needs().lookahead {
             Some(self.some_validation(batch.len())?)
         } else {
             None
         };
-        let Self { config, model, optimizer, state, balancing, .. } = self;
-        optimizer.set_learning_rate(self.schedule.rate(state.step as usize));
+        let samples = self.samples(Split::Train);
+        let Self { config, model, optimizer, state, balancing, accumulated, .. } = self;
+        let update = state.epoch * updates_per_epoch(config, samples) + state.batch / config.accumulate;
+        optimizer.set_learning_rate(self.schedule.rate(update));
         let input = StepInput {
             batch,
             validation: validation.as_ref(),
@@ -403,17 +239,21 @@ impl Trainer {
             seed: [config.seed, state.step],
             diagnose: config.diagnose > 0 && state.step.is_multiple_of(config.diagnose as u64),
         };
-        let result = model.step(&mut **optimizer, balancing, &input)?;
-        let step = state.step;
-        match result.losses.iter().position(|loss| !loss.is_finite()) {
-            Some(index) => Err(TrainError::Diverged {
-                task: model.tasks()[index].name().to_string(),
-                value: result.losses[index],
-                step,
-            }),
-            None if result.is_diverged() => Err(TrainError::DivergedGradient { step }),
-            None => Ok(result),
+        let result = if config.accumulate == 1 {
+            model.step(&mut **optimizer, balancing, &input)?
+        } else {
+            let now = is_last || accumulated.batches() + 1 == config.accumulate;
+            model.step(&mut accumulated.through(&mut **optimizer, now), balancing, &input)?
+        };
+        let wrong = result.losses.iter().position(|loss| !loss.is_finite());
+        if wrong.is_some() || result.is_diverged() {
+            return Err(self.diverged(batch, wrong.map(|task| (task, result.losses[task]))));
         }
+        if let Some(average) = self.average.as_mut().filter(|_| self.accumulated.batches() == 0) {
+            average.update(&self.model);
+            self.state.averaged = average.updates();
+        }
+        Ok(result)
     }
 
     /// As many validation samples as a batch has, others at each step; of the
@@ -431,6 +271,7 @@ impl Trainer {
 
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let clock = Instant::now();
+        self.swap_average();
         let validation = self.evaluate(Split::Validation, observer)?;
         let score = score(&validation);
         let state = &mut self.state;
@@ -442,7 +283,7 @@ impl Trainer {
         let row = EpochRow {
             epoch: state.epoch,
             step: state.step,
-            learning_rate: self.schedule.rate(state.step.saturating_sub(1) as usize),
+            learning_rate: self.optimizer.learning_rate(),
             losses: state.mean_losses(),
             weights: state.weight_sums.iter().map(|sum| sum / state.batch.max(1) as f64).collect(),
             validation,
@@ -465,6 +306,7 @@ impl Trainer {
         if is_best {
             saved::save(&self.folder.best(), &self.config, &self.model, None)?;
         }
+        self.swap_average();
         self.save_last()?;
         write_atomically(
             &self.folder.metrics(),
@@ -472,6 +314,13 @@ impl Trainer {
         )?;
         observer.epoch(&row);
         Ok(())
+    }
+
+    /// Puts the running mean in the place of the weights, or back.
+    fn swap_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.model);
+        }
     }
 
     /// Scores a part of the data; validation and test stand in for each other where one of them is empty.
@@ -490,10 +339,16 @@ impl Trainer {
     }
 
     fn save_last(&self) -> Result<(), TrainError> {
-        let memory = self.balancing.strategy.memory();
-        let run = saved::Run { optimizer: &*self.optimizer, state: &self.state, memory };
-        saved::save(&self.folder.last(), &self.config, &self.model, Some(run))?;
+        self.save_run(&self.folder.last())?;
         self.log.write(&self.folder)
+    }
+
+    /// Writes the whole run as it stands.
+    pub(crate) fn save_run(&self, path: &Path) -> Result<(), TrainError> {
+        let memory = self.balancing.strategy.memory();
+        let average = self.average.as_ref();
+        let run = saved::Run { optimizer: &*self.optimizer, state: &self.state, memory, average };
+        saved::save(path, &self.config, &self.model, Some(run))
     }
 
     /// Reads the test split with the best model and writes what was found.
@@ -525,4 +380,9 @@ impl Trainer {
 /// Batches of an epoch: the last, smaller one is left out unless it is the only one.
 fn batches(samples: usize, batch: usize) -> usize {
     if samples >= batch { samples / batch } else { 1 }
+}
+
+/// Steps of the optimiser in an epoch.
+pub(crate) fn updates_per_epoch(config: &TrainConfig, samples: usize) -> usize {
+    batches(samples, config.batch).div_ceil(config.accumulate)
 }

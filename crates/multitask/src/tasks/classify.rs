@@ -12,7 +12,7 @@ use cerberus_nn::{Context, Conv2d, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 
 use super::scores::ClassScores;
-use super::shared::{class_predictions, class_loss, class_targets, outputs, present};
+use super::shared::{class_predictions, label_loss, outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -70,7 +70,7 @@ impl<T: Element> Task<T> for Classify<T> {
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(output);
-        class_loss(logits, &class_targets(batch, &self.config.label), &self.config.options)
+        label_loss(logits, batch, &self.config)
     }
 
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {

@@ -2,7 +2,7 @@
 //! loss of a class, weighted against class imbalance.
 
 use cerberus_autograd::Var;
-use cerberus_data::{Batch, ClassId, IGNORED};
+use cerberus_data::{Batch, ClassId, IGNORED, Label};
 use cerberus_nn::losses::{CrossEntropy, Focal, cross_entropy_with, focal};
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
@@ -10,7 +10,7 @@ use cerberus_tensor::{Element, Tensor, sigmoid};
 
 use super::{BBox, Detection, HeadOutput, Prediction};
 use crate::features::select;
-use crate::head_config::HeadOptions;
+use crate::head_config::{HeadConfig, HeadOptions};
 use cerberus_metrics::boxes;
 
 /// The outputs as an array.
@@ -30,6 +30,35 @@ pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<ClassId> {
     classes.map(|class| class.map_or(IGNORED, |class| class as ClassId)).collect()
 }
 
+/// The loss of logits `[N, C]` against the classes of a batch under the head's label: [`class_loss`], or where samples were
+/// mixed into shares of classes `q_ic` the cross-entropy with those, `1/W sum_i sum_c a_ic (ln sum_k exp(x_ik) - x_ic)` with
+/// `a_ic = (1 - s) w_c q_ic + s/C w_c`, `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al.,
+/// "mixup", 2018, section 3.1), which with whole classes is the same. The focal loss has no form for shares and takes the
+/// class with the largest.
+#[track_caller]
+pub(super) fn label_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadConfig) -> Var<T> {
+    let mixed = batch.more.iter().any(|more| matches!(more.get(&head.label), Some(Label::Shares(_))));
+    if !mixed || head.options.focal.is_some() {
+        return class_loss(logits, &class_targets(batch, &head.label), &head.options);
+    }
+    let classes = head.outputs();
+    let weights = head.options.class_weights.clone().unwrap_or_else(|| vec![1.0; classes]);
+    let smoothing = head.options.label_smoothing;
+    let (mut target, mut total) = (Vec::with_capacity(batch.len() * classes), 0.0);
+    for shares in batch.shares_of(&head.label, classes) {
+        for (class, weight) in weights.iter().enumerate() {
+            let share = shares.as_ref().map(|shares| f64::from(shares[class]));
+            total += weight * share.unwrap_or(0.0);
+            let spread = smoothing / classes as f64;
+            target.push(weight * share.map_or(0.0, |share| (1.0 - smoothing) * share + spread));
+        }
+    }
+    let scale = if total > 0.0 { -1.0 / total } else { 0.0 };
+    let target = target.into_iter().map(|value| T::from_f64(value * scale)).collect();
+    let target = Tensor::from_vec(target, &[batch.len(), classes]);
+    (adjusted(logits, &head.options).log_softmax(1) * Var::constant(target)).sum_all()
+}
+
 /// The probabilities of a head whose only output is a logit per class, `[N, C]`.
 pub(super) fn class_predictions<T: Element>(output: &HeadOutput<T>) -> Vec<Prediction> {
     let probabilities = output.maps[0].clone().detach().softmax(1).into_value();
@@ -45,14 +74,7 @@ pub(super) fn class_predictions<T: Element>(output: &HeadOutput<T>) -> Vec<Predi
 /// in training alone.
 #[track_caller]
 pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[ClassId], options: &HeadOptions) -> Var<T> {
-    let classes = *logits.shape().last().expect("logits have a rank");
-    let logits = match &options.logit_adjustment {
-        Some(adjustment) => {
-            let values = adjustment.iter().map(|&v| T::from_f64(v)).collect();
-            logits + Var::constant(Tensor::from_vec(values, &[classes]))
-        }
-        None => logits,
-    };
+    let logits = adjusted(logits, options);
     let Some(gamma) = options.focal else {
         let choices = CrossEntropy {
             class_weights: options.class_weights.clone(),
@@ -61,6 +83,15 @@ pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[ClassId], options
         return cross_entropy_with(logits, target, &choices);
     };
     focal_by_class(logits, target, gamma, options.class_weights.as_deref())
+}
+
+/// The logits with each class's adjustment added.
+#[track_caller]
+fn adjusted<T: Element>(logits: Var<T>, options: &HeadOptions) -> Var<T> {
+    let Some(adjustment) = &options.logit_adjustment else { return logits };
+    let classes = *logits.shape().last().expect("logits have a rank");
+    let values = adjustment.iter().map(|&v| T::from_f64(v)).collect();
+    logits + Var::constant(Tensor::from_vec(values, &[classes]))
 }
 
 /// The focal loss of elements that count. A class weight `w` counts its elements

@@ -83,6 +83,7 @@ impl<T: Element> Layer<T> for BatchNorm2d<T> {
             let variance = statistics.variance.iter().map(|&v| v * unbiased).collect();
             context.update(&self.running_mean, self.blend(&self.running_mean.value, statistics.mean));
             context.update(&self.running_variance, self.blend(&self.running_variance.value, variance));
+            context.layer_done(&self.gamma, &y);
             return y;
         }
         let inv_std = self.running_variance.value.clone().map(|v| (v + T::from_f64(self.eps)).sqrt().recip());
@@ -90,11 +91,15 @@ impl<T: Element> Layer<T> for BatchNorm2d<T> {
         if x.is_recorded() {
             let scale = gamma * Var::constant(inv_std);
             let y = (x - Var::constant(mean.clone())) * scale + beta;
-            return if self.relu { y.relu() } else { y };
+            let y = if self.relu { y.relu() } else { y };
+            context.layer_done(&self.gamma, &y);
+            return y;
         }
         let (gamma, beta) = (gamma.into_value(), beta.into_value());
         let y = norm::normalise(x.into_value(), mean.data(), inv_std.data(), &gamma, &beta, self.relu);
-        Var::constant(y)
+        let y = Var::constant(y);
+        context.layer_done(&self.gamma, &y);
+        y
     }
 }
 

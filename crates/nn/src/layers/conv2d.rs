@@ -100,10 +100,18 @@ impl<T: Element> Layer<T> for Conv2d<T> {
             let epilogue =
                 Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: self.relu };
             let prepared = context.prepared(&self.weight, self.spec);
-            return Var::constant(prepared.forward(x.value(), &epilogue));
+            let y = Var::constant(prepared.forward(x.value(), &epilogue));
+            context.layer_done(&self.weight, &y);
+            return y;
         }
         let weight = context.parameter(&self.weight);
         let bias = self.bias.as_ref().map(|bias| context.parameter(bias));
-        if self.relu { x.conv2d_relu(weight, bias, self.spec) } else { x.conv2d(weight, bias, self.spec) }
+        let y = if self.relu {
+            x.conv2d_relu(weight, bias, self.spec)
+        } else {
+            x.conv2d(weight, bias, self.spec)
+        };
+        context.layer_done(&self.weight, &y);
+        y
     }
 }

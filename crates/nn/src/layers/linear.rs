@@ -30,6 +30,8 @@ impl<T: Element> Linear<T> {
 impl<T: Element> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        x.linear(context.parameter(&self.weight), context.parameter(&self.bias))
+        let y = x.linear(context.parameter(&self.weight), context.parameter(&self.bias));
+        context.layer_done(&self.weight, &y);
+        y
     }
 }

@@ -47,7 +47,9 @@ impl<T: Element> Accumulated<T> {
     /// The mean of what was added, and an empty sum again.
     pub fn take_mean(&mut self) -> Gradients<T> {
         self.batches = 0;
-        let mean = |(id, (sum, count)): (ParamId, (Tensor<T>, usize))| (id, sum.scale(T::from_f64(1.0 / count as f64)));
+        let mean = |(id, (sum, count)): (ParamId, (Tensor<T>, usize))| {
+            (id, sum.scale(T::from_f64(1.0 / count as f64)))
+        };
         std::mem::take(&mut self.sums).into_iter().map(mean).collect()
     }
 

@@ -1,6 +1,8 @@
 //! A whole training run, small: the same result for any number of threads,
 //! after an interruption, and after being killed.
 
+mod choices;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,81 @@
+//! What `train --find-rate` writes and says.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use cerberus::nn::files::write_atomically;
+use cerberus::train::{RateTest, TrainConfig, TrainError};
+use cerberus_report::{Page, chart};
+
+use crate::say;
+
+/// Writes `find-rate.csv` and `find-rate.html` into `out`, or a new folder in `runs`, and says which rate to train with.
+pub(crate) fn report(test: &RateTest, config: &TrainConfig, out: Option<&Path>) -> Result<(), TrainError> {
+    let folder = match out {
+        Some(out) => out.to_path_buf(),
+        None => next_folder(Path::new("runs"))?,
+    };
+    let problem = |problem: String| TrainError::Folder { path: folder.clone(), problem };
+    fs::create_dir_all(&folder)
+        .map_err(|error| problem(format!("cannot make the folder: {error}; choose another --out")))?;
+    let (csv, html) = (folder.join("find-rate.csv"), folder.join("find-rate.html"));
+    if csv.exists() || html.exists() {
+        return Err(problem("already holds a find-rate.csv or .html; choose another --out".into()));
+    }
+    let mut text = String::from("rate,loss,smoothed\n");
+    for point in &test.points {
+        text += &format!("{:e},{:.6},{:.6}\n", point.rate, point.loss, point.smoothed);
+    }
+    write_atomically(&csv, text.as_bytes())?;
+    write_atomically(&html, page(test, config).as_bytes())?;
+    say!("suggested: --learning-rate {:.1e}", test.suggested);
+    say!(
+        "  where the loss falls most steeply; it is lowest at {:.1e}, which is too high to train with",
+        test.lowest_loss
+    );
+    say!("  {} steps of up to {:.1e}; drawn in {}", test.points.len(), highest(test), html.display());
+    Ok(())
+}
+
+fn highest(test: &RateTest) -> f64 {
+    test.points.last().map_or(0.0, |point| point.rate)
+}
+
+fn page(test: &RateTest, config: &TrainConfig) -> String {
+    let mut page = Page::new("Learning-rate range test");
+    page.text(&format!(
+        "{}: {} steps of {} images with a learning rate that rises from 1e-6. The loss falls most steeply at {:.1e}, which \
+         is the rate to train with, and is lowest at {:.1e}.",
+        config.data,
+        test.points.len(),
+        config.batch,
+        test.suggested,
+        test.lowest_loss
+    ));
+    let of = |value: fn(&cerberus::train::RatePoint) -> f64| {
+        test.points.iter().map(|point| [point.rate.log10(), value(point)]).collect()
+    };
+    let curves =
+        [chart::Series::new("smoothed", of(|p| p.smoothed)), chart::Series::new("each step", of(|p| p.loss))];
+    page.charts(&[chart::lines("Loss", ["learning rate, as a power of ten", "loss"], &curves)]);
+    page.finish()
+}
+
+/// The first of `base/find-rate-1`, `-2`, .. that is not there yet, made.
+fn next_folder(base: &Path) -> Result<PathBuf, TrainError> {
+    let failed = |error: std::io::Error| TrainError::Folder {
+        path: base.to_path_buf(),
+        problem: format!("cannot make a folder in it: {error}; choose one with --out"),
+    };
+    fs::create_dir_all(base).map_err(failed)?;
+    let mut number = 1;
+    loop {
+        let path = base.join(format!("find-rate-{number}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! Everything that determines what `train` does, as options of the command line and as a TOML file.
+//!
+//! Both have the same names. What stands on the command line goes before what the file says, and what neither says is
+//! chosen for the data. Every run writes a `train.toml` with all of it, so that `--config` repeats it.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use cerberus::data::augment::{AugmentConfig, OperationConfig};
+use cerberus::data::photos::fit::parse_size;
+use cerberus::data::{DatasetInfo, Fit, PhotoOptions, Photos};
+use cerberus::multitask::GradientsWrt;
+use cerberus::train::{OptimizerKind, ScheduleConfig, TrainConfig, TrainError};
+use clap::Args;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The settings of a run; absent ones are chosen for the data.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Data: "fashion-scenes" (embedded), "multi-fashion" (pairs of garments), or a folder with Fashion-MNIST or CIFAR-10 files, or photographs in the
+    /// layout of Oxford-IIIT Pet, COCO (folder or .json), YOLO (folder or .yaml) or Pascal VOC, a folder of them for each class, or a table (.csv)
+    /// [default: fashion-scenes]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub data: Option<String>,
+    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes
+    /// (photographs: by name, in any order, or some of them), and a data set without a label has it missing
+    #[arg(long, value_name = "NAME|PATH")]
+    pub mix: Vec<String>,
+    /// How evenly mixed data are drawn: 1 in proportion to their size, large values all alike [default: 1]
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// Tasks to train, separated by commas, each KIND, NAME:KIND or NAME:KIND@LABEL; kinds are classify, detect, segment,
+    /// multi_label, regress, depth, centernet, fcos, fcn, unet, mlp [default: the first three, as far as the data has labels]
+    #[arg(long, value_delimiter = ',')]
+    pub tasks: Vec<String>,
+    /// What the heads share: base, narrow, wide (half and twice the channels), lenet, or the channels of each convolution
+    /// with / between stages, such as 16/32,32/64,64 [default: base, as fits the images]
+    #[arg(long, value_name = "NAME|STAGES")]
+    pub trunk: Option<String>,
+    /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an
+    /// unknown name lists all [default: fixed]
+    #[arg(long, value_name = "NAME")]
+    pub balance: Option<String>,
+    /// What each task should count for, such as 1,2,1, for strategies that can use it [default: equal]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub preference: Vec<f64>,
+    /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features,
+    /// summed-features [default: parameters]
+    #[arg(long, value_name = "PLACE")]
+    pub gradients: Option<GradientsWrt>,
+    /// Measure every N steps how much the tasks' gradients conflict, into conflicts.csv
+    #[arg(long, value_name = "STEPS")]
+    pub diagnose: Option<usize>,
+    /// Times the training data are gone through
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Images per step
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Batches whose gradients are averaged for one step [default: 1]
+    #[arg(long, value_name = "N")]
+    pub accumulate: Option<usize>,
+    /// Chooses initial weights, training scenes and their order [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Largest learning rate of the schedule; --find-rate measures a good one
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// How the learning rate changes: one_cycle, warmup_cosine or constant
+    #[arg(long, value_name = "NAME", value_parser = schedule_name)]
+    pub schedule: Option<String>,
+    /// Share of the steps that climb to the largest rate, for one_cycle and warmup_cosine
+    #[arg(long, value_name = "SHARE")]
+    pub warmup: Option<f64>,
+    /// What turns gradients into steps: adamw, adam or sgd [default: adamw]
+    #[arg(long, value_name = "NAME", value_parser = optimizer_kind)]
+    pub optimizer: Option<OptimizerKind>,
+    /// Of sgd: how much of the last direction is kept [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    pub momentum: Option<f64>,
+    /// Of sgd: look ahead along the momentum
+    #[arg(long)]
+    pub nesterov: bool,
+    /// Of adam and adamw: how much of the mean gradient is kept [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    pub beta1: Option<f64>,
+    /// Of adam and adamw: how much of the mean square is kept [default: 0.999]
+    #[arg(long, value_name = "SHARE")]
+    pub beta2: Option<f64>,
+    /// Weight decay of matrices and kernels
+    #[arg(long, value_name = "RATE")]
+    pub weight_decay: Option<f64>,
+    /// Gradients with a larger norm are scaled down to it
+    #[arg(long, value_name = "NORM")]
+    pub clip_norm: Option<f64>,
+    /// Evaluate and save an exponential moving average of the weights with this decay, such as 0.999 [default: 0, none]
+    #[arg(long, value_name = "DECAY")]
+    pub ema: Option<f64>,
+    /// Stop after so many epochs in a row without a better validation score [default: never]
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<usize>,
+    /// Begin with the weights of this model where names and shapes match
+    #[arg(long, value_name = "MODEL")]
+    pub init_from: Option<PathBuf>,
+    /// Parameters that keep their values: paths or patterns with *, such as trunk or trunk.stage1.*; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub freeze: Vec<String>,
+    /// Against rare classes within a task that classifies or segments (not one that detects: see --sampler): its name, =,
+    /// and inverse, effective, enet, focal or, with one label each, logit; may be repeated
+    #[arg(long, value_name = "TASK=METHOD")]
+    pub imbalance: Vec<String>,
+    /// Draw training samples by the classes of a label: its name, =, and balanced or square_root
+    #[arg(long, value_name = "LABEL=METHOD")]
+    pub sampler: Option<String>,
+    /// Take away this share of each label's training samples, to see what labels are worth
+    #[arg(long, value_name = "SHARE")]
+    pub missing: Option<f64>,
+    /// How training samples are changed: a strength from 0 to 2 for the usual way (photographs: crop, flip and colours;
+    /// CIFAR-10 and IDX: small moves), or a list of NAME[:STRENGTH[:PROBABILITY]] such as
+    /// random_resized_crop,horizontal_flip,mixup:0.5; `inspect --augment` shows all [default: 1]
+    #[arg(long, value_name = "STRENGTH|LIST")]
+    pub augment: Option<Augment>,
+    /// Photographs: the share that is kept from training to test on [default: 0, all are trained on]
+    #[arg(long, value_name = "SHARE")]
+    pub hold_back: Option<f64>,
+    /// Photographs: the size they are brought to, N for a square or rows x columns, such as 96x160 [default: 128]
+    #[arg(long, value_name = "N|HxW")]
+    pub size: Option<Size>,
+    /// Photographs: how they are brought to it, stretch (both sides, each by its own factor) or letterbox (proportions kept,
+    /// centred, with a gray margin) [default: stretch]
+    #[arg(long, value_name = "WAY")]
+    pub fit: Option<Fit>,
+    /// Photographs: how often an epoch shows each of them [default: 10]
+    #[arg(long, value_name = "N")]
+    pub repeats: Option<usize>,
+    /// Photographs: the format to read, where a folder could be of several [default: seen from what is there]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// Photographs: leave out pictures that cannot be read, and parts for validation or testing that are not there,
+    /// instead of refusing them
+    #[arg(long)]
+    pub skip_broken: bool,
+    /// At most this many samples of each split, for a quick look
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+}
+
+/// Rows and columns, written as the command line has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub [usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_size(text).map(Self)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let [rows, columns] = self.0;
+        to.serialize_str(&format!("{rows}x{columns}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a size is a number of pixels, or rows and columns such as \"96x160\"")]
+        enum Either {
+            Side(usize),
+            Text(String),
+        }
+        match Either::deserialize(from)? {
+            Either::Side(side) => Ok(Self([side, side])),
+            Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// How training samples are changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "augment is a strength, a list of names, or tables [[augment]] with a name each"
+)]
+pub enum Augment {
+    /// The usual way, so strongly.
+    Strength(f64),
+    /// As on the command line.
+    Text(String),
+    /// These operations, in order.
+    List(Vec<OperationConfig>),
+}
+
+impl FromStr for Augment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(strength) = text.parse() {
+            return Ok(Self::Strength(strength));
+        }
+        operations(text).map(Self::List)
+    }
+}
+
+impl Augment {
+    /// The operations of a list; `None` for a strength.
+    fn list(&self) -> Result<Option<Vec<OperationConfig>>, TrainError> {
+        match self {
+            Self::Strength(_) => Ok(None),
+            Self::List(list) => Ok(Some(list.clone())),
+            Self::Text(text) => operations(text).map(Some).map_err(TrainError::Option),
+        }
+    }
+}
+
+/// `NAME[:STRENGTH[:PROBABILITY]]`, separated by commas.
+fn operations(text: &str) -> Result<Vec<OperationConfig>, String> {
+    let operation = |text: &str| {
+        let mut parts = text.split(':');
+        let mut operation = OperationConfig::new(parts.next().unwrap_or_default().trim());
+        cerberus::data::augment::operation(&operation.name).map_err(|error| error.to_string())?;
+        let number = |part: &str| {
+            part.trim()
+                .parse::<f64>()
+                .map_err(|_| format!("{part:?} in {text:?} is no number; write NAME:STRENGTH:PROBABILITY"))
+        };
+        if let Some(strength) = parts.next() {
+            operation.strength = number(strength)?;
+        }
+        operation.probability = parts.next().map(number).transpose()?;
+        match parts.next() {
+            Some(rest) => {
+                Err(format!("{rest:?} in {text:?} is one part too many; write NAME:STRENGTH:PROBABILITY"))
+            }
+            None => Ok(operation),
+        }
+    };
+    text.split(',').map(operation).collect()
+}
+
+fn schedule_name(name: &str) -> Result<String, String> {
+    ScheduleConfig::by_name(name).map(|_| name.to_string())
+}
+
+fn optimizer_kind(name: &str) -> Result<OptimizerKind, String> {
+    match name {
+        "adamw" => Ok(OptimizerKind::AdamW),
+        "adam" => Ok(OptimizerKind::Adam),
+        "sgd" => Ok(OptimizerKind::Sgd),
+        _ => Err("choose adamw, adam or sgd".into()),
+    }
+}
+
+impl Settings {
+    /// These settings, and for what they leave open those of a TOML file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or understood; the message names the place in it.
+    pub fn over_file(self, file: &Path) -> Result<Self, TrainError> {
+        let problem = |problem: String| TrainError::Folder { path: file.to_path_buf(), problem };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            problem(format!("cannot be read: {error}; give a TOML file such as a run's train.toml"))
+        })?;
+        let from_file: Self =
+            toml::from_str(&text).map_err(|error| problem(error.to_string().trim_end().into()))?;
+        let mut table = from_file.table();
+        table.extend(self.table());
+        table.try_into().map_err(|error: toml::de::Error| problem(error.to_string()))
+    }
+
+    /// What is set.
+    fn table(&self) -> toml::Table {
+        let mut table = toml::Table::try_from(self).expect("settings are a table of plain values");
+        table.retain(|_, value| {
+            *value != toml::Value::Boolean(false) && value.as_array().is_none_or(|list| !list.is_empty())
+        });
+        table
+    }
+
+    /// The settings as a TOML file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.table()).expect("a table of plain values")
+    }
+
+    /// The name of the data.
+    pub fn data(&self) -> &str {
+        self.data.as_deref().unwrap_or("fashion-scenes")
+    }
+
+    /// The names of all data, mixed ones included.
+    pub fn names(&self) -> Vec<String> {
+        std::iter::once(self.data().to_string()).chain(self.mix.iter().cloned()).collect()
+    }
+
+    /// How photographs become samples.
+    pub fn photos(&self) -> PhotoOptions {
+        let usual = PhotoOptions::default();
+        PhotoOptions {
+            size: self.size.map_or(usual.size, |size| size.0),
+            fit: self.fit.unwrap_or(usual.fit),
+            hold_back: self.hold_back.unwrap_or(usual.hold_back),
+            repeats: self.repeats.unwrap_or(usual.repeats),
+            augment: match &self.augment {
+                None => usual.augment,
+                Some(Augment::Strength(strength)) => *strength,
+                // A list takes the place of the usual way.
+                Some(_) => 0.0,
+            },
+            format: self.format.clone(),
+            skip_broken: self.skip_broken,
+            ..usual
+        }
+    }
+
+    /// The configuration of a run on data that were opened as these settings say.
+    ///
+    /// # Errors
+    /// If a name is not known, or a setting does not go with the data.
+    pub fn config(&self, dataset: &dyn cerberus::data::Dataset) -> Result<TrainConfig, TrainError> {
+        let info = dataset.info();
+        let is_photos = |name: &str| Photos::is_at(Path::new(name));
+        let mut config = if is_photos(self.data()) {
+            TrainConfig::for_photos(self.data(), dataset, self.photos())
+        } else {
+            // Photographs that are mixed in are opened again in the same way.
+            let photos = self.names().iter().any(|name| is_photos(name)).then(|| self.photos());
+            TrainConfig { photos, ..TrainConfig::for_data(self.data(), info) }
+        };
+        config.mix = self.mix.clone();
+        config.preference = self.preference.clone();
+        config.samples = self.samples;
+        config.patience = self.patience;
+        config.init_from = self.init_from.clone();
+        config.freeze = self.freeze.clone();
+        let set = |value: Option<f64>, to: &mut f64| *to = value.unwrap_or(*to);
+        set(self.temperature, &mut config.temperature);
+        set(self.learning_rate, &mut config.learning_rate);
+        set(self.weight_decay, &mut config.weight_decay);
+        set(self.clip_norm, &mut config.clip_norm);
+        set(self.ema, &mut config.ema);
+        set(self.missing, &mut config.missing);
+        set(self.momentum, &mut config.optimizer.momentum);
+        set(self.beta1, &mut config.optimizer.beta1);
+        set(self.beta2, &mut config.optimizer.beta2);
+        config.optimizer.nesterov = self.nesterov;
+        config.optimizer.kind = self.optimizer.unwrap_or_default();
+        let set = |value: Option<usize>, to: &mut usize| *to = value.unwrap_or(*to);
+        set(self.epochs, &mut config.epochs);
+        set(self.batch, &mut config.batch);
+        set(self.accumulate, &mut config.accumulate);
+        set(self.diagnose, &mut config.diagnose);
+        config.seed = self.seed.unwrap_or(1);
+        config.gradients = self.gradients.unwrap_or_default();
+        self.set_schedule(&mut config)?;
+        self.set_augment(&mut config, info)?;
+        if let Some(trunk) = &self.trunk {
+            config.model.set_trunk(trunk).map_err(TrainError::Option)?;
+        }
+        if !self.tasks.is_empty() {
+            config.set_heads(&self.tasks, info)?;
+        }
+        config.set_balance(self.balance.as_deref().unwrap_or("fixed"))?;
+        for choice in &self.imbalance {
+            config.set_imbalance(choice, dataset)?;
+        }
+        if let Some(choice) = &self.sampler {
+            config.set_sampler(choice)?;
+        }
+        Ok(config)
+    }
+
+    fn set_schedule(&self, config: &mut TrainConfig) -> Result<(), TrainError> {
+        if let Some(name) = &self.schedule {
+            config.schedule = ScheduleConfig::by_name(name).map_err(TrainError::Option)?;
+        }
+        let Some(share) = self.warmup else { return Ok(()) };
+        match &mut config.schedule {
+            ScheduleConfig::OneCycle { pct_start, .. } => *pct_start = share,
+            ScheduleConfig::WarmupCosine { warmup, .. } => *warmup = share,
+            ScheduleConfig::Constant => {
+                let problem = "--warmup means nothing to a constant rate; choose --schedule warmup_cosine";
+                return Err(TrainError::Option(problem.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_augment(&self, config: &mut TrainConfig, info: &DatasetInfo) -> Result<(), TrainError> {
+        let strength = match &self.augment {
+            None => 1.0,
+            Some(Augment::Strength(strength)) => *strength,
+            Some(other) => {
+                config.augment = AugmentConfig { operations: other.list()?.unwrap_or_default() };
+                return Ok(());
+            }
+        };
+        if !(0.0..=2.0).contains(&strength) {
+            return Err(TrainError::Option(format!(
+                "--augment {strength}: give a strength from 0 to 2, or a list"
+            )));
+        }
+        config.augment.operations.retain(|_| strength > 0.0);
+        config.augment.operations.iter_mut().for_each(|operation| operation.strength = strength);
+        if self.augment.is_some()
+            && config.augment.operations.is_empty()
+            && config.photos.is_none()
+            && strength > 0.0
+        {
+            let problem = format!("{} has no usual augmentation; give a list to --augment", info.name);
+            return Err(TrainError::Option(problem));
+        }
+        Ok(())
+    }
+
+    /// These settings with all that was left open as `config` has it.
+    pub fn completed(&self, config: &TrainConfig) -> Self {
+        let absolute = |name: &String| {
+            let place = std::fs::canonicalize(name);
+            place.map_or_else(|_| name.clone(), |place| place.display().to_string())
+        };
+        let photos = config.photos.as_ref();
+        let tasks =
+            config.model.heads.iter().map(|head| format!("{}:{}@{}", head.name, head.kind, head.label));
+        let (schedule, warmup) = match config.schedule {
+            ScheduleConfig::OneCycle { pct_start, .. } => ("one_cycle", Some(pct_start)),
+            ScheduleConfig::WarmupCosine { warmup, .. } => ("warmup_cosine", Some(warmup)),
+            ScheduleConfig::Constant => ("constant", None),
+        };
+        let sgd = config.optimizer.kind == OptimizerKind::Sgd;
+        let augment = match (&self.augment, photos) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(photos)) => Some(Augment::Strength(photos.augment)),
+            (None, None) if config.augment.operations.is_empty() => None,
+            (None, None) => Some(Augment::List(config.augment.operations.clone())),
+        };
+        Self {
+            data: Some(absolute(&self.data().to_string())),
+            mix: self.mix.iter().map(absolute).collect(),
+            temperature: (!self.mix.is_empty()).then_some(config.temperature),
+            tasks: tasks.collect(),
+            trunk: Some(config.model.trunk_name()),
+            balance: Some(config.balance.clone()),
+            gradients: Some(config.gradients),
+            epochs: Some(config.epochs),
+            batch: Some(config.batch),
+            accumulate: Some(config.accumulate),
+            seed: Some(config.seed),
+            learning_rate: Some(config.learning_rate),
+            schedule: Some(schedule.into()),
+            warmup,
+            optimizer: Some(config.optimizer.kind),
+            momentum: sgd.then_some(config.optimizer.momentum),
+            beta1: (!sgd).then_some(config.optimizer.beta1),
+            beta2: (!sgd).then_some(config.optimizer.beta2),
+            weight_decay: Some(config.weight_decay),
+            clip_norm: Some(config.clip_norm),
+            init_from: self
+                .init_from
+                .as_ref()
+                .map(|file| std::fs::canonicalize(file).unwrap_or_else(|_| file.clone())),
+            augment,
+            hold_back: photos.map(|photos| photos.hold_back),
+            size: photos.map(|photos| Size(photos.size)),
+            fit: photos.map(|photos| photos.fit),
+            repeats: photos.map(|photos| photos.repeats),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_the_command_line_say_the_same_and_the_line_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("train.toml");
+        let text = "epochs = 3\nbatch = 8\nsize = 96\ntasks = [\"classify\"]\nnesterov = true\noptimizer = \"sgd\"\n\
+                    [[augment]]\nname = \"cutout\"\nstrength = 0.5\n";
+        std::fs::write(&file, text).unwrap();
+        let line = Settings {
+            epochs: Some(5),
+            augment: Some("gray:0.1:0.2".parse().unwrap()),
+            ..Settings::default()
+        };
+        let both = line.over_file(&file).unwrap();
+        assert_eq!((both.epochs, both.batch, both.size), (Some(5), Some(8), Some(Size([96, 96]))));
+        assert!(both.nesterov && both.optimizer == Some(OptimizerKind::Sgd) && both.tasks == ["classify"]);
+        let gray = OperationConfig { strength: 0.1, probability: Some(0.2), ..OperationConfig::new("gray") };
+        assert_eq!(both.augment, Some(Augment::List(vec![gray])));
+        let again: Settings = toml::from_str(&both.to_toml()).unwrap();
+        assert_eq!(again, both);
+    }
+
+    #[test]
+    fn what_a_file_says_wrongly_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("train.toml");
+        for (text, told) in [
+            ("epochs = 3\nepoch = 4\n", "unknown field `epoch`"),
+            ("epochs = \"many\"\n", "line 1"),
+            ("epochs = 3\nsize = \"a\"\n", "is no size"),
+            ("epochs = \n", "line 1"),
+            ("augment = true\n", "augment is a strength"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Settings::default().over_file(&file).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("train.toml"), "{error}");
+        }
+        let missing =
+            Settings::default().over_file(&folder.path().join("none.toml")).unwrap_err().to_string();
+        assert!(missing.contains("none.toml") && missing.contains("cannot be read"), "{missing}");
+    }
+
+    #[test]
+    fn operations_that_cannot_be_are_refused() {
+        for (text, told) in [("flip", "give one of"), ("gray:much", "no number"), ("gray:1:1:1", "too many")]
+        {
+            let error = text.parse::<Augment>().unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}

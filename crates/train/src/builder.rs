@@ -1,0 +1,243 @@
+//! How a trainer comes about: a new run or the continuation of one, from the configuration and from parts of the user's
+//! own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cerberus_data::{Dataset, Split};
+use cerberus_multitask::{MultiTaskModel, TrunkKind};
+use cerberus_nn::WeightAverage;
+use cerberus_nn::optim::{Accumulated, Optimizer};
+use cerberus_nn::schedule::Schedule;
+
+use crate::balance_log::BalanceLog;
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::folder::RunFolder;
+use crate::saved;
+use crate::start::{Transfer, freeze, init_from};
+use crate::state::State;
+use crate::trainer::{Trainer, updates_per_epoch};
+
+/// A trainer to be, made by [`Trainer::builder`].
+///
+/// ```no_run
+/// use cerberus_data::Dataset;
+/// use cerberus_multitask::{MultiTaskModel, TrunkKind};
+/// use cerberus_nn::{Sgd, SgdOptions};
+/// use cerberus_train::{TrainConfig, TrainError, Trainer};
+///
+/// # fn run(my_model: MultiTaskModel, observer: &mut dyn cerberus_train::Observer) -> Result<(), TrainError> {
+/// let data = cerberus_data::open("fashion-scenes", 1)?;
+/// let config = TrainConfig::for_data("fashion-scenes", data.info());
+/// let mut trainer = Trainer::builder(config, data)
+///     .model(my_model)
+///     .optimizer(Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() }))
+///     .start("runs/mine".as_ref())?;
+/// trainer.run(observer, &false.into())?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TrainerBuilder {
+    config: TrainConfig,
+    dataset: Arc<dyn Dataset>,
+    model: Option<MultiTaskModel>,
+    optimizer: Option<Box<dyn Optimizer + Send>>,
+    schedule: Option<Schedule>,
+    accepts_changed_data: bool,
+    transfer: Option<Transfer>,
+}
+
+impl TrainerBuilder {
+    pub(crate) fn new(config: TrainConfig, dataset: Arc<dyn Dataset>) -> Self {
+        Self {
+            config,
+            dataset,
+            model: None,
+            optimizer: None,
+            schedule: None,
+            accepts_changed_data: false,
+            transfer: None,
+        }
+    }
+}
+
+impl TrainerBuilder {
+    /// Trains this model, whose trunk and heads may be of kinds that no list names.
+    /// The run's checkpoints are then loaded into a model that you build, with
+    /// [`load_into`](crate::load_into).
+    pub fn model(mut self, model: MultiTaskModel) -> Self {
+        self.config.model.trunk = TrunkKind::Custom;
+        self.config.model.stages = Vec::new();
+        self.config.model.heads = model.tasks().iter().map(|task| task.config().clone()).collect();
+        self.model = Some(model);
+        self
+    }
+
+    /// Updates parameters with this optimiser instead of the configuration's.
+    pub fn optimizer(mut self, optimizer: impl Optimizer + Send + 'static) -> Self {
+        self.optimizer = Some(Box::new(optimizer));
+        self
+    }
+
+    /// Sets the learning rate by this schedule instead of the configuration's.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Continues a run even if its data are not what they were when it began.
+    pub fn accept_changed_data(mut self, accepts: bool) -> Self {
+        self.accepts_changed_data = accepts;
+        self
+    }
+
+    /// A new run in a new folder.
+    ///
+    /// # Errors
+    /// If an option is out of range, or the folder cannot be used.
+    pub fn start(self, folder: &Path) -> Result<Trainer, TrainError> {
+        self.start_in(|config| RunFolder::create(folder, config))
+    }
+
+    /// A new run in a new folder of its own, `base/train-1` or the next free number.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in_next(self, base: &Path) -> Result<Trainer, TrainError> {
+        self.start_in(|config| RunFolder::create_next(base, config))
+    }
+
+    fn start_in(
+        mut self,
+        create: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
+    ) -> Result<Trainer, TrainError> {
+        if self.dataset.is_empty(Split::Train) {
+            let data = &self.config.data;
+            return Err(TrainError::Option(format!(
+                "{data} has no training samples: hold back less than all of them, or name a training part"
+            )));
+        }
+        let (model, optimizer) = self.parts()?;
+        self.config.note_data(self.dataset.info());
+        let folder = create(&self.config)?;
+        folder.write_accounts(&self.dataset.info().accounts)?;
+        self.assemble(folder, model, optimizer, State::default())
+    }
+
+    /// Continues the run in `folder` from its last checkpoint; from its beginning if
+    /// it was stopped before the first one. The model and the optimiser must be built
+    /// as they were at the start of the run.
+    ///
+    /// # Errors
+    /// If there is no run in the folder, another program has it, it has another configuration, its data have
+    /// changed, or if the checkpoint does not fit the model or the optimiser.
+    pub fn resume(mut self, folder: &Path) -> Result<Trainer, TrainError> {
+        let (folder, config) = RunFolder::open(folder)?;
+        folder.clear_temporary();
+        self.config.places.clone_from(&config.places);
+        self.config.fingerprints.clone_from(&config.fingerprints);
+        if config != self.config {
+            return Err(TrainError::Folder {
+                path: folder.config(),
+                problem: "describes another run; resume with the configuration and model of its start".into(),
+            });
+        }
+        let (mut model, mut optimizer) = self.parts()?;
+        self.check_data(&folder)?;
+        if !folder.last().exists() {
+            return self.assemble(folder, model, optimizer, State::default());
+        }
+        let last = folder.last();
+        let saved = saved::load_run(&last, &mut model, &mut *optimizer)?;
+        let mut trainer = self.assemble(folder, model, optimizer, saved.state)?;
+        trainer.balancing.strategy.restore(&saved.memory)?;
+        if let Some(average) = &mut trainer.average {
+            average.restore(saved.average, trainer.state.averaged).map_err(|name| TrainError::Folder {
+                path: last,
+                problem: format!("the running mean of {name} is missing or has another shape"),
+            })?;
+        }
+        Ok(trainer)
+    }
+
+    /// Refuses data that are not those the run began with, or notes what they are now.
+    fn check_data(&mut self, folder: &RunFolder) -> Result<(), TrainError> {
+        let began = std::mem::take(&mut self.config.fingerprints);
+        let accounts = Arc::clone(&self.dataset.info().accounts);
+        self.config.fingerprints = accounts.iter().map(|account| account.fingerprint.clone()).collect();
+        // A run of before there were fingerprints has none.
+        if began.is_empty() || began == self.config.fingerprints {
+            return Ok(());
+        }
+        if self.accepts_changed_data {
+            folder.write_json(&folder.config(), &self.config)?;
+            return folder.write_accounts(&accounts);
+        }
+        let before = folder.accounts();
+        let changes = before.iter().zip(accounts.iter()).filter_map(|(old, new)| new.changes_since(old));
+        let changes: Vec<String> = changes.collect();
+        let changes = if changes.is_empty() { "its account is gone".into() } else { changes.join("; ") };
+        Err(TrainError::Folder {
+            path: folder.path().to_path_buf(),
+            problem: format!(
+                "the data have changed since the run began: {changes}; put them back as they were, or go on with \
+                 --accept-changed-data"
+            ),
+        })
+    }
+
+    /// The model and the optimiser, those of the configuration where none were given.
+    fn parts(&mut self) -> Result<(MultiTaskModel, Box<dyn Optimizer + Send>), TrainError> {
+        let config = &self.config;
+        let mut model = match self.model.take() {
+            Some(model) => {
+                config.validate_run()?;
+                model
+            }
+            None => {
+                config.validate(self.dataset.info())?;
+                MultiTaskModel::new(&config.model, config.seed)
+            }
+        };
+        if let Some(file) = &config.init_from {
+            self.transfer = Some(init_from(&mut model, file)?);
+        }
+        freeze(&mut model, &config.freeze)?;
+        let optimizer = self.optimizer.take().unwrap_or_else(|| config.optimizer.build(config.weight_decay));
+        Ok((model, optimizer))
+    }
+
+    fn assemble(
+        self,
+        folder: RunFolder,
+        model: MultiTaskModel,
+        optimizer: Box<dyn Optimizer + Send>,
+        mut state: State,
+    ) -> Result<Trainer, TrainError> {
+        let Self { config, dataset, schedule, transfer, .. } = self;
+        let steps = config.epochs * updates_per_epoch(&config, config.samples_of(&*dataset, Split::Train));
+        let schedule = schedule.unwrap_or_else(|| config.schedule(steps));
+        let balancing = config.balancing()?;
+        let log = BalanceLog::before(&folder, state.step, model.task_names());
+        state.loss_sums.resize(model.tasks().len(), 0.0);
+        state.loss_images.resize(model.tasks().len(), 0);
+        state.weight_sums.resize(model.tasks().len(), 0.0);
+        let average = (config.ema > 0.0).then(|| WeightAverage::new(config.ema, &model));
+        let accumulated = Accumulated::default();
+        Ok(Trainer {
+            config,
+            dataset,
+            folder,
+            model,
+            optimizer,
+            schedule,
+            state,
+            balancing,
+            log,
+            average,
+            accumulated,
+            transfer,
+        })
+    }
+}

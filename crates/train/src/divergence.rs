@@ -1,0 +1,59 @@
+//! What is told, and kept, when a loss or a gradient is no longer a number.
+
+use cerberus_autograd::Var;
+use cerberus_data::Batch;
+use cerberus_nn::{Context, Module};
+use cerberus_tensor::Tensor;
+
+use crate::error::TrainError;
+use crate::trainer::Trainer;
+
+impl Trainer {
+    /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss was
+    /// not, and its value. The run as it was before the step is saved beside the other checkpoints, if that was sound.
+    pub(crate) fn diverged(&self, batch: &Batch, loss: Option<(usize, f32)>) -> TrainError {
+        let kept = self.keep_weights();
+        let step = self.state.step;
+        let Some((task, value)) = loss else {
+            return TrainError::DivergedGradient { step, kept };
+        };
+        let place = self.first_layer_not_finite(batch);
+        TrainError::Diverged { task: self.model.tasks()[task].name().to_string(), value, step, place, kept }
+    }
+
+    /// Saves the run as it is, if its weights are numbers; says what became of them.
+    fn keep_weights(&self) -> String {
+        let finite =
+            |(_, tensor): &(String, Tensor)| tensor.contiguous().data().iter().all(|v| v.is_finite());
+        if !self.model.tensors().iter().all(finite) {
+            return "the step before it made weights that are not finite, which are not kept".into();
+        }
+        let path = self.folder.before_divergence();
+        match self.save_run(&path) {
+            Ok(()) => format!("the weights from before it are in {}", path.display()),
+            Err(error) => format!("the weights from before it could not be kept ({error})"),
+        }
+    }
+
+    /// Where in the forward pass on a batch the first value appears that is not finite.
+    fn first_layer_not_finite(&self, batch: &Batch) -> String {
+        if !batch.images.contiguous().data().iter().all(|value| value.is_finite()) {
+            return "the images themselves hold values that are not finite".into();
+        }
+        // The random numbers of the step itself.
+        let mut context = Context::training(self.config.seed, self.state.step);
+        context.trace_layers();
+        let features = self.model.features(Var::constant(batch.images.clone()), &mut context);
+        let _ = self.model.losses(&features, batch, &mut context);
+        let first = context.traced().iter().find(|layer| !layer.is_finite);
+        let place = first.map(|layer| {
+            let parameters = self.model.parameters();
+            let path = parameters.into_iter().find(|(_, parameter)| parameter.id() == layer.parameter);
+            let path = path.map_or_else(|| "a layer".into(), |(path, _)| path);
+            let layer_path = path.rsplit_once('.').map_or(&*path, |(layer, _)| layer).to_string();
+            format!("the first output that is not finite is that of {layer_path}, of shape {:?}", layer.shape)
+        });
+        context.discard();
+        place.unwrap_or_else(|| "every layer's output is finite, the loss made of the last is not".into())
+    }
+}

@@ -1,0 +1,66 @@
+//! What a run begins with: weights of another model, and parameters that keep their values.
+
+use std::path::Path;
+
+use cerberus_multitask::MultiTaskModel;
+use cerberus_nn::Module;
+pub use cerberus_nn::checkpoint::Transfer;
+use glob::{MatchOptions, Pattern};
+
+use crate::error::TrainError;
+use crate::saved;
+
+/// Begins with the weights in a checkpoint, where names and shapes match.
+///
+/// # Errors
+/// If the file is not a checkpoint, or nothing in it matches.
+pub(crate) fn init_from(model: &mut MultiTaskModel, file: &Path) -> Result<Transfer, TrainError> {
+    let transfer = saved::load_matching(file, model)?;
+    if transfer.taken.is_empty() {
+        let of = |names: &[String]| names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        return Err(TrainError::Folder {
+            path: file.to_path_buf(),
+            problem: format!(
+                "no tensor has a name and a shape of this model's: the file has {}, .. and the model {}, ..; begin with \
+                 a model of the same trunk",
+                of(&transfer.unused),
+                of(&transfer.missing)
+            ),
+        });
+    }
+    Ok(transfer)
+}
+
+/// Freezes the parameters that a pattern names: by path, by the path of a part that holds them, or with `*` and `?`.
+///
+/// # Errors
+/// [`TrainError::Option`] for a pattern that cannot be understood or names nothing, or if nothing is left to train.
+pub(crate) fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<(), TrainError> {
+    let mut parameters = model.parameters_mut();
+    for pattern in patterns {
+        let refuse = |problem: String| TrainError::Option(format!("--freeze {pattern}: {problem}"));
+        let parsed = Pattern::new(pattern).map_err(|error| refuse(error.to_string()))?;
+        let mut found = false;
+        for (path, parameter) in &mut parameters {
+            let options = MatchOptions::default();
+            // A part's path stands for all that is in it.
+            let named = path.match_indices('.').any(|(end, _)| parsed.matches_with(&path[..end], options));
+            if named || parsed.matches_with(path, options) {
+                parameter.set_trainable(false);
+                found = true;
+            }
+        }
+        if !found {
+            let mut parts: Vec<&str> = parameters
+                .iter()
+                .map(|(path, _)| path.rsplit_once('.').map_or(&**path, |(part, _)| part))
+                .collect();
+            parts.dedup();
+            return Err(refuse(format!("no parameter is called that; there are, in: {}", parts.join(", "))));
+        }
+    }
+    if !patterns.is_empty() && parameters.iter().all(|(_, parameter)| !parameter.is_trainable()) {
+        return Err(TrainError::Option("--freeze leaves nothing to train; freeze less".into()));
+    }
+    Ok(())
+}
