@@ -2,6 +2,7 @@
 //! input gives one clear line and exit code 1 or 2, never a panic.
 
 mod own_images;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -185,7 +186,22 @@ fn photographs_are_trained_on_scored_and_predicted() {
         serde_json::from_slice(&std::fs::read(out.join("predictions.json")).unwrap()).unwrap();
     assert_eq!(all["images"].as_array().unwrap().len(), 2);
     assert!(all["annotations"].as_array().unwrap().iter().all(|a| a["category_id"].as_u64() > Some(0)));
-    assert!(out.join("Red_0.png").is_file() && out.join("Blue_1.json").is_file());
+    for file in ["Red_0.png", "Blue_1.json", "Red_0.mask.png", "Red_0.colours.png"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let results: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("results.json")).unwrap()).unwrap();
+    let results = results.as_array().unwrap();
+    assert!(!results.is_empty());
+    assert!(
+        results.iter().all(|r| r["score"].is_number() && r["image_id"].as_u64() > Some(0)),
+        "{results:?}"
+    );
+    let table = std::fs::read_to_string(out.join("predictions.csv")).unwrap();
+    assert!(table.starts_with("image,task,name,value,x1,y1,x2,y2,pixels\n"), "{table}");
+    for task in ["classify", "detect", "segment", "tint"] {
+        assert!(table.contains(&format!(",{task},")), "{task} in {table}");
+    }
 
     std::fs::write(ours.join("labels.csv"), "name,class\n").unwrap();
     fails("train", &["--data", &text(&ours)], &[1], &["labels.csv, line 1", "width"]);

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use cerberus::data::augment::{OPERATIONS, sheet};
 use cerberus::data::{
     Account, DataError, Dataset, DatasetInfo, Finding, Image, MASK, OBJECTS, PhotoOptions, Sample, Split,
     open_photos,
 };
-use cerberus::draw::{Annotated, DrawnBox, comfortable_scale, encode_png, overlay, to_rgb};
+use cerberus::draw::{Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, overlay, strip, to_rgb};
 use cerberus::nn::files::write_atomically;
 use cerberus::train::{TrainError, load_model};
 use cerberus_report::{Page, Table, chart};
@@ -40,6 +41,9 @@ struct Options {
     /// Decode every picture and mask, to find what headers cannot tell
     #[arg(long)]
     deep: bool,
+    /// Draw what each augmentation does to a training sample: into the page, and with --out into augment/NAME.png
+    #[arg(long, requires = "out")]
+    augment: bool,
     /// Samples of each part that the page shows
     #[arg(long, value_name = "N", default_value_t = 12)]
     samples: usize,
@@ -90,7 +94,8 @@ fn run(options: &Options) -> Result<(), TrainError> {
         })?;
         let json = serde_json::to_string_pretty(&*info.accounts).expect("accounts are valid JSON");
         write_atomically(&out.join("data.json"), (json + "\n").as_bytes())?;
-        let page = page(&*dataset, options.samples, &broken)?;
+        let sheets = if options.augment { sheets(&*dataset, out)? } else { Vec::new() };
+        let page = page(&*dataset, options.samples, &broken, &sheets);
         write_atomically(&out.join("inspect.html"), page.as_bytes())?;
     }
     for error in broken.iter().take(TOLD) {
@@ -146,7 +151,7 @@ fn decode_all(dataset: &dyn Dataset) -> Vec<DataError> {
     places.into_par_iter().filter_map(|(split, index)| dataset.sample(split, 0, index).err()).collect()
 }
 
-fn page(dataset: &dyn Dataset, samples: usize, broken: &[DataError]) -> Result<String, TrainError> {
+fn page(dataset: &dyn Dataset, samples: usize, broken: &[DataError], sheets: &[Sheet]) -> String {
     let info = dataset.info();
     let mut page = Page::new(&format!("Data: {}", info.name));
     page.section("Account");
@@ -176,7 +181,72 @@ fn page(dataset: &dyn Dataset, samples: usize, broken: &[DataError]) -> Result<S
             .collect();
         page.pictures(&pictures);
     }
-    Ok(page.finish())
+    if !sheets.is_empty() {
+        page.section("Augmentation");
+        page.text("A training sample, and what each operation makes of it at strength 1, five times.");
+    }
+    for (name, png) in sheets {
+        page.heading(name);
+        page.pictures(&[(png.clone(), name.to_string())]);
+    }
+    page.finish()
+}
+
+/// An operation's name and a picture of what it does.
+type Sheet = (&'static str, Vec<u8>);
+
+/// A picture for each operation: a sample, and what the operation makes of it, five times.
+fn sheets(dataset: &dyn Dataset, out: &Path) -> Result<Vec<Sheet>, TrainError> {
+    const SHOWN: usize = 5;
+    const LOOKED_AT: usize = 40;
+    let info = dataset.info();
+    let mut samples = Vec::new();
+    for index in 0..dataset.len(Split::Train).min(LOOKED_AT) {
+        samples.push(dataset.sample(Split::Train, 0, index)?);
+    }
+    // The one with the most to see: among equals the first.
+    let seen = |sample: &Sample| sample.objects.as_ref().map_or(0, |objects| objects.len().min(4));
+    let Some(sample) = samples.iter().rev().max_by_key(|sample| seen(sample)) else {
+        return Err(TrainError::Option(format!("{} has no training sample to change", info.name)));
+    };
+    let folder = out.join("augment");
+    std::fs::create_dir_all(&folder).map_err(|error| TrainError::Folder {
+        path: folder.clone(),
+        problem: format!("cannot make the folder: {error}; choose another --out"),
+    })?;
+    let names = drawn_classes(info);
+    let mut sheets = Vec::with_capacity(OPERATIONS.len());
+    for operation in OPERATIONS {
+        let changed = sheet(operation, sample, SHOWN, 1);
+        let titles = std::iter::once(operation.name).chain(std::iter::repeat(""));
+        let pictures: Vec<_> =
+            std::iter::once(sample).chain(&changed).zip(titles).map(|(s, t)| shown(s, t)).collect();
+        let scale = comfortable_scale(pictures[0].0.width() * 4, pictures[0].0.height() * 4);
+        let png = encode_png(&strip(&pictures, names, scale)).map_err(|error| TrainError::Folder {
+            path: folder.clone(),
+            problem: format!("cannot draw {}: {error}", operation.name),
+        })?;
+        write_atomically(&folder.join(format!("{}.png", operation.name)), &png)?;
+        sheets.push((operation.name, png));
+    }
+    Ok(sheets)
+}
+
+/// The names of the classes that are drawn.
+fn drawn_classes(info: &DatasetInfo) -> &[String] {
+    info.label(OBJECTS).or(info.label(MASK)).map_or(&[][..], |label| &label.classes)
+}
+
+/// A sample as a picture and what is drawn over it.
+fn shown(sample: &Sample, title: &str) -> (RgbImage, Annotated) {
+    let boxes = sample.objects.iter().flatten();
+    let annotated = Annotated {
+        title: title.into(),
+        mask: sample.mask.as_ref().map(|mask| (mask.height, mask.width, mask.classes.clone())),
+        boxes: boxes.map(|object| DrawnBox { class: object.class, bbox: object.bbox, score: None }).collect(),
+        ..Annotated::default()
+    };
+    (to_rgb(&sample.image), annotated)
 }
 
 fn coverage(page: &mut Page, account: &Account) {
@@ -289,16 +359,9 @@ fn thumbnail(path: &Path, finding: &Finding) -> Option<(Vec<u8>, String)> {
 
 /// A sample with its labels drawn over it.
 fn drawn(sample: &Sample, info: &DatasetInfo) -> Option<Vec<u8>> {
-    let names = info.label(OBJECTS).or(info.label(MASK)).map_or(&[][..], |label| &label.classes);
-    let boxes = sample.objects.iter().flatten();
-    let annotated = Annotated {
-        mask: sample.mask.as_ref().map(|mask| (mask.height, mask.width, mask.classes.clone())),
-        boxes: boxes.map(|object| DrawnBox { class: object.class, bbox: object.bbox, score: None }).collect(),
-        ..Annotated::default()
-    };
-    let picture = to_rgb(&sample.image);
+    let (picture, annotated) = shown(sample, "");
     let scale = comfortable_scale(picture.width(), picture.height());
-    encode_png(&overlay(&picture, &annotated, names, scale)).ok()
+    encode_png(&overlay(&picture, &annotated, drawn_classes(info), scale)).ok()
 }
 
 /// A sample's class and how many objects it shows.

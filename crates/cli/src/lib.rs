@@ -13,6 +13,7 @@
 
 mod display;
 pub mod evaluate;
+mod found;
 pub mod inspect;
 mod look;
 pub mod predict;

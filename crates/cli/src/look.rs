@@ -56,7 +56,7 @@ mod tests {
     use cerberus::nn::{Context, Module, ModuleTensor, ModuleTensorMut};
 
     use super::*;
-    use crate::predict::run_lengths;
+    use crate::found::run_lengths;
 
     /// A trunk that hands on the image.
     struct Eye;

@@ -4,19 +4,20 @@
 //!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
+use crate::found::{COLUMNS, Coco, rows, to_json};
 use crate::look::{Seen, look_at};
 use crate::say;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cerberus::data::{self, ClassId, Image};
-use cerberus::draw::{comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
+use cerberus::data::{self, Image};
+use cerberus::draw::{colour_mask, comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
 use cerberus::multitask::{HeadConfig, MultiTaskModel, Prediction};
 use cerberus::nn::files::write_atomically;
 use cerberus::train::{TrainConfig, annotate, drawn_names, load_model};
 use clap::Parser;
-use serde_json::{Map, Value, json};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Classify, detect and segment pictures with a trained model.
 #[derive(Parser)]
@@ -25,13 +26,18 @@ struct Options {
     /// A checkpoint written by the train example
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder for predictions.json (COCO's format, all pictures) and every picture's NAME.json, NAME.png (what was found,
-    /// drawn) and NAME.mask.png (class ids); made if missing [default: no files, JSON on standard output alone]
+    /// Folder for predictions.json (all pictures as a COCO data set), results.json (as COCO's evaluation takes results),
+    /// predictions.csv (a row for all that was found), and every picture's NAME.json, NAME.png (what was found, drawn),
+    /// NAME.mask.png (class ids) and NAME.colours.png (the mask in colours); made if missing
+    /// [default: no files, JSON on standard output alone]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Objects less certain than this are left out
     #[arg(long, default_value_t = 0.3)]
     threshold: f32,
+    /// Print no JSON
+    #[arg(long, short)]
+    quiet: bool,
     /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -72,18 +78,28 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
         Some(out) => output_names(&images, out, heads),
         None => vec![String::new(); images.len()],
     };
+    let bar = progress(images.len());
     let mut failed = 0;
-    let mut coco = Coco::new(heads);
+    let mut all = All { coco: Coco::new(heads), rows: csv::Writer::from_writer(Vec::new()) };
+    all.rows.write_record(COLUMNS)?;
     for (path, name) in images.iter().zip(names) {
         // One broken picture should not cost the others.
-        if let Err(error) = predict(options, (&config, &model), &mut coco, path, &name) {
-            eprintln!("error: {error}");
-            failed += 1;
+        match predict(options, (&config, &model), &mut all, path, &name) {
+            Ok(line) if !options.quiet => bar.suspend(|| say!("{line}")),
+            Ok(_) => {}
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {error}"));
+                failed += 1;
+            }
         }
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     if let Some(out) = &options.out {
-        let text = serde_json::to_string(&coco.to_json())? + "\n";
-        write_atomically(&out.join(TOGETHER), text.as_bytes())?;
+        let write = |name: &str, text: String| write_atomically(&out.join(name), text.as_bytes());
+        write(TOGETHER[0], serde_json::to_string(&all.coco.to_json())? + "\n")?;
+        write(TOGETHER[1], serde_json::to_string(&all.coco.results())? + "\n")?;
+        write(TOGETHER[2], String::from_utf8(all.rows.into_inner()?)?)?;
     }
     Ok([images.len(), failed])
 }
@@ -118,16 +134,31 @@ fn inputs(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(images)
 }
 
-/// The file with everything that was found.
-const TOGETHER: &str = "predictions.json";
+/// The files with everything that was found.
+const TOGETHER: [&str; 3] = ["predictions.json", "results.json", "predictions.csv"];
+
+/// What was found in all pictures.
+struct All {
+    coco: Coco,
+    rows: csv::Writer<Vec<u8>>,
+}
+
+/// A bar on standard error, if that is a terminal and there is more than one picture to wait for.
+fn progress(images: usize) -> ProgressBar {
+    let target = if images > 1 { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(images as u64), target);
+    let style = ProgressStyle::with_template("{bar:28} {pos} of {len} pictures, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
 
 /// What follows a picture's name in the names of its files.
 fn endings(heads: &[HeadConfig]) -> Vec<String> {
     let masks = heads.iter().filter(|head| head.finds_masks());
     // The first mask has the plain name.
-    let masks = masks.enumerate().map(|(place, head)| match place {
-        0 => "mask.png".to_string(),
-        _ => format!("{}.mask.png", head.name),
+    let masks = masks.enumerate().flat_map(|(place, head)| {
+        let name = if place == 0 { String::new() } else { format!("{}.", head.name) };
+        ["mask.png", "colours.png"].map(|ending| format!("{name}{ending}"))
     });
     ["json", "png"].into_iter().map(String::from).chain(masks).collect()
 }
@@ -140,7 +171,7 @@ fn output_names(images: &[PathBuf], out: &Path, heads: &[HeadConfig]) -> Vec<Str
     let place = |path: &Path| folded(&std::fs::canonicalize(path).unwrap_or_else(|_| path.into()));
     let folder = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
     let mut taken: BTreeSet<String> = images.iter().map(|path| place(path)).collect();
-    taken.insert(folded(&folder.join(TOGETHER)));
+    taken.extend(TOGETHER.iter().map(|name| folded(&folder.join(name))));
     let endings = endings(heads);
     let mut names = Vec::with_capacity(images.len());
     for path in images {
@@ -162,17 +193,19 @@ fn output_names(images: &[PathBuf], out: &Path, heads: &[HeadConfig]) -> Vec<Str
 fn predict(
     options: &Options,
     (config, model): (&TrainConfig, &MultiTaskModel),
-    coco: &mut Coco,
+    all: &mut All,
     path: &Path,
     name: &str,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let picture = Image::read(path)?;
     let Seen { predictions, size } = look_at(config, model, &picture, options.threshold);
     let heads = &config.model.heads;
     let predictions: Vec<(&HeadConfig, &Prediction)> = heads.iter().zip(&predictions).collect();
     let mut found = to_json(path, &picture, &predictions);
-    coco.add(&mut found, &predictions, size);
-    say!("{found}");
+    all.coco.add(&mut found, &predictions, size);
+    for row in rows(path, &picture, &predictions) {
+        all.rows.write_record(row)?;
+    }
     if let Some(out) = &options.out {
         let text = serde_json::to_string_pretty(&found)? + "\n";
         write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
@@ -180,9 +213,13 @@ fn predict(
             Prediction::Mask(classes) => Some(classes),
             _ => None,
         });
-        for (classes, ending) in masks.zip(endings(heads).into_iter().skip(2)) {
-            let mask = encode_mask(classes, size, [picture.height as u32, picture.width as u32])?;
-            write_atomically(&out.join(format!("{name}.{ending}")), &mask)?;
+        let own = endings(heads);
+        for (classes, endings) in masks.zip(own[2..].chunks_exact(2)) {
+            let whole = [picture.height, picture.width];
+            let mask = encode_mask(classes, size, whole.map(|side| side as u32))?;
+            write_atomically(&out.join(format!("{name}.{}", endings[0])), &mask)?;
+            let colours = colour_mask(classes, size, whole);
+            write_atomically(&out.join(format!("{name}.{}", endings[1])), &encode_png(&colours)?)?;
         }
         // Uncertain objects are left out already.
         let annotated = annotate(&predictions, size, None, 0.0);
@@ -192,168 +229,5 @@ fn predict(
         let drawn = overlay(&rgb, &annotated, &names, scale);
         write_atomically(&out.join(format!("{name}.png")), &encode_png(&drawn)?)?;
     }
-    Ok(())
-}
-
-fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig, &Prediction)]) -> Value {
-    let mut found = json!({
-        "image": path.display().to_string(),
-        "width": picture.width,
-        "height": picture.height,
-    });
-    for (head, prediction) in predictions {
-        let names = &head.classes;
-        let by_name = |values: &[f32]| -> Map<String, Value> {
-            names.iter().zip(values).map(|(name, &value)| (name.clone(), json!(value))).collect()
-        };
-        found[&head.name] = match prediction {
-            Prediction::Classes(probabilities) => {
-                let best = (0..names.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                let best = best.unwrap_or(0);
-                json!({"class": names[best], "probability": probabilities[best], "all": by_name(probabilities)})
-            }
-            Prediction::ClassSet(values) | Prediction::Values(values) => Value::Object(by_name(values)),
-            Prediction::Objects(objects) => {
-                let objects = objects.iter().map(|object| {
-                    let [x1, y1, x2, y2] = object.bbox;
-                    json!({"class": names[object.class], "score": object.score, "box": [x1, y1, x2, y2]})
-                });
-                objects.collect()
-            }
-            Prediction::Mask(classes) => {
-                let share = |class: usize| {
-                    let pixels = classes.iter().filter(|&&found| usize::from(found) == class).count();
-                    pixels as f64 / classes.len() as f64
-                };
-                let shares: Map<String, Value> = (0..=names.len())
-                    .filter(|&class| share(class) > 0.0)
-                    .map(|class| {
-                        let name = if class == 0 { "background" } else { &names[class - 1] };
-                        (name.to_string(), json!(share(class)))
-                    })
-                    .collect();
-                json!({"share_of_pixels": shares})
-            }
-            Prediction::ValueMap(values) => {
-                let sum: f32 = values.iter().sum();
-                json!({"mean": sum / values.len().max(1) as f32})
-            }
-        };
-    }
-    found
-}
-
-/// What was found in all pictures, as COCO writes annotations: boxes with their
-/// scores, and masks as uncompressed run lengths, column by column.
-#[derive(Default)]
-struct Coco {
-    images: Vec<Value>,
-    categories: Vec<String>,
-    annotations: Vec<Value>,
-}
-
-impl Coco {
-    /// The categories of every head that finds things, each name once.
-    fn new(heads: &[HeadConfig]) -> Self {
-        let mut coco = Self::default();
-        for name in heads.iter().flat_map(|head| &head.classes) {
-            if !coco.categories.contains(name) {
-                coco.categories.push(name.clone());
-            }
-        }
-        coco
-    }
-
-    /// Adds a picture, and to what is said of it the part of COCO's file that is about it.
-    fn add(&mut self, found: &mut Value, predictions: &[(&HeadConfig, &Prediction)], mask: [usize; 2]) {
-        let (image, first) = (self.images.len() + 1, self.annotations.len());
-        let [width, height] = ["width", "height"].map(|side| found[side].as_u64().unwrap_or(0) as usize);
-        self.images.push(json!({"id": image, "file_name": found["image"], "width": width, "height": height}));
-        for (head, prediction) in predictions {
-            match prediction {
-                Prediction::Objects(objects) => {
-                    for object in objects {
-                        let [x1, y1, x2, y2] = object.bbox;
-                        let bbox = json!([x1, y1, x2 - x1, y2 - y1]);
-                        let area = (x2 - x1) * (y2 - y1);
-                        let own = json!({"bbox": bbox, "area": area, "score": object.score});
-                        self.annotate(image, head, object.class, own);
-                    }
-                }
-                Prediction::Mask(classes) => {
-                    for class in 0..head.classes.len() {
-                        if let Some(own) = run_lengths(classes, mask, [height, width], class as ClassId + 1) {
-                            self.annotate(image, head, class, own);
-                        }
-                    }
-                }
-                Prediction::Classes(probabilities) => {
-                    let best = (0..probabilities.len())
-                        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                    let best = best.unwrap_or(0);
-                    let whole = json!({"bbox": [0, 0, width, height], "score": probabilities[best]});
-                    self.annotate(image, head, best, whole);
-                }
-                Prediction::ClassSet(_) | Prediction::Values(_) | Prediction::ValueMap(_) => {}
-            }
-        }
-        found["images"] = json!([self.images[image - 1]]);
-        found["categories"] = self.categories();
-        found["annotations"] = json!(self.annotations[first..]);
-    }
-
-    fn annotate(&mut self, image: usize, head: &HeadConfig, class: usize, mut own: Value) {
-        let name = &head.classes[class];
-        let category = self.categories.iter().position(|known| known == name).map_or(0, |place| place + 1);
-        own["id"] = json!(self.annotations.len() + 1);
-        own["image_id"] = json!(image);
-        own["category_id"] = json!(category);
-        own["iscrowd"] = json!(0);
-        own["head"] = json!(head.name);
-        self.annotations.push(own);
-    }
-
-    fn categories(&self) -> Value {
-        let named = self.categories.iter().enumerate();
-        named.map(|(place, name)| json!({"id": place + 1, "name": name})).collect()
-    }
-
-    fn to_json(&self) -> Value {
-        json!({"images": self.images, "categories": self.categories(), "annotations": self.annotations})
-    }
-}
-
-/// The pixels of one class of a mask, enlarged to the picture, as run lengths with box and area.
-pub(crate) fn run_lengths(
-    mask: &[ClassId],
-    [rows, columns]: [usize; 2],
-    [height, width]: [usize; 2],
-    class: ClassId,
-) -> Option<Value> {
-    let (mut counts, mut inside, mut area) = (vec![0_usize], false, 0);
-    let mut bounds = [width, height, 0, 0];
-    for x in 0..width {
-        for y in 0..height {
-            let hit = mask[y * rows / height * columns + x * columns / width] == class;
-            if hit != inside {
-                counts.push(0);
-                inside = hit;
-            }
-            if let Some(last) = counts.last_mut() {
-                *last += 1;
-            }
-            if hit {
-                area += 1;
-                bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x + 1), bounds[3].max(y + 1)];
-            }
-        }
-    }
-    let [x1, y1, x2, y2] = bounds;
-    (area > 0).then(|| {
-        json!({
-            "segmentation": {"counts": counts, "size": [height, width]},
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": area,
-        })
-    })
+    Ok(found.to_string())
 }

@@ -71,6 +71,27 @@ pub fn side_by_side(
     page(&panels, &unnamed_classes(&[truth, predicted]), class_names, style)
 }
 
+/// Pictures in a row, each with its own annotations drawn over it and its title above it, enlarged `scale` times; without a
+/// legend, so that rows stand under each other.
+///
+/// # Panics
+/// When a mask does not hold height x width values.
+#[track_caller]
+pub fn strip(pictures: &[(RgbImage, Annotated)], class_names: &[String], scale: u32) -> RgbImage {
+    let panels: Vec<Panel> = pictures
+        .iter()
+        .map(|(image, annotated)| {
+            check_mask("strip", annotated);
+            let (scale, style) = sizes(image, scale);
+            let picture = panel::annotated(image, annotated, class_names, scale, style.text);
+            Panel { picture, caption: "", title: &annotated.title, correct: annotated.title_correct }
+        })
+        .collect();
+    let style =
+        pictures.first().map_or_else(|| sizes(&RgbImage::new(1, 1), 1).1, |(image, _)| sizes(image, scale).1);
+    page(&panels, &[], class_names, style)
+}
+
 /// Stacks rows, such as those of [`side_by_side`], into one picture.
 pub fn gallery(rows: &[RgbImage]) -> RgbImage {
     let width = rows.iter().map(|row| i64::from(row.width())).max().unwrap_or(0);

@@ -17,7 +17,7 @@ mod palette;
 mod panel;
 mod text;
 
-pub use layout::{gallery, overlay, side_by_side};
+pub use layout::{gallery, overlay, side_by_side, strip};
 pub use palette::class_color;
 
 use cerberus_data::Image;
@@ -94,6 +94,18 @@ pub fn encode_mask(mask: &[u16], [height, width]: [usize; 2], size: [u32; 2]) ->
         ids.write_to(&mut bytes, ImageFormat::Png)?;
     }
     Ok(bytes.into_inner())
+}
+
+/// A class mask `[height, width]` at another size in the classes' colours, which are those of [`class_color`]; the background
+/// (0) and ignored pixels are black.
+pub fn colour_mask(mask: &[u16], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> RgbImage {
+    RgbImage::from_fn(columns as u32, rows as u32, |x, y| {
+        let (y, x) = (y as usize * height / rows.max(1), x as usize * width / columns.max(1));
+        match mask.get(y * width + x) {
+            Some(&class) if class != 0 && class != IGNORED_CLASS => class_color(usize::from(class) - 1),
+            _ => image::Rgb([0; 3]),
+        }
+    })
 }
 
 /// An image of a data set as the drawing functions take it; gray becomes equal red, green and blue,
