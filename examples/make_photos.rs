@@ -58,7 +58,8 @@ fn run(options: &Options) -> Result<(), Failure> {
         let part = if index % 5 == 4 { "test" } else { "train" };
         let sample = scenes.sample(Split::Train, 0, index)?;
         picture(out, index, &sample)?;
-        let name = |label: &str, class: usize| scenes.info().label(label).map_or("", |label| &label.classes[class]);
+        let name =
+            |label: &str, class: usize| scenes.info().label(label).map_or("", |label| &label.classes[class]);
         let main = sample.class.map_or("", |class| name(CLASS, class));
         for object in sample.objects.iter().flatten() {
             let [x1, y1, x2, y2] = object.bbox.map(|side| side * ENLARGED as f32);

@@ -251,3 +251,59 @@ fn weights_that_are_not_finite_are_refused_with_the_tensors_name() {
         &["broken.safetensors", "weight", "not finite"],
     );
 }
+
+#[test]
+fn a_table_of_numbers_and_depth_maps_is_trained_on_scored_and_predicted() {
+    let set = tempfile::tempdir().unwrap();
+    for part in ["images", "depth"] {
+        fs::create_dir_all(set.path().join(part)).unwrap();
+    }
+    let mut table = String::from("image,split,number:place/left,number:place/top,depth\n");
+    for number in 0..12_usize {
+        let at = 2 + number * 5 % 20;
+        let part = if number < 8 { "train" } else { "test" };
+        fs::write(set.path().join(format!("images/{number}.png")), square(at)).unwrap();
+        // In millimetres; 0 is unknown.
+        let inside = |p: usize| (at..at + 16).contains(&(p % 48)) && (at..at + 16).contains(&(p / 48));
+        let depth: Vec<u16> =
+            (0..40 * 48).map(|p| if inside(p) { 900 } else { 1800 * u16::from(p % 7 > 0) }).collect();
+        let depth = cerberus::draw::encode_mask(&depth, [40, 48], [40, 48]).unwrap();
+        fs::write(set.path().join(format!("depth/{number}.png")), depth).unwrap();
+        table += &format!("{number}.png,{part},{},{},{number}.png\n", at as f64 / 48.0, at as f64 / 40.0);
+    }
+    fs::write(set.path().join("set.csv"), table).unwrap();
+    train(&set, &["--tasks", "regress,depth"]);
+    let summary = json(&set.path().join("run/summary.json"));
+    for task in ["regress", "depth"] {
+        let metrics = summary["tasks"][task].as_object().unwrap();
+        assert!(!metrics.is_empty() && metrics.values().all(|value| value.as_f64().is_some()), "{summary}");
+    }
+    let picture = text(&set.path().join("images/9.png"));
+    let found = output("predict", &["--model", &model(&set), &picture]);
+    let line: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert!(line["regress"]["left"].is_number() && line["depth"]["mean"].is_number(), "{line}");
+}
+
+#[test]
+fn small_gray_pictures_in_idx_files_are_trained_on_as_classes() {
+    use cerberus::data::idx::{IdxImages, write_images, write_labels};
+    let set = tempfile::tempdir().unwrap();
+    for (part, count) in [("train", 24_usize), ("t10k", 8)] {
+        let digit = |number: usize, p: usize| if (p % 28 < 14) == (number % 2 == 0) { 250 } else { 5 };
+        let pixels: Vec<u8> = (0..count * 784).map(|i| digit(i / 784, i % 784)).collect();
+        let labels: Vec<u8> = (0..count).map(|number| (number % 2) as u8).collect();
+        let mut images = Vec::new();
+        write_images(&IdxImages { count, height: 28, width: 28, pixels }, &mut images).unwrap();
+        fs::write(set.path().join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        let mut classes = Vec::new();
+        write_labels(&labels, &mut classes).unwrap();
+        fs::write(set.path().join(format!("{part}-labels-idx1-ubyte")), classes).unwrap();
+    }
+    let (data, run) = (format!("idx:{}", text(set.path())), text(&set.path().join("run")));
+    let done = output("train", &["--data", &data, "--epochs", "2", "--batch", "8", "--out", &run]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let config = json(&set.path().join("run/config.json"));
+    assert_eq!(config["augment"]["operations"][0]["name"], "pad_and_crop", "no digit is mirrored");
+    let summary = json(&set.path().join("run/summary.json"));
+    assert!(summary["tasks"]["classify"]["accuracy"].is_number(), "{summary}");
+}
