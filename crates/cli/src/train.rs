@@ -138,6 +138,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
             let dataset = config.open_data()?;
             Trainer::builder(config, dataset)
                 .accept_changed_data(options.accept_changed_data)
+                .command(&crate::shell::command_line())
                 .resume(folder)?
         }
         None => new_run(&options)?,
@@ -198,7 +199,7 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     // Labels taken away and samplers are part of the data; without them it is open already.
     let plain = config.missing == 0.0 && config.sampler.is_none();
     let dataset = if plain { dataset } else { config.open_data()? };
-    let trainer = Trainer::builder(config, dataset);
+    let trainer = Trainer::builder(config, dataset).command(&crate::shell::command_line());
     match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
@@ -280,6 +281,7 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
     );
     let show = |path: PathBuf| path.display().to_string();
     say!("\nWritten:");
+    say!("  {}  the run on one page", show(folder.page()));
     say!("  {}  these figures", show(folder.summary()));
     say!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
     say!("  {}  images, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));

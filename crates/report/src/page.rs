@@ -59,7 +59,16 @@ impl Page {
 
     /// Pictures as PNG files with their captions, side by side where there is room.
     pub fn pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
-        self.body += "<div class=\"pictures\">";
+        self.grid("pictures", pictures);
+    }
+
+    /// [Pictures](Self::pictures) of several panels, such as truth beside prediction: two in a row at most.
+    pub fn wide_pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
+        self.grid("pictures wide", pictures);
+    }
+
+    fn grid(&mut self, class: &str, pictures: &[(Vec<u8>, String)]) {
+        let _ = write!(self.body, "<div class=\"{class}\">");
         for (png, caption) in pictures {
             let caption = escape(caption);
             let data = BASE64_STANDARD.encode(png);

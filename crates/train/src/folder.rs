@@ -1,8 +1,9 @@
 //! A run's folder and the files in it.
 //!
-//! `config.json`, `metrics.csv`, `summary.json`, `checkpoints/last.safetensors`
-//! and `best.safetensors`, `samples/*.png`. Every file is written under a
-//! temporary name and renamed, so a run that is killed leaves whole files.
+//! `config.json`, `command.txt`, `metrics.csv`, `summary.json`, `report.html`,
+//! `checkpoints/last.safetensors` and `best.safetensors`, `samples/*.png`. Every
+//! file is written under a temporary name and renamed, so a run that is killed
+//! leaves whole files.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -118,6 +119,12 @@ impl RunFolder {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// Adds a line to `command.txt`: the command that started the run, then those that continued it.
+    pub(crate) fn note_command(&self, command: &str) -> Result<(), TrainError> {
+        let before = fs::read_to_string(self.command()).unwrap_or_default();
+        Ok(write_atomically(&self.command(), (before + command + "\n").as_bytes())?)
+    }
+
     fn problem(&self, text: String) -> TrainError {
         problem(&self.path, text)
     }
@@ -130,6 +137,16 @@ impl RunFolder {
     /// `config.json`.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.json")
+    }
+
+    /// `command.txt`.
+    pub fn command(&self) -> PathBuf {
+        self.path.join("command.txt")
+    }
+
+    /// `report.html`.
+    pub fn page(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// `metrics.csv`.

@@ -14,11 +14,14 @@ pub mod config;
 mod data;
 mod error;
 mod evaluate;
+mod events;
 mod folder;
+mod page;
 mod report;
 mod saved;
 mod state;
 mod trainer;
+mod watch;
 
 pub use config::{SamplerChoice, TrainConfig};
 pub use data::{IMBALANCE_METHODS, open_mixed};

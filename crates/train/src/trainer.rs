@@ -12,16 +12,19 @@ use cerberus_nn::optim::{AdamOptions, AdamW, Optimizer};
 use cerberus_nn::schedule::Schedule;
 
 use cerberus_balance::EpochFigures;
+use cerberus_multitask::tasks::Metric;
 use cerberus_multitask::{MultiTaskModel, TrunkKind};
 
 use crate::balance_log::BalanceLog;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::evaluate::{TaskFigures, evaluate, score};
+use crate::evaluate::{TaskFigures, evaluate, figures, score, score_seen};
 use crate::folder::RunFolder;
+use crate::page::{RunView, TestPass, Tested};
 use crate::report::{Summary, write_samples};
 use crate::saved;
 use crate::state::{self, EpochRow, State};
+use crate::watch::Watch;
 use cerberus_multitask::step::{Balancing, StepInput, StepResult};
 
 /// How a call of [`Trainer::run`] ended.
@@ -74,6 +77,7 @@ pub struct Trainer {
     state: State,
     balancing: Balancing,
     log: BalanceLog,
+    watch: Watch,
 }
 
 /// A trainer to be, made by [`Trainer::builder`].
@@ -102,6 +106,7 @@ pub struct TrainerBuilder {
     optimizer: Option<Box<dyn Optimizer + Send>>,
     schedule: Option<Schedule>,
     accepts_changed_data: bool,
+    command: Option<String>,
 }
 
 impl TrainerBuilder {
@@ -131,6 +136,13 @@ impl TrainerBuilder {
     /// Continues a run even if its data are not what they were when it began.
     pub fn accept_changed_data(mut self, accepts: bool) -> Self {
         self.accepts_changed_data = accepts;
+        self
+    }
+
+    /// Notes the command that starts or continues the run, in `command.txt` and on its page. It is no part of the
+    /// configuration.
+    pub fn command(mut self, command: &str) -> Self {
+        self.command = Some(command.into());
         self
     }
 
@@ -246,7 +258,10 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, .. } = self;
+        let Self { config, dataset, schedule, command, .. } = self;
+        if let Some(command) = command {
+            folder.note_command(&command)?;
+        }
         let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
         let schedule = schedule.unwrap_or_else(|| config.schedule(steps));
         let balancing = config.balancing()?;
@@ -254,7 +269,8 @@ impl TrainerBuilder {
         state.loss_sums.resize(model.tasks().len(), 0.0);
         state.loss_images.resize(model.tasks().len(), 0);
         state.weight_sums.resize(model.tasks().len(), 0.0);
-        Ok(Trainer { config, dataset, folder, model, optimizer, schedule, state, balancing, log })
+        let watch = Watch::of(&folder);
+        Ok(Trainer { config, dataset, folder, model, optimizer, schedule, state, balancing, log, watch })
     }
 }
 
@@ -268,6 +284,7 @@ impl Trainer {
             optimizer: None,
             schedule: None,
             accepts_changed_data: false,
+            command: None,
         }
     }
 
@@ -470,6 +487,7 @@ impl Trainer {
             &self.folder.metrics(),
             state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
         )?;
+        self.watch.epoch(&self.view());
         observer.epoch(&row);
         Ok(())
     }
@@ -481,6 +499,29 @@ impl Trainer {
         evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
             observer.evaluating(split, images, of);
         })
+    }
+
+    /// The metrics of the test part; `pass` sees what is predicted there.
+    fn test(
+        &self,
+        observer: &mut dyn Observer,
+        pass: &mut TestPass,
+    ) -> Result<Vec<Box<dyn Metric>>, TrainError> {
+        let split = self.scored(Split::Test);
+        if self.dataset.is_empty(split) {
+            return Ok(Vec::new());
+        }
+        let of = self.samples(split);
+        score_seen(&self.model, &self.dataset, (split, self.config.samples), &mut |batch, predictions| {
+            pass.see(batch, predictions);
+            observer.evaluating(split, batch.len(), of);
+        })
+    }
+
+    /// What the page and the event file are made of.
+    fn view(&self) -> RunView<'_> {
+        let Self { config, folder, model, dataset, schedule, state, .. } = self;
+        RunView { config, folder, model, dataset, schedule, state }
     }
 
     /// The part that is scored where `split` was asked for.
@@ -502,22 +543,25 @@ impl Trainer {
         let last = self.model.tensors();
         saved::load_into(&self.folder.best(), &mut self.model)?;
         // What was trained and measured so far is not lost by a test picture that cannot be read.
-        let tested = self.evaluate(Split::Test, observer).and_then(|figures| {
+        let mut pass = TestPass::new(&self.model);
+        let tested = self.test(observer, &mut pass).and_then(|metrics| {
             write_samples(&self.folder, &self.model, &self.dataset)?;
-            Ok(figures)
+            Ok(metrics)
         });
         self.state.seconds += clock.elapsed().as_secs_f64();
-        let (figures, failure) = match tested {
-            Ok(figures) => (figures, None),
+        let (metrics, failure) = match tested {
+            Ok(metrics) => (metrics, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures)
-            .scored_on(self.scored(Split::Test));
+        let (figures, split) = (figures(&self.model, &metrics), self.scored(Split::Test));
+        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
+        let summary = summary.scored_on(split);
         let mut last = last.into_iter();
         self.model.visit_mut("", &mut |_, mut entry| {
             *entry.value_mut() = last.next().expect("the model has the tensors it had").1;
         });
         self.folder.write_json(&self.folder.summary(), &summary)?;
+        self.watch.end(&self.view(), &Tested { split, summary: &summary, metrics: &metrics, pass: &pass });
         failure.map_or(Ok(summary), Err)
     }
 }
