@@ -85,7 +85,7 @@ pub(super) fn table(page: &mut Page, head: &HeadConfig, metric: &dyn Metric, see
     // What was found of a class is its recall; the word accuracy stands for it where a task counts samples.
     let title = |name: &'static str| if name == "accuracy" { "recall" } else { name };
     let titles = figures.iter().map(|(name, _)| title(name));
-    let header: Vec<&str> = ["class"].into_iter().chain(titles).chain(["support"]).collect();
+    let header: Vec<&str> = ["class"].into_iter().chain(titles).chain([counted(metric)]).collect();
     let mut table = Table::new(&header);
     for (class, name) in head.classes.iter().enumerate() {
         let values = figures.iter().map(|(_, values)| number(values.get(class).copied().flatten()));
@@ -93,6 +93,15 @@ pub(super) fn table(page: &mut Page, head: &HeadConfig, metric: &dyn Metric, see
         table.push(row);
     }
     page.table(&table);
+}
+
+/// What the last column counts.
+fn counted(metric: &dyn Metric) -> &'static str {
+    match metric.confusion() {
+        Some(_) if metric.class_samples().is_none() => "support (pixels)",
+        None if metric.curves().iter().any(|curve| curve.iou.is_some()) => "support (objects)",
+        _ => "support (pictures)",
+    }
 }
 
 /// Pictures, objects or pixels of a class in the truth.

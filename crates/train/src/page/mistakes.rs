@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use cerberus_data::{Batch, IGNORED, Sample, Split};
-use cerberus_draw::{Annotated, DrawnBox, comfortable_scale, encode_png, side_by_side, to_rgb};
+use cerberus_draw::{Annotated, DrawnBox, comfortable_scale, encode_jpeg, overlay, side_by_side, to_rgb};
 use cerberus_metrics::boxes::iou;
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::tasks::{Detection, Prediction};
@@ -56,7 +56,9 @@ pub(super) fn judge(
             let all = matches as f64 + (missed + wrong) as f64 / 2.0;
             let quality = if all > 0.0 { overlap / all } else { 1.0 };
             let told = format!("quality {quality:.2}: {matches} of {} found, {wrong} too many", truth.len());
-            (quality < 1.0).then_some((1.0 - quality, told))
+            // Where nothing fits, the picture with more in it.
+            let badness = 1.0 - quality + 1e-6 * (missed + wrong) as f64;
+            (quality < 1.0).then_some((badness, told))
         }
         Prediction::Mask(found) => {
             let truth = batch.masks_of(label)[place]?;
@@ -93,22 +95,20 @@ fn matched(truth: &[(usize, [f32; 4])], found: &[&Detection]) -> (f64, usize) {
     (sum, matches)
 }
 
-/// The mean IoU over the classes of either mask, and the class with the lowest; `None` if no pixel counts.
+/// The mean IoU over the classes of either mask, and of those in the truth the class with the lowest, the largest of
+/// equal ones; `None` if no pixel counts.
 fn mean_iou(truth: &[u16], found: &[u16]) -> Option<(f64, usize)> {
-    // Of each class: pixels of both, and of either.
-    let mut counts: BTreeMap<u16, [u64; 2]> = BTreeMap::new();
+    // Of each class: pixels of both, of the truth, and of the prediction.
+    let mut counts: BTreeMap<u16, [u64; 3]> = BTreeMap::new();
     for (&t, &p) in truth.iter().zip(found).filter(|(t, _)| **t != IGNORED) {
+        counts.entry(t).or_default()[0] += u64::from(t == p);
         counts.entry(t).or_default()[1] += 1;
-        if t == p {
-            counts.entry(t).or_default()[0] += 1;
-        } else {
-            counts.entry(p).or_default()[1] += 1;
-        }
+        counts.entry(p).or_default()[2] += 1;
     }
-    let ious =
-        || counts.iter().map(|(&class, [both, either])| (usize::from(class), *both as f64 / *either as f64));
-    let lowest = ious().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some((ious().map(|(_, iou)| iou).sum::<f64>() / counts.len() as f64, lowest.0))
+    let iou = |[both, t, p]: &[u64; 3]| *both as f64 / (t + p - both) as f64;
+    let of_truth = counts.iter().filter(|(_, counts)| counts[1] > 0);
+    let lowest = of_truth.min_by(|(_, a), (_, b)| iou(a).total_cmp(&iou(b)).then(b[1].cmp(&a[1])))?;
+    Some((counts.values().map(iou).sum::<f64>() / counts.len() as f64, usize::from(*lowest.0)))
 }
 
 /// Over the values that are known; `None` where none is, or nothing is wrong.
@@ -142,7 +142,12 @@ pub(super) fn pictures(
         seen.iter().flat_map(|seen| &seen.worst).filter_map(picture).collect();
     if !pictures.is_empty() {
         page.heading(&format!("{}: the worst mistakes", head.name));
-        page.wide_pictures(&pictures);
+        let draws = |mistake: &Mistake| is_drawn(&mistake.prediction);
+        if seen.is_some_and(|seen| seen.worst.iter().any(draws)) {
+            page.wide_pictures(&pictures);
+        } else {
+            page.pictures(&pictures);
+        }
     }
 }
 
@@ -154,31 +159,34 @@ fn sample_names<'a>(run: &RunView<'a>, split: Split) -> Vec<&'a str> {
     if names.len() == run.dataset.len(split) { names } else { Vec::new() }
 }
 
-/// Input, truth and prediction side by side, of this task alone.
+/// Whether a prediction is something in the picture, not a word about it.
+fn is_drawn(prediction: &Prediction) -> bool {
+    matches!(prediction, Prediction::Objects(_) | Prediction::Mask(_))
+}
+
+/// Input, truth and prediction side by side, of this task alone; the picture by itself where its caption says it all.
 fn drawn(head: &HeadConfig, sample: Sample, mistake: &Mistake) -> Option<Vec<u8>> {
     let size = [sample.image.height, sample.image.width];
     let picture = to_rgb(&sample.image);
+    let scale = comfortable_scale(picture.width(), picture.height());
+    if !is_drawn(&mistake.prediction) {
+        return encode_jpeg(&overlay(&picture, &Annotated::default(), &[], scale)).ok();
+    }
     let batch = Batch::assemble(&[sample], vec![mistake.index]).ok()?;
     let label = &head.label;
-    let class = batch.classes_of(label)[0];
     let mask = batch.masks_of(label)[0].map(|mask| (mask.height, mask.width, mask.classes.clone()));
     let boxes = batch.objects_of(label)[0].unwrap_or_default().iter().filter(|object| !object.crowd);
     let truth = Annotated {
-        title: class.map_or(String::new(), |class| class_name(head, class)),
-        title_correct: None,
         mask,
         boxes: boxes.map(|object| DrawnBox { class: object.class, bbox: object.bbox, score: None }).collect(),
+        ..Annotated::default()
     };
-    let mut predicted = match &mistake.prediction {
+    let predicted = match &mistake.prediction {
         // A head of one's own may give fewer or more pixels than the picture has.
         Prediction::Mask(found) if found.len() != size[0] * size[1] => Annotated::default(),
-        // Its name stands in the caption.
-        Prediction::Classes(shares) if shares.len() > head.classes.len() => Annotated::default(),
         prediction => annotate(&[(head, prediction)], size, None, SHOWN),
     };
-    predicted.title_correct = (!predicted.title.is_empty()).then_some(false);
-    let scale = comfortable_scale(picture.width(), picture.height());
-    encode_png(&side_by_side(&picture, &truth, &predicted, &head.classes, scale)).ok()
+    encode_jpeg(&side_by_side(&picture, &truth, &predicted, &head.classes, scale)).ok()
 }
 
 #[cfg(test)]
@@ -202,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_iou_of_a_picture_counts_the_classes_of_either_mask_and_no_ignored_pixel() {
-        assert_eq!(mean_iou(&[0, 0, 1, IGNORED], &[0, 2, 1, 5]), Some(((0.5 + 1.0 + 0.0) / 3.0, 2)));
+        assert_eq!(mean_iou(&[0, 0, 1, IGNORED], &[0, 2, 1, 5]), Some(((0.5 + 1.0 + 0.0) / 3.0, 0)));
         assert_eq!(mean_iou(&[IGNORED], &[0]), None);
         assert_eq!(mean_error(&[1.0, f32::NAN], &[0.5, 0.0]), Some(0.5));
         assert_eq!(mean_error(&[f32::NAN], &[0.5]), None);

@@ -68,7 +68,7 @@ fn page(run: &RunView, tested: Option<&Tested>) -> String {
     if let Some(tested) = tested {
         for (task, metric) in run.model.tasks().iter().zip(tested.metrics) {
             let (head, seen) = (task.config(), tested.pass.of(task.name()));
-            page.section(&format!("{}: classes ({} part)", head.name, tested.split));
+            page.section(&format!("{} on the {} part", head.name, tested.split));
             classes::charts(&mut page, head, &**metric);
             detections::charts(&mut page, head, &**metric);
             classes::table(&mut page, head, &**metric, seen);

@@ -1,6 +1,7 @@
 //! Where the run stands, what it was made from, what it cost, and its sample pictures.
 
-use cerberus_data::Account;
+use cerberus_data::{Account, Image};
+use cerberus_draw::{encode_jpeg, to_rgb};
 use cerberus_nn::Module;
 use cerberus_report::chart::{self, Series, short};
 use cerberus_report::{Page, Table};
@@ -117,8 +118,8 @@ pub(super) fn cost(page: &mut Page, run: &RunView) {
 /// The first pictures of `samples/`.
 pub(super) fn samples(page: &mut Page, run: &RunView) {
     let picture = |place: usize| {
-        let png = std::fs::read(run.folder.sample(&format!("test_{place:03}.png"))).ok()?;
-        Some((png, format!("sample {place}")))
+        let picture = Image::read(&run.folder.sample(&format!("test_{place:03}.png"))).ok()?;
+        Some((encode_jpeg(&to_rgb(&picture)).ok()?, format!("sample {place}")))
     };
     let pictures: Vec<(Vec<u8>, String)> = (0..SAMPLES).map_while(picture).collect();
     if !pictures.is_empty() {
