@@ -16,6 +16,9 @@ use serde::Serialize;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 
+/// The file whose lock says that a program trains in the folder.
+const LOCK: &str = ".lock";
+
 /// The folder of one run.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -92,6 +95,14 @@ impl RunFolder {
             path: config,
             problem: format!("not the configuration of a run: {error}; start a new run with --out"),
         })
+    }
+
+    /// Whether a program trains in the folder at the moment. Where the file system has no locks, nobody can tell, and the
+    /// answer is no.
+    pub fn is_in_use(path: &Path) -> bool {
+        // A shared lock, held no longer than this call.
+        let Ok(file) = File::open(path.join(LOCK)) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
     /// Removes what a killed program left half-written.
@@ -201,7 +212,7 @@ fn problem(path: &Path, problem: String) -> TrainError {
 
 /// Takes a run's folder for this program.
 fn lock(path: &Path) -> Result<File, TrainError> {
-    let name = path.join(".lock");
+    let name = path.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&name);
     let file = file.map_err(|error| {
         problem(path, format!("cannot write into the folder: {error}; choose another --out"))

@@ -112,7 +112,7 @@ fn the_page_tells_what_a_run_did_and_escapes_what_comes_from_outside() {
     train(Squares::of([16, 12, 12], true), folder.path());
     let page = page(folder.path());
     for told in [
-        "Finished after 2 epochs",
+        "Finished: 2 of 2 epochs",
         "train --data '&lt;squares&gt;'",
         "Figures on the test part",
         "classify: training loss",
@@ -187,7 +187,7 @@ fn a_continued_run_notes_its_command_and_begins_another_event_file() {
     }
     let stop = AtomicBool::new(false);
     assert!(matches!(trainer.run(&mut Stop(&stop), &stop).unwrap(), Outcome::Interrupted));
-    assert!(page(folder.path()).contains("Under way: 1 of 2 epochs are done"));
+    assert!(page(folder.path()).contains("Under way: 1 of 2 epochs"));
     assert_eq!(events(), 1);
     drop(trainer);
     let mut trainer = new().command("train --resume").resume(folder.path()).unwrap();

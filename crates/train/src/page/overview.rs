@@ -17,8 +17,8 @@ const SAMPLES: usize = 12;
 pub(super) fn state(page: &mut Page, run: &RunView, tested: Option<&Tested>) {
     let (state, epochs) = (run.state, run.config.epochs);
     let mut text = match tested {
-        Some(_) => format!("Finished after {epochs} epochs."),
-        None => format!("Under way: {} of {epochs} epochs are done.", state.epoch),
+        Some(_) => format!("Finished: {} of {epochs} epochs.", state.epoch),
+        None => format!("Under way: {} of {epochs} epochs.", state.epoch),
     };
     if let Some(best) = state.best() {
         let score = best.score.map_or(String::new(), |score| format!(", with a score of {}", short(score)));
