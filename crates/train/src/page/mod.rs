@@ -10,6 +10,7 @@
 mod classes;
 mod curves;
 mod detections;
+mod judge;
 mod mistakes;
 mod overview;
 mod pass;

@@ -9,7 +9,7 @@ use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::model::MultiTaskModel;
 use cerberus_multitask::tasks::Prediction;
 
-use super::mistakes::judge;
+use super::judge::judge;
 
 /// Mistakes that are kept of each task.
 const KEPT: usize = 8;
