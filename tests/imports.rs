@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("balance", &["autograd", "tensor"]),
     ("draw", &["data", "metrics"]),
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
-    ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "tensor"]),
+    ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor"]),
     (
         "cli",
         &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor", "train"],

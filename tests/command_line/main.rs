@@ -2,6 +2,7 @@
 //! input gives one clear line and exit code 1 or 2, never a panic.
 
 mod own_images;
+mod runs;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -103,6 +104,10 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
     }
     let scored = output("evaluate", &["--model", model, "--samples", "8"]);
     let line: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(
+        page.contains("--samples 8 --epochs 1 --batch 4 --out") && page.contains("Finished: 1 of 1 epochs")
+    );
     for key in ["accuracy", "map", "map50", "miou", "images"] {
         assert!(line[key].is_number(), "{key}");
     }

@@ -4,6 +4,7 @@
 //! - [`predict`]: what a trained model finds in pictures;
 //! - [`evaluate`]: scores a trained model on data;
 //! - [`inspect`]: tells what a data set holds;
+//! - [`runs`]: lists and compares the runs of a folder;
 //! - [`shell`]: what they share.
 //!
 //! Each is a `main` that reads the command line of the process and returns its exit
@@ -18,6 +19,7 @@ pub mod inspect;
 mod look;
 pub mod predict;
 mod rates;
+pub mod runs;
 pub mod settings;
 pub mod shell;
 pub mod train;

@@ -16,6 +16,20 @@ macro_rules! say {
     }};
 }
 
+/// The command line of this program, to be pasted into a shell: every word that needs it in single quotes.
+pub fn command_line() -> String {
+    let words = std::env::args_os().map(|word| quoted(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// The threads a program computes on: `wanted`, or one for every core. Also the
 /// place where a bad `CERBERUS_ISA` is found out, before anything is computed.
 ///
@@ -43,5 +57,18 @@ pub fn run_on(threads: Option<usize>, work: impl FnOnce() -> Result<(), TrainErr
             eprintln!("error: {error}");
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_would_change_are_quoted() {
+        assert_eq!(quoted("--data=a/b.txt"), "--data=a/b.txt");
+        assert_eq!(quoted("two words"), "'two words'");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -77,6 +77,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
             let dataset = config.open_data()?;
             Trainer::builder(config, dataset)
                 .accept_changed_data(options.accept_changed_data)
+                .command(&crate::shell::command_line())
                 .resume(folder)?
         }
         None => match new_run(&options)? {
@@ -128,7 +129,7 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         config.batch = fitted.batch;
     }
     let settings = settings.completed(&config);
-    let trainer = Trainer::builder(config, dataset);
+    let trainer = Trainer::builder(config, dataset).command(&crate::shell::command_line());
     let trainer = match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
@@ -211,6 +212,7 @@ fn conclude(summary: &Summary, folder: &RunFolder) {
     );
     let show = |path: PathBuf| path.display().to_string();
     say!("\nWritten:");
+    say!("  {}  the run on one page", show(folder.page()));
     say!("  {}  these figures", show(folder.summary()));
     say!("  {}  every epoch's losses and validation figures", show(folder.metrics()));
     say!("  {}  images, truth beside prediction (gallery.png shows a dozen)", show(folder.sample("")));

@@ -3,7 +3,7 @@
 //! - [`overlay`]: one image with its annotations;
 //! - [`side_by_side`]: input, truth and prediction in a row;
 //! - [`gallery`]: rows under each other;
-//! - [`encode_png`]: the bytes of a file.
+//! - [`encode_png`], [`encode_jpeg`]: the bytes of a file.
 //!
 //! Small images are enlarged. Where a mask is drawn the photograph is greyed, so that colour means class and
 //! nothing else: box, tag, mask and legend of a class share one colour ([`class_color`]).
@@ -23,6 +23,7 @@ pub use palette::class_color;
 use cerberus_data::Image;
 use cerberus_metrics::IGNORED_CLASS;
 pub use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
 use image::error::{ParameterError, ParameterErrorKind};
 use image::{GrayImage, ImageBuffer, ImageError, ImageFormat};
 use std::io::Cursor;
@@ -67,6 +68,19 @@ pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(bytes.into_inner())
+}
+
+/// The image as the bytes of a JPEG file, a few times smaller than a PNG file of a photograph: for pages, where the
+/// values of pixels do not matter.
+///
+/// # Errors
+/// What the encoder reports.
+pub fn encode_jpeg(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
+    /// High enough for small text.
+    const QUALITY: u8 = 85;
+    let mut bytes = Vec::new();
+    image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+    Ok(bytes)
 }
 
 /// A class mask `[height, width]` as a gray PNG of another size whose pixels are the class ids, for other programs to

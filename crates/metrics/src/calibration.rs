@@ -28,6 +28,17 @@ pub struct Calibration {
     samples: u64,
 }
 
+/// What the samples of one bin come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reliability {
+    /// How many there are, at least 1.
+    pub samples: u64,
+    /// The mean probability of their most probable class.
+    pub confidence: f64,
+    /// The share of them whose most probable class was right.
+    pub accuracy: f64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Bin {
     samples: u64,
@@ -97,12 +108,21 @@ impl Calibration {
         self.brier / self.samples.max(1) as f64
     }
 
+    /// The points of a reliability diagram: each bin that is not empty, in rising order of confidence.
+    pub fn reliability(&self) -> Vec<Reliability> {
+        let filled = self.bins.iter().filter(|bin| bin.samples > 0);
+        filled
+            .map(|bin| Reliability {
+                samples: bin.samples,
+                confidence: bin.confidence / bin.samples as f64,
+                accuracy: bin.right as f64 / bin.samples as f64,
+            })
+            .collect()
+    }
+
     /// Samples of each bin that is not empty, and how far its confidence is from its accuracy.
     fn gaps(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.bins.iter().filter(|bin| bin.samples > 0).map(|bin| {
-            let samples = bin.samples as f64;
-            (samples, (bin.right as f64 / samples - bin.confidence / samples).abs())
-        })
+        self.reliability().into_iter().map(|bin| (bin.samples as f64, (bin.accuracy - bin.confidence).abs()))
     }
 }
 
@@ -240,6 +260,11 @@ mod tests {
         calibration.record(&[0.5, 0.5], 0); // (0, 0.5], right
         calibration.record(&[0.75, 0.25], 1); // (0.5, 1], wrong
         assert_eq!(calibration.expected_error(), 0.5 * 0.5 + 0.5 * 0.75);
+        let bins = calibration.reliability();
+        assert_eq!(
+            bins.iter().map(|bin| (bin.confidence, bin.accuracy)).collect::<Vec<_>>(),
+            [(0.5, 1.0), (0.75, 0.0)]
+        );
         assert_eq!(calibration.maximum_error(), 0.75);
     }
 

@@ -30,7 +30,7 @@ pub use accuracy::TopKAccuracy;
 pub use average_precision::AveragePrecision;
 pub use boundary::BoundaryF1;
 pub use boxes::BBox;
-pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, fit_temperature};
+pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, Reliability, fit_temperature};
 pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
 pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
 pub use regression::RegressionErrors;

@@ -16,8 +16,8 @@ const TOP: f64 = 26.0;
 const BOTTOM: f64 = 36.0;
 /// Colours that the page's style has.
 const COLOURS: usize = 8;
-/// Points of all curves that are drawn as dots.
-const DOTS: usize = 600;
+/// Points of the longest curve up to which all are drawn as dots.
+const DOTS: usize = 60;
 
 /// One curve.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +43,13 @@ pub fn lines(title: &str, axes: [&str; 2], series: &[Series]) -> String {
     let range = |axis: usize| {
         finite().fold((first[axis], first[axis]), |(low, high), p| (low.min(p[axis]), high.max(p[axis])))
     };
-    let x = Axis::new(range(0), [LEFT, WIDTH - RIGHT]);
-    let y = Axis::new(range(1), [HEIGHT - BOTTOM, TOP]);
+    // Between epochs or steps there is nothing to mark.
+    let whole = finite().all(|point| point[0].fract() == 0.0);
+    let x = Axis::new(range(0), [LEFT, WIDTH - RIGHT], if whole { 1.0 } else { 0.0 });
+    let y = Axis::new(range(1), [HEIGHT - BOTTOM, TOP], 0.0);
     let mut svg = open(title);
     grid(&mut svg, &x, &y, axes);
-    let dots = finite().count() <= DOTS;
+    let dots = series.iter().all(|series| series.points.len() <= DOTS);
     for (place, series) in series.iter().enumerate() {
         let colour = place % COLOURS;
         let mut path = String::new();
@@ -200,11 +202,13 @@ struct Axis {
 }
 
 impl Axis {
-    fn new((low, high): (f64, f64), place: [f64; 2]) -> Axis {
+    /// Over these values, with ticks at least `least` apart.
+    fn new((low, high): (f64, f64), place: [f64; 2], least: f64) -> Axis {
         // A single value stands in the middle.
-        let spread = if high > low { high - low } else { low.abs().max(1.0) };
+        let alone = if least > 0.0 { 2.0 * least } else { low.abs().max(1.0) };
+        let spread = if high > low { high - low } else { alone };
         let (low, high) = if high > low { (low, high) } else { (low - spread / 2.0, high + spread / 2.0) };
-        let step = round_step((high - low) / 4.0);
+        let step = round_step((high - low) / 4.0).max(least);
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
         // Numbers so large or so close that steps cannot be told apart have no ticks.
@@ -309,7 +313,7 @@ mod tests {
         for (low, high) in
             [(0.0, 1.0), (3.0, 3.0), (-2e-9, 5e-9), (1e12, 3e12), (1e300, 1e300), (0.0, f64::MIN_POSITIVE)]
         {
-            let axis = Axis::new((low, high), [0.0, 100.0]);
+            let axis = Axis::new((low, high), [0.0, 100.0], 0.0);
             assert!(axis.ticks.len() <= 21);
             assert!(
                 axis.ticks.iter().all(|&tick| (-1.0..=101.0).contains(&axis.at(tick))),
@@ -321,6 +325,14 @@ mod tests {
         let svg = lines("t", ["x", "y"], &[Series::new("s", points)]);
         assert_eq!(svg.matches('M').count(), 3, "three pieces");
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn whole_numbers_have_no_ticks_between_them() {
+        let svg = lines("t", ["epoch", ""], &[Series::new("s", vec![[1.0, 0.5], [2.0, 0.25], [3.0, 0.125]])]);
+        assert!(svg.contains(">2</text>") && !svg.contains(">1.5</text>"));
+        let axis = Axis::new((7.0, 7.0), [0.0, 100.0], 1.0);
+        assert_eq!(axis.ticks, [6.0, 7.0, 8.0]);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use base64::prelude::BASE64_STANDARD;
 use crate::escape::escape;
 use crate::table::Table;
 
+/// How every JPEG file begins.
+const JPEG: [u8; 2] = [0xff, 0xd8];
+
 const STYLE: &str = include_str!("style.css");
 
 /// A page under way.
@@ -57,15 +60,25 @@ impl Page {
         }
     }
 
-    /// Pictures as PNG files with their captions, side by side where there is room.
+    /// Pictures as PNG or JPEG files with their captions, side by side where there is room.
     pub fn pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
-        self.body += "<div class=\"pictures\">";
-        for (png, caption) in pictures {
+        self.grid("pictures", pictures);
+    }
+
+    /// [Pictures](Self::pictures) of several panels, such as truth beside prediction: two in a row at most.
+    pub fn wide_pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
+        self.grid("pictures wide", pictures);
+    }
+
+    fn grid(&mut self, class: &str, pictures: &[(Vec<u8>, String)]) {
+        let _ = write!(self.body, "<div class=\"{class}\">");
+        for (file, caption) in pictures {
             let caption = escape(caption);
-            let data = BASE64_STANDARD.encode(png);
+            let data = BASE64_STANDARD.encode(file);
+            let kind = if file.starts_with(&JPEG) { "jpeg" } else { "png" };
             let _ = write!(
                 self.body,
-                "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>"
+                "<figure><img alt=\"{caption}\" src=\"data:image/{kind};base64,{data}\"><figcaption>{caption}</figcaption></figure>"
             );
         }
         self.body += "</div>\n";
@@ -113,7 +126,9 @@ mod tests {
         let mut page = Page::new("A page");
         page.section("Pictures");
         page.pictures(&[(vec![1, 2, 3], "three bytes".into())]);
+        page.wide_pictures(&[(vec![0xff, 0xd8, 3], "three others".into())]);
         let html = page.finish();
+        assert!(html.contains("data:image/jpeg;base64,/9gD"));
         assert!(html.contains("data:image/png;base64,AQID"));
         assert!(!html.contains("http") && !html.contains("<script") && !html.contains("url("));
     }

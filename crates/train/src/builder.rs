@@ -18,6 +18,7 @@ use crate::saved;
 use crate::start::{Transfer, freeze, init_from};
 use crate::state::State;
 use crate::trainer::{Trainer, updates_per_epoch};
+use crate::watch::Watch;
 
 /// A trainer to be, made by [`Trainer::builder`].
 ///
@@ -46,6 +47,7 @@ pub struct TrainerBuilder {
     schedule: Option<Schedule>,
     accepts_changed_data: bool,
     transfer: Option<Transfer>,
+    command: Option<String>,
 }
 
 impl TrainerBuilder {
@@ -58,6 +60,7 @@ impl TrainerBuilder {
             schedule: None,
             accepts_changed_data: false,
             transfer: None,
+            command: None,
         }
     }
 }
@@ -89,6 +92,13 @@ impl TrainerBuilder {
     /// Continues a run even if its data are not what they were when it began.
     pub fn accept_changed_data(mut self, accepts: bool) -> Self {
         self.accepts_changed_data = accepts;
+        self
+    }
+
+    /// Notes the command that starts or continues the run, in `command.txt` and on its page. It is no part of the
+    /// configuration.
+    pub fn command(mut self, command: &str) -> Self {
+        self.command = Some(command.into());
         self
     }
 
@@ -215,7 +225,10 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, transfer, .. } = self;
+        let Self { config, dataset, schedule, transfer, command, .. } = self;
+        if let Some(command) = command {
+            folder.note_command(&command)?;
+        }
         let steps = config.epochs * updates_per_epoch(&config, config.samples_of(&*dataset, Split::Train));
         let schedule = schedule.unwrap_or_else(|| config.schedule(steps));
         let balancing = config.balancing()?;
@@ -225,6 +238,7 @@ impl TrainerBuilder {
         state.weight_sums.resize(model.tasks().len(), 0.0);
         let average = (config.ema > 0.0).then(|| WeightAverage::new(config.ema, &model));
         let accumulated = Accumulated::default();
+        let watch = Watch::of(&folder);
         Ok(Trainer {
             config,
             dataset,
@@ -235,6 +249,7 @@ impl TrainerBuilder {
             state,
             balancing,
             log,
+            watch,
             average,
             accumulated,
             transfer,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cerberus_data::{Dataset, EpochPlan, Loader, Split};
+use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
 
 use crate::error::TrainError;
 use cerberus_multitask::model::MultiTaskModel;
-use cerberus_multitask::tasks::Metric;
+use cerberus_multitask::tasks::{Metric, Prediction};
 
 /// One task's figures: its name, and each metric by name, the main one first.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -40,12 +40,17 @@ pub fn evaluate(
     if dataset.is_empty(split) {
         return Ok(Vec::new());
     }
-    let metrics = score_split(model, dataset, split, limit, progress)?;
-    let figures = model.tasks().iter().zip(&metrics).map(|(task, metric)| TaskFigures {
+    let metrics = score_seen(model, dataset, (split, limit), &mut |batch, _| progress(batch.len()))?;
+    Ok(figures(model, &metrics))
+}
+
+/// What metrics say, in the model's order; of none there are none.
+pub(crate) fn figures(model: &MultiTaskModel, metrics: &[Box<dyn Metric>]) -> Vec<TaskFigures> {
+    let figures = model.tasks().iter().zip(metrics).map(|(task, metric)| TaskFigures {
         task: task.name().to_string(),
         metrics: metric.values().into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
     });
-    Ok(figures.collect())
+    figures.collect()
 }
 
 /// Every task's metric after it has seen `split`: for callers that want more than [`evaluate`] reports.
@@ -59,6 +64,16 @@ pub fn score_split(
     limit: Option<usize>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Box<dyn Metric>>, TrainError> {
+    score_seen(model, dataset, (split, limit), &mut |batch, _| progress(batch.len()))
+}
+
+/// [`score_split`] where `seen` is shown every batch, and what each task predicts for it.
+pub(crate) fn score_seen(
+    model: &MultiTaskModel,
+    dataset: &Arc<dyn Dataset>,
+    (split, limit): (Split, Option<usize>),
+    seen: &mut dyn FnMut(&Batch, &[Vec<Prediction>]),
+) -> Result<Vec<Box<dyn Metric>>, TrainError> {
     let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
     let plan = EpochPlan { limit, ..EpochPlan::new(split) };
     for batch in Loader::new(Arc::clone(dataset), plan)? {
@@ -67,7 +82,7 @@ pub fn score_split(
         for (metric, predictions) in metrics.iter_mut().zip(&predictions) {
             metric.update(predictions, &batch);
         }
-        progress(batch.len());
+        seen(&batch, &predictions);
     }
     Ok(metrics)
 }

@@ -1,8 +1,9 @@
 //! A run's folder and the files in it.
 //!
-//! `config.json`, `metrics.csv`, `summary.json`, `checkpoints/last.safetensors`
-//! and `best.safetensors`, `samples/*.png`. Every file is written under a
-//! temporary name and renamed, so a run that is killed leaves whole files.
+//! `config.json`, `command.txt`, `metrics.csv`, `summary.json`, `report.html`,
+//! `checkpoints/last.safetensors` and `best.safetensors`, `samples/*.png`. Every
+//! file is written under a temporary name and renamed, so a run that is killed
+//! leaves whole files.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,6 +15,9 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+
+/// The file whose lock says that a program trains in the folder.
+const LOCK: &str = ".lock";
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -93,6 +97,14 @@ impl RunFolder {
         })
     }
 
+    /// Whether a program trains in the folder at the moment. Where the file system has no locks, nobody can tell, and the
+    /// answer is no.
+    pub fn is_in_use(path: &Path) -> bool {
+        // A shared lock, held no longer than this call.
+        let Ok(file) = File::open(path.join(LOCK)) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Removes what a killed program left half-written.
     pub(crate) fn clear_temporary(&self) {
         for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("samples")] {
@@ -118,6 +130,12 @@ impl RunFolder {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// Adds a line to `command.txt`: the command that started the run, then those that continued it.
+    pub(crate) fn note_command(&self, command: &str) -> Result<(), TrainError> {
+        let before = fs::read_to_string(self.command()).unwrap_or_default();
+        Ok(write_atomically(&self.command(), (before + command + "\n").as_bytes())?)
+    }
+
     fn problem(&self, text: String) -> TrainError {
         problem(&self.path, text)
     }
@@ -130,6 +148,16 @@ impl RunFolder {
     /// `config.json`.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.json")
+    }
+
+    /// `command.txt`.
+    pub fn command(&self) -> PathBuf {
+        self.path.join("command.txt")
+    }
+
+    /// `report.html`.
+    pub fn page(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// `metrics.csv`.
@@ -189,7 +217,7 @@ fn problem(path: &Path, problem: String) -> TrainError {
 
 /// Takes a run's folder for this program.
 fn lock(path: &Path) -> Result<File, TrainError> {
-    let name = path.join(".lock");
+    let name = path.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&name);
     let file = file.map_err(|error| {
         problem(path, format!("cannot write into the folder: {error}; choose another --out"))

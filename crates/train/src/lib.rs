@@ -17,13 +17,16 @@ mod data;
 mod divergence;
 mod error;
 mod evaluate;
+mod events;
 mod folder;
+mod page;
 mod report;
 mod saved;
 mod start;
 mod state;
 mod trainer;
 mod trial;
+mod watch;
 
 pub use builder::TrainerBuilder;
 pub use choices::{OptimizerConfig, OptimizerKind, ScheduleConfig};

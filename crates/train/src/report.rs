@@ -23,7 +23,7 @@ use cerberus_multitask::tasks::Prediction;
 /// Test scenes drawn at the end of a run.
 const SAMPLES: usize = 24;
 /// Detections less certain than this are not drawn.
-const SHOWN: f32 = 0.3;
+pub(crate) const SHOWN: f32 = 0.3;
 
 /// `summary.json`: the test split's figures with the best model, and the run's cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,17 +13,20 @@ use cerberus_nn::{Module, WeightAverage};
 
 use cerberus_balance::EpochFigures;
 use cerberus_multitask::MultiTaskModel;
+use cerberus_multitask::tasks::Metric;
 
 use crate::balance_log::BalanceLog;
 use crate::builder::TrainerBuilder;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::evaluate::{TaskFigures, evaluate, score};
+use crate::evaluate::{TaskFigures, evaluate, figures, score, score_seen};
 use crate::folder::RunFolder;
+use crate::page::{RunView, TestPass, Tested};
 use crate::report::{Summary, write_samples};
 use crate::saved;
 use crate::start::Transfer;
 use crate::state::{self, EpochRow, State};
+use crate::watch::Watch;
 use cerberus_multitask::step::{Balancing, StepInput, StepResult};
 
 /// How a call of [`Trainer::run`] ended.
@@ -76,6 +79,7 @@ pub struct Trainer {
     pub(crate) state: State,
     pub(crate) balancing: Balancing,
     pub(crate) log: BalanceLog,
+    pub(crate) watch: Watch,
     /// The running mean of the weights, if the run keeps one.
     pub(crate) average: Option<WeightAverage>,
     /// Gradients of the batches since the last step.
@@ -312,6 +316,7 @@ impl Trainer {
             &self.folder.metrics(),
             state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
         )?;
+        self.watch.epoch(&self.view());
         observer.epoch(&row);
         Ok(())
     }
@@ -330,6 +335,29 @@ impl Trainer {
         evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
             observer.evaluating(split, images, of);
         })
+    }
+
+    /// The metrics of the test part; `pass` sees what is predicted there.
+    fn test(
+        &self,
+        observer: &mut dyn Observer,
+        pass: &mut TestPass,
+    ) -> Result<Vec<Box<dyn Metric>>, TrainError> {
+        let split = self.scored(Split::Test);
+        if self.dataset.is_empty(split) {
+            return Ok(Vec::new());
+        }
+        let of = self.samples(split);
+        score_seen(&self.model, &self.dataset, (split, self.config.samples), &mut |batch, predictions| {
+            pass.see(batch, predictions);
+            observer.evaluating(split, batch.len(), of);
+        })
+    }
+
+    /// What the page and the event file are made of.
+    fn view(&self) -> RunView<'_> {
+        let Self { config, folder, model, dataset, schedule, state, .. } = self;
+        RunView { config, folder, model, dataset, schedule, state }
     }
 
     /// The part that is scored where `split` was asked for.
@@ -357,22 +385,25 @@ impl Trainer {
         let last = self.model.tensors();
         saved::load_into(&self.folder.best(), &mut self.model)?;
         // What was trained and measured so far is not lost by a test picture that cannot be read.
-        let tested = self.evaluate(Split::Test, observer).and_then(|figures| {
+        let mut pass = TestPass::new(&self.model);
+        let tested = self.test(observer, &mut pass).and_then(|metrics| {
             write_samples(&self.folder, &self.model, &self.dataset)?;
-            Ok(figures)
+            Ok(metrics)
         });
         self.state.seconds += clock.elapsed().as_secs_f64();
-        let (figures, failure) = match tested {
-            Ok(figures) => (figures, None),
+        let (metrics, failure) = match tested {
+            Ok(metrics) => (metrics, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures)
-            .scored_on(self.scored(Split::Test));
+        let (figures, split) = (figures(&self.model, &metrics), self.scored(Split::Test));
+        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
+        let summary = summary.scored_on(split);
         let mut last = last.into_iter();
         self.model.visit_mut("", &mut |_, mut entry| {
             *entry.value_mut() = last.next().expect("the model has the tensors it had").1;
         });
         self.folder.write_json(&self.folder.summary(), &summary)?;
+        self.watch.end(&self.view(), &Tested { split, summary: &summary, metrics: &metrics, pass: &pass });
         failure.map_or(Ok(summary), Err)
     }
 }

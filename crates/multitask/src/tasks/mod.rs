@@ -32,7 +32,7 @@ use cerberus_tensor::{Element, PerElement};
 
 use crate::features::{FeatureInfo, Features};
 use crate::head_config::HeadConfig;
-use cerberus_metrics::ClassSamples;
+use cerberus_metrics::{ClassSamples, ConfusionMatrix};
 
 pub use cerberus_metrics::boxes::BBox;
 
@@ -164,6 +164,12 @@ pub trait Metric {
     /// Precision against recall, for tasks whose predictions have scores.
     fn curves(&self) -> Vec<PrecisionCurve> {
         Vec::new()
+    }
+
+    /// How often each class was taken for which, for tasks that choose one class for an image or a pixel. Of masks
+    /// the first is the background.
+    fn confusion(&self) -> Option<&ConfusionMatrix> {
+        None
     }
 
     /// What was said of every image, for tasks that give each one class: to be calibrated.

@@ -84,6 +84,10 @@ impl Metric for ClassScores {
         ]
     }
 
+    fn confusion(&self) -> Option<&ConfusionMatrix> {
+        Some(&self.confusion)
+    }
+
     fn class_samples(&self) -> Option<&ClassSamples> {
         Some(&self.samples)
     }
@@ -247,6 +251,10 @@ impl Metric for MaskScores {
             ("dice", things(self.confusion.dice_per_class())),
             ("accuracy", things(self.confusion.accuracy_per_class())),
         ]
+    }
+
+    fn confusion(&self) -> Option<&ConfusionMatrix> {
+        Some(&self.confusion)
     }
 }
 

@@ -1,0 +1,91 @@
+//! `report.html`: what a run does, on one page, written again after every epoch and whole at the end.
+//!
+//! While the run trains, the page holds what makes it (command, configuration, data) and its curves so far. At its end
+//! come the figures of every class and the worst mistakes, from the one look at the test part that scores the best
+//! model: [`TestPass`] sees each batch as it is scored and keeps a handful of predictions, whatever the size of the part.
+//! A section that has nothing to say is left out.
+//!
+//! Nothing here is read back by the program, so a page that cannot be made is a warning, never the end of a run.
+
+mod classes;
+mod curves;
+mod detections;
+mod judge;
+mod mistakes;
+mod overview;
+mod pass;
+
+use std::sync::Arc;
+
+use cerberus_data::{Dataset, Split};
+use cerberus_multitask::model::MultiTaskModel;
+use cerberus_multitask::tasks::Metric;
+use cerberus_nn::files::write_atomically;
+use cerberus_nn::schedule::Schedule;
+use cerberus_report::Page;
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::folder::RunFolder;
+use crate::report::Summary;
+use crate::state::State;
+
+pub(crate) use pass::TestPass;
+
+/// The parts of a run that its page is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct RunView<'a> {
+    pub config: &'a TrainConfig,
+    pub folder: &'a RunFolder,
+    pub model: &'a MultiTaskModel,
+    pub dataset: &'a Arc<dyn Dataset>,
+    pub schedule: &'a Schedule,
+    pub state: &'a State,
+}
+
+/// What the best model came to on `split`.
+pub(crate) struct Tested<'a> {
+    pub split: Split,
+    pub summary: &'a Summary,
+    /// In the order of the model's tasks; none where the part could not be read.
+    pub metrics: &'a [Box<dyn Metric>],
+    pub pass: &'a TestPass,
+}
+
+/// Writes `report.html`; with what the test came to at the end of the run.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write(run: &RunView, tested: Option<&Tested>) -> Result<(), TrainError> {
+    Ok(write_atomically(&run.folder.page(), page(run, tested).as_bytes())?)
+}
+
+fn page(run: &RunView, tested: Option<&Tested>) -> String {
+    let mut page = Page::new(&format!("Run: {}", name(run)));
+    overview::state(&mut page, run, tested);
+    overview::figures(&mut page, tested);
+    curves::tasks(&mut page, run);
+    curves::steps(&mut page, run);
+    if let Some(tested) = tested {
+        for (task, metric) in run.model.tasks().iter().zip(tested.metrics) {
+            let (head, seen) = (task.config(), tested.pass.of(task.name()));
+            page.section(&format!("{} on the {} part", head.name, tested.split));
+            classes::charts(&mut page, head, &**metric);
+            detections::charts(&mut page, head, &**metric);
+            classes::table(&mut page, head, &**metric, seen);
+            mistakes::pictures(&mut page, run, tested.split, head, seen);
+        }
+        overview::samples(&mut page, run);
+    }
+    overview::origin(&mut page, run);
+    overview::cost(&mut page, run);
+    page.finish()
+}
+
+/// The last part of the folder's path.
+fn name(run: &RunView) -> String {
+    let path = run.folder.path();
+    let last =
+        path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    last.unwrap_or_else(|| path.display().to_string())
+}
