@@ -75,7 +75,7 @@ pub(super) fn steps(page: &mut Page, run: &RunView) {
     let steps = run.state.step as usize;
     if steps > 1 {
         let stride = steps.div_ceil(POINTS);
-        let rate = |step: usize| [step as f64, run.schedule.rate(step)];
+        let rate = |step: usize| [step as f64, run.schedule.rate(step / run.config.accumulate)];
         let points = (0..steps).step_by(stride).chain([steps - 1]).map(rate).collect();
         charts.push(chart::lines("Learning rate", ["step", ""], &[Series::new("Learning rate", points)]));
     }
