@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn every_size_gives_the_bytes_of_the_image_crate() {
-        for (from, to) in [([7, 5], [3, 8]), ([1, 1], [4, 3]), ([40, 31], [9, 31]), ([23, 57], [24, 1]), ([12, 9], [12, 9])] {
+        for (from, to) in
+            [([7, 5], [3, 8]), ([1, 1], [4, 3]), ([40, 31], [9, 31]), ([23, 57], [24, 1]), ([12, 9], [12, 9])]
+        {
             let pixels: Vec<u8> = (0..from[0] * from[1] * 3).map(|byte| (byte * byte % 251) as u8).collect();
             let picture = image::RgbImage::from_raw(from[1] as u32, from[0] as u32, pixels.clone()).unwrap();
             let filter = image::imageops::FilterType::Triangle;
