@@ -26,6 +26,7 @@
 //! pure function of (seed, split, epoch, index).
 
 pub mod augment;
+mod cache;
 mod class_folders;
 mod class_list;
 mod coco;
@@ -33,6 +34,7 @@ mod depth_map;
 pub(crate) mod digest;
 pub(crate) mod files;
 pub mod fit;
+pub mod map;
 mod masks;
 mod oxford;
 mod painted;
@@ -60,9 +62,11 @@ use crate::account::{Account, ClassCount, LabelCount, PartAccount, Picture};
 use crate::dataset::no_such_sample;
 use crate::image_file::Turn;
 use crate::{
-    ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Object, Sample, Split,
+    ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Mask, Object, Sample,
+    Split,
 };
 use augment::{View, show};
+use cache::Cache;
 use depth_map::DepthMap;
 pub use files::pictures_in;
 use fit::{Fit, Placement};
@@ -124,6 +128,12 @@ pub struct PhotoOptions {
     /// here take theirs from the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<String, Vec<String>>,
+    /// A folder where decoded pictures are kept, to be read faster from the second time on; nowhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Other names for classes: those of the files with the names that they get, "-" to leave a class out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub map: BTreeMap<String, String>,
 }
 
 impl Default for PhotoOptions {
@@ -137,6 +147,8 @@ impl Default for PhotoOptions {
             format: None,
             skip_broken: false,
             classes: BTreeMap::new(),
+            cache: None,
+            map: BTreeMap::new(),
         }
     }
 }
@@ -175,6 +187,26 @@ enum MaskSource {
     Outlines(Vec<Outline>),
     /// A picture whose numbers or colours stand for classes.
     Painted(PathBuf, Arc<painted::Code>),
+    /// Another source under other classes: what becomes of each of its values.
+    Mapped(Box<MaskSource>, Arc<[ClassId]>),
+}
+
+impl MaskSource {
+    /// The mask of a photo of `size` rows and columns.
+    fn read(&self, size: [usize; 2]) -> Result<Option<Mask>, DataError> {
+        Ok(match self {
+            Self::Missing => None,
+            Self::Trimap(path) => Some(pets::read_trimap(path, size)?),
+            Self::Classes(path, values) => Some(values.read(path, size)?),
+            Self::Outlines(outlines) => Some(polygon::fill(outlines, size)),
+            Self::Painted(path, code) => Some(code.read(path, size)?),
+            Self::Mapped(source, values) => {
+                let mut mask = source.read(size)?;
+                mask.iter_mut().for_each(|mask| map::map_mask(&mut mask.classes, values));
+                mask
+            }
+        })
+    }
 }
 
 /// What an object covers, with its mask value, in pixels of the file.
@@ -244,6 +276,7 @@ pub struct Photos {
     /// Prepared photos, where they fit into memory.
     kept: Vec<OnceLock<Sample>>,
     keeps: bool,
+    cache: Option<Cache>,
 }
 
 impl Photos {
@@ -263,9 +296,14 @@ impl Photos {
     pub fn open(path: &Path, seed: u64, options: PhotoOptions) -> Result<Photos, DataError> {
         options.check()?;
         let format = choose(path, options.format.as_deref())?;
-        let mut reading = Reading::new(&options, format.name);
+        // Readers know the names in the files alone: expected ones are those after renaming.
+        let unnamed = PhotoOptions { classes: BTreeMap::new(), ..options.clone() };
+        let mut reading = Reading::new(if options.map.is_empty() { &options } else { &unnamed }, format.name);
         (format.read)(path, &mut reading)?;
-        let Reading { photos, labels, findings, found, .. } = reading.finish(path)?;
+        let Reading { mut photos, mut labels, mut findings, found, .. } = reading.finish(path)?;
+        if !options.map.is_empty() {
+            map::apply(&options, &mut photos, &mut labels, &mut findings)?;
+        }
         let splits = split(&photos, options.hold_back);
         refuse_empty_parts(path, &photos, &splits, options.hold_back)?;
         let mut account = Account {
@@ -280,7 +318,6 @@ impl Photos {
         let (labels, absent): (Vec<LabelInfo>, Vec<LabelInfo>) = labels
             .into_iter()
             .partition(|label| learns_from.iter().any(|&place| photos[place].has(&label.name)));
-        let mut findings = findings;
         absent.iter().for_each(|label| {
             findings.add(FindingKind::LabelLeftOut, "labels that no training picture has", &label.name);
         });
@@ -304,7 +341,8 @@ impl Photos {
         let maps = photos.iter().map(|photo| photo.maps.len()).max().unwrap_or(0);
         let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
-        Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
+        let cache = options.cache.as_deref().map(Cache::new);
+        Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES, cache })
     }
 
     /// How many photos there are, in all splits.
@@ -326,7 +364,7 @@ impl Photos {
         if let Some(kept) = self.kept[place].get() {
             return Ok(kept.clone());
         }
-        let sample = prepare(&self.photos[place], &self.options)?;
+        let sample = prepare(&self.photos[place], &self.options, self.cache.as_ref())?;
         if self.keeps {
             return Ok(self.kept[place].get_or_init(|| sample).clone());
         }
@@ -473,24 +511,31 @@ fn pictures(photos: &[Photo], splits: &[Vec<usize>; 3]) -> Vec<Picture> {
 }
 
 /// Reads the pixels, and makes image and labels smaller where they are much larger than samples.
-fn prepare(photo: &Photo, options: &PhotoOptions) -> Result<Sample, DataError> {
-    let image = Image::read_as_annotated(&photo.path, photo.size, photo.turn)?;
-    let mask = match &photo.mask {
-        MaskSource::Missing => None,
-        MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
-        MaskSource::Classes(path, values) => Some(values.read(path, photo.size)?),
-        MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
-        MaskSource::Painted(path, code) => Some(code.read(path, photo.size)?),
-    };
+fn prepare(photo: &Photo, options: &PhotoOptions, cache: Option<&Cache>) -> Result<Sample, DataError> {
+    let image = reduced_image(photo, options, cache)?;
+    let mask = photo.mask.read(photo.size)?;
     let mut more = photo.more.clone();
     for (name, map) in &photo.maps {
         more.insert(name.clone(), Label::ValueMap(map.read(photo.size)?));
     }
-    let whole = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
-    Ok(match reduced(photo.size, options) {
-        Some(size) => augment::resize(&whole, size),
-        None => whole,
-    })
+    let is_whole = [image.height, image.width] == photo.size;
+    let sample = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
+    Ok(if is_whole { sample } else { augment::resize_labels(&sample, photo.size) })
+}
+
+/// The picture as it is prepared, from the cache or from its file.
+fn reduced_image(photo: &Photo, options: &PhotoOptions, cache: Option<&Cache>) -> Result<Image, DataError> {
+    let size = reduced(photo.size, options).unwrap_or(photo.size);
+    let cache = cache.and_then(|cache| Some((cache, cache.entry(photo, size)?)));
+    if let Some(image) = cache.as_ref().and_then(|(_, entry)| entry.read()) {
+        return Ok(image);
+    }
+    let image = Image::read_as_annotated(&photo.path, photo.size, photo.turn)?;
+    let image = if size == photo.size { image } else { image.resized(size[0], size[1]) };
+    if let Some((cache, entry)) = cache {
+        cache.keep(&entry, &image);
+    }
+    Ok(image)
 }
 
 /// The rows and columns that a photo of these is made smaller to once, if it is much larger than its samples: twice what it
