@@ -120,13 +120,53 @@ fn chosen() -> impl Iterator<Item = &'static Reader> {
     READERS.iter().filter(move |reader| name.as_ref().is_none_or(|name| reader.name == name))
 }
 
+/// A reader with faults is found out: one that panics, and where the system counts memory one that takes too much.
+fn assert_faults_are_found() {
+    let faulty = |read| Reader { name: "faulty", sets: Vec::new, words: &[], read };
+    let panics = attempt(&faulty(|folder| panic!("{} as it should", folder.display())), Path::new("panics"));
+    assert_eq!(panics, Err("panicked: panics as it should".into()));
+    let large = |_: &Path| {
+        // Touched, or it would not be in the resident set.
+        let bytes = vec![1u8; watch::LARGEST + (64 << 20)];
+        if bytes.iter().step_by(4096).all(|&byte| byte == 1) { Ok(()) } else { Err("memory".into()) }
+    };
+    let found = attempt(&faulty(large), Path::new("large"));
+    assert!(
+        !watch::forget_peak() || found.as_ref().is_err_and(|problem| problem.ends_with(" MB")),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn damaged_files_are_read_or_refused_by_every_reader() {
+    assert_faults_are_found();
     watch::start();
     let first = setting("FUZZ_SEED").unwrap_or(0);
     for reader in chosen() {
         let [tried, accepted] = try_inputs(reader, first..first.saturating_add(FEW), Duration::MAX);
         assert!(accepted > 0 && accepted < tried, "{}: {accepted} of {tried} accepted", reader.name);
+    }
+}
+
+#[test]
+fn a_model_file_that_describes_more_than_it_holds_is_refused_before_memory_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = readers::described_model();
+    set.iter().for_each(|part| write(folder.path(), &part.path, &part.bytes));
+    let config = set.iter().find(|part| part.path == "config.json").unwrap();
+    let sound: serde_json::Value = serde_json::from_slice(&config.bytes).unwrap();
+    let most = 1 << 14;
+    for (key, value) in [
+        ("stages", serde_json::json!([[most, most], [most], [most]])),
+        ("image", serde_json::json!([64, 64, 1u64 << 60])),
+        ("image", serde_json::json!([64, 1u64 << 60, 3])),
+    ] {
+        let mut config = sound.clone();
+        config["model"][key] = value;
+        write(folder.path(), "config.json", &serde_json::to_vec(&config).unwrap());
+        let message = readers::read_described_model(folder.path()).unwrap_err();
+        let words = ["described", if key == "stages" { "tensors hold" } else { "larger than any" }];
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
 }
 

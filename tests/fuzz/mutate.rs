@@ -30,7 +30,7 @@ const LONGEST: usize = 1 << 18;
 const DEEPEST: usize = 60_000;
 
 /// Numbers as text, at the edges of what types hold.
-const NUMBERS: [&str; 26] = [
+const NUMBERS: [&str; 28] = [
     "0",
     "-0",
     "-1",
@@ -39,6 +39,8 @@ const NUMBERS: [&str; 26] = [
     "0.5",
     "255",
     "256",
+    "4096",
+    "16384",
     "65535",
     "65536",
     "2147483647",

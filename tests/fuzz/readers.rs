@@ -44,7 +44,7 @@ macro_rules! picture {
 }
 
 /// All readers.
-pub static READERS: [Reader; 22] = [
+pub static READERS: [Reader; 23] = [
     Reader {
         name: "idx",
         sets: || vec![idx("", <[u8]>::to_vec)],
@@ -90,6 +90,12 @@ pub static READERS: [Reader; 22] = [
         sets: || vec![model()],
         words: JSON,
         read: |at| load_model(&at.join("model")).map(drop).map_err(|e| e.to_string()),
+    },
+    Reader {
+        name: "model-config",
+        sets: || vec![described_model()],
+        words: JSON,
+        read: read_described_model,
     },
     Reader { name: "config", sets: || vec![config()], words: JSON, read: read_config },
 ];
@@ -260,6 +266,26 @@ fn model() -> Vec<Part> {
     let tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named).collect();
     let metadata = BTreeMap::from([("config".to_string(), serde_json::to_string(&config).unwrap())]);
     written("model", |path| checkpoint::save(path, &tensors, &metadata).unwrap())
+}
+
+/// A model file whose configuration alone gets damaged: what is changed in a whole file mostly breaks its header.
+pub fn described_model() -> Vec<Part> {
+    let model = model().into_iter().map(|part| Part { damaged: false, ..part });
+    model.chain(config()).collect()
+}
+
+pub fn read_described_model(folder: &Path) -> Result<(), String> {
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let (file, config) = (read("model"), read("config.json"));
+    let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&file[8..end]).unwrap();
+    header["__metadata__"]["config"] = String::from_utf8_lossy(&config).into();
+    let header = serde_json::to_vec(&header).unwrap();
+    let path = folder.join("described");
+    let _ = std::fs::remove_file(&path);
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), &header[..], &file[end..]].concat())
+        .unwrap();
+    load_model(&path).map(drop).map_err(|error| error.to_string())
 }
 
 fn config() -> Vec<Part> {
