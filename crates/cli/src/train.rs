@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cerberus::data::photos::fit::parse_size;
+use cerberus::data::photos::map::parse_map;
 use cerberus::data::{Fit, PhotoOptions, Photos, Split};
 use cerberus::multitask::GradientsWrt;
 use cerberus::train::{
@@ -95,6 +96,15 @@ struct Options {
     /// instead of refusing them
     #[arg(long)]
     skip_broken: bool,
+    /// Photographs: another name for a class, or - to leave its objects out; may be repeated, and several may become one
+    #[arg(long, value_name = "OLD=NEW", value_parser = parse_map)]
+    map: Vec<(String, String)>,
+    /// Photographs: keep decoded pictures in this folder, to read them faster from the second time on
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Threads that read and prepare pictures beside those that compute; changes the speed and nothing else
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    loader_threads: usize,
     /// With --resume: go on although the data are not what they were when the run began
     #[arg(long, requires = "resume")]
     accept_changed_data: bool,
@@ -107,8 +117,8 @@ struct Options {
     /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in this folder with its own settings; only --threads and --accept-changed-data may be given beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "fit", "augment", "imbalance", "sampler", "missing", "format", "skip_broken"])]
+    /// Continue the run in this folder with its own settings; only --threads, --loader-threads and --accept-changed-data may be given beside it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "mix", "temperature", "tasks", "balance", "preference", "gradients", "diagnose", "epochs", "batch", "seed", "learning_rate", "samples", "out", "hold_back", "size", "fit", "augment", "imbalance", "sampler", "missing", "format", "skip_broken", "map", "cache"])]
     resume: Option<PathBuf>,
 }
 
@@ -138,6 +148,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
             let dataset = config.open_data()?;
             Trainer::builder(config, dataset)
                 .accept_changed_data(options.accept_changed_data)
+                .loader_threads(options.loader_threads)
                 .resume(folder)?
         }
         None => new_run(&options)?,
@@ -198,7 +209,7 @@ fn new_run(options: &Options) -> Result<Trainer, TrainError> {
     // Labels taken away and samplers are part of the data; without them it is open already.
     let plain = config.missing == 0.0 && config.sampler.is_none();
     let dataset = if plain { dataset } else { config.open_data()? };
-    let trainer = Trainer::builder(config, dataset);
+    let trainer = Trainer::builder(config, dataset).loader_threads(options.loader_threads);
     match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
@@ -214,6 +225,12 @@ fn photo_options(options: &Options) -> PhotoOptions {
         augment: options.augment.unwrap_or(usual.augment),
         format: options.format.clone(),
         skip_broken: options.skip_broken,
+        map: options.map.iter().cloned().collect(),
+        // From the root: a run is continued from any folder.
+        cache: options
+            .cache
+            .as_ref()
+            .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())),
         ..usual
     }
 }

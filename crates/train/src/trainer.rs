@@ -74,6 +74,7 @@ pub struct Trainer {
     state: State,
     balancing: Balancing,
     log: BalanceLog,
+    loader_threads: usize,
 }
 
 /// A trainer to be, made by [`Trainer::builder`].
@@ -102,6 +103,7 @@ pub struct TrainerBuilder {
     optimizer: Option<Box<dyn Optimizer + Send>>,
     schedule: Option<Schedule>,
     accepts_changed_data: bool,
+    loader_threads: usize,
 }
 
 impl TrainerBuilder {
@@ -131,6 +133,13 @@ impl TrainerBuilder {
     /// Continues a run even if its data are not what they were when it began.
     pub fn accept_changed_data(mut self, accepts: bool) -> Self {
         self.accepts_changed_data = accepts;
+        self
+    }
+
+    /// Makes batches on so many threads beside those that compute, 1 by default; with 0 they are made between steps. It
+    /// changes the speed and nothing else.
+    pub fn loader_threads(mut self, threads: usize) -> Self {
+        self.loader_threads = threads;
         self
     }
 
@@ -246,7 +255,7 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, .. } = self;
+        let Self { config, dataset, schedule, loader_threads, .. } = self;
         let steps = config.epochs * batches(config.samples_of(&*dataset, Split::Train), config.batch);
         let schedule = schedule.unwrap_or_else(|| config.schedule(steps));
         let balancing = config.balancing()?;
@@ -254,7 +263,7 @@ impl TrainerBuilder {
         state.loss_sums.resize(model.tasks().len(), 0.0);
         state.loss_images.resize(model.tasks().len(), 0);
         state.weight_sums.resize(model.tasks().len(), 0.0);
-        Ok(Trainer { config, dataset, folder, model, optimizer, schedule, state, balancing, log })
+        Ok(Trainer { config, dataset, folder, model, optimizer, schedule, state, balancing, log, loader_threads })
     }
 }
 
@@ -268,6 +277,7 @@ impl Trainer {
             optimizer: None,
             schedule: None,
             accepts_changed_data: false,
+            loader_threads: 1,
         }
     }
 
@@ -348,6 +358,7 @@ impl Trainer {
             limit: self.config.samples,
             // A step on a handful of images would disturb batch norm.
             drop_last: self.samples(Split::Train) >= self.config.batch,
+            workers: self.loader_threads,
             ..EpochPlan::new(Split::Train)
         };
         let loader = Loader::new(Arc::clone(&self.dataset), plan)?;
