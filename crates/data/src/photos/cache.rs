@@ -1,6 +1,6 @@
 //! Decoded pictures on disk: a photo is decoded and made smaller once, and read as bytes from then on.
 //!
-//! Each picture is kept as training needs it: at most [twice](super::reduced) what it covers of a sample, so that a crop
+//! Each picture is kept as training needs it: at most [twice](super::prepare::reduced) what it covers of a sample, so that a crop
 //! of half its sides is not enlarged, and never above its own size. It is an uncompressed PPM file, which any viewer
 //! shows, called after a digest of its [key](Cache::key): path, length and time of change of the photo's file, which way
 //! up it is read, and the rows and columns that are kept. The key stands in the file as well, and an entry counts only if its

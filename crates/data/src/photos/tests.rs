@@ -15,7 +15,7 @@ mod voc;
 
 use super::augment::Colour;
 use super::*;
-use crate::{CLASS, IGNORED, Mask};
+use crate::{CLASS, IGNORED, Image, Mask};
 
 mod fitted;
 
