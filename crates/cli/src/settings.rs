@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use cerberus::data::augment::{AugmentConfig, OperationConfig};
 use cerberus::data::photos::fit::parse_size;
+use cerberus::data::photos::map::parse_map;
 use cerberus::data::{DatasetInfo, Fit, PhotoOptions, Photos};
 use cerberus::multitask::GradientsWrt;
 use cerberus::train::{OptimizerKind, ScheduleConfig, TrainConfig, TrainError};
@@ -141,6 +142,12 @@ pub struct Settings {
     /// instead of refusing them
     #[arg(long)]
     pub skip_broken: bool,
+    /// Photographs: another name for a class, or - to leave its objects out; may be repeated, and several may become one
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
+    pub map: Vec<String>,
+    /// Photographs: keep decoded pictures in this folder, to read them faster from the second time on
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// At most this many samples of each split, for a quick look
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
@@ -255,6 +262,15 @@ fn optimizer_kind(name: &str) -> Result<OptimizerKind, String> {
     }
 }
 
+fn renaming(text: &str) -> Result<String, String> {
+    parse_map(text).map(|_| text.to_string())
+}
+
+/// The path from the root: a run is continued from any folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
 impl Settings {
     /// These settings, and for what they leave open those of a TOML file.
     ///
@@ -297,9 +313,12 @@ impl Settings {
     }
 
     /// How photographs become samples.
-    pub fn photos(&self) -> PhotoOptions {
+    ///
+    /// # Errors
+    /// If a renaming of a file is none; the command line has looked at its own.
+    pub fn photos(&self) -> Result<PhotoOptions, TrainError> {
         let usual = PhotoOptions::default();
-        PhotoOptions {
+        Ok(PhotoOptions {
             size: self.size.map_or(usual.size, |size| size.0),
             fit: self.fit.unwrap_or(usual.fit),
             hold_back: self.hold_back.unwrap_or(usual.hold_back),
@@ -312,8 +331,15 @@ impl Settings {
             },
             format: self.format.clone(),
             skip_broken: self.skip_broken,
+            map: self
+                .map
+                .iter()
+                .map(|text| parse_map(text))
+                .collect::<Result<_, _>>()
+                .map_err(TrainError::Option)?,
+            cache: self.cache.as_deref().map(absolute),
             ..usual
-        }
+        })
     }
 
     /// The configuration of a run on data that were opened as these settings say.
@@ -324,10 +350,11 @@ impl Settings {
         let info = dataset.info();
         let is_photos = |name: &str| Photos::is_at(Path::new(name));
         let mut config = if is_photos(self.data()) {
-            TrainConfig::for_photos(self.data(), dataset, self.photos())
+            TrainConfig::for_photos(self.data(), dataset, self.photos()?)
         } else {
             // Photographs that are mixed in are opened again in the same way.
-            let photos = self.names().iter().any(|name| is_photos(name)).then(|| self.photos());
+            let photos =
+                self.names().iter().any(|name| is_photos(name)).then(|| self.photos()).transpose()?;
             TrainConfig { photos, ..TrainConfig::for_data(self.data(), info) }
         };
         config.mix = self.mix.clone();
@@ -418,7 +445,8 @@ impl Settings {
 
     /// These settings with all that was left open as `config` has it.
     pub fn completed(&self, config: &TrainConfig) -> Self {
-        let absolute = |name: &String| {
+        // A name that is no path stays as it is.
+        let place = |name: &String| {
             let place = std::fs::canonicalize(name);
             place.map_or_else(|_| name.clone(), |place| place.display().to_string())
         };
@@ -438,8 +466,8 @@ impl Settings {
             (None, None) => Some(Augment::List(config.augment.operations.clone())),
         };
         Self {
-            data: Some(absolute(&self.data().to_string())),
-            mix: self.mix.iter().map(absolute).collect(),
+            data: Some(place(&self.data().to_string())),
+            mix: self.mix.iter().map(place).collect(),
             temperature: (!self.mix.is_empty()).then_some(config.temperature),
             tasks: tasks.collect(),
             trunk: Some(config.model.trunk_name()),
@@ -458,10 +486,8 @@ impl Settings {
             beta2: (!sgd).then_some(config.optimizer.beta2),
             weight_decay: Some(config.weight_decay),
             clip_norm: Some(config.clip_norm),
-            init_from: self
-                .init_from
-                .as_ref()
-                .map(|file| std::fs::canonicalize(file).unwrap_or_else(|_| file.clone())),
+            init_from: self.init_from.as_deref().map(absolute),
+            cache: self.cache.as_deref().map(absolute),
             augment,
             hold_back: photos.map(|photos| photos.hold_back),
             size: photos.map(|photos| Size(photos.size)),

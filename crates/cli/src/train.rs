@@ -39,13 +39,16 @@ struct Options {
     /// Threads to compute on; changes the speed and nothing else [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Threads that read and prepare pictures beside those that compute; changes the speed and nothing else
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    loader_threads: usize,
     /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
-    /// Continue the run in this folder with its own settings; only --threads, --quiet and --accept-changed-data may be
+    /// Continue the run in this folder with its own settings; only --threads, --loader-threads, --quiet and --accept-changed-data may be
     /// given beside it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Settings", "config", "out"])]
     resume: Option<PathBuf>,
@@ -78,6 +81,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
             Trainer::builder(config, dataset)
                 .accept_changed_data(options.accept_changed_data)
                 .command(&crate::shell::command_line())
+                .loader_threads(options.loader_threads)
                 .resume(folder)?
         }
         None => match new_run(&options)? {
@@ -112,7 +116,7 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         None => options.settings.clone(),
     };
     let (seed, temperature) = (settings.seed.unwrap_or(1), settings.temperature.unwrap_or(1.0));
-    let dataset = open_mixed(&settings.names(), temperature, seed, &settings.photos())?;
+    let dataset = open_mixed(&settings.names(), temperature, seed, &settings.photos()?)?;
     for line in dataset.info().accounts.iter().flat_map(|account| account.lines()) {
         tell(options, &line);
     }
@@ -129,7 +133,9 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         config.batch = fitted.batch;
     }
     let settings = settings.completed(&config);
-    let trainer = Trainer::builder(config, dataset).command(&crate::shell::command_line());
+    let trainer = Trainer::builder(config, dataset)
+        .command(&crate::shell::command_line())
+        .loader_threads(options.loader_threads);
     let trainer = match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),

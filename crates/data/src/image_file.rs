@@ -18,6 +18,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader};
 
+use crate::resize::resize;
 use crate::{DataError, Image};
 
 /// The most pixels of a picture that is read: 64 million, as of 8192 x 8192.
@@ -174,24 +175,18 @@ impl Image {
     /// as many values as its size says.
     #[track_caller]
     pub fn resized(&self, height: usize, width: usize) -> Image {
-        let rgb = u32::try_from(self.width)
-            .ok()
-            .zip(u32::try_from(self.height).ok())
-            .filter(|_| self.channels == 3 && height > 0 && width > 0)
-            .and_then(|(w, h)| image::RgbImage::from_raw(w, h, self.pixels.to_vec()));
-        let Some(rgb) = rgb else {
-            panic!(
-                "resized: from {}x{}x{} with {} values to {height}x{width}; sides must be positive and the \
-                 picture whole, with 3 channels",
-                self.height,
-                self.width,
-                self.channels,
-                self.pixels.len()
-            );
-        };
-        let filter = image::imageops::FilterType::Triangle;
-        let resized = image::imageops::resize(&rgb, width as u32, height as u32, filter);
-        Image { height, width, channels: 3, pixels: resized.into_raw().into() }
+        let whole = self.pixels.len() == self.height * self.width * 3 && self.height > 0 && self.width > 0;
+        assert!(
+            whole && self.channels == 3 && height > 0 && width > 0,
+            "resized: from {}x{}x{} with {} values to {height}x{width}; sides must be positive and the picture whole, \
+             with 3 channels",
+            self.height,
+            self.width,
+            self.channels,
+            self.pixels.len()
+        );
+        let pixels = resize(&self.pixels, [self.height, self.width], [height, width]);
+        Image { height, width, channels: 3, pixels: pixels.into() }
     }
 }
 

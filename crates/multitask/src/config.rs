@@ -14,6 +14,11 @@ use crate::lenet::LENET_SIDE;
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
+/// The most channels of an image or a convolution, and the most rows or columns of an image: beyond them there is only a
+/// damaged file.
+const MOST_CHANNELS: usize = 1 << 14;
+const MOST_SIDE: usize = 1 << 16;
+
 impl HeadConfig {
     /// A head of `kind`, by default named like it, that learns from `label`, by default the first label of the data
     /// that suits it.
@@ -205,11 +210,27 @@ impl ModelConfig {
         self.heads.iter().map(|head| head.weight).collect()
     }
 
+    /// The weights of the trunk's convolutions, of 3x3 pixels each: no model of this configuration has fewer numbers. None
+    /// are counted of trunks without stages.
+    pub fn least_numbers(&self) -> u64 {
+        let channels: Vec<u64> =
+            self.image[2..].iter().chain(self.stages.iter().flatten()).map(|&count| count as u64).collect();
+        let weights = channels.windows(2).map(|pair| pair[0].saturating_mul(pair[1]).saturating_mul(9));
+        weights.fold(0, u64::saturating_add)
+    }
+
     /// Checks that a model can be built from this configuration.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
+        let [height, width, channels] = self.image;
+        if channels > MOST_CHANNELS || height > MOST_SIDE || width > MOST_SIDE {
+            return Err(format!(
+                "images of {height}x{width} pixels and {channels} channels are larger than any this program takes: \
+                 {MOST_SIDE} rows and columns, {MOST_CHANNELS} channels"
+            ));
+        }
         match self.trunk {
             TrunkKind::Stages => self.check_stages()?,
             TrunkKind::LeNet => self.check_lenet()?,
@@ -262,7 +283,7 @@ impl ModelConfig {
                 self.stages
             ));
         }
-        if channels.clone().any(|&c| c > 1 << 14) || self.stages.len() > 12 {
+        if channels.clone().any(|&c| c > MOST_CHANNELS) || self.stages.len() > 12 {
             return Err(format!("the trunk {:?} is larger than any this program writes", self.stages));
         }
         let least = halving_unit(self.stages.len());

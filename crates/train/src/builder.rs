@@ -48,6 +48,7 @@ pub struct TrainerBuilder {
     accepts_changed_data: bool,
     transfer: Option<Transfer>,
     command: Option<String>,
+    loader_threads: usize,
 }
 
 impl TrainerBuilder {
@@ -61,6 +62,7 @@ impl TrainerBuilder {
             accepts_changed_data: false,
             transfer: None,
             command: None,
+            loader_threads: 1,
         }
     }
 }
@@ -99,6 +101,13 @@ impl TrainerBuilder {
     /// configuration.
     pub fn command(mut self, command: &str) -> Self {
         self.command = Some(command.into());
+        self
+    }
+
+    /// Makes batches on so many threads beside those that compute, 1 by default; with 0 they are made between steps. It
+    /// changes the speed and nothing else.
+    pub fn loader_threads(mut self, threads: usize) -> Self {
+        self.loader_threads = threads;
         self
     }
 
@@ -225,7 +234,7 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, transfer, command, .. } = self;
+        let Self { config, dataset, schedule, transfer, command, loader_threads, .. } = self;
         if let Some(command) = command {
             folder.note_command(&command)?;
         }
@@ -250,6 +259,7 @@ impl TrainerBuilder {
             balancing,
             log,
             watch,
+            loader_threads,
             average,
             accumulated,
             transfer,

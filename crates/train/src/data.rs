@@ -112,6 +112,7 @@ impl TrainConfig {
             fit: self.fit(),
             hold_back: 1.0,
             classes: heads.map(|head| (head.label.clone(), head.classes.clone())).collect(),
+            map: self.photos.as_ref().map_or_else(BTreeMap::new, |photos| photos.map.clone()),
             ..PhotoOptions::default()
         };
         Ok(open_photos(data, self.seed, &photos)?)

@@ -82,7 +82,17 @@ pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainErr
     let file = checkpoint::load(path)?;
     let config: TrainConfig = parse(path, &file, "config")?;
     // A file made by hand may describe a model that cannot be built.
-    config.model.check().map_err(|problem| TrainError::Folder { path: path.to_path_buf(), problem })?;
+    let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
+    config.model.check().map_err(fail)?;
+    // Before memory is asked for: a few bytes can describe a model of any size.
+    let held: u64 = file.under(MODEL).iter().map(|(_, tensor)| tensor.len() as u64).sum();
+    if config.model.least_numbers() > held {
+        return Err(fail(format!(
+            "its configuration describes a trunk of {} numbers or more, its tensors hold {held} in all; write the file \
+             again with the program that trained the model",
+            config.model.least_numbers()
+        )));
+    }
     let mut model = MultiTaskModel::new(&config.model, config.seed);
     file.load_into(&mut model, MODEL)?;
     Ok((config, model))

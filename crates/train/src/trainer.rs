@@ -80,6 +80,7 @@ pub struct Trainer {
     pub(crate) balancing: Balancing,
     pub(crate) log: BalanceLog,
     pub(crate) watch: Watch,
+    pub(crate) loader_threads: usize,
     /// The running mean of the weights, if the run keeps one.
     pub(crate) average: Option<WeightAverage>,
     /// Gradients of the batches since the last step.
@@ -183,6 +184,7 @@ impl Trainer {
             limit: self.config.samples,
             // A step on a handful of images would disturb batch norm.
             drop_last: self.samples(Split::Train) >= self.config.batch,
+            workers: self.loader_threads,
             ..EpochPlan::new(Split::Train)
         };
         let loader = Loader::new(Arc::clone(&self.dataset), plan)?;

@@ -116,9 +116,31 @@ pub fn show(photo: &Sample, view: &View, size: [usize; 2], fit: Fit) -> Sample {
     placement.framed(render(photo, view, placement.covered))
 }
 
-/// All of a photo and its labels at another size.
-pub(super) fn resize(photo: &Sample, size: [usize; 2]) -> Sample {
-    render(photo, &View::whole(&photo.image), size)
+/// A sample whose picture has its size already, and whose labels are those of a picture of `from` rows and columns.
+pub(super) fn resize_labels(photo: &Sample, from: [usize; 2]) -> Sample {
+    let view = View { window: [0, 0, from[1], from[0]], flip: false, colour: Colour::NONE };
+    LabelsOnly(Shown { view: &view, size: [photo.image.height, photo.image.width] }).sample(photo)
+}
+
+/// Moves labels to where their picture is.
+struct LabelsOnly<'a>(Shown<'a>);
+
+impl Mover for LabelsOnly<'_> {
+    fn size(&self) -> [usize; 2] {
+        self.0.size
+    }
+
+    fn image(&self, image: &Image) -> Image {
+        image.clone()
+    }
+
+    fn objects(&self, objects: &[Object], mask: Option<&Mask>) -> Vec<Object> {
+        self.0.objects(objects, mask)
+    }
+
+    fn nearest<V: Copy>(&self, values: &[V], size: [usize; 2], outside: V) -> Vec<V> {
+        self.0.nearest(values, size, outside)
+    }
 }
 
 fn render(photo: &Sample, view: &View, size: [usize; 2]) -> Sample {

@@ -69,6 +69,23 @@ impl Digest {
         }
     }
 
+    fn mask(&mut self, mask: &MaskSource) {
+        match mask {
+            MaskSource::Missing => self.text("no mask"),
+            MaskSource::Trimap(path) | MaskSource::Classes(path, _) | MaskSource::Painted(path, _) => {
+                self.file(path)
+            }
+            MaskSource::Outlines(outlines) => outlines.iter().for_each(|outline| {
+                self.number(outline.value);
+                self.shape(&outline.shape);
+            }),
+            MaskSource::Mapped(source, values) => {
+                self.mask(source);
+                values.iter().for_each(|&value| self.number(value));
+            }
+        }
+    }
+
     fn label(&mut self, label: &Label) {
         match label {
             Label::Class(class) => self.size(*class),
@@ -103,16 +120,7 @@ impl Photo {
             Some(objects) => digest.objects(objects),
             None => digest.text("no objects"),
         }
-        match &self.mask {
-            MaskSource::Missing => digest.text("no mask"),
-            MaskSource::Trimap(path) | MaskSource::Classes(path, _) | MaskSource::Painted(path, _) => {
-                digest.file(path)
-            }
-            MaskSource::Outlines(outlines) => outlines.iter().for_each(|outline| {
-                digest.number(outline.value);
-                digest.shape(&outline.shape);
-            }),
-        }
+        digest.mask(&self.mask);
         for (name, label) in &self.more {
             digest.text(name);
             digest.label(label);

@@ -26,6 +26,7 @@
 //! pure function of (seed, split, epoch, index).
 
 pub mod augment;
+mod cache;
 mod class_folders;
 mod class_list;
 mod coco;
@@ -33,12 +34,14 @@ mod depth_map;
 pub(crate) mod digest;
 pub(crate) mod files;
 pub mod fit;
+pub mod map;
 mod masks;
 mod oxford;
 mod painted;
 mod panoptic;
 mod pets;
 mod polygon;
+mod prepare;
 mod reading;
 mod run_lengths;
 mod semantic;
@@ -59,13 +62,13 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Account, ClassCount, LabelCount, PartAccount, Picture};
 use crate::dataset::no_such_sample;
 use crate::image_file::Turn;
-use crate::{
-    ClassId, DataError, Dataset, DatasetInfo, FindingKind, Image, Label, LabelInfo, Object, Sample, Split,
-};
+use crate::{ClassId, DataError, Dataset, DatasetInfo, FindingKind, Label, LabelInfo, Object, Sample, Split};
 use augment::{View, show};
+use cache::Cache;
 use depth_map::DepthMap;
 pub use files::pictures_in;
-use fit::{Fit, Placement};
+use fit::Fit;
+use prepare::prepare;
 use reading::Reading;
 use splits::split;
 
@@ -124,6 +127,12 @@ pub struct PhotoOptions {
     /// here take theirs from the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<String, Vec<String>>,
+    /// A folder where decoded pictures are kept, to be read faster from the second time on; nowhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Other names for classes: those of the files with the names that they get, "-" to leave a class out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub map: BTreeMap<String, String>,
 }
 
 impl Default for PhotoOptions {
@@ -137,6 +146,8 @@ impl Default for PhotoOptions {
             format: None,
             skip_broken: false,
             classes: BTreeMap::new(),
+            cache: None,
+            map: BTreeMap::new(),
         }
     }
 }
@@ -175,6 +186,8 @@ enum MaskSource {
     Outlines(Vec<Outline>),
     /// A picture whose numbers or colours stand for classes.
     Painted(PathBuf, Arc<painted::Code>),
+    /// Another source under other classes: what becomes of each of its values.
+    Mapped(Box<MaskSource>, Arc<[ClassId]>),
 }
 
 /// What an object covers, with its mask value, in pixels of the file.
@@ -244,6 +257,7 @@ pub struct Photos {
     /// Prepared photos, where they fit into memory.
     kept: Vec<OnceLock<Sample>>,
     keeps: bool,
+    cache: Option<Cache>,
 }
 
 impl Photos {
@@ -263,9 +277,14 @@ impl Photos {
     pub fn open(path: &Path, seed: u64, options: PhotoOptions) -> Result<Photos, DataError> {
         options.check()?;
         let format = choose(path, options.format.as_deref())?;
-        let mut reading = Reading::new(&options, format.name);
+        // Readers know the names in the files alone: expected ones are those after renaming.
+        let unnamed = PhotoOptions { classes: BTreeMap::new(), ..options.clone() };
+        let mut reading = Reading::new(if options.map.is_empty() { &options } else { &unnamed }, format.name);
         (format.read)(path, &mut reading)?;
-        let Reading { photos, labels, findings, found, .. } = reading.finish(path)?;
+        let Reading { mut photos, mut labels, mut findings, found, .. } = reading.finish(path)?;
+        if !options.map.is_empty() {
+            map::apply(&options, &mut photos, &mut labels, &mut findings)?;
+        }
         let splits = split(&photos, options.hold_back);
         refuse_empty_parts(path, &photos, &splits, options.hold_back)?;
         let mut account = Account {
@@ -280,7 +299,6 @@ impl Photos {
         let (labels, absent): (Vec<LabelInfo>, Vec<LabelInfo>) = labels
             .into_iter()
             .partition(|label| learns_from.iter().any(|&place| photos[place].has(&label.name)));
-        let mut findings = findings;
         absent.iter().for_each(|label| {
             findings.add(FindingKind::LabelLeftOut, "labels that no training picture has", &label.name);
         });
@@ -304,7 +322,8 @@ impl Photos {
         let maps = photos.iter().map(|photo| photo.maps.len()).max().unwrap_or(0);
         let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
-        Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES })
+        let cache = options.cache.as_deref().map(Cache::new);
+        Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES, cache })
     }
 
     /// How many photos there are, in all splits.
@@ -326,7 +345,7 @@ impl Photos {
         if let Some(kept) = self.kept[place].get() {
             return Ok(kept.clone());
         }
-        let sample = prepare(&self.photos[place], &self.options)?;
+        let sample = prepare(&self.photos[place], &self.options, self.cache.as_ref())?;
         if self.keeps {
             return Ok(self.kept[place].get_or_init(|| sample).clone());
         }
@@ -470,43 +489,6 @@ fn pictures(photos: &[Photo], splits: &[Vec<usize>; 3]) -> Vec<Picture> {
             digest: photo.digest(),
         })
         .collect()
-}
-
-/// Reads the pixels, and makes image and labels smaller where they are much larger than samples.
-fn prepare(photo: &Photo, options: &PhotoOptions) -> Result<Sample, DataError> {
-    let image = Image::read_as_annotated(&photo.path, photo.size, photo.turn)?;
-    let mask = match &photo.mask {
-        MaskSource::Missing => None,
-        MaskSource::Trimap(path) => Some(pets::read_trimap(path, photo.size)?),
-        MaskSource::Classes(path, values) => Some(values.read(path, photo.size)?),
-        MaskSource::Outlines(outlines) => Some(polygon::fill(outlines, photo.size)),
-        MaskSource::Painted(path, code) => Some(code.read(path, photo.size)?),
-    };
-    let mut more = photo.more.clone();
-    for (name, map) in &photo.maps {
-        more.insert(name.clone(), Label::ValueMap(map.read(photo.size)?));
-    }
-    let whole = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
-    Ok(match reduced(photo.size, options) {
-        Some(size) => augment::resize(&whole, size),
-        None => whole,
-    })
-}
-
-/// The rows and columns that a photo of these is made smaller to once, if it is much larger than its samples: twice what it
-/// covers of them, so that a view of half its sides is not enlarged.
-fn reduced([height, width]: [usize; 2], options: &PhotoOptions) -> Option<[usize; 2]> {
-    let [rows, columns] = options.size.map(|side| 2 * side);
-    let size = match options.fit {
-        // By one factor, the larger of the two sides': crops of all proportions are drawn from the photo as it is.
-        Fit::Stretch if rows * width >= columns * height => [rows, (width * rows).div_ceil(height)],
-        Fit::Stretch => [(height * columns).div_ceil(width), columns],
-        // Of twice the whole number of pixels that it covers, the whole photo covers just as many again.
-        Fit::Letterbox => {
-            Placement::new(options.fit, [height, width], options.size).covered.map(|side| 2 * side)
-        }
-    };
-    (size[0] < height && size[1] < width).then_some(size)
 }
 
 #[cfg(test)]

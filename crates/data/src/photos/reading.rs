@@ -407,8 +407,9 @@ impl Photo {
             OBJECTS => of_objects(self.objects.as_deref().unwrap_or(&[])),
             MASK => match &self.mask {
                 MaskSource::Outlines(outlines) => {
-                    let judged = outlines.iter().filter(|outline| outline.value != IGNORED);
-                    judged.map(|outline| usize::from(outline.value).saturating_sub(1)).collect()
+                    // What is not judged, and what was left out, is of no class.
+                    let judged = outlines.iter().filter(|outline| ![0, IGNORED].contains(&outline.value));
+                    judged.map(|outline| usize::from(outline.value) - 1).collect()
                 }
                 _ => Vec::new(),
             },

@@ -6,6 +6,7 @@ use std::path::Path;
 use cerberus_tensor::random::stream;
 use tempfile::tempdir;
 
+mod cache;
 mod class_folders;
 mod made;
 mod oxford;
@@ -14,7 +15,7 @@ mod voc;
 
 use super::augment::Colour;
 use super::*;
-use crate::{CLASS, IGNORED, Mask};
+use crate::{CLASS, IGNORED, Image, Mask};
 
 mod fitted;
 
@@ -373,3 +374,5 @@ fn polygons_fill_the_pixels_whose_centres_they_hold() {
     assert_eq!(polygon::area(&[[0.0, 0.0], [4.0, 4.0], [0.0, 4.0]]), 8.0);
     assert_eq!(fill(&[[5.0, -5.0], [6.0, -4.0], [5.0, -3.0]]), [0; 16]);
 }
+
+mod mapped;

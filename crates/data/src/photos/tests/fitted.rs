@@ -1,8 +1,8 @@
 //! Photos brought to sizes of other proportions than theirs.
 
 use super::*;
-use crate::ValueMap;
 use crate::photos::fit::MARGIN;
+use crate::{Placement, ValueMap};
 
 #[test]
 fn image_box_and_mask_move_together_in_every_size_and_fit_and_the_margin_is_unknown() {
