@@ -9,6 +9,7 @@ use cerberus::data::{Batch, Dataset, IGNORED, Image, Label, LabelKind, PhotoOpti
 use cerberus::nn::{Module, checkpoint};
 use cerberus::tensor::Tensor;
 use cerberus::train::{RunFolder, TrainConfig, load_model};
+use cerberus_cli::settings::Settings;
 use image::ImageFormat;
 
 use crate::Part;
@@ -27,6 +28,8 @@ pub struct Reader {
 
 const JSON: &[&str] =
     &["null", "true", "\"\"", "[]", "{}", "\\u0000", "\"counts\":", "\"size\":[30,40]", "\"id\":1,"];
+const TOML: &[&str] =
+    &["[[augment]]\n", "{}", "[]", "\"\"\"", " = ", "true", "nan", "1979-05-27", "\n", "inf"];
 const TEXT: &[&str] = &[
     "\n", "\r\n", "\u{feff}", "\"", ";", ",", "\t", "-", "#", ": ", "train", "test", "nan", "inf", "&a ",
     "*a", "<<: *a", "|\n ",
@@ -98,6 +101,7 @@ pub static READERS: [Reader; 23] = [
         read: read_described_model,
     },
     Reader { name: "config", sets: || vec![config()], words: JSON, read: read_config },
+    Reader { name: "toml", sets: || vec![settings()], words: TOML, read: read_settings },
 ];
 
 const PALETTE: &[u8] = include_bytes!("../../crates/data/tests/pictures/palette.png");
@@ -286,6 +290,25 @@ pub fn read_described_model(folder: &Path) -> Result<(), String> {
     std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), &header[..], &file[end..]].concat())
         .unwrap();
     load_model(&path).map(drop).map_err(|error| error.to_string())
+}
+
+fn settings() -> Vec<Part> {
+    let text = "data = \"fashion-scenes\"\ntasks = [\"classify\"]\nepochs = 2\nlearning-rate = 1e-3\nsize = \"96x64\"\n\
+                optimizer = \"sgd\"\nschedule = \"constant\"\nfreeze = [\"trunk\"]\nmap = [\"a=b\"]\ntrunk = \"4/4/4\"\n\
+                [[augment]]\nname = \"mixup\"\nstrength = 0.5\n";
+    vec![part("train.toml", text)]
+}
+
+/// Reads a file of settings and makes a configuration of it; the data that it names are not opened.
+fn read_settings(folder: &Path) -> Result<(), String> {
+    let scenes = cerberus::data::open("fashion-scenes", 1).map_err(|error| error.to_string())?;
+    let settings =
+        Settings::default().over_file(&folder.join("train.toml")).map_err(|error| error.to_string())?;
+    settings.photos().map_err(|error| error.to_string())?;
+    let settings = Settings { data: None, mix: Vec::new(), imbalance: Vec::new(), ..settings };
+    let config = settings.config(&*scenes).map_err(|error| error.to_string())?;
+    let _ = settings.completed(&config).to_toml();
+    config.validate(scenes.info()).map_err(|error| error.to_string())
 }
 
 fn config() -> Vec<Part> {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cerberus::nn::files::write_atomically;
-use cerberus::train::{Outcome, RunFolder, Summary, TrainError, Trainer, find_rate, fit_memory, open_mixed};
+use cerberus::train::{
+    Outcome, RunFolder, Summary, TrainError, Trainer, Transfer, find_rate, fit_memory, open_mixed,
+};
 use clap::Parser;
 
 use crate::display::{Display, figure};
@@ -45,10 +47,13 @@ struct Options {
     /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Measure what each layer costs, and show it in report.html
+    #[arg(long)]
+    profile: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
-    /// Continue the run in this folder with its own settings; only --threads, --loader-threads, --quiet and --accept-changed-data may be
+    /// Continue the run in this folder with its own settings; only --threads, --loader-threads, --profile, --quiet and --accept-changed-data may be
     /// given beside it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Settings", "config", "out"])]
     resume: Option<PathBuf>,
@@ -82,6 +87,7 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
                 .accept_changed_data(options.accept_changed_data)
                 .command(&crate::shell::command_line())
                 .loader_threads(options.loader_threads)
+                .profile(options.profile)
                 .resume(folder)?
         }
         None => match new_run(&options)? {
@@ -135,7 +141,8 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
     let settings = settings.completed(&config);
     let trainer = Trainer::builder(config, dataset)
         .command(&crate::shell::command_line())
-        .loader_threads(options.loader_threads);
+        .loader_threads(options.loader_threads)
+        .profile(options.profile);
     let trainer = match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
@@ -189,7 +196,27 @@ fn introduce(trainer: &Trainer) {
     if trainer.state().step > 0 {
         say!("continuing after step {} (epoch {})", trainer.state().step, trainer.state().epoch + 1);
     }
+    if let Some(transfer) = trainer.transfer() {
+        tell_transfer(transfer);
+    }
     say!("writing to {}", trainer.folder().path().display());
+}
+
+/// What the model took from another, and what it did not.
+fn tell_transfer(transfer: &Transfer) {
+    let Transfer { taken, missing, reshaped, unused } = transfer;
+    let all = taken.len() + missing.len() + reshaped.len();
+    say!("{} of {all} tensors begin as in the model given", taken.len());
+    let list = |what: &str, names: Vec<String>| {
+        if !names.is_empty() {
+            say!("  {what}: {}", names.join(", "));
+        }
+    };
+    list("not in it", missing.clone());
+    let shapes =
+        reshaped.iter().map(|(name, theirs, own)| format!("{name} ({theirs:?} there, {own:?} here)"));
+    list("of another shape", shapes.collect());
+    list("not used", unused.clone());
 }
 
 fn conclude(summary: &Summary, folder: &RunFolder) {

@@ -10,16 +10,15 @@
 #![forbid(unsafe_code)]
 
 mod balance_log;
-mod builder;
 mod choices;
 pub mod config;
 mod data;
-mod divergence;
 mod error;
 mod evaluate;
 mod events;
 mod folder;
 mod page;
+mod profile;
 mod report;
 mod saved;
 mod start;
@@ -28,7 +27,6 @@ mod trainer;
 mod trial;
 mod watch;
 
-pub use builder::TrainerBuilder;
 pub use choices::{OptimizerConfig, OptimizerKind, ScheduleConfig};
 pub use config::{SamplerChoice, TrainConfig};
 pub use data::{IMBALANCE_METHODS, open_mixed};
@@ -39,5 +37,5 @@ pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::{load_into, load_model};
 pub use start::Transfer;
 pub use state::{EpochRow, State};
-pub use trainer::{Observer, Outcome, StepReport, Trainer};
+pub use trainer::{Observer, Outcome, StepReport, Trainer, TrainerBuilder};
 pub use trial::{FittedBatch, RatePoint, RateTest, find_rate, fit_memory};

@@ -11,6 +11,7 @@ mod classes;
 mod curves;
 mod detections;
 mod judge;
+mod layers;
 mod mistakes;
 mod overview;
 mod pass;
@@ -27,6 +28,7 @@ use cerberus_report::Page;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
+use crate::profile::Profile;
 use crate::report::Summary;
 use crate::state::State;
 
@@ -41,6 +43,8 @@ pub(crate) struct RunView<'a> {
     pub dataset: &'a Arc<dyn Dataset>,
     pub schedule: &'a Schedule,
     pub state: &'a State,
+    /// What layers cost, if that was measured.
+    pub profile: Option<&'a Profile>,
 }
 
 /// What the best model came to on `split`.
@@ -79,6 +83,7 @@ fn page(run: &RunView, tested: Option<&Tested>) -> String {
     }
     overview::origin(&mut page, run);
     overview::cost(&mut page, run);
+    layers::costs(&mut page, run);
     page.finish()
 }
 

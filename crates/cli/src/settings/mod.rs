@@ -3,17 +3,19 @@
 //! Both have the same names. What stands on the command line goes before what the file says, and what neither says is
 //! chosen for the data. Every run writes a `train.toml` with all of it, so that `--config` repeats it.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+mod config;
+mod values;
 
-use cerberus::data::augment::{AugmentConfig, OperationConfig};
-use cerberus::data::photos::fit::parse_size;
+use std::path::{Path, PathBuf};
+
 use cerberus::data::photos::map::parse_map;
-use cerberus::data::{DatasetInfo, Fit, PhotoOptions, Photos};
+use cerberus::data::{Fit, PhotoOptions};
 use cerberus::multitask::GradientsWrt;
-use cerberus::train::{OptimizerKind, ScheduleConfig, TrainConfig, TrainError};
+use cerberus::train::{OptimizerKind, ScheduleConfig, TrainError};
 use clap::Args;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+pub use values::{Augment, Size};
 
 /// The settings of a run; absent ones are chosen for the data.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -153,102 +155,6 @@ pub struct Settings {
     pub samples: Option<usize>,
 }
 
-/// Rows and columns, written as the command line has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub [usize; 2]);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        parse_size(text).map(Self)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let [rows, columns] = self.0;
-        to.serialize_str(&format!("{rows}x{columns}"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a size is a number of pixels, or rows and columns such as \"96x160\"")]
-        enum Either {
-            Side(usize),
-            Text(String),
-        }
-        match Either::deserialize(from)? {
-            Either::Side(side) => Ok(Self([side, side])),
-            Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-/// How training samples are changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "augment is a strength, a list of names, or tables [[augment]] with a name each"
-)]
-pub enum Augment {
-    /// The usual way, so strongly.
-    Strength(f64),
-    /// As on the command line.
-    Text(String),
-    /// These operations, in order.
-    List(Vec<OperationConfig>),
-}
-
-impl FromStr for Augment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(strength) = text.parse() {
-            return Ok(Self::Strength(strength));
-        }
-        operations(text).map(Self::List)
-    }
-}
-
-impl Augment {
-    /// The operations of a list; `None` for a strength.
-    fn list(&self) -> Result<Option<Vec<OperationConfig>>, TrainError> {
-        match self {
-            Self::Strength(_) => Ok(None),
-            Self::List(list) => Ok(Some(list.clone())),
-            Self::Text(text) => operations(text).map(Some).map_err(TrainError::Option),
-        }
-    }
-}
-
-/// `NAME[:STRENGTH[:PROBABILITY]]`, separated by commas.
-fn operations(text: &str) -> Result<Vec<OperationConfig>, String> {
-    let operation = |text: &str| {
-        let mut parts = text.split(':');
-        let mut operation = OperationConfig::new(parts.next().unwrap_or_default().trim());
-        cerberus::data::augment::operation(&operation.name).map_err(|error| error.to_string())?;
-        let number = |part: &str| {
-            part.trim()
-                .parse::<f64>()
-                .map_err(|_| format!("{part:?} in {text:?} is no number; write NAME:STRENGTH:PROBABILITY"))
-        };
-        if let Some(strength) = parts.next() {
-            operation.strength = number(strength)?;
-        }
-        operation.probability = parts.next().map(number).transpose()?;
-        match parts.next() {
-            Some(rest) => {
-                Err(format!("{rest:?} in {text:?} is one part too many; write NAME:STRENGTH:PROBABILITY"))
-            }
-            None => Ok(operation),
-        }
-    };
-    text.split(',').map(operation).collect()
-}
-
 fn schedule_name(name: &str) -> Result<String, String> {
     ScheduleConfig::by_name(name).map(|_| name.to_string())
 }
@@ -341,165 +247,12 @@ impl Settings {
             ..usual
         })
     }
-
-    /// The configuration of a run on data that were opened as these settings say.
-    ///
-    /// # Errors
-    /// If a name is not known, or a setting does not go with the data.
-    pub fn config(&self, dataset: &dyn cerberus::data::Dataset) -> Result<TrainConfig, TrainError> {
-        let info = dataset.info();
-        let is_photos = |name: &str| Photos::is_at(Path::new(name));
-        let mut config = if is_photos(self.data()) {
-            TrainConfig::for_photos(self.data(), dataset, self.photos()?)
-        } else {
-            // Photographs that are mixed in are opened again in the same way.
-            let photos =
-                self.names().iter().any(|name| is_photos(name)).then(|| self.photos()).transpose()?;
-            TrainConfig { photos, ..TrainConfig::for_data(self.data(), info) }
-        };
-        config.mix = self.mix.clone();
-        config.preference = self.preference.clone();
-        config.samples = self.samples;
-        config.patience = self.patience;
-        config.init_from = self.init_from.clone();
-        config.freeze = self.freeze.clone();
-        let set = |value: Option<f64>, to: &mut f64| *to = value.unwrap_or(*to);
-        set(self.temperature, &mut config.temperature);
-        set(self.learning_rate, &mut config.learning_rate);
-        set(self.weight_decay, &mut config.weight_decay);
-        set(self.clip_norm, &mut config.clip_norm);
-        set(self.ema, &mut config.ema);
-        set(self.missing, &mut config.missing);
-        set(self.momentum, &mut config.optimizer.momentum);
-        set(self.beta1, &mut config.optimizer.beta1);
-        set(self.beta2, &mut config.optimizer.beta2);
-        config.optimizer.nesterov = self.nesterov;
-        config.optimizer.kind = self.optimizer.unwrap_or_default();
-        let set = |value: Option<usize>, to: &mut usize| *to = value.unwrap_or(*to);
-        set(self.epochs, &mut config.epochs);
-        set(self.batch, &mut config.batch);
-        set(self.accumulate, &mut config.accumulate);
-        set(self.diagnose, &mut config.diagnose);
-        config.seed = self.seed.unwrap_or(1);
-        config.gradients = self.gradients.unwrap_or_default();
-        self.set_schedule(&mut config)?;
-        self.set_augment(&mut config, info)?;
-        if let Some(trunk) = &self.trunk {
-            config.model.set_trunk(trunk).map_err(TrainError::Option)?;
-        }
-        if !self.tasks.is_empty() {
-            config.set_heads(&self.tasks, info)?;
-        }
-        config.set_balance(self.balance.as_deref().unwrap_or("fixed"))?;
-        for choice in &self.imbalance {
-            config.set_imbalance(choice, dataset)?;
-        }
-        if let Some(choice) = &self.sampler {
-            config.set_sampler(choice)?;
-        }
-        Ok(config)
-    }
-
-    fn set_schedule(&self, config: &mut TrainConfig) -> Result<(), TrainError> {
-        if let Some(name) = &self.schedule {
-            config.schedule = ScheduleConfig::by_name(name).map_err(TrainError::Option)?;
-        }
-        let Some(share) = self.warmup else { return Ok(()) };
-        match &mut config.schedule {
-            ScheduleConfig::OneCycle { pct_start, .. } => *pct_start = share,
-            ScheduleConfig::WarmupCosine { warmup, .. } => *warmup = share,
-            ScheduleConfig::Constant => {
-                let problem = "--warmup means nothing to a constant rate; choose --schedule warmup_cosine";
-                return Err(TrainError::Option(problem.into()));
-            }
-        }
-        Ok(())
-    }
-
-    fn set_augment(&self, config: &mut TrainConfig, info: &DatasetInfo) -> Result<(), TrainError> {
-        let strength = match &self.augment {
-            None => 1.0,
-            Some(Augment::Strength(strength)) => *strength,
-            Some(other) => {
-                config.augment = AugmentConfig { operations: other.list()?.unwrap_or_default() };
-                return Ok(());
-            }
-        };
-        if !(0.0..=2.0).contains(&strength) {
-            return Err(TrainError::Option(format!(
-                "--augment {strength}: give a strength from 0 to 2, or a list"
-            )));
-        }
-        config.augment.operations.retain(|_| strength > 0.0);
-        config.augment.operations.iter_mut().for_each(|operation| operation.strength = strength);
-        if self.augment.is_some()
-            && config.augment.operations.is_empty()
-            && config.photos.is_none()
-            && strength > 0.0
-        {
-            let problem = format!("{} has no usual augmentation; give a list to --augment", info.name);
-            return Err(TrainError::Option(problem));
-        }
-        Ok(())
-    }
-
-    /// These settings with all that was left open as `config` has it.
-    pub fn completed(&self, config: &TrainConfig) -> Self {
-        // A name that is no path stays as it is.
-        let place = |name: &String| {
-            let place = std::fs::canonicalize(name);
-            place.map_or_else(|_| name.clone(), |place| place.display().to_string())
-        };
-        let photos = config.photos.as_ref();
-        let tasks =
-            config.model.heads.iter().map(|head| format!("{}:{}@{}", head.name, head.kind, head.label));
-        let (schedule, warmup) = match config.schedule {
-            ScheduleConfig::OneCycle { pct_start, .. } => ("one_cycle", Some(pct_start)),
-            ScheduleConfig::WarmupCosine { warmup, .. } => ("warmup_cosine", Some(warmup)),
-            ScheduleConfig::Constant => ("constant", None),
-        };
-        let sgd = config.optimizer.kind == OptimizerKind::Sgd;
-        let augment = match (&self.augment, photos) {
-            (Some(given), _) => Some(given.clone()),
-            (None, Some(photos)) => Some(Augment::Strength(photos.augment)),
-            (None, None) if config.augment.operations.is_empty() => None,
-            (None, None) => Some(Augment::List(config.augment.operations.clone())),
-        };
-        Self {
-            data: Some(place(&self.data().to_string())),
-            mix: self.mix.iter().map(place).collect(),
-            temperature: (!self.mix.is_empty()).then_some(config.temperature),
-            tasks: tasks.collect(),
-            trunk: Some(config.model.trunk_name()),
-            balance: Some(config.balance.clone()),
-            gradients: Some(config.gradients),
-            epochs: Some(config.epochs),
-            batch: Some(config.batch),
-            accumulate: Some(config.accumulate),
-            seed: Some(config.seed),
-            learning_rate: Some(config.learning_rate),
-            schedule: Some(schedule.into()),
-            warmup,
-            optimizer: Some(config.optimizer.kind),
-            momentum: sgd.then_some(config.optimizer.momentum),
-            beta1: (!sgd).then_some(config.optimizer.beta1),
-            beta2: (!sgd).then_some(config.optimizer.beta2),
-            weight_decay: Some(config.weight_decay),
-            clip_norm: Some(config.clip_norm),
-            init_from: self.init_from.as_deref().map(absolute),
-            cache: self.cache.as_deref().map(absolute),
-            augment,
-            hold_back: photos.map(|photos| photos.hold_back),
-            size: photos.map(|photos| Size(photos.size)),
-            fit: photos.map(|photos| photos.fit),
-            repeats: photos.map(|photos| photos.repeats),
-            ..self.clone()
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use cerberus::data::augment::OperationConfig;
+
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@ use cerberus_nn::WeightAverage;
 use cerberus_nn::optim::{Accumulated, Optimizer};
 use cerberus_nn::schedule::Schedule;
 
+use super::{Trainer, updates_per_epoch};
 use crate::balance_log::BalanceLog;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -17,7 +18,6 @@ use crate::folder::RunFolder;
 use crate::saved;
 use crate::start::{Transfer, freeze, init_from};
 use crate::state::State;
-use crate::trainer::{Trainer, updates_per_epoch};
 use crate::watch::Watch;
 
 /// A trainer to be, made by [`Trainer::builder`].
@@ -49,6 +49,7 @@ pub struct TrainerBuilder {
     transfer: Option<Transfer>,
     command: Option<String>,
     loader_threads: usize,
+    profiles: bool,
 }
 
 impl TrainerBuilder {
@@ -63,6 +64,7 @@ impl TrainerBuilder {
             transfer: None,
             command: None,
             loader_threads: 1,
+            profiles: false,
         }
     }
 }
@@ -108,6 +110,12 @@ impl TrainerBuilder {
     /// changes the speed and nothing else.
     pub fn loader_threads(mut self, threads: usize) -> Self {
         self.loader_threads = threads;
+        self
+    }
+
+    /// Measures what each layer costs after the first epoch, and shows it on the run's page.
+    pub fn profile(mut self, profiles: bool) -> Self {
+        self.profiles = profiles;
         self
     }
 
@@ -234,7 +242,7 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, transfer, command, loader_threads, .. } = self;
+        let Self { config, dataset, schedule, transfer, command, loader_threads, profiles, .. } = self;
         if let Some(command) = command {
             folder.note_command(&command)?;
         }
@@ -263,6 +271,8 @@ impl TrainerBuilder {
             average,
             accumulated,
             transfer,
+            profiles,
+            profile: None,
         })
     }
 }

@@ -1,5 +1,8 @@
 //! The trainer: epochs, evaluation, checkpoints, interruption and resumption.
 
+mod builder;
+mod divergence;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +19,20 @@ use cerberus_multitask::MultiTaskModel;
 use cerberus_multitask::tasks::Metric;
 
 use crate::balance_log::BalanceLog;
-use crate::builder::TrainerBuilder;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluate::{TaskFigures, evaluate, figures, score, score_seen};
 use crate::folder::RunFolder;
 use crate::page::{RunView, TestPass, Tested};
+use crate::profile::Profile;
 use crate::report::{Summary, write_samples};
 use crate::saved;
 use crate::start::Transfer;
 use crate::state::{self, EpochRow, State};
 use crate::watch::Watch;
 use cerberus_multitask::step::{Balancing, StepInput, StepResult};
+
+pub use builder::TrainerBuilder;
 
 /// How a call of [`Trainer::run`] ended.
 pub enum Outcome {
@@ -87,6 +92,9 @@ pub struct Trainer {
     pub(crate) accumulated: Accumulated,
     /// What the model took from another one.
     pub(crate) transfer: Option<Transfer>,
+    /// Whether layers are to be measured, and what they cost.
+    profiles: bool,
+    profile: Option<Profile>,
 }
 
 impl Trainer {
@@ -318,6 +326,9 @@ impl Trainer {
             &self.folder.metrics(),
             state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
         )?;
+        if self.profiles && self.profile.is_none() {
+            self.profile = Some(self.measure_layers()?);
+        }
         self.watch.epoch(&self.view());
         observer.epoch(&row);
         Ok(())
@@ -356,10 +367,20 @@ impl Trainer {
         })
     }
 
+    /// What each layer costs in a step with a training batch.
+    fn measure_layers(&self) -> Result<Profile, TrainError> {
+        let (config, epoch) = (&self.config, self.state.epoch as u64);
+        let samples = (0..config.batch.min(self.samples(Split::Train)))
+            .map(|index| self.dataset.sample(Split::Train, epoch, index))
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = Batch::assemble(&samples, (0..samples.len()).collect())?;
+        Ok(Profile::of(&self.model, &batch, config.seed))
+    }
+
     /// What the page and the event file are made of.
     fn view(&self) -> RunView<'_> {
-        let Self { config, folder, model, dataset, schedule, state, .. } = self;
-        RunView { config, folder, model, dataset, schedule, state }
+        let Self { config, folder, model, dataset, schedule, state, profile, .. } = self;
+        RunView { config, folder, model, dataset, schedule, state, profile: profile.as_ref() }
     }
 
     /// The part that is scored where `split` was asked for.

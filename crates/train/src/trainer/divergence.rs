@@ -5,8 +5,8 @@ use cerberus_data::Batch;
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
+use super::Trainer;
 use crate::error::TrainError;
-use crate::trainer::Trainer;
 
 impl Trainer {
     /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss was
