@@ -46,6 +46,15 @@ fn assert_whole(run: &Path) {
             cerberus::train::load_model(&path).unwrap_or_else(|error| panic!("{error}"));
         }
     }
+    if let Ok(page) = std::fs::read_to_string(run.join("report.html")) {
+        assert!(page.trim_end().ends_with("</html>"), "a page that breaks off");
+    }
+    if let Ok(settings) = std::fs::read_to_string(run.join("train.toml")) {
+        assert!(
+            settings.parse::<toml::Table>().is_ok_and(|table| table.contains_key("epochs")),
+            "{settings}"
+        );
+    }
     if let Ok(text) = std::fs::read_to_string(run.join("metrics.csv")) {
         let columns: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
         assert!(text.ends_with('\n') && columns.iter().all(|count| *count == columns[0]));

@@ -47,7 +47,7 @@ macro_rules! picture {
 }
 
 /// All readers.
-pub static READERS: [Reader; 23] = [
+pub static READERS: [Reader; 24] = [
     Reader {
         name: "idx",
         sets: || vec![idx("", <[u8]>::to_vec)],

@@ -27,10 +27,12 @@ pub(crate) struct Display {
 
 impl Display {
     pub(crate) fn new(trainer: &Trainer, quiet: bool) -> Self {
-        let terminal = std::io::stdout().is_terminal() && !quiet;
+        // A terminal that cannot move its cursor gets the lines of a file.
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let terminal = std::io::stdout().is_terminal() && !quiet && !dumb;
         let target = if terminal { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template("{prefix} {bar:28} {percent:>3}%  {msg}");
+        let style = ProgressStyle::with_template("{prefix} {bar:20} {percent:>3}%  {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let tasks = trainer.model().task_names();
         let last_line = Instant::now();
@@ -82,31 +84,90 @@ impl Observer for Display {
     }
 
     fn epoch(&mut self, row: &EpochRow) {
+        let header = header(&self.tasks, row);
+        if self.terminal && columns().is_some_and(|columns| columns < header.chars().count() + 2) {
+            for line in wrapped(&facts(&self.tasks, row), columns().unwrap_or(usize::MAX)) {
+                self.say(line);
+            }
+            return;
+        }
         if std::mem::take(&mut self.header_due) {
-            let mut header = format!("{:>5}", "epoch");
-            for task in &self.tasks {
-                header += &format!(" {:>9}", format!("{}.", &task[..task.len().min(8)]));
+            self.say(header);
+        }
+        self.say(cells(row));
+    }
+}
+
+/// Columns of the terminal, where it tells.
+fn columns() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
+/// The names of the table's columns.
+fn header(tasks: &[String], row: &EpochRow) -> String {
+    let mut header = format!("{:>5}", "epoch");
+    for task in tasks {
+        header += &format!(" {:>9}", format!("{}.", &task[..task.len().min(8)]));
+    }
+    for (name, _) in row.validation.iter().flat_map(|task| &task.metrics) {
+        header += &format!(" {name:>14}");
+    }
+    header + &format!(" {:>7} {:>9} {:>6}", "score", "images/s", "time")
+}
+
+/// An epoch as a row of the table.
+fn cells(row: &EpochRow) -> String {
+    let mut line = format!("{:>5}", row.epoch);
+    for loss in &row.losses {
+        line += &format!(" {loss:>9.4}");
+    }
+    for (_, value) in row.validation.iter().flat_map(|task| &task.metrics) {
+        line += &format!(" {:>14}", figure(*value));
+    }
+    let best = if row.is_best { " *" } else { "" };
+    line + &format!(" {:>7} {:>9.0} {:>5.0}s{best}", figure(row.score), row.images_per_second, row.seconds)
+}
+
+/// The same for a terminal that is too narrow for a table: each figure with its name.
+fn facts(tasks: &[String], row: &EpochRow) -> Vec<String> {
+    let best = if row.is_best { " *" } else { "" };
+    let mut facts = vec![format!("epoch {}:", row.epoch), format!("score {}{best}", figure(row.score))];
+    facts.extend(tasks.iter().zip(&row.losses).map(|(task, loss)| format!("{task} loss {loss:.4}")));
+    for task in &row.validation {
+        facts.extend(task.metrics.iter().map(|(name, value)| format!("{name} {}", figure(*value))));
+    }
+    facts.push(format!("{:.0}s", row.seconds));
+    facts
+}
+
+/// Facts in lines of at most `columns` characters, as far as one fits; further lines are indented.
+fn wrapped(facts: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for fact in facts {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 2 + fact.chars().count() <= columns => {
+                *line += "  ";
+                *line += fact;
             }
-            for (name, _) in row.validation.iter().flat_map(|task| &task.metrics) {
-                header += &format!(" {name:>14}");
-            }
-            self.say(header + &format!(" {:>7} {:>9} {:>6}", "score", "images/s", "time"));
+            Some(_) => lines.push(format!("  {fact}")),
+            None => lines.push(fact.clone()),
         }
-        let mut line = format!("{:>5}", row.epoch);
-        for loss in &row.losses {
-            line += &format!(" {loss:>9.4}");
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_a_narrow_terminal_fit_it_and_leave_nothing_out() {
+        let facts: Vec<String> = (0..12).map(|number| format!("metric{number} 0.{number:04}")).collect();
+        for columns in [24, 40, 80] {
+            let lines = wrapped(&facts, columns);
+            assert!(lines.iter().all(|line| line.chars().count() <= columns), "{lines:?}");
+            let all = lines.join(" ");
+            assert!(facts.iter().all(|fact| all.contains(fact)));
         }
-        for (_, value) in row.validation.iter().flat_map(|task| &task.metrics) {
-            line += &format!(" {:>14}", figure(*value));
-        }
-        let best = if row.is_best { " *" } else { "" };
-        self.say(
-            line + &format!(
-                " {:>7} {:>9.0} {:>5.0}s{best}",
-                figure(row.score),
-                row.images_per_second,
-                row.seconds
-            ),
-        );
     }
 }

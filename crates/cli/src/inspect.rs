@@ -199,13 +199,18 @@ type Sheet = (&'static str, Vec<u8>);
 fn sheets(dataset: &dyn Dataset, out: &Path) -> Result<Vec<Sheet>, TrainError> {
     const SHOWN: usize = 5;
     const LOOKED_AT: usize = 40;
+    /// Pixels of a picture's longer side, at least.
+    const SIDE: u32 = 150;
     let info = dataset.info();
     let mut samples = Vec::new();
     for index in 0..dataset.len(Split::Train).min(LOOKED_AT) {
         samples.push(dataset.sample(Split::Train, 0, index)?);
     }
-    // The one with the most to see: among equals the first.
-    let seen = |sample: &Sample| sample.objects.as_ref().map_or(0, |objects| objects.len().min(4));
+    // One with objects, but not so many that their names hide what happens: among equals the first.
+    let seen = |sample: &Sample| match sample.objects.as_ref().map_or(0, Vec::len) {
+        objects @ 0..=2 => objects,
+        _ => 0,
+    };
     let Some(sample) = samples.iter().rev().max_by_key(|sample| seen(sample)) else {
         return Err(TrainError::Option(format!("{} has no training sample to change", info.name)));
     };
@@ -221,7 +226,7 @@ fn sheets(dataset: &dyn Dataset, out: &Path) -> Result<Vec<Sheet>, TrainError> {
         let titles = std::iter::once(operation.name).chain(std::iter::repeat(""));
         let pictures: Vec<_> =
             std::iter::once(sample).chain(&changed).zip(titles).map(|(s, t)| shown(s, t)).collect();
-        let scale = comfortable_scale(pictures[0].0.width() * 4, pictures[0].0.height() * 4);
+        let scale = SIDE.div_ceil(pictures[0].0.width().max(pictures[0].0.height()).max(1));
         let png = encode_png(&strip(&pictures, names, scale)).map_err(|error| TrainError::Folder {
             path: folder.clone(),
             problem: format!("cannot draw {}: {error}", operation.name),

@@ -138,7 +138,7 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         tell(options, &fitted.to_string());
         config.batch = fitted.batch;
     }
-    let settings = settings.completed(&config);
+    let kept = settings.completed(&config).to_toml()?;
     let trainer = Trainer::builder(config, dataset)
         .command(&crate::shell::command_line())
         .loader_threads(options.loader_threads)
@@ -149,10 +149,7 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
     }?;
     let header =
         "# Repeats the run in this folder: cargo run --release --example train -- --config train.toml\n";
-    write_atomically(
-        &trainer.folder().path().join("train.toml"),
-        (header.to_string() + &settings.to_toml()).as_bytes(),
-    )?;
+    write_atomically(&trainer.folder().path().join("train.toml"), (header.to_string() + &kept).as_bytes())?;
     Ok(Some(trainer))
 }
 

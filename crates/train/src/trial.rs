@@ -166,6 +166,8 @@ impl fmt::Display for FittedBatch {
 
 /// What the allocator holds beyond what is asked of it.
 const SPARE: f64 = 1.1;
+/// Bytes for what comes after training: pictures, the page, checkpoints.
+const AFTERWARDS: usize = 64 << 20;
 
 /// The largest batch whose steps need at most `bytes` of memory, the rest of the program included: found from steps with
 /// two and with four images, and proven by one with the whole batch.
@@ -181,6 +183,7 @@ pub fn fit_memory(
     let samples = config.samples_of(&**dataset, Split::Train);
     // A balance may need three parts of a batch.
     let least = if trial.balancing.strategy.needs().three_batches { 3 } else { 1 };
+    let evaluation = evaluation_peak(&trial, dataset)?;
     let mut measure = |batch: usize| -> Result<usize, TrainError> {
         let mut peak = 0;
         // The optimiser's state comes with the first step.
@@ -191,7 +194,8 @@ pub fn fit_memory(
             trial.step(&batch, number)?;
             // Two finished batches wait beside the one that is used.
             let waiting = 2 * batch.images.len() * size_of::<f32>();
-            peak = (take_peak_bytes() as f64 * SPARE) as usize + waiting + others;
+            let step = take_peak_bytes().max(evaluation);
+            peak = (step as f64 * SPARE) as usize + waiting + others + AFTERWARDS;
         }
         Ok(peak)
     };
@@ -219,6 +223,18 @@ pub fn fit_memory(
         }
         batch = rounded((batch * 7 / 8).min(batch - 1).max(least));
     }
+}
+
+/// Bytes of tensors while a batch of validation samples is predicted.
+fn evaluation_peak(trial: &Trial, dataset: &Arc<dyn Dataset>) -> Result<usize, TrainError> {
+    let split = [Split::Validation, Split::Test].into_iter().find(|&split| !dataset.is_empty(split));
+    let Some(split) = split else { return Ok(0) };
+    let plan = EpochPlan { limit: trial.config.samples, workers: 0, ..EpochPlan::new(split) };
+    let Some(batch) = Loader::new(Arc::clone(dataset), plan)?.next() else { return Ok(0) };
+    let images = batch?.images;
+    take_peak_bytes();
+    let _ = trial.model.predict(images);
+    Ok(take_peak_bytes())
 }
 
 /// Down to a multiple of eight, from sixteen.

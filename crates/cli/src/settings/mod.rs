@@ -189,23 +189,32 @@ impl Settings {
         })?;
         let from_file: Self =
             toml::from_str(&text).map_err(|error| problem(error.to_string().trim_end().into()))?;
-        let mut table = from_file.table();
-        table.extend(self.table());
+        let mut table = from_file.table().map_err(problem)?;
+        table.extend(self.table().map_err(TrainError::Option)?);
         table.try_into().map_err(|error: toml::de::Error| problem(error.to_string()))
     }
 
     /// What is set.
-    fn table(&self) -> toml::Table {
-        let mut table = toml::Table::try_from(self).expect("settings are a table of plain values");
+    fn table(&self) -> Result<toml::Table, String> {
+        // TOML has no whole numbers beyond those of 64 bits with a sign.
+        let most = i64::MAX;
+        let mut table = toml::Table::try_from(self).map_err(|error| {
+            format!("a setting cannot be kept in a file: {error}; whole numbers go up to {most}")
+        })?;
         table.retain(|_, value| {
             *value != toml::Value::Boolean(false) && value.as_array().is_none_or(|list| !list.is_empty())
         });
-        table
+        Ok(table)
     }
 
     /// The settings as a TOML file.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(&self.table()).expect("a table of plain values")
+    ///
+    /// # Errors
+    /// If a whole number is beyond those of TOML.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        let table = self.table().map_err(TrainError::Option)?;
+        toml::to_string(&table)
+            .map_err(|error| TrainError::Option(format!("the settings cannot be written: {error}")))
     }
 
     /// The name of the data.
@@ -272,7 +281,7 @@ mod tests {
         assert!(both.nesterov && both.optimizer == Some(OptimizerKind::Sgd) && both.tasks == ["classify"]);
         let gray = OperationConfig { strength: 0.1, probability: Some(0.2), ..OperationConfig::new("gray") };
         assert_eq!(both.augment, Some(Augment::List(vec![gray])));
-        let again: Settings = toml::from_str(&both.to_toml()).unwrap();
+        let again: Settings = toml::from_str(&both.to_toml().unwrap()).unwrap();
         assert_eq!(again, both);
     }
 
@@ -286,6 +295,7 @@ mod tests {
             ("epochs = 3\nsize = \"a\"\n", "is no size"),
             ("epochs = \n", "line 1"),
             ("augment = true\n", "augment is a strength"),
+            ("seed = 18446744073709551615\n", "whole numbers go up to"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Settings::default().over_file(&file).unwrap_err().to_string();
