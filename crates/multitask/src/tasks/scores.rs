@@ -1,8 +1,10 @@
 //! Metrics of the kinds of predictions, from those of [`cerberus_metrics`]: which
-//! figures a task reports, and which of them is its main one.
+//! figures a task reports, and which of them is its main one. A class that a picture's set does not
+//! [annotate](super::annotated) is not held against what is said of the picture.
 
-use cerberus_data::Batch;
+use cerberus_data::{Batch, ClassId, IGNORED};
 
+use super::annotated::{annotated, has};
 use super::{Metric, PrecisionCurve, Prediction};
 use crate::head_config::HeadConfig;
 use cerberus_metrics::boxes;
@@ -45,8 +47,10 @@ impl ClassScores {
 
 impl Metric for ClassScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, class) in predictions.iter().zip(batch.classes_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.confusion.classes());
+        for ((prediction, class), known) in predictions.iter().zip(batch.classes_of(&self.label)).zip(known) {
             if let (Prediction::Classes(probabilities), Some(class)) = (prediction, class) {
+                let probabilities = &among(probabilities, |other| other == class || has(known, other));
                 self.top1.record(probabilities, class);
                 self.top5.record(probabilities, class);
                 let best = (0..probabilities.len()).rev();
@@ -93,6 +97,17 @@ impl Metric for ClassScores {
     }
 }
 
+/// Probabilities of the judged classes alone, which add up to 1 again where any is left.
+fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
+    if (0..probabilities.len()).all(&judged) {
+        return probabilities.to_vec();
+    }
+    let of = |(class, &p): (usize, &f32)| if judged(class) { f64::from(p) } else { 0.0 };
+    let left: Vec<f64> = probabilities.iter().enumerate().map(of).collect();
+    let sum = left.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    left.into_iter().map(|p| (p / sum) as f32).collect()
+}
+
 /// A figure of COCO's, which is -1 where there was nothing to find.
 fn there(value: f64) -> Option<f64> {
     (value >= 0.0).then_some(value)
@@ -115,8 +130,11 @@ impl ObjectScores {
 
 impl Metric for ObjectScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, objects) in predictions.iter().zip(batch.objects_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.coco.classes());
+        for ((prediction, objects), known) in predictions.iter().zip(batch.objects_of(&self.label)).zip(known)
+        {
             let (Prediction::Objects(found), Some(objects)) = (prediction, objects) else { continue };
+            let found: Vec<_> = found.iter().filter(|d| has(known, d.class)).collect();
             let truth = objects.iter().map(|o| coco::GroundTruth {
                 area: o.area.into(),
                 crowd: o.crowd,
@@ -212,10 +230,19 @@ impl MaskScores {
 
 impl Metric for MaskScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, mask) in predictions.iter().zip(batch.masks_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.confusion.classes() - 1);
+        for ((prediction, mask), known) in predictions.iter().zip(batch.masks_of(&self.label)).zip(known) {
             if let (Prediction::Mask(predicted), Some(mask)) = (prediction, mask) {
-                self.confusion.update(&mask.classes, predicted);
-                self.boundary.update(&mask.classes, predicted, [mask.height, mask.width]);
+                // What is background to the set may well be of a class that it does not annotate.
+                let judged = |(&id, &found): (&ClassId, &ClassId)| match usize::from(found).checked_sub(1) {
+                    Some(class) if id == 0 && !has(known, class) => IGNORED,
+                    _ => id,
+                };
+                let judged: Option<Vec<ClassId>> =
+                    known.map(|_| mask.classes.iter().zip(predicted).map(judged).collect());
+                let truth = judged.as_ref().unwrap_or(&mask.classes);
+                self.confusion.update(truth, predicted);
+                self.boundary.update(truth, predicted, [mask.height, mask.width]);
             }
         }
     }
@@ -276,10 +303,17 @@ impl ClassSetScores {
 
 impl Metric for ClassSetScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, truth) in predictions.iter().zip(batch.class_sets_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.counts.len());
+        for ((prediction, truth), known) in
+            predictions.iter().zip(batch.class_sets_of(&self.label)).zip(known)
+        {
             let (Prediction::ClassSet(probabilities), Some(truth)) = (prediction, truth) else { continue };
             let classes = self.precision.iter_mut().zip(&mut self.counts);
-            for ((precision, counts), (&p, &there)) in classes.zip(probabilities.iter().zip(truth)) {
+            let said = probabilities.iter().zip(truth).enumerate();
+            for ((precision, counts), (class, (&p, &there))) in classes.zip(said) {
+                if !there && !has(known, class) {
+                    continue;
+                }
                 precision.record(p.into(), there);
                 match (p >= 0.5, there) {
                     (true, true) => counts[0] += 1,
