@@ -9,6 +9,8 @@ use cerberus_autograd::Var;
 use cerberus_data::{Batch, ClassId};
 use cerberus_tensor::{Element, Tensor};
 
+use super::Prediction;
+use super::scores::among;
 use crate::head_config::HeadConfig;
 
 /// The logit of what is not judged: its exponential is exactly 0, and sums with it stay finite.
@@ -66,4 +68,35 @@ pub(super) fn held<T: Element>(logits: Var<T>, judged: Option<&[bool]>) -> Var<T
         Var::constant(Tensor::from_vec(values, &shape))
     };
     logits * constant(T::ONE, T::ZERO) + constant(T::ZERO, T::from_f64(NEVER))
+}
+
+impl Prediction {
+    /// What of this prediction for the image at a place of a batch is held against a head: probabilities of the other classes
+    /// are 0, their objects left out, background that was taken for one of them is background. `None` for all of it, where
+    /// the image's set annotates every class.
+    pub fn judged(&self, head: &HeadConfig, batch: &Batch, place: usize) -> Option<Prediction> {
+        let label = &head.label;
+        let known = annotated(batch, label, head.outputs())[place]?;
+        Some(match self {
+            Self::Classes(shares) => {
+                let truth = batch.classes_of(label)[place];
+                Self::Classes(among(shares, |class| known[class] || truth == Some(class)))
+            }
+            Self::ClassSet(shares) => {
+                let truth = batch.class_sets_of(label)[place];
+                let counts = |class: usize| known[class] || truth.is_some_and(|truth| truth[class]);
+                Self::ClassSet(
+                    shares.iter().enumerate().map(|(c, &p)| if counts(c) { p } else { 0.0 }).collect(),
+                )
+            }
+            Self::Objects(found) => Self::Objects(found.iter().filter(|d| known[d.class]).copied().collect()),
+            Self::Mask(found) => {
+                let truth = batch.masks_of(label)[place]?;
+                let open = |id: ClassId| id > 0 && !known[usize::from(id) - 1];
+                let pixels = found.iter().zip(&truth.classes);
+                Self::Mask(pixels.map(|(&id, &own)| if own == 0 && open(id) { 0 } else { id }).collect())
+            }
+            Self::Values(_) | Self::ValueMap(_) => return None,
+        })
+    }
 }

@@ -98,7 +98,7 @@ impl Metric for ClassScores {
 }
 
 /// Probabilities of the judged classes alone, which add up to 1 again where any is left.
-fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
+pub(super) fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
     if (0..probabilities.len()).all(&judged) {
         return probabilities.to_vec();
     }

@@ -173,17 +173,17 @@ fn what_is_predicted_of_a_class_that_is_not_annotated_changes_no_metric() {
         Prediction::Mask(pixels.collect())
     };
     for kind in kinds_with_classes() {
-        let of = |sample: &Sample, much: bool| {
-            let said = match kinds::<f64>().into_iter().find(|known| known.name == kind).unwrap().label {
-                LabelKind::Class if much => Prediction::Classes(vec![0.125, 0.375, 0.5]),
-                LabelKind::Class => Prediction::Classes(vec![0.25, 0.75, 0.0]),
-                LabelKind::Classes => Prediction::ClassSet(vec![0.9, 0.2, if much { 0.8 } else { 0.1 }]),
-                LabelKind::Objects if much => Prediction::Objects(vec![found(OPEN, 0.9), found(1, 0.5)]),
-                LabelKind::Objects => Prediction::Objects(vec![found(1, 0.5)]),
-                _ => mask_saying(if much { OPEN as ClassId + 1 } else { 0 }),
-            };
-            figures(kind, said, sample)
+        let config = config(&[kind]);
+        let head = &config.heads[0];
+        let said = |much| match head.label.as_str() {
+            OBJECTS if much => Prediction::Objects(vec![found(OPEN, 0.9), found(1, 0.5)]),
+            OBJECTS => Prediction::Objects(vec![found(1, 0.5)]),
+            CLASS if much => Prediction::Classes(vec![0.125, 0.375, 0.5]),
+            CLASS => Prediction::Classes(vec![0.25, 0.75, 0.0]),
+            MASK => mask_saying(if much { OPEN as ClassId + 1 } else { 0 }),
+            _ => Prediction::ClassSet(vec![0.9, 0.2, if much { 0.8 } else { 0.0 }]),
         };
+        let of = |sample: &Sample, much: bool| figures(kind, said(much), sample);
         let (with, without) = (of(&open, true), of(&open, false));
         if matches!(kind, "segment" | "fcn" | "unet") {
             // The pixels are not judged, which is not to be right: all others are.
@@ -191,6 +191,10 @@ fn what_is_predicted_of_a_class_that_is_not_annotated_changes_no_metric() {
         } else {
             assert_eq!(with, without, "{kind}");
         }
+        let batches = [&open, &closed].map(|sample| batch(std::slice::from_ref(sample)));
+        let judged = said(true).judged(head, &batches[0], 0).unwrap();
+        assert_eq!(format!("{judged:?}"), format!("{:?}", said(false)), "{kind}");
+        assert!(said(true).judged(head, &batches[1], 0).is_none(), "{kind}");
         if kind != "detect" && kind != "centernet" && kind != "fcos" {
             assert_ne!(of(&closed, true), of(&closed, false), "{kind}");
         }
