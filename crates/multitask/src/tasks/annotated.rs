@@ -10,7 +10,6 @@ use cerberus_data::{Batch, ClassId};
 use cerberus_tensor::{Element, Tensor};
 
 use super::Prediction;
-use super::scores::among;
 use crate::head_config::HeadConfig;
 
 /// The logit of what is not judged: its exponential is exactly 0, and sums with it stay finite.
@@ -68,6 +67,17 @@ pub(super) fn held<T: Element>(logits: Var<T>, judged: Option<&[bool]>) -> Var<T
         Var::constant(Tensor::from_vec(values, &shape))
     };
     logits * constant(T::ONE, T::ZERO) + constant(T::ZERO, T::from_f64(NEVER))
+}
+
+/// Probabilities of the judged classes alone, which add up to 1 again where any is left.
+pub(super) fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
+    if (0..probabilities.len()).all(&judged) {
+        return probabilities.to_vec();
+    }
+    let of = |(class, &p): (usize, &f32)| if judged(class) { f64::from(p) } else { 0.0 };
+    let left: Vec<f64> = probabilities.iter().enumerate().map(of).collect();
+    let sum = left.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    left.into_iter().map(|p| (p / sum) as f32).collect()
 }
 
 impl Prediction {

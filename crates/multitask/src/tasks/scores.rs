@@ -4,7 +4,7 @@
 
 use cerberus_data::{Batch, ClassId, IGNORED};
 
-use super::annotated::{annotated, has};
+use super::annotated::{among, annotated, has};
 use super::{Metric, PrecisionCurve, Prediction};
 use crate::head_config::HeadConfig;
 use cerberus_metrics::boxes;
@@ -95,17 +95,6 @@ impl Metric for ClassScores {
     fn class_samples(&self) -> Option<&ClassSamples> {
         Some(&self.samples)
     }
-}
-
-/// Probabilities of the judged classes alone, which add up to 1 again where any is left.
-pub(super) fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
-    if (0..probabilities.len()).all(&judged) {
-        return probabilities.to_vec();
-    }
-    let of = |(class, &p): (usize, &f32)| if judged(class) { f64::from(p) } else { 0.0 };
-    let left: Vec<f64> = probabilities.iter().enumerate().map(of).collect();
-    let sum = left.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    left.into_iter().map(|p| (p / sum) as f32).collect()
 }
 
 /// A figure of COCO's, which is -1 where there was nothing to find.

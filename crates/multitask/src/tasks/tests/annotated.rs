@@ -68,7 +68,7 @@ fn open_places(kind: &str, maps: &[Tensor<f64>], batch: &Batch) -> Vec<(usize, u
     let label = kinds::<f64>().into_iter().find(|known| known.name == kind).unwrap().label;
     let channels = if label == LabelKind::Mask { 4 } else { 3 };
     let ids: Vec<ClassId> = batch.masks.iter().flatten().flat_map(|mask| mask.classes.clone()).collect();
-    let heat = |map: &usize| if kind == "fcos" { map % 3 == 0 } else { *map == 0 };
+    let heat = |map: &usize| if kind == "fcos" { map.is_multiple_of(3) } else { *map == 0 };
     let places = (0..maps.len()).filter(heat).flat_map(|map| (0..maps[map].len()).map(move |i| (map, i)));
     places
         .filter(|(_, i)| match label {
@@ -134,7 +134,8 @@ fn what_is_labelled_of_a_class_that_is_not_annotated_is_learned_all_the_same() {
         let (_, gradient) = loss(&model, &maps, &joined);
         let channels = maps[0].shape()[maps[0].shape().len() - 1];
         let first = channels - 3;
-        let heat = (0..maps.len()).filter(|map| if kind == "fcos" { map % 3 == 0 } else { *map == 0 });
+        let heat =
+            (0..maps.len()).filter(|map| if kind == "fcos" { map.is_multiple_of(3) } else { *map == 0 });
         let mut raised = heat.flat_map(|map| gradient[map].iter().skip(first).step_by(channels));
         assert!(raised.any(|&g| g < 0.0), "{kind}");
     }
