@@ -27,6 +27,8 @@ pub enum FindingKind {
     LabelLeftOut,
     /// Used, but not as it stands in the file.
     Changed,
+    /// Used as it stands, and says nothing of a class.
+    NotAnnotated,
     /// Used as it stands, and probably not what was meant.
     Suspicious,
 }
@@ -37,6 +39,7 @@ impl FindingKind {
             Self::LeftOut => "left out",
             Self::LabelLeftOut => "labels left out",
             Self::Changed => "changed",
+            Self::NotAnnotated => "not annotated",
             Self::Suspicious => "suspicious",
         }
     }
@@ -171,12 +174,24 @@ impl Account {
         counts.filter(|count| count.label == label).map(|count| count.pictures).sum()
     }
 
-    /// Notes classes that the training part has not got although another part or the list of classes has.
-    pub(crate) fn missing_classes(&self, findings: &mut Findings) {
+    /// Notes classes that the training part has not got although another part or the list of classes has; `annotated` says of
+    /// which classes of a label that can be told, all if it does not name it.
+    pub(crate) fn missing_classes(&self, annotated: &BTreeMap<String, Vec<bool>>, findings: &mut Findings) {
         let Some(train) = self.part(Split::Train).filter(|part| part.pictures > 0) else { return };
         // The labels of one set share their classes: each is told once.
         let mut told = BTreeSet::new();
-        for class in train.labels.iter().flat_map(|label| &label.classes) {
+        let told_of = |label: &'_ LabelCount, class: usize| {
+            annotated.get(&label.label).is_none_or(|known| known[class])
+        };
+        let classes = train.labels.iter().flat_map(|label| {
+            label
+                .classes
+                .iter()
+                .enumerate()
+                .filter(|(class, _)| told_of(label, *class))
+                .map(|(_, class)| class)
+        });
+        for class in classes {
             if class.count == 0 && told.insert(&class.class) {
                 let never = self.parts.iter().flat_map(|part| &part.labels).flat_map(|label| &label.classes);
                 let elsewhere = never.filter(|other| other.class == class.class).any(|other| other.count > 0);

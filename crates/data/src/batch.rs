@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use cerberus_tensor::Tensor;
 use cerberus_tensor::concat::concat;
 
-use crate::dataset::{CLASS, MASK, OBJECTS};
+use crate::dataset::{CLASS, MASK, OBJECTS, annotated_key};
 use crate::{DataError, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 
 /// Several samples of one size. The labels keep the order of the images, and a
@@ -118,6 +118,12 @@ impl Batch {
     /// For each image which classes it shows, under the label `name`.
     pub fn class_sets_of(&self, name: &str) -> Vec<Option<&[bool]>> {
         self.of(name, |label| if let Label::Classes(classes) = label { Some(&classes[..]) } else { None })
+    }
+
+    /// For each image which classes of the label `name` its data set annotates, in the order of the label's classes;
+    /// `None` where it annotates all of them.
+    pub fn annotated_of(&self, name: &str) -> Vec<Option<&[bool]>> {
+        self.class_sets_of(&annotated_key(name))
     }
 
     /// Each image's numbers under the label `name`.

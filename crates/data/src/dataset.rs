@@ -61,6 +61,23 @@ pub const OBJECTS: &str = "objects";
 /// The name of the label in [`Sample::mask`].
 pub const MASK: &str = "mask";
 
+/// The name under which [`Sample::more`] says which classes of a label the sample's set annotates: a
+/// [`Label::Classes`](crate::Label::Classes) in the order of the label's classes. Without it all of them are.
+///
+/// Of a class that is not annotated nothing is known but what is labelled: that a picture is not said to show it does not
+/// mean that it is absent.
+pub fn annotated_key(label: &str) -> String {
+    format!("{ANNOTATED}{label}")
+}
+
+/// Whether a name in [`Sample::more`] is one of [`annotated_key`].
+pub(crate) fn is_annotated_key(name: &str) -> bool {
+    name.starts_with(ANNOTATED)
+}
+
+/// The unit separator keeps columns of tables from being taken for it.
+const ANNOTATED: &str = "annotated\u{1f}";
+
 /// What a label says; the variants are those of [`Label`](crate::Label).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelKind {

@@ -271,7 +271,7 @@ fn account(folder: &Path, parts: &[Part; 3], classes: &[String]) -> Account {
         }
     }
     account.fingerprint = digest::of_pictures(&account.pictures);
-    account.missing_classes(&mut findings);
+    account.missing_classes(&Default::default(), &mut findings);
     account.findings = findings.list();
     account
 }

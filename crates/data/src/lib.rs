@@ -51,7 +51,7 @@ pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAcc
 pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::{Batch, normalise};
 pub use cifar::Cifar10;
-pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS};
+pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, annotated_key};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
 pub use idx_classes::IdxClasses;

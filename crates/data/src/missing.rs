@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cerberus_tensor::random::stream;
 use rand::RngExt;
 
-use crate::dataset::{CLASS, MASK, OBJECTS};
+use crate::dataset::{CLASS, MASK, OBJECTS, is_annotated_key};
 use crate::{DataError, Dataset, DatasetInfo, Sample, Split};
 
 /// A data set without a share of each label's training samples.
@@ -58,7 +58,7 @@ impl Dataset for MissingLabels {
             sample.class = sample.class.filter(|_| self.keeps(CLASS, index));
             sample.objects = sample.objects.filter(|_| self.keeps(OBJECTS, index));
             sample.mask = sample.mask.filter(|_| self.keeps(MASK, index));
-            sample.more.retain(|name, _| self.keeps(name, index));
+            sample.more.retain(|name, _| is_annotated_key(name) || self.keeps(name, index));
         }
         Ok(sample)
     }

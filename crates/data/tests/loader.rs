@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cerberus_data::{
     Batch, CLASS, DataError, Dataset, DatasetInfo, EpochPlan, Image, Label, LabelInfo, LabelKind, Loader,
-    MissingLabels, Mixture, Resampled, Sample, Sampling, Split,
+    MissingLabels, Mixture, Resampled, Sample, Sampling, Split, annotated_key,
 };
 
 /// One-pixel images; what happens at `bad` is up to the test.
@@ -247,4 +247,11 @@ fn labels_taken_away_stay_away_and_only_in_training() {
     assert!((share - 0.67).abs() < 0.1, "{share}");
     assert!((0..3).all(|i| missing.sample(Split::Test, 0, i).unwrap().class.is_some()));
     assert!(MissingLabels::new(classes("c", CLASS, 2), 1.5, 5).is_err());
+}
+
+#[test]
+fn what_a_set_annotates_stays_known_where_labels_are_taken_away() {
+    let known = annotated_key("breed");
+    let missing = MissingLabels::new(classes("c", &known, 20), 1.0, 5).unwrap();
+    assert!((0..20).all(|i| missing.sample(Split::Train, 0, i).unwrap().more.contains_key(&known)));
 }

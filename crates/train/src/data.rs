@@ -2,7 +2,7 @@
 //! or classes drawn more evenly where that was asked for, and counted for the
 //! methods against class imbalance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cerberus_data::augment::Augmented;
@@ -24,8 +24,9 @@ pub const IMBALANCE_METHODS: [&str; 5] = ["inverse", "effective", "enet", "focal
 
 /// Opens the data set that runs with these names, or the mixture of several.
 ///
-/// Photographs whose classes all go by names that the label of an earlier set has are brought to that set's list: in
-/// another order, or only some of them. Other lists are an error of the mixture's.
+/// The classes of a label are those of all sets by their names, in the order in which they appear. Photographs with another
+/// list are brought to it, and say in each sample which of its classes they [annotate](cerberus_data::annotated_key). Other
+/// data with another list are an error of the mixture's.
 ///
 /// # Errors
 /// Those of [`cerberus_data::open_photos`] and [`Mixture::new`].
@@ -36,19 +37,15 @@ pub fn open_mixed(
     photos: &PhotoOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
     let mut parts: Vec<Arc<dyn Dataset>> = Vec::with_capacity(names.len());
-    let mut labels: Vec<LabelInfo> = Vec::new();
     for name in names {
-        let mut part = open_photos(name, seed, photos)?;
-        let classes = known_by_name(&labels, part.info());
+        parts.push(open_photos(name, seed, photos)?);
+    }
+    let labels = joined(&parts);
+    for (part, name) in parts.iter_mut().zip(names) {
+        let classes = other_lists(&labels, part.info());
         if !classes.is_empty() {
-            part = open_photos(name, seed, &PhotoOptions { classes, ..photos.clone() })?;
+            *part = open_photos(name, seed, &PhotoOptions { classes, ..photos.clone() })?;
         }
-        for label in &part.info().labels {
-            if !labels.iter().any(|known| known.name == label.name) {
-                labels.push(label.clone());
-            }
-        }
-        parts.push(part);
     }
     if parts.len() == 1 && temperature > 0.0 {
         return Ok(parts.remove(0));
@@ -56,15 +53,32 @@ pub fn open_mixed(
     Ok(Arc::new(Mixture::new(parts, temperature, 1, seed)?))
 }
 
-/// The lists of `labels` that have all classes of `info`'s label of that name, but not in its order or others besides.
-fn known_by_name(labels: &[LabelInfo], info: &DatasetInfo) -> BTreeMap<String, Vec<String>> {
+/// The labels of all sets, each with the classes of all that have it by name.
+fn joined(parts: &[Arc<dyn Dataset>]) -> Vec<LabelInfo> {
+    let mut labels: Vec<LabelInfo> = Vec::new();
+    for own in parts.iter().flat_map(|part| &part.info().labels).filter(|label| has_classes(label.kind)) {
+        let Some(known) = labels.iter_mut().find(|known| known.name == own.name) else {
+            labels.push(own.clone());
+            continue;
+        };
+        let mut names: BTreeSet<String> = known.classes.iter().cloned().collect();
+        known.classes.extend(own.classes.iter().filter(|name| names.insert((*name).clone())).cloned());
+    }
+    labels
+}
+
+/// The lists of `labels` that `info`'s labels of the same name and kind do not have.
+fn other_lists(labels: &[LabelInfo], info: &DatasetInfo) -> BTreeMap<String, Vec<String>> {
     let list = |own: &LabelInfo| {
         let known = labels.iter().find(|known| known.name == own.name && known.kind == own.kind)?;
-        let differs =
-            known.classes != own.classes && own.classes.iter().all(|name| known.classes.contains(name));
-        differs.then(|| (own.name.clone(), known.classes.clone()))
+        (known.classes != own.classes).then(|| (own.name.clone(), known.classes.clone()))
     };
     info.labels.iter().filter_map(list).collect()
+}
+
+/// Numbers have names, but no classes.
+fn has_classes(kind: LabelKind) -> bool {
+    !matches!(kind, LabelKind::Values | LabelKind::ValueMap)
 }
 
 impl TrainConfig {
@@ -101,7 +115,7 @@ impl TrainConfig {
     }
 
     /// Opens other data to score the model on: of photographs all of them, brought to its size as those it
-    /// was trained on were, under the classes it was trained with.
+    /// was trained on were, under the classes it was trained with; those that the data lack are not held against it.
     ///
     /// # Errors
     /// Those of [`cerberus_data::open_photos`].
@@ -227,8 +241,8 @@ fn class_counts(head: &HeadConfig, dataset: &dyn Dataset) -> Result<Vec<f64>, Tr
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
+    use std::sync::atomic::AtomicBool;
 
     use cerberus_data::Image;
 
@@ -265,25 +279,85 @@ mod tests {
         folder.display().to_string()
     }
 
+    struct Nobody;
+
+    impl crate::Observer for Nobody {
+        fn step(&mut self, _: &crate::StepReport) {}
+        fn evaluating(&mut self, _: Split, _: usize, _: usize) {}
+        fn epoch(&mut self, _: &crate::EpochRow) {}
+    }
+
+    fn photos() -> PhotoOptions {
+        PhotoOptions { size: [32, 32], repeats: 1, ..PhotoOptions::default() }
+    }
+
+    fn open(names: &[&String]) -> Result<Arc<dyn Dataset>, DataError> {
+        open_mixed(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), 1.0, 1, &photos())
+    }
+
     #[test]
-    fn mixed_photographs_keep_their_classes_by_name_and_other_names_are_refused_with_both_lists() {
+    fn mixed_photographs_have_the_classes_of_all_by_name_and_say_which_of_them_they_annotate() {
         let folder = tempfile::tempdir().unwrap();
-        let all = yolo(&folder.path().join("all"), &["cat", "dog", "horse"]);
-        let some = yolo(&folder.path().join("some"), &["horse", "cat"]);
-        let other = yolo(&folder.path().join("other"), &["cat", "bird"]);
-        let photos = PhotoOptions { size: [16, 16], repeats: 1, ..PhotoOptions::default() };
-        let open = |names: &[&String]| {
-            open_mixed(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), 1.0, 1, &photos)
-        };
-        let mixed = open(&[&all, &some]).unwrap();
+        let first = yolo(&folder.path().join("first"), &["cat", "dog"]);
+        let second = yolo(&folder.path().join("second"), &["horse", "cat"]);
+        let mixed = open(&[&first, &second]).unwrap();
         assert_eq!(mixed.info().label("objects").unwrap().classes, ["cat", "dog", "horse"]);
-        let classes: BTreeSet<usize> = (0..40)
-            .flat_map(|epoch| mixed.sample(Split::Train, epoch, 0).unwrap().objects.unwrap())
-            .map(|object| object.class)
+        let seen: BTreeSet<(usize, Vec<bool>)> = (0..40)
+            .map(|epoch| mixed.sample(Split::Train, epoch, 0).unwrap())
+            .map(|sample| {
+                let batch = Batch::assemble(std::slice::from_ref(&sample), vec![0]).unwrap();
+                let annotated = batch.annotated_of("objects")[0].unwrap().to_vec();
+                assert_eq!(batch.annotated_of("present")[0].unwrap(), annotated);
+                (sample.objects.unwrap()[0].class, annotated)
+            })
             .collect();
-        assert_eq!(classes, BTreeSet::from([0, 2]), "cats of the first set, horses of the second");
-        let message = open(&[&all, &other]).err().unwrap().to_string();
-        assert!(message.contains("cat, dog, horse") && message.contains("cat, bird"), "{message}");
+        let expected = [(0, vec![true, true, false]), (2, vec![true, false, true])];
+        assert_eq!(seen, BTreeSet::from(expected), "cats of the first set, horses of the second");
+        let told = |account: usize| mixed.info().accounts[account].lines().join("\n");
+        assert!(
+            told(0).contains("not annotated: 1 classes") && told(0).contains("horse of objects"),
+            "{}",
+            told(0)
+        );
+        assert!(told(1).contains("dog of objects") && told(1).contains("never occur (cat)"), "{}", told(1));
+        // All alike: nothing is said.
+        let alike = open(&[&first, &first]).unwrap().sample(Split::Train, 0, 0).unwrap();
+        assert!(!alike.more.contains_key(&cerberus_data::annotated_key("objects")));
+    }
+
+    #[test]
+    fn data_that_are_no_photographs_are_not_brought_to_the_classes_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = yolo(&folder.path().join("set"), &["cat"]);
+        let photos = PhotoOptions { size: [64, 64], ..photos() };
+        let names = ["fashion-scenes".to_string(), set];
+        let message = open_mixed(&names, 1.0, 1, &photos).err().unwrap().to_string();
+        assert!(message.contains("fashion-scenes") && message.contains("cat"), "{message}");
+    }
+
+    #[test]
+    fn an_epoch_of_two_sets_with_other_classes_trains_and_each_can_be_scored() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = yolo(&folder.path().join("first"), &["cat", "dog"]);
+        let second = yolo(&folder.path().join("second"), &["horse", "cat"]);
+        let data = open(&[&first, &second]).unwrap();
+        let mut config = TrainConfig::for_data(&first, data.info());
+        config.mix = vec![second.clone()];
+        config.photos = Some(photos());
+        config.model.stages = vec![vec![4], vec![4], vec![8], vec![8]];
+        (config.epochs, config.batch) = (1, 2);
+        let run = tempfile::tempdir().unwrap();
+        let mut trainer = crate::Trainer::start(config.clone(), data, run.path()).unwrap();
+        let outcome = trainer.run(&mut Nobody, &AtomicBool::new(false)).unwrap();
+        assert!(matches!(outcome, crate::Outcome::Finished(_)));
+        for (set, missing) in [(&first, "horse"), (&second, "dog")] {
+            let other = config.open_other(set).unwrap();
+            config.check_to_score(other.info()).unwrap();
+            assert_eq!(other.info().label("objects").unwrap().classes, ["cat", "dog", "horse"]);
+            assert!(other.info().accounts[0].lines().join("\n").contains(missing));
+            let figures = crate::evaluate(trainer.model(), &other, Split::Test, None, &mut |_| {}).unwrap();
+            assert!(figures.iter().any(|task| task.metrics[0].1.is_some()), "{figures:?}");
+        }
     }
 
     #[test]

@@ -26,8 +26,9 @@ pub struct Settings {
     /// [default: fashion-scenes]
     #[arg(long, value_name = "NAME|PATH")]
     pub data: Option<String>,
-    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes
-    /// (photographs: by name, in any order, or some of them), and a data set without a label has it missing
+    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes, but
+    /// those of photographs may differ: a class that a set lacks is not held against a prediction there. A data set without
+    /// a label has it missing
     #[arg(long, value_name = "NAME|PATH")]
     pub mix: Vec<String>,
     /// How evenly mixed data are drawn: 1 in proportion to their size, large values all alike [default: 1]

@@ -6,6 +6,7 @@ use super::canvas::Canvas;
 use super::operation::{Draw, Kind, Operation};
 use super::outline::{cells, drawn};
 use super::paste::{Cover, fit, paste};
+use super::whole::annotated;
 
 /// Each object of another sample with a probability of one half, at its place (Ghiasi et al., "Simple Copy-Paste is a
 /// Strong Data Augmentation Method for Instance Segmentation", 2021, section 3); scale jitter and flips, which the paper
@@ -62,5 +63,7 @@ fn paste_with_parts(base: &mut Sample, mut other: Sample, cover: &Cover) {
         }
     }
     paste(base, &other, cover);
+    let annotated = annotated(&[base, &other]);
     base.more.retain(|_, label| !matches!(label, Label::Classes(_)));
+    base.more.extend(annotated);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dataset::CLASS;
+use crate::dataset::{CLASS, is_annotated_key};
 use crate::sample::largest_share;
 use crate::{Label, Sample};
 
@@ -15,17 +15,22 @@ pub(super) struct Whole {
 impl Whole {
     /// Of samples that have these shares of the picture, which add up to 1.
     ///
-    /// Classes become shares, sets of classes their union, numbers their weighted mean.
+    /// Classes become shares, sets of classes their union, numbers their weighted mean. Annotated are the classes that are
+    /// annotated in all of them.
     pub fn of(parts: &[(&Sample, f32)]) -> Whole {
         let parts: Vec<(&Sample, f32)> = parts.iter().copied().filter(|part| part.1 > 0.0).collect();
         let names: BTreeSet<&String> = parts
             .iter()
             .flat_map(|(sample, _)| &sample.more)
-            .filter(|(name, label)| name.as_str() != CLASS && is_of_the_whole(label))
+            .filter(|(name, label)| {
+                name.as_str() != CLASS && !is_annotated_key(name) && is_of_the_whole(label)
+            })
             .map(|(name, _)| name)
             .collect();
         let mut labels: BTreeMap<String, Option<Label>> =
             names.into_iter().map(|name| (name.clone(), mixed(name, &parts))).collect();
+        let samples: Vec<&Sample> = parts.iter().map(|(sample, _)| *sample).collect();
+        labels.extend(annotated(&samples).into_iter().map(|(name, label)| (name, Some(label))));
         let class_shares = parts.iter().try_fold(Vec::new(), |mut sum, (sample, share)| {
             let own = match sample.more.get(CLASS) {
                 Some(Label::Shares(own)) => own.clone(),
@@ -50,6 +55,23 @@ impl Whole {
             };
         }
     }
+}
+
+/// The classes that every one of the samples annotates, by the names under which they say so: of a class that one of them
+/// leaves out, nobody knows whether that one shows it.
+pub(super) fn annotated(samples: &[&Sample]) -> BTreeMap<String, Label> {
+    let mut common: BTreeMap<String, Label> = BTreeMap::new();
+    for (name, label) in samples.iter().flat_map(|sample| &sample.more) {
+        let Label::Classes(own) = label else { continue };
+        if !is_annotated_key(name) {
+            continue;
+        }
+        match common.get_mut(name) {
+            Some(Label::Classes(known)) => known.iter_mut().zip(own).for_each(|(known, own)| *known &= own),
+            _ => drop(common.insert(name.clone(), label.clone())),
+        }
+    }
+    common
 }
 
 fn is_of_the_whole(label: &Label) -> bool {

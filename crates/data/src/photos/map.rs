@@ -1,16 +1,20 @@
-//! Classes under other names: what `--map OLD=NEW` asks for, done to everything that was read.
+//! Classes under other names, and in the order of an expected list: what `--map OLD=NEW` and [`PhotoOptions::classes`] ask
+//! for, done to everything that was read.
 //!
 //! Readers know the names of their files alone. Here each label's list of classes is renamed, classes that get the same
 //! name become one, and those that are dropped go with what was annotated of them: objects are left out, a picture of
-//! a dropped class has no class, pixels of it are background.
+//! a dropped class has no class, pixels of it are background. Classes of an expected list that no class of the files goes to
+//! are not annotated, which samples say under [`annotated_key`](crate::annotated_key).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::reading::Reading;
 use super::{MaskSource, Photo, PhotoOptions};
-use crate::FindingKind::{Changed, LabelLeftOut, Suspicious};
+use crate::FindingKind::{Changed, LabelLeftOut, NotAnnotated, Suspicious};
 use crate::account::Findings;
 use crate::dataset::{CLASS, LabelKind, MASK, OBJECTS};
-use crate::{ClassId, DataError, IGNORED, Label, LabelInfo, Object};
+use crate::{ClassId, DataError, IGNORED, Label, LabelInfo, MOST_CLASSES, Object};
 
 /// The name that drops a class.
 const DROPPED: &str = "-";
@@ -31,16 +35,16 @@ pub fn parse_map(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Renames the classes of all labels, and brings them to the lists that the options expect.
+/// Renames the classes of all labels, and brings them to the lists that the options expect. Returns, for each label whose
+/// list has classes that the files do not annotate, which ones they do.
 ///
 /// # Errors
-/// [`DataError::Option`] when a label has no class left, or one that its expected list has not.
+/// [`DataError::Option`] when a label has no class left, or one that its expected list has not, or when that is too long.
 pub(super) fn apply(
     options: &PhotoOptions,
-    photos: &mut [Photo],
-    labels: &mut [LabelInfo],
-    findings: &mut Findings,
-) -> Result<(), DataError> {
+    reading: &mut Reading,
+) -> Result<BTreeMap<String, Vec<bool>>, DataError> {
+    let Reading { photos, labels, findings, annotated: read, .. } = reading;
     for (old, new) in &options.map {
         if !labels.iter().any(|label| has_classes(label) && label.classes.contains(old)) {
             findings.add(Suspicious, "names to be mapped that are no class", old);
@@ -48,16 +52,54 @@ pub(super) fn apply(
             findings.add(Changed, "classes that got another name (--map)", format!("{old} to {new}"));
         }
     }
+    let mut annotated: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for label in labels.iter_mut().filter(|label| has_classes(label)) {
         let (classes, places) = renamed(options, label)?;
-        for photo in photos.iter_mut() {
-            findings.picture = Some(photo.path.clone());
-            move_label(photo, &label.name, &places, classes.len(), findings);
+        // Labels that share a list of classes are read under the name of one of them.
+        let shared = || read.values().find(|(names, _)| *names == label.classes);
+        let own = read
+            .get(&label.name)
+            .filter(|(names, _)| *names == label.classes)
+            .or_else(shared)
+            .map(|(_, own)| own.as_slice());
+        let mut known = vec![false; classes.len()];
+        for (class, place) in places.iter().enumerate() {
+            if let Some(place) = place {
+                known[*place] |= own.is_none_or(|own| own[class]);
+            }
+        }
+        if places.iter().enumerate().any(|(class, place)| *place != Some(class)) {
+            for photo in photos.iter_mut() {
+                findings.picture = Some(photo.path.clone());
+                move_label(photo, &label.name, &places, classes.len(), findings);
+            }
+        } else {
+            lengthen(photos, &label.name, classes.len());
         }
         label.classes = classes;
+        for (class, _) in label.classes.iter().zip(&known).filter(|(_, known)| !**known) {
+            told.entry(class.clone()).or_default().push(label.name.clone());
+        }
+        if known.contains(&false) {
+            annotated.insert(label.name.clone(), known);
+        }
     }
     findings.picture = None;
-    Ok(())
+    for (class, labels) in told {
+        let what = "classes that are not held against what is found on these pictures";
+        findings.add(NotAnnotated, what, format!("{class} of {}", labels.join(" and ")));
+    }
+    Ok(annotated)
+}
+
+/// Sets of classes get as many entries as their label has classes.
+fn lengthen(photos: &mut [Photo], name: &str, count: usize) {
+    for photo in photos {
+        if let Some(Label::Classes(shown)) = photo.more.get_mut(name) {
+            shown.resize(count, false);
+        }
+    }
 }
 
 /// Numbers have names, but no classes.
@@ -70,6 +112,15 @@ fn renamed(options: &PhotoOptions, label: &LabelInfo) -> Result<(Vec<String>, Pl
     let refuse =
         |value: &str, remedy: String| Err(DataError::Option { option: "--map", value: value.into(), remedy });
     let expected = options.classes.get(&label.name);
+    if let Some(expected) = expected.filter(|expected| expected.len() > MOST_CLASSES) {
+        return Err(DataError::Option {
+            option: "classes",
+            value: format!("{} of the label {}", expected.len(), label.name),
+            remedy: format!(
+                "a label has at most {MOST_CLASSES}; leave out a set, or bring classes together (--map)"
+            ),
+        });
+    }
     let mut classes = expected.cloned().unwrap_or_default();
     let mut places = Vec::with_capacity(label.classes.len());
     for own in &label.classes {

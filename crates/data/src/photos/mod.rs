@@ -60,7 +60,7 @@ use cerberus_tensor::random::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, ClassCount, LabelCount, PartAccount, Picture};
-use crate::dataset::no_such_sample;
+use crate::dataset::{annotated_key, no_such_sample};
 use crate::image_file::Turn;
 use crate::{ClassId, DataError, Dataset, DatasetInfo, FindingKind, Label, LabelInfo, Object, Sample, Split};
 use augment::{View, show};
@@ -123,8 +123,9 @@ pub struct PhotoOptions {
     /// Whether pictures that cannot be read, and parts not trained on that are not there, are left out instead of refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_broken: bool,
-    /// Class names that are expected, in this order, for a label by name: those of a trained model. Labels not named
-    /// here take theirs from the files.
+    /// Class names that are expected, in this order, for a label by name: those of a trained model, or of all sets of a
+    /// mixture. Those that the files lack are [not annotated](crate::annotated_key). Labels not named here take theirs
+    /// from the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<String, Vec<String>>,
     /// A folder where decoded pictures are kept, to be read faster from the second time on; nowhere if absent.
@@ -252,6 +253,8 @@ pub struct Photos {
     options: PhotoOptions,
     seed: u64,
     photos: Vec<Photo>,
+    /// What every sample says of the classes that its set annotates.
+    annotated: BTreeMap<String, Label>,
     /// Places in `photos`, of train, validation and test.
     splits: [Vec<usize>; 3],
     /// Prepared photos, where they fit into memory.
@@ -281,10 +284,9 @@ impl Photos {
         let unnamed = PhotoOptions { classes: BTreeMap::new(), ..options.clone() };
         let mut reading = Reading::new(if options.map.is_empty() { &options } else { &unnamed }, format.name);
         (format.read)(path, &mut reading)?;
-        let Reading { mut photos, mut labels, mut findings, found, .. } = reading.finish(path)?;
-        if !options.map.is_empty() {
-            map::apply(&options, &mut photos, &mut labels, &mut findings)?;
-        }
+        let mut reading = reading.finish(path)?;
+        let annotated = map::apply(&options, &mut reading)?;
+        let Reading { photos, labels, mut findings, found, .. } = reading;
         let splits = split(&photos, options.hold_back);
         refuse_empty_parts(path, &photos, &splits, options.hold_back)?;
         let mut account = Account {
@@ -309,7 +311,9 @@ impl Photos {
             .collect();
         account.pictures = pictures(&photos, &splits);
         account.fingerprint = digest::of_pictures(&account.pictures);
-        account.missing_classes(&mut findings);
+        account.missing_classes(&annotated, &mut findings);
+        let annotated =
+            annotated.into_iter().map(|(name, classes)| (annotated_key(&name), Label::Classes(classes)));
         account.findings = findings.list();
         let info = DatasetInfo {
             name: format.name.into(),
@@ -323,7 +327,9 @@ impl Photos {
         let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
         let cache = options.cache.as_deref().map(Cache::new);
-        Ok(Photos { info, options, seed, photos, splits, kept, keeps: bytes <= KEPT_BYTES, cache })
+        let annotated = annotated.collect();
+        let keeps = bytes <= KEPT_BYTES;
+        Ok(Photos { info, options, seed, photos, annotated, splits, kept, keeps, cache })
     }
 
     /// How many photos there are, in all splits.
@@ -345,7 +351,8 @@ impl Photos {
         if let Some(kept) = self.kept[place].get() {
             return Ok(kept.clone());
         }
-        let sample = prepare(&self.photos[place], &self.options, self.cache.as_ref())?;
+        let mut sample = prepare(&self.photos[place], &self.options, self.cache.as_ref())?;
+        sample.more.extend(self.annotated.iter().map(|(name, label)| (name.clone(), label.clone())));
         if self.keeps {
             return Ok(self.kept[place].get_or_init(|| sample).clone());
         }

@@ -190,6 +190,8 @@ impl Classes {
             && ids.iter().all(|&id| id < known.len())
         {
             // Renamed photos: their numbers still identify them.
+            let annotated = (0..known.len()).map(|id| ids.contains(&id)).collect();
+            reading.annotated.insert(label.to_string(), (known.clone(), annotated));
             return Ok(Classes { names: known.clone(), of: ids.into_iter().map(|id| (id, id)).collect() });
         }
         let named = ids.into_iter().zip(names).collect();

@@ -52,6 +52,8 @@ pub(super) struct Reading<'a> {
     /// Labels that the format has.
     pub labels: Vec<LabelInfo>,
     pub findings: Findings,
+    /// Of each label that was read under an expected list: that list, and which of its classes the files have.
+    pub annotated: BTreeMap<String, (Vec<String>, Vec<bool>)>,
     /// Pictures that cannot be read, with the reason.
     broken: Vec<(PathBuf, DataError)>,
     /// Headers of pictures, of which several entries may speak.
@@ -69,6 +71,7 @@ impl<'a> Reading<'a> {
             photos: Vec::new(),
             labels: Vec::new(),
             findings: Findings::default(),
+            annotated: BTreeMap::new(),
             broken: Vec::new(),
             headers: HashMap::new(),
             sided: [0; 3],
@@ -367,6 +370,11 @@ pub(super) fn classes<K: Ord + Clone + std::fmt::Display>(
             unknown.iter().for_each(|class| reading.findings.add(Suspicious, &what, class));
         }
         of_files.push(of);
+    }
+    if expected.is_some() {
+        let mut annotated = vec![false; names.len()];
+        of_files.iter().flat_map(BTreeMap::values).for_each(|&class| annotated[class] = true);
+        reading.annotated.insert(label.to_string(), (names.clone(), annotated));
     }
     Ok((names, of_files))
 }

@@ -19,7 +19,7 @@ use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
-use super::shared::{heat_peaks, outputs, present};
+use super::shared::{heat_peaks, judged_heat, outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
@@ -146,7 +146,9 @@ impl<T: Element> Task<T> for CenterNet<T> {
         };
         let count = at.iter().sum::<f64>().max(1.0);
         let at = tensor(at, 1);
-        let heat = gaussian_focal(heat, tensor(target, classes), Some(count));
+        let target = tensor(target, classes);
+        let heat = judged_heat(heat, &target, batch, &self.config);
+        let heat = gaussian_focal(heat, target, Some(count));
         let size = l1(size, tensor(sizes, 2), Some(at.clone()), 2.0 * count);
         let offset = l1(offset, tensor(offsets, 2), Some(at), 2.0 * count);
         heat + size.scale(SIZE_WEIGHT) + offset

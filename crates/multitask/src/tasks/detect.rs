@@ -20,7 +20,7 @@ use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
-use super::shared::{heat_peaks, outputs, present, suppressed};
+use super::shared::{heat_peaks, judged_heat, outputs, present, suppressed};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
@@ -217,6 +217,7 @@ impl<T: Element> Task<T> for Detect<T> {
         let cells = targets.weight.len();
         let predicted = self.to_boxes(sides.reshape(&[cells, 4]));
         let boxes = giou(predicted, targets.bounds, Some(targets.weight), count);
+        let heat = judged_heat(heat, &targets.heat, batch, &self.config);
         gaussian_focal(heat, targets.heat, Some(count)) + boxes.scale(BOX_WEIGHT)
     }
 

@@ -20,6 +20,7 @@ use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor, sigmoid};
 
+use super::annotated::{has, held, partly_annotated};
 use super::scores::ObjectScores;
 use super::shared::{present, suppressed};
 use crate::features::select;
@@ -166,6 +167,15 @@ impl<T: Element> Fcos<T> {
         targets
     }
 
+    /// The image that each position is of, of so many images.
+    fn image_of_positions(&self, images: usize) -> Vec<usize> {
+        let of_level = |level: &Level<T>| {
+            let [rows, columns] = level.grid(self.image);
+            (0..images).flat_map(move |image| std::iter::repeat_n(image, rows * columns))
+        };
+        self.levels.iter().flat_map(of_level).collect()
+    }
+
     /// All levels' outputs of one kind as `[positions, channels]`.
     fn rows(&self, output: &HeadOutput<T>, kind: usize) -> Var<T> {
         let maps = (0..self.levels.len()).map(|level| {
@@ -235,6 +245,15 @@ impl<T: Element> Task<T> for Fcos<T> {
             }
         }
         let logits = select(self.rows(&output, 0), &judged);
+        let told = partly_annotated(batch, &self.config).map(|known| {
+            let image_of = self.image_of_positions(images.len());
+            let of = |(row, &place): (usize, &usize)| {
+                let (known, wanted) = (known[image_of[place]], &wanted[row * classes..]);
+                (0..classes).map(move |class| has(known, class) || wanted[class] == 1.0)
+            };
+            judged.iter().enumerate().flat_map(of).collect::<Vec<bool>>()
+        });
+        let logits = held(logits, told.as_deref());
         let class_loss = focal(logits, tensor(&wanted, &[judged.len(), classes]), &Focal::default(), count);
         let bounds = self.to_boxes(self.rows(&output, 1), images.len());
         let target = tensor(&targets.bounds, &[positions, 4]);

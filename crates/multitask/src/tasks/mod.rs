@@ -39,6 +39,7 @@ pub use cerberus_metrics::boxes::BBox;
 pub use centernet::gaussian_radius;
 pub use fcos::centre_ness;
 
+mod annotated;
 mod scores;
 mod shared;
 

@@ -2,7 +2,7 @@
 //!
 //! Average pooling of the deepest map, a dense layer, and binary cross-entropy
 //! per class, or with a focal exponent the focal loss (Lin et al., 2017). Class
-//! weights weigh a class's presence against its absence.
+//! weights weigh a class's presence against its absence. The mean is over the classes that are judged in each image.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
@@ -10,6 +10,7 @@ use cerberus_nn::losses::{Focal, binary_cross_entropy, focal};
 use cerberus_nn::{Context, Dropout, Init, Layer, Linear, module};
 use cerberus_tensor::{Element, Tensor, sigmoid};
 
+use super::annotated::{held, judged};
 use super::scores::ClassSetScores;
 use super::shared::{outputs, present};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
@@ -47,6 +48,22 @@ impl<T: Element> MultiLabel<T> {
             level,
         }
     }
+
+    /// The mean loss of logits against a target, both `[N, C]`.
+    fn mean_loss(&self, logits: Var<T>, target: Tensor<T>) -> Var<T> {
+        let classes = self.config.outputs();
+        let options = &self.config.options;
+        if let Some(gamma) = options.focal {
+            let count = logits.value().len() as f64;
+            return focal(logits, target, &Focal { alpha: 0.5, gamma }, count).scale(2.0);
+        }
+        let weight = options.class_weights.as_ref().map(|weights| {
+            Tensor::from_fn(target.shape(), |i| {
+                if target.data()[i] == T::ONE { T::from_f64(weights[i % classes]) } else { T::ONE }
+            })
+        });
+        binary_cross_entropy(logits, target, weight, None)
+    }
 }
 
 impl<T: Element> Task<T> for MultiLabel<T> {
@@ -66,22 +83,21 @@ impl<T: Element> Task<T> for MultiLabel<T> {
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {
         let [logits] = outputs(output);
-        let classes = self.config.outputs();
         let sets = batch.class_sets_of(&self.config.label);
         let values = sets.iter().flatten().flat_map(|set| set.iter());
         let target: Vec<T> = values.map(|&there| if there { T::ONE } else { T::ZERO }).collect();
         let target = Tensor::from_vec(target, logits.shape());
-        let options = &self.config.options;
-        if let Some(gamma) = options.focal {
-            let count = logits.value().len() as f64;
-            return focal(logits, target, &Focal { alpha: 0.5, gamma }, count).scale(2.0);
+        let judged = judged(batch, &self.config, target.len(), |place| target.data()[place] == T::ONE);
+        let logits = held(logits, judged.as_deref());
+        let loss = self.mean_loss(logits, target);
+        // Of all entries, made one of those that are judged.
+        match judged {
+            None => loss,
+            Some(judged) => {
+                let count = judged.iter().filter(|&&judged| judged).count().max(1);
+                loss.scale(judged.len() as f64 / count as f64)
+            }
         }
-        let weight = options.class_weights.as_ref().map(|weights| {
-            Tensor::from_fn(target.shape(), |i| {
-                if target.data()[i] == T::ONE { T::from_f64(weights[i % classes]) } else { T::ONE }
-            })
-        });
-        binary_cross_entropy(logits, target, weight, None)
     }
 
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {

@@ -1,8 +1,10 @@
 //! Metrics of the kinds of predictions, from those of [`cerberus_metrics`]: which
-//! figures a task reports, and which of them is its main one.
+//! figures a task reports, and which of them is its main one. A class that a picture's set does not
+//! [annotate](super::annotated) is not held against what is said of the picture.
 
-use cerberus_data::Batch;
+use cerberus_data::{Batch, ClassId, IGNORED};
 
+use super::annotated::{among, annotated, has};
 use super::{Metric, PrecisionCurve, Prediction};
 use crate::head_config::HeadConfig;
 use cerberus_metrics::boxes;
@@ -45,8 +47,10 @@ impl ClassScores {
 
 impl Metric for ClassScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, class) in predictions.iter().zip(batch.classes_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.confusion.classes());
+        for ((prediction, class), known) in predictions.iter().zip(batch.classes_of(&self.label)).zip(known) {
             if let (Prediction::Classes(probabilities), Some(class)) = (prediction, class) {
+                let probabilities = &among(probabilities, |other| other == class || has(known, other));
                 self.top1.record(probabilities, class);
                 self.top5.record(probabilities, class);
                 let best = (0..probabilities.len()).rev();
@@ -115,8 +119,11 @@ impl ObjectScores {
 
 impl Metric for ObjectScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, objects) in predictions.iter().zip(batch.objects_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.coco.classes());
+        for ((prediction, objects), known) in predictions.iter().zip(batch.objects_of(&self.label)).zip(known)
+        {
             let (Prediction::Objects(found), Some(objects)) = (prediction, objects) else { continue };
+            let found: Vec<_> = found.iter().filter(|d| has(known, d.class)).collect();
             let truth = objects.iter().map(|o| coco::GroundTruth {
                 area: o.area.into(),
                 crowd: o.crowd,
@@ -212,10 +219,19 @@ impl MaskScores {
 
 impl Metric for MaskScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, mask) in predictions.iter().zip(batch.masks_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.confusion.classes() - 1);
+        for ((prediction, mask), known) in predictions.iter().zip(batch.masks_of(&self.label)).zip(known) {
             if let (Prediction::Mask(predicted), Some(mask)) = (prediction, mask) {
-                self.confusion.update(&mask.classes, predicted);
-                self.boundary.update(&mask.classes, predicted, [mask.height, mask.width]);
+                // What is background to the set may well be of a class that it does not annotate.
+                let judged = |(&id, &found): (&ClassId, &ClassId)| match usize::from(found).checked_sub(1) {
+                    Some(class) if id == 0 && !has(known, class) => IGNORED,
+                    _ => id,
+                };
+                let judged: Option<Vec<ClassId>> =
+                    known.map(|_| mask.classes.iter().zip(predicted).map(judged).collect());
+                let truth = judged.as_ref().unwrap_or(&mask.classes);
+                self.confusion.update(truth, predicted);
+                self.boundary.update(truth, predicted, [mask.height, mask.width]);
             }
         }
     }
@@ -276,10 +292,17 @@ impl ClassSetScores {
 
 impl Metric for ClassSetScores {
     fn update(&mut self, predictions: &[Prediction], batch: &Batch) {
-        for (prediction, truth) in predictions.iter().zip(batch.class_sets_of(&self.label)) {
+        let known = annotated(batch, &self.label, self.counts.len());
+        for ((prediction, truth), known) in
+            predictions.iter().zip(batch.class_sets_of(&self.label)).zip(known)
+        {
             let (Prediction::ClassSet(probabilities), Some(truth)) = (prediction, truth) else { continue };
             let classes = self.precision.iter_mut().zip(&mut self.counts);
-            for ((precision, counts), (&p, &there)) in classes.zip(probabilities.iter().zip(truth)) {
+            let said = probabilities.iter().zip(truth).enumerate();
+            for ((precision, counts), (class, (&p, &there))) in classes.zip(said) {
+                if !there && !has(known, class) {
+                    continue;
+                }
                 precision.record(p.into(), there);
                 match (p >= 0.5, there) {
                     (true, true) => counts[0] += 1,

@@ -14,8 +14,9 @@ use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::resize::Interpolation;
 
+use super::annotated::{held, judged_pixels};
 use super::scores::MaskScores;
-use super::shared::{class_loss, outputs, present};
+use super::shared::{class_loss, outputs, present, share_loss};
 use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features, resampled};
@@ -97,7 +98,8 @@ impl<T: Element> Task<T> for Segment<T> {
     }
 }
 
-/// Cross-entropy per pixel plus soft Dice of logits `[N, H, W, classes]`.
+/// Cross-entropy per pixel plus soft Dice of logits `[N, H, W, classes]`. At pixels of the background, classes that the image's
+/// set does not [annotate](super::annotated) have no probability in either.
 pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadConfig) -> Var<T> {
     let pixels = logits.shape()[1] * logits.shape()[2];
     let mut target = Vec::with_capacity(batch.len() * pixels);
@@ -107,8 +109,19 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
             None => target.resize(target.len() + pixels, IGNORED),
         }
     }
+    let judged = judged_pixels(batch, head, &target);
+    let logits = held(logits, judged.as_deref());
     let overlap = dice(logits.clone().softmax(3), &target);
-    class_loss(logits, &target, &head.options) + overlap
+    if judged.is_none() || head.options.focal.is_some() || head.options.label_smoothing == 0.0 {
+        return class_loss(logits, &target, &head.options) + overlap;
+    }
+    // Smoothing is spread over the judged classes alone.
+    let classes = head.outputs() + 1;
+    let share = |place: usize| {
+        let id = target[place / classes];
+        (id != IGNORED).then(|| f64::from(u8::from(usize::from(id) == place % classes)))
+    };
+    share_loss(logits.reshape(&[target.len(), classes]), share, judged.as_deref(), &head.options) + overlap
 }
 
 /// The class of the largest logit at every pixel.

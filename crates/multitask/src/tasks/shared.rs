@@ -8,6 +8,7 @@ use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::{Pool2dSpec, max_pool2d};
 use cerberus_tensor::{Element, Tensor, sigmoid};
 
+use super::annotated::{held, judged, partly_annotated};
 use super::{BBox, Detection, HeadOutput, Prediction};
 use crate::features::select;
 use crate::head_config::{HeadConfig, HeadOptions};
@@ -35,28 +36,66 @@ pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<ClassId> {
 /// `a_ic = (1 - s) w_c q_ic + s/C w_c`, `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al.,
 /// "mixup", 2018, section 3.1), which with whole classes is the same. The focal loss has no form for shares and takes the
 /// class with the largest.
+///
+/// Of an image whose set does not [annotate](super::annotated) all classes, the sums over `c` and `k` are over the `C` classes
+/// that are judged there.
 #[track_caller]
 pub(super) fn label_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadConfig) -> Var<T> {
     let mixed = batch.more.iter().any(|more| matches!(more.get(&head.label), Some(Label::Shares(_))));
-    if !mixed || head.options.focal.is_some() {
+    if !mixed && partly_annotated(batch, head).is_none() {
         return class_loss(logits, &class_targets(batch, &head.label), &head.options);
     }
     let classes = head.outputs();
-    let weights = head.options.class_weights.clone().unwrap_or_else(|| vec![1.0; classes]);
-    let smoothing = head.options.label_smoothing;
-    let (mut target, mut total) = (Vec::with_capacity(batch.len() * classes), 0.0);
-    for shares in batch.shares_of(&head.label, classes) {
-        for (class, weight) in weights.iter().enumerate() {
-            let share = shares.as_ref().map(|shares| f64::from(shares[class]));
+    let shares = batch.shares_of(&head.label, classes);
+    let share = |place: usize| shares[place / classes].as_ref().map(|own| f64::from(own[place % classes]));
+    let shown = |place: usize| share(place).is_some_and(|share| share > 0.0);
+    let judged = judged(batch, head, batch.len() * classes, shown);
+    let logits = held(logits, judged.as_deref());
+    if head.options.focal.is_some() {
+        return class_loss(logits, &class_targets(batch, &head.label), &head.options);
+    }
+    share_loss(logits, share, judged.as_deref(), &head.options)
+}
+
+/// The cross-entropy of logits `[M, C]` with shares of classes, as [`label_loss`] says: `share(place)` of each logit, `None` in
+/// rows that do not count, and which logits are judged.
+#[track_caller]
+pub(super) fn share_loss<T: Element>(
+    logits: Var<T>,
+    share: impl Fn(usize) -> Option<f64>,
+    judged: Option<&[bool]>,
+    options: &HeadOptions,
+) -> Var<T> {
+    let [rows, classes] = [logits.shape()[0], logits.shape()[1]];
+    let weights = options.class_weights.clone().unwrap_or_else(|| vec![1.0; classes]);
+    let smoothing = options.label_smoothing;
+    let (mut target, mut total) = (Vec::with_capacity(rows * classes), 0.0);
+    for row in 0..rows {
+        let places = row * classes..(row + 1) * classes;
+        let counts = |place: usize| judged.is_none_or(|judged| judged[place]);
+        let spread = smoothing / places.clone().filter(|&place| counts(place)).count().max(1) as f64;
+        for (place, weight) in places.zip(&weights) {
+            let share = share(place).filter(|_| counts(place));
             total += weight * share.unwrap_or(0.0);
-            let spread = smoothing / classes as f64;
             target.push(weight * share.map_or(0.0, |share| (1.0 - smoothing) * share + spread));
         }
     }
     let scale = if total > 0.0 { -1.0 / total } else { 0.0 };
     let target = target.into_iter().map(|value| T::from_f64(value * scale)).collect();
-    let target = Tensor::from_vec(target, &[batch.len(), classes]);
-    (adjusted(logits, &head.options).log_softmax(1) * Var::constant(target)).sum_all()
+    let target = Tensor::from_vec(target, &[rows, classes]);
+    (adjusted(logits, options).log_softmax(1) * Var::constant(target)).sum_all()
+}
+
+/// The logits of heat maps `[N, rows, columns, C]` that are judged against a target: those of classes that are annotated, and
+/// the centres of what is labelled all the same.
+pub(super) fn judged_heat<T: Element>(
+    heat: Var<T>,
+    target: &Tensor<T>,
+    batch: &Batch,
+    head: &HeadConfig,
+) -> Var<T> {
+    let judged = judged(batch, head, target.len(), |place| target.data()[place] == T::ONE);
+    held(heat, judged.as_deref())
 }
 
 /// The probabilities of a head whose only output is a logit per class, `[N, C]`.

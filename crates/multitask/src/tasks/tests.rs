@@ -17,6 +17,7 @@ use super::*;
 use crate::config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
 use crate::model::MultiTaskModel;
 
+mod annotated;
 mod shares;
 mod sizes;
 

@@ -27,7 +27,8 @@ pub(super) fn judge(
     let (batch, place) = at;
     let label = &head.label;
     let name = |class: usize| class_name(head, class);
-    match prediction {
+    let judged = prediction.judged(head, batch, place);
+    match judged.as_ref().unwrap_or(prediction) {
         Prediction::Classes(shares) => {
             let truth = batch.classes_of(label)[place]?;
             // Of equal ones the first, as where they are scored.

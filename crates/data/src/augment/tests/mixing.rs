@@ -1,7 +1,7 @@
 //! Labels of pictures that are made of several.
 
 use super::*;
-use crate::{Batch, CLASS, IGNORED};
+use crate::{Batch, CLASS, IGNORED, annotated_key};
 
 const NOTHING: [usize; 4] = [0; 4];
 const THING: [usize; 4] = [20, 10, 40, 30];
@@ -143,6 +143,28 @@ fn sets_of_classes_are_joined_numbers_averaged_and_further_classes_shared() {
     let before = mixed.clone();
     whole::Whole::of(&[(&before, 0.5), (&b, 0.5)]).label(&mut mixed);
     assert_eq!(mixed.more["kind"], Label::Shares(vec![0.625, 0.375]));
+}
+
+#[test]
+fn a_picture_of_several_annotates_what_all_of_its_parts_annotate() {
+    let key = annotated_key("objects");
+    let all = of_class(0, NOTHING);
+    let part = |known: [bool; 3]| {
+        let mut sample = all.clone();
+        sample.more.insert(key.clone(), Label::Classes(known.to_vec()));
+        sample
+    };
+    let (a, b) = (part([true, true, false]), part([false, true, true]));
+    for (parts, expected) in [
+        ([(&a, 0.75), (&b, 0.25)], [false, true, false]),
+        ([(&all, 0.75), (&b, 0.25)], [false, true, true]),
+        ([(&a, 0.75), (&all, 0.25)], [true, true, false]),
+        ([(&a, 1.0), (&b, 0.0)], [true, true, false]),
+    ] {
+        let mut mixed = parts[0].0.clone();
+        whole::Whole::of(&parts).label(&mut mixed);
+        assert_eq!(mixed.more[&key], Label::Classes(expected.to_vec()));
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use tempfile::{TempDir, tempdir};
 
 use super::made::{account, first, halves, options, picture, told, write};
-use crate::FindingKind::{Changed, LabelLeftOut, Suspicious};
-use crate::{DataError, Dataset, Label, PhotoOptions, Photos};
+use crate::FindingKind::{Changed, LabelLeftOut, NotAnnotated, Suspicious};
+use crate::{DataError, Dataset, Label, MOST_CLASSES, PhotoOptions, Photos, annotated_key};
 
 fn open(path: &Path, map: &[(&str, &str)], classes: &[&str]) -> Result<Photos, DataError> {
     let map = map.iter().map(|(old, new)| (old.to_string(), new.to_string())).collect();
@@ -93,4 +93,57 @@ fn a_name_that_is_no_class_is_told_and_a_label_without_classes_is_refused() {
     assert_eq!(told(&open(set.path(), &[("bird", "cat")], &[]).unwrap(), Suspicious, "no class"), 1);
     let all = ["cat", "kitten", "dog", "car"].map(|class| (class, "-"));
     assert!(open(set.path(), &all, &[]).err().unwrap().to_string().contains("keep one"));
+}
+
+/// What the first sample says of the annotated classes of a label.
+fn annotated(photos: &Photos, label: &str) -> Option<Label> {
+    first(photos).more.get(&annotated_key(label)).cloned()
+}
+
+#[test]
+fn expected_classes_that_the_files_lack_are_not_annotated_and_dropped_ones_neither() {
+    let set = yolo();
+    let known = |classes: [bool; 5]| Some(Label::Classes(classes.to_vec()));
+    let expected = ["bird", "cat", "kitten", "dog", "car"];
+    for (map, annotated_there) in [
+        (&[][..], known([false, true, true, true, true])),
+        (&[("dog", "-")], known([false, true, true, false, true])),
+        (&[("kitten", "cat")], known([false, true, false, true, true])),
+    ] {
+        let photos = open(set.path(), map, &expected).unwrap();
+        for label in ["objects", "present"] {
+            assert_eq!(annotated(&photos, label), annotated_there, "{label} {map:?}");
+        }
+        assert!(told(&photos, NotAnnotated, "not held against") > 0);
+        assert_eq!(told(&photos, Suspicious, "never occur"), 0, "nobody looked for it");
+    }
+    for classes in [&[][..], &expected[1..]] {
+        assert_eq!(annotated(&open(set.path(), &[], classes).unwrap(), "objects"), None);
+    }
+}
+
+#[test]
+fn masks_alone_are_brought_to_an_expected_list_and_say_which_classes_they_annotate() {
+    let set = tempdir().unwrap();
+    write(set.path(), "images/a.png", picture(1));
+    write(set.path(), "masks/a.png", halves(20, [1, 2]));
+    write(set.path(), "classes.txt", "cat\ndog\n");
+    let classes = ["dog", "horse", "cat"].map(String::from).to_vec();
+    let classes = BTreeMap::from([("mask".to_string(), classes)]);
+    let photos = Photos::open(set.path(), 1, PhotoOptions { classes, ..options() }).unwrap();
+    let mask = first(&photos).mask.unwrap();
+    assert_eq!([mask.classes[0], mask.classes[39]], [3, 1]);
+    assert_eq!(annotated(&photos, "mask"), Some(Label::Classes(vec![true, false, true])));
+}
+
+#[test]
+fn more_expected_classes_than_masks_can_tell_apart_are_refused() {
+    let set = yolo();
+    let classes = (0..=MOST_CLASSES).map(|class| format!("class {class}"));
+    let classes: Vec<String> =
+        ["cat", "kitten", "dog", "car"].map(String::from).into_iter().chain(classes).collect();
+    let classes = BTreeMap::from([("objects".to_string(), classes)]);
+    let message =
+        Photos::open(set.path(), 1, PhotoOptions { classes, ..options() }).err().unwrap().to_string();
+    assert!(message.contains("at most") && message.contains("objects"), "{message}");
 }
