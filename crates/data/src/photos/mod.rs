@@ -312,8 +312,6 @@ impl Photos {
         account.pictures = pictures(&photos, &splits);
         account.fingerprint = digest::of_pictures(&account.pictures);
         account.missing_classes(&annotated, &mut findings);
-        let annotated =
-            annotated.into_iter().map(|(name, classes)| (annotated_key(&name), Label::Classes(classes)));
         account.findings = findings.list();
         let info = DatasetInfo {
             name: format.name.into(),
@@ -327,8 +325,8 @@ impl Photos {
         let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);
         let kept = photos.iter().map(|_| OnceLock::new()).collect();
         let cache = options.cache.as_deref().map(Cache::new);
-        let annotated = annotated.collect();
-        let keeps = bytes <= KEPT_BYTES;
+        let said = |(label, known): (String, _)| (annotated_key(&label), Label::Classes(known));
+        let (annotated, keeps) = (annotated.into_iter().map(said).collect(), bytes <= KEPT_BYTES);
         Ok(Photos { info, options, seed, photos, annotated, splits, kept, keeps, cache })
     }
 
