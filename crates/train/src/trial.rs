@@ -167,7 +167,7 @@ impl fmt::Display for FittedBatch {
 /// What the allocator holds beyond what is asked of it.
 const SPARE: f64 = 1.1;
 /// Bytes for what comes after training: pictures, the page, checkpoints.
-const AFTERWARDS: usize = 64 << 20;
+const AFTERWARDS: usize = 32 << 20;
 
 /// The largest batch whose steps need at most `bytes` of memory, the rest of the program included: found from steps with
 /// two and with four images, and proven by one with the whole batch.
