@@ -121,7 +121,7 @@ pub struct Settings {
     #[arg(long, value_name = "SHARE")]
     pub missing: Option<f64>,
     /// How training samples are changed: a strength from 0 to 2 for the usual way (photographs: crop, flip and colours;
-    /// CIFAR-10 and IDX: small moves), or a list of NAME[:STRENGTH[:PROBABILITY]] such as
+    /// CIFAR-10 and IDX: small moves), or a list of NAME:STRENGTH:PROBABILITY, where the numbers may be left out, such as
     /// random_resized_crop,horizontal_flip,mixup:0.5; `inspect --augment` shows all [default: 1]
     #[arg(long, value_name = "STRENGTH|LIST")]
     pub augment: Option<Augment>,
