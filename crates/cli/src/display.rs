@@ -85,10 +85,9 @@ impl Observer for Display {
 
     fn epoch(&mut self, row: &EpochRow) {
         let header = header(&self.tasks, row);
-        if self.terminal && columns().is_some_and(|columns| columns < header.chars().count() + 2) {
-            for line in wrapped(&facts(&self.tasks, row), columns().unwrap_or(usize::MAX)) {
-                self.say(line);
-            }
+        let too_narrow = columns().filter(|&columns| self.terminal && columns < header.chars().count() + 2);
+        if let Some(columns) = too_narrow {
+            wrapped(&facts(&self.tasks, row), columns).into_iter().for_each(|line| self.say(line));
             return;
         }
         if std::mem::take(&mut self.header_due) {

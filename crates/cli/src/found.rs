@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cerberus::data::{ClassId, Image};
 use cerberus::multitask::{HeadConfig, Prediction};
+use cerberus::train::likeliest;
 use serde_json::{Map, Value, json};
 
 /// The columns of [`rows`].
@@ -28,8 +29,10 @@ pub(crate) fn rows(
         let names = &head.classes;
         match prediction {
             Prediction::Classes(probabilities) => {
-                let best = (0..names.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                rows.extend(best.map(|best| row(head, &names[best], f64::from(probabilities[best]))));
+                rows.extend(
+                    likeliest(probabilities)
+                        .map(|best| row(head, &names[best], f64::from(probabilities[best]))),
+                );
             }
             Prediction::ClassSet(values) | Prediction::Values(values) => {
                 rows.extend(names.iter().zip(values).map(|(name, &value)| row(head, name, f64::from(value))));
@@ -42,15 +45,9 @@ pub(crate) fn rows(
                 row
             })),
             Prediction::Mask(classes) => {
-                let mut counts = vec![0_usize; names.len() + 1];
-                for &class in classes {
-                    if let Some(count) = counts.get_mut(usize::from(class)) {
-                        *count += 1;
-                    }
-                }
                 let whole = (picture.height * picture.width) as f64;
-                for (name, &count) in names.iter().zip(&counts[1..]).filter(|(_, count)| **count > 0) {
-                    let share = count as f64 / classes.len().max(1) as f64;
+                let shares = shares_of_pixels(classes, names.len());
+                for (name, &share) in names.iter().zip(&shares[1..]).filter(|(_, share)| **share > 0.0) {
                     let mut row = row(head, name, share);
                     row[8] = format!("{:.0}", share * whole);
                     rows.push(row);
@@ -64,6 +61,17 @@ pub(crate) fn rows(
         }
     }
     rows
+}
+
+/// The shares of a mask's pixels that are background and each of its classes.
+fn shares_of_pixels(mask: &[ClassId], classes: usize) -> Vec<f64> {
+    let mut counts = vec![0_usize; classes + 1];
+    for &class in mask {
+        if let Some(count) = counts.get_mut(usize::from(class)) {
+            *count += 1;
+        }
+    }
+    counts.into_iter().map(|count| count as f64 / mask.len().max(1) as f64).collect()
 }
 
 /// What was found in a picture, task by task.
@@ -80,8 +88,7 @@ pub(crate) fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig,
         };
         found[&head.name] = match prediction {
             Prediction::Classes(probabilities) => {
-                let best = (0..names.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                let best = best.unwrap_or(0);
+                let best = likeliest(probabilities).unwrap_or(0);
                 json!({"class": names[best], "probability": probabilities[best], "all": by_name(probabilities)})
             }
             Prediction::ClassSet(values) | Prediction::Values(values) => Value::Object(by_name(values)),
@@ -93,16 +100,11 @@ pub(crate) fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig,
                 objects.collect()
             }
             Prediction::Mask(classes) => {
-                let share = |class: usize| {
-                    let pixels = classes.iter().filter(|&&found| usize::from(found) == class).count();
-                    pixels as f64 / classes.len() as f64
-                };
-                let shares: Map<String, Value> = (0..=names.len())
-                    .filter(|&class| share(class) > 0.0)
-                    .map(|class| {
-                        let name = if class == 0 { "background" } else { &names[class - 1] };
-                        (name.to_string(), json!(share(class)))
-                    })
+                let all = std::iter::once("background").chain(names.iter().map(String::as_str));
+                let shares: Map<String, Value> = all
+                    .zip(shares_of_pixels(classes, names.len()))
+                    .filter(|(_, share)| *share > 0.0)
+                    .map(|(name, share)| (name.to_string(), json!(share)))
                     .collect();
                 json!({"share_of_pixels": shares})
             }
@@ -165,9 +167,7 @@ impl Coco {
                     }
                 }
                 Prediction::Classes(probabilities) => {
-                    let best = (0..probabilities.len())
-                        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                    let best = best.unwrap_or(0);
+                    let best = likeliest(probabilities).unwrap_or(0);
                     let whole = json!({"bbox": [0, 0, width, height], "score": probabilities[best]});
                     self.annotate(image, head, best, whole);
                 }

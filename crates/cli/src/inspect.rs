@@ -5,6 +5,7 @@
 //! samples, their labels drawn, and every problem with its picture.
 
 use crate::say;
+use crate::shell::make_folder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,10 +89,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
         }
     }
     if let Some(out) = &options.out {
-        std::fs::create_dir_all(out).map_err(|error| TrainError::Folder {
-            path: out.clone(),
-            problem: format!("cannot make the folder: {error}; choose another --out"),
-        })?;
+        make_folder(out)?;
         let json = serde_json::to_string_pretty(&*info.accounts).expect("accounts are valid JSON");
         write_atomically(&out.join("data.json"), (json + "\n").as_bytes())?;
         let sheets = if options.augment { sheets(&*dataset, out)? } else { Vec::new() };
@@ -215,10 +213,7 @@ fn sheets(dataset: &dyn Dataset, out: &Path) -> Result<Vec<Sheet>, TrainError> {
         return Err(TrainError::Option(format!("{} has no training sample to change", info.name)));
     };
     let folder = out.join("augment");
-    std::fs::create_dir_all(&folder).map_err(|error| TrainError::Folder {
-        path: folder.clone(),
-        problem: format!("cannot make the folder: {error}; choose another --out"),
-    })?;
+    make_folder(&folder)?;
     let names = drawn_classes(info);
     let mut sheets = Vec::with_capacity(OPERATIONS.len());
     for operation in OPERATIONS {

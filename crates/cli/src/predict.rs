@@ -70,8 +70,7 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
     let (config, model) = load_model(&options.model)?;
     let images = inputs(&options.images)?;
     if let Some(out) = &options.out {
-        std::fs::create_dir_all(out)
-            .map_err(|e| format!("{}: cannot make the folder: {e}; choose another --out", out.display()))?;
+        crate::shell::make_folder(out)?;
     }
     let heads = &config.model.heads;
     let names = match &options.out {

@@ -1,27 +1,25 @@
 //! What `train --find-rate` writes and says.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cerberus::nn::files::write_atomically;
-use cerberus::train::{RateTest, TrainConfig, TrainError};
+use cerberus::train::{RateTest, TrainConfig, TrainError, make_next};
 use cerberus_report::{Page, chart};
 
 use crate::say;
+use crate::shell::make_folder;
 
 /// Writes `find-rate.csv` and `find-rate.html` into `out`, or a new folder in `runs`, and says which rate to train with.
 pub(crate) fn report(test: &RateTest, config: &TrainConfig, out: Option<&Path>) -> Result<(), TrainError> {
     let folder = match out {
         Some(out) => out.to_path_buf(),
-        None => next_folder(Path::new("runs"))?,
+        None => make_next(Path::new("runs"), "find-rate")?,
     };
-    let problem = |problem: String| TrainError::Folder { path: folder.clone(), problem };
-    fs::create_dir_all(&folder)
-        .map_err(|error| problem(format!("cannot make the folder: {error}; choose another --out")))?;
+    make_folder(&folder)?;
     let (csv, html) = (folder.join("find-rate.csv"), folder.join("find-rate.html"));
     if csv.exists() || html.exists() {
-        return Err(problem("already holds a find-rate.csv or .html; choose another --out".into()));
+        let problem = "already holds a find-rate.csv or .html; choose another --out".into();
+        return Err(TrainError::Folder { path: folder, problem });
     }
     let mut text = String::from("rate,loss,smoothed\n");
     for point in &test.points {
@@ -60,22 +58,4 @@ fn page(test: &RateTest, config: &TrainConfig) -> String {
         [chart::Series::new("smoothed", of(|p| p.smoothed)), chart::Series::new("each step", of(|p| p.loss))];
     page.charts(&[chart::lines("Loss", ["learning rate, as a power of ten", "loss"], &curves)]);
     page.finish()
-}
-
-/// The first of `base/find-rate-1`, `-2`, .. that is not there yet, made.
-fn next_folder(base: &Path) -> Result<PathBuf, TrainError> {
-    let failed = |error: std::io::Error| TrainError::Folder {
-        path: base.to_path_buf(),
-        problem: format!("cannot make a folder in it: {error}; choose one with --out"),
-    };
-    fs::create_dir_all(base).map_err(failed)?;
-    let mut number = 1;
-    loop {
-        let path = base.join(format!("find-rate-{number}"));
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(failed(error)),
-        }
-    }
 }

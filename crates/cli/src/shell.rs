@@ -1,5 +1,6 @@
 //! What the programs share: printing, threads, and how a failure ends.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use cerberus::tensor::Isa;
@@ -46,6 +47,17 @@ pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
     }
     cerberus::tensor::parallel::pool(threads)
         .map_err(|error| format!("cannot start {threads} threads: {error}; try fewer"))
+}
+
+/// Makes the folder that a program writes into, if it is not there.
+///
+/// # Errors
+/// [`TrainError::Folder`] if it cannot be made.
+pub(crate) fn make_folder(path: &Path) -> Result<(), TrainError> {
+    std::fs::create_dir_all(path).map_err(|error| TrainError::Folder {
+        path: path.to_path_buf(),
+        problem: format!("cannot make the folder: {error}; choose another --out"),
+    })
 }
 
 /// Does a program's work on that many [threads](thread_pool). A failure is told,

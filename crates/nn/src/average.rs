@@ -2,6 +2,7 @@
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::checkpoint::owned;
 use crate::module::Module;
 
 /// An exponential moving average of a model's parameters and buffers (Polyak and Juditsky, 1992, with the weights of
@@ -26,7 +27,8 @@ impl<T: Element> WeightAverage<T> {
             (0.0..1.0).contains(&decay),
             "WeightAverage: the decay must be from 0 to below 1, found {decay}"
         );
-        Self { decay, updates: 0, means: copies(model) }
+        let means = model.tensors().into_iter().map(|(name, tensor)| (name, owned(&tensor)));
+        Self { decay, updates: 0, means: means.collect() }
     }
 
     /// Updates so far.
@@ -81,23 +83,13 @@ impl<T: Element> WeightAverage<T> {
         let mut restored = Vec::with_capacity(self.means.len());
         for (name, mean) in &self.means {
             match found.remove(name).filter(|tensor| tensor.shape() == mean.shape()) {
-                Some(tensor) => restored.push((name.clone(), copy(&tensor))),
+                Some(tensor) => restored.push((name.clone(), owned(&tensor))),
                 None => return Err(name.clone()),
             }
         }
         (self.means, self.updates) = (restored, updates);
         Ok(())
     }
-}
-
-fn copies<T: Element>(model: &dyn Module<T>) -> Vec<(String, Tensor<T>)> {
-    model.tensors().into_iter().map(|(name, tensor)| (name, copy(&tensor))).collect()
-}
-
-/// A copy with memory of its own: optimisers refuse weights that are shared.
-fn copy<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
-    let tensor = tensor.contiguous();
-    Tensor::filled_by(tensor.shape(), |values| values.copy_from_slice(tensor.data()))
 }
 
 #[cfg(test)]

@@ -321,7 +321,7 @@ impl<T: Element> Checkpoint<T> {
     }
 
     fn check_finite(&self, name: &str, tensor: &Tensor<T>) -> Result<(), CheckpointError> {
-        if tensor.contiguous().data().iter().all(|value| value.is_finite()) {
+        if tensor.all_finite() {
             return Ok(());
         }
         let problem = "holds values that are not finite".to_string();
@@ -345,8 +345,9 @@ impl<T: Element> Checkpoint<T> {
     }
 }
 
-/// A copy with memory of its own.
-fn owned<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
+/// A copy with memory of its own: optimisers refuse weights that are shared.
+pub(crate) fn owned<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
+    let tensor = tensor.contiguous();
     Tensor::filled_by(tensor.shape(), |values| values.copy_from_slice(tensor.data()))
 }
 

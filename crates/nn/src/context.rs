@@ -169,11 +169,10 @@ impl<T: Element> Context<T> {
     pub fn layer_done(&mut self, parameter: &Parameter<T>, output: &Var<T>) {
         let Some(trace) = &mut self.trace else { return };
         let elapsed = trace.since.elapsed();
-        let value = output.value().contiguous();
         trace.layers.push(LayerTrace {
             parameter: parameter.id(),
-            shape: value.shape().to_vec(),
-            is_finite: value.data().iter().all(|value| value.is_finite()),
+            shape: output.shape().to_vec(),
+            is_finite: output.value().all_finite(),
             elapsed,
         });
         // Looking at the values is not the layer's time.

@@ -56,19 +56,7 @@ impl RunFolder {
     /// # Errors
     /// As [`create`](Self::create).
     pub fn create_next(base: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
-        let failed =
-            |error| problem(base, format!("cannot make a folder in it: {error}; choose one with --out"));
-        fs::create_dir_all(base).map_err(failed)?;
-        let mut number = 1;
-        loop {
-            let path = base.join(format!("train-{number}"));
-            // Made by one program alone, whoever else looks at the same time.
-            match fs::create_dir(&path) {
-                Ok(()) => return Self::create(&path, config),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(failed(error)),
-            }
-        }
+        Self::create(&make_next(base, "train")?, config)
     }
 
     /// The folder of an existing run, and its configuration.
@@ -208,6 +196,25 @@ impl RunFolder {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| self.problem(format!("cannot encode: {error}")))?;
         Ok(write_atomically(path, (text + "\n").as_bytes())?)
+    }
+}
+
+/// Makes a folder of its own for what a program writes: the first of `base/NAME-1`, `base/NAME-2`, .. that is not there yet.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_next(base: &Path, name: &str) -> Result<PathBuf, TrainError> {
+    let failed = |error| problem(base, format!("cannot make a folder in it: {error}; choose one with --out"));
+    fs::create_dir_all(base).map_err(failed)?;
+    let mut number = 1;
+    loop {
+        let path = base.join(format!("{name}-{number}"));
+        // Made by one program alone, whoever else looks at the same time.
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(failed(error)),
+        }
     }
 }
 

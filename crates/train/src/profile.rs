@@ -12,6 +12,8 @@ use cerberus_data::Batch;
 use cerberus_multitask::MultiTaskModel;
 use cerberus_nn::{Context, LayerTrace, Module};
 
+use crate::start::layer_of;
+
 /// Steps that are measured; the median counts.
 const STEPS: usize = 5;
 
@@ -44,9 +46,8 @@ impl Profile {
     /// Measures steps with a batch; the model stays as it is.
     pub fn of(model: &MultiTaskModel, batch: &Batch, seed: u64) -> Self {
         let parameters = model.parameters();
-        let layer_of = |path: &str| path.rsplit_once('.').map_or(path, |(layer, _)| layer).to_string();
         let paths: HashMap<ParamId, String> =
-            parameters.iter().map(|(path, parameter)| (parameter.id(), layer_of(path))).collect();
+            parameters.iter().map(|(path, parameter)| (parameter.id(), layer_of(path).to_string())).collect();
         let weights = vec![1.0; model.tasks().len()];
         let mut passes: Vec<(Vec<LayerTrace>, HashMap<String, Duration>)> = Vec::with_capacity(STEPS);
         for _ in 0..STEPS {

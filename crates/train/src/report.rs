@@ -179,6 +179,11 @@ fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
     }
 }
 
+/// The class with the highest probability, the last of equal ones; `None` of none.
+pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
+    (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
+}
+
 /// What heads say about one image of `[height, width]` as something to draw;
 /// `truth` is its class where known, to mark the predicted one right or wrong; objects less certain than `threshold` are
 /// left out.
@@ -193,9 +198,7 @@ pub fn annotate(
     for (head, prediction) in predictions {
         match prediction {
             Prediction::Classes(probabilities) if annotated.title.is_empty() => {
-                let best =
-                    (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-                let Some(best) = best else { continue };
+                let Some(best) = likeliest(probabilities) else { continue };
                 annotated.title = format!("{} {:.2}", head.classes[best], probabilities[best]);
                 annotated.title_correct = truth.filter(|_| head.label == CLASS).map(|truth| truth == best);
             }

@@ -7,14 +7,33 @@ use cerberus_nn::Module;
 pub use cerberus_nn::checkpoint::Transfer;
 use glob::{MatchOptions, Pattern};
 
+use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::saved;
+
+/// Gives a model the weights that its run begins with, and freezes what is to stay; returns what it took from another model.
+///
+/// # Errors
+/// Those of [`init_from`] and [`freeze`].
+pub(crate) fn prepare(
+    model: &mut MultiTaskModel,
+    config: &TrainConfig,
+) -> Result<Option<Transfer>, TrainError> {
+    let transfer = config.init_from.as_ref().map(|file| init_from(model, file)).transpose()?;
+    freeze(model, &config.freeze)?;
+    Ok(transfer)
+}
+
+/// The path of the layer that a parameter belongs to.
+pub(crate) fn layer_of(parameter: &str) -> &str {
+    parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer)
+}
 
 /// Begins with the weights in a checkpoint, where names and shapes match.
 ///
 /// # Errors
 /// If the file is not a checkpoint, or nothing in it matches.
-pub(crate) fn init_from(model: &mut MultiTaskModel, file: &Path) -> Result<Transfer, TrainError> {
+fn init_from(model: &mut MultiTaskModel, file: &Path) -> Result<Transfer, TrainError> {
     let transfer = saved::load_matching(file, model)?;
     if transfer.taken.is_empty() {
         let of = |names: &[String]| names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
@@ -35,7 +54,7 @@ pub(crate) fn init_from(model: &mut MultiTaskModel, file: &Path) -> Result<Trans
 ///
 /// # Errors
 /// [`TrainError::Option`] for a pattern that cannot be understood or names nothing, or if nothing is left to train.
-pub(crate) fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<(), TrainError> {
+fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<(), TrainError> {
     let mut parameters = model.parameters_mut();
     for pattern in patterns {
         let refuse = |problem: String| TrainError::Option(format!("--freeze {pattern}: {problem}"));
@@ -51,10 +70,7 @@ pub(crate) fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<
             }
         }
         if !found {
-            let mut parts: Vec<&str> = parameters
-                .iter()
-                .map(|(path, _)| path.rsplit_once('.').map_or(&**path, |(part, _)| part))
-                .collect();
+            let mut parts: Vec<&str> = parameters.iter().map(|(path, _)| layer_of(path)).collect();
             parts.dedup();
             return Err(refuse(format!("no parameter is called that; there are, in: {}", parts.join(", "))));
         }

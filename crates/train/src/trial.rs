@@ -12,7 +12,7 @@ use cerberus_tensor::pool::{live_bytes, take_peak_bytes};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::report::rss_bytes;
-use crate::start::{freeze, init_from};
+use crate::start::prepare;
 
 /// A model, its optimiser and its strategy as a run would begin with them.
 struct Trial<'a> {
@@ -29,10 +29,7 @@ impl<'a> Trial<'a> {
             return Err(TrainError::Option(format!("{} has no training samples to try", config.data)));
         }
         let mut model = MultiTaskModel::new(&config.model, config.seed);
-        if let Some(file) = &config.init_from {
-            init_from(&mut model, file)?;
-        }
-        freeze(&mut model, &config.freeze)?;
+        prepare(&mut model, config)?;
         let optimizer = config.optimizer.build(config.weight_decay);
         Ok(Self { config, model, optimizer, balancing: config.balancing()? })
     }

@@ -89,10 +89,7 @@ fn chosen(runs: Vec<Run>, only: &[String]) -> Result<Vec<Run>, TrainError> {
 }
 
 fn write_page(out: &Path, listing: &Listing, runs: &[Run]) -> Result<(), TrainError> {
-    std::fs::create_dir_all(out).map_err(|error| TrainError::Folder {
-        path: out.to_path_buf(),
-        problem: format!("cannot make the folder: {error}; choose another --out"),
-    })?;
+    crate::shell::make_folder(out)?;
     Ok(write_atomically(&out.join("runs.html"), page::page(listing, runs).as_bytes())?)
 }
 

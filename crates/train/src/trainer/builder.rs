@@ -16,7 +16,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
 use crate::saved;
-use crate::start::{Transfer, freeze, init_from};
+use crate::start::{Transfer, prepare};
 use crate::state::State;
 use crate::watch::Watch;
 
@@ -227,10 +227,7 @@ impl TrainerBuilder {
                 MultiTaskModel::new(&config.model, config.seed)
             }
         };
-        if let Some(file) = &config.init_from {
-            self.transfer = Some(init_from(&mut model, file)?);
-        }
-        freeze(&mut model, &config.freeze)?;
+        self.transfer = prepare(&mut model, config)?;
         let optimizer = self.optimizer.take().unwrap_or_else(|| config.optimizer.build(config.weight_decay));
         Ok((model, optimizer))
     }

@@ -3,10 +3,10 @@
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Module};
-use cerberus_tensor::Tensor;
 
 use super::Trainer;
 use crate::error::TrainError;
+use crate::start::layer_of;
 
 impl Trainer {
     /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss was
@@ -23,9 +23,7 @@ impl Trainer {
 
     /// Saves the run as it is, if its weights are numbers; says what became of them.
     fn keep_weights(&self) -> String {
-        let finite =
-            |(_, tensor): &(String, Tensor)| tensor.contiguous().data().iter().all(|v| v.is_finite());
-        if !self.model.tensors().iter().all(finite) {
+        if !self.model.tensors().iter().all(|(_, tensor)| tensor.all_finite()) {
             return "the step before it made weights that are not finite, which are not kept".into();
         }
         let path = self.folder.before_divergence();
@@ -37,7 +35,7 @@ impl Trainer {
 
     /// Where in the forward pass on a batch the first value appears that is not finite.
     fn first_layer_not_finite(&self, batch: &Batch) -> String {
-        if !batch.images.contiguous().data().iter().all(|value| value.is_finite()) {
+        if !batch.images.all_finite() {
             return "the images themselves hold values that are not finite".into();
         }
         // The random numbers of the step itself.
@@ -50,8 +48,8 @@ impl Trainer {
             let parameters = self.model.parameters();
             let path = parameters.into_iter().find(|(_, parameter)| parameter.id() == layer.parameter);
             let path = path.map_or_else(|| "a layer".into(), |(path, _)| path);
-            let layer_path = path.rsplit_once('.').map_or(&*path, |(layer, _)| layer).to_string();
-            format!("the first output that is not finite is that of {layer_path}, of shape {:?}", layer.shape)
+            let (path, shape) = (layer_of(&path), &layer.shape);
+            format!("the first output that is not finite is that of {path}, of shape {shape:?}")
         });
         context.discard();
         place.unwrap_or_else(|| "every layer's output is finite, the loss made of the last is not".into())
