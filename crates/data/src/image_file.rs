@@ -12,7 +12,7 @@
 //! header, before memory is asked for.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -25,6 +25,11 @@ use crate::{DataError, Image};
 pub const MOST_PIXELS: u64 = 1 << 26;
 /// The most bytes they may take as they come from the decoder; with the copy in 8-bit colours they stay below 512 MB.
 const MOST_BYTES: u64 = 1 << 28;
+/// The most bytes of a picture's file. The largest picture takes half of them where nothing is compressed.
+const MOST_FILE_BYTES: u64 = 1 << 29;
+
+/// The first bytes of a file in which its header is looked for before the whole is read.
+const HEADER_BYTES: u64 = 1 << 16;
 
 const REMEDY: &str =
     "give a PNG, JPEG, WebP, BMP, TIFF or GIF picture; convert others, and fetch damaged ones again";
@@ -228,19 +233,46 @@ fn check_size(decoder: &impl ImageDecoder) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
+/// The decoder of a picture. One type, for each that decoders read from compiles all of them once more.
+fn decoder(bytes: &[u8]) -> io::Result<impl ImageDecoder> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let decoder = reader.into_decoder().map_err(invalid)?;
+    check_size(&decoder)?;
+    Ok(decoder)
+}
+
 fn header(path: &Path) -> io::Result<Header> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a folder"));
     }
-    let mut file = BufReader::with_capacity(1 << 14, file);
-    let format = ImageReader::new(&mut file).with_guessed_format()?.format();
+    let mut bytes = Vec::new();
+    (&mut file).take(HEADER_BYTES).read_to_end(&mut bytes)?;
+    let format = image::guess_format(&bytes).map_err(invalid)?;
     if !is_whole(&mut file, format)? {
         return Err(breaks_off());
     }
-    file.rewind()?;
-    let mut decoder = ImageReader::new(file).with_guessed_format()?.into_decoder().map_err(invalid)?;
-    check_size(&decoder)?;
+    // These tell everything before their pixels; what they tell in others may stand at the end.
+    if matches!(format, ImageFormat::Jpeg | ImageFormat::Png)
+        && let Ok(header) = header_of(&bytes)
+    {
+        return Ok(header);
+    }
+    header_of(&contents(path)?)
+}
+
+/// The whole file.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let len = std::fs::metadata(path)?.len();
+    if len > MOST_FILE_BYTES {
+        let message = format!("it has {len} bytes; at most {MOST_FILE_BYTES} are read: make the picture smaller");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    std::fs::read(path)
+}
+
+fn header_of(bytes: &[u8]) -> io::Result<Header> {
+    let mut decoder = decoder(bytes)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it has no pixels"));
@@ -257,7 +289,7 @@ fn swaps_sides(turn: Orientation) -> bool {
 }
 
 /// Whether a file has the end that its format demands, seen without decoding it. Of formats without an end: yes.
-fn is_whole(file: &mut (impl Read + Seek), format: Option<ImageFormat>) -> io::Result<bool> {
+fn is_whole(file: &mut (impl Read + Seek), format: ImageFormat) -> io::Result<bool> {
     let len = file.seek(SeekFrom::End(0))?;
     let last = |file: &mut dyn ReadSeek, count: u64| -> io::Result<Vec<u8>> {
         file.seek(SeekFrom::Start(len.saturating_sub(count)))?;
@@ -267,23 +299,23 @@ fn is_whole(file: &mut (impl Read + Seek), format: Option<ImageFormat>) -> io::R
     };
     match format {
         // An end marker is nearly always the last thing; else the file is walked through.
-        Some(ImageFormat::Jpeg) if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
-        Some(ImageFormat::Jpeg) => {
+        ImageFormat::Jpeg if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
+        ImageFormat::Jpeg => {
             file.rewind()?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             Ok(jpeg_end(&bytes).is_some())
         }
-        Some(ImageFormat::Png) if last(file, 8)?.starts_with(b"IEND") => Ok(true),
-        Some(ImageFormat::Png) => png_has_end(file, len),
-        Some(ImageFormat::WebP) => {
+        ImageFormat::Png if last(file, 8)?.starts_with(b"IEND") => Ok(true),
+        ImageFormat::Png => png_has_end(file, len),
+        ImageFormat::WebP => {
             file.rewind()?;
             let mut head = [0; 8];
             file.read_exact(&mut head)?;
             let riff = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
             Ok(len >= u64::from(riff) + 8)
         }
-        Some(ImageFormat::Bmp) => {
+        ImageFormat::Bmp => {
             file.rewind()?;
             let mut head = [0; 6];
             file.read_exact(&mut head)?;
@@ -337,17 +369,15 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
 }
 
 fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
-    let mut bytes = std::fs::read(path)?;
-    let format = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.format();
+    let mut bytes = contents(path)?;
+    let format = image::guess_format(&bytes).map_err(invalid)?;
     // The decoder does not mind if the rest is cut off.
-    if format == Some(ImageFormat::Jpeg) {
+    if format == ImageFormat::Jpeg {
         bytes.truncate(jpeg_end(&bytes).ok_or_else(breaks_off)?);
     } else if !is_whole(&mut Cursor::new(&bytes), format)? {
         return Err(breaks_off());
     }
-    let mut decoder =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder().map_err(invalid)?;
-    check_size(&decoder)?;
+    let mut decoder = decoder(&bytes)?;
     let noted = decoder.orientation().map_err(invalid)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(invalid)?;
     if turn == Turn::Upright {
@@ -359,14 +389,14 @@ fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
 /// The numbers in a paletted PNG or a gray one of less than 8 bits; `None` for any other picture. The decoder would give
 /// colours for the first, and spread the second over 0 to 255.
 fn packed_numbers(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
-    let bytes = std::fs::read(path)?;
+    let bytes = contents(path)?;
     // Behind the signature and the sides stand the bits of a value and the kind of colour.
     let packed = matches!(bytes.get(24..26), Some([_, 3] | [1..8, 0]));
     if !bytes.starts_with(b"\x89PNG") || !packed {
         return Ok(None);
     }
     let error = |error: png::DecodingError| io::Error::new(io::ErrorKind::InvalidData, error);
-    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    let mut decoder = png::Decoder::new(Cursor::new(&bytes[..]));
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(error)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
