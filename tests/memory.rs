@@ -70,7 +70,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Notes what is alive each time a gradient arrives, and drops the gradient.
+/// Records the live bytes each time a gradient arrives, and drops the gradient.
 struct Witness(Vec<usize>);
 
 impl GradientSink<f32> for Witness {

@@ -29,7 +29,7 @@ const LONGEST: usize = 1 << 18;
 /// How deep brackets are nested: deeper than a call stack is, if each took a frame.
 const DEEPEST: usize = 60_000;
 
-/// Numbers as text, at the edges of what types hold.
+/// Numbers as text, at the limits of number types.
 const NUMBERS: [&str; 28] = [
     "0",
     "-0",

@@ -136,7 +136,7 @@ fn read_photos(folder: &Path) -> Result<(), String> {
     read(&folder.display().to_string())
 }
 
-/// Boxes lie in their picture, and classes are those that the data say there are.
+/// Asserts that boxes lie in their picture, and that classes are among those of the data.
 fn assert_sound(batch: &Batch, data: &dyn Dataset) {
     let info = data.info();
     for label in &info.labels {

@@ -67,7 +67,7 @@ pub(crate) trait Precompiled: Operation<f64> + Sized {
     }
 }
 
-/// Makes the operation that `T` asks for.
+/// Boxes the operation for the element type `T`.
 pub(crate) struct Boxed<O>(pub O);
 
 impl<O: Precompiled> PerElement for Boxed<O> {

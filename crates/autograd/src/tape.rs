@@ -31,7 +31,7 @@ impl ParamId {
 
 /// One entry of the tape.
 pub(crate) enum Node<T: Element> {
-    /// A value from outside: a parameter, or an input whose gradient is asked for.
+    /// A value from outside: a parameter, or an input whose gradient is wanted.
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
     Result {
@@ -102,7 +102,7 @@ impl<T: Element> Tape<T> {
         self.push_leaf(value, None)
     }
 
-    /// A variable for the parameter `id`; gradients are handed over under that id.
+    /// A variable for the parameter `id`; its gradient is returned under that id.
     #[track_caller]
     pub fn parameter(&self, id: ParamId, value: Tensor<T>) -> Var<T> {
         self.push_leaf(value, Some(id))

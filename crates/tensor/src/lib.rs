@@ -6,7 +6,8 @@
 //! - [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);
 //! - [`norm`], [`softmax`]: normalisation and distributions over channels;
 //! - [`pool`], [`parallel`]: reused memory, and work split by its size (`memory/`);
-//! - [`random`], [`machine`]: named streams of random numbers, and what the CPU can do.
+//! - [`random`], [`machine`]: named streams of random numbers, and the measured peak
+//!   performance of the CPU.
 #![deny(unsafe_code)]
 mod array;
 pub mod conv;

@@ -1,10 +1,10 @@
 //! The two element types, `f32` and `f64`, behind one sealed trait.
 //!
 //! Every kernel is written once, generic over [`Element`]. Training runs in
-//! `f32`; the gradient checks run the very same source in `f64`, where finite
+//! `f32`; the gradient checks run the same source in `f64`, where finite
 //! differences are accurate enough to prove a rule. Labels and masks are plain
-//! integer slices and never become tensors, so they cannot be differentiated
-//! by mistake.
+//! integer slices and never become tensors, so they cannot be differentiated by
+//! mistake.
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;

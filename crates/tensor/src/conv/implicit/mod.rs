@@ -124,7 +124,7 @@ struct Output<'a, T> {
     row: usize,
 }
 
-/// One forward pass: what all its blocks share.
+/// One forward pass: the data that all its blocks share.
 struct Pass<'a, T: Element> {
     g: &'a Geometry,
     set: &'static Kernels<T>,

@@ -333,7 +333,7 @@ pub(super) fn forward<T: Element>(
     })
 }
 
-/// One forward pass: what all its blocks share.
+/// One forward pass: the data that all its blocks share.
 struct Pass<'a, T: Element> {
     g: &'a Geometry,
     set: &'static Kernels<T>,
