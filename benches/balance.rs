@@ -1,12 +1,12 @@
-//! What balancing costs: microseconds that the strategies on the Gramian take to
-//! choose weights, for two to eight tasks, and milliseconds of a whole training
-//! step of the default three-headed network under some of them, with the most bytes
-//! in tensors and buffers that a step adds to what is there between steps.
+//! The cost of balancing: microseconds that the strategies on the Gramian take to
+//! choose weights, for two to eight tasks, and milliseconds of a whole training step
+//! of the default three-headed network under some of them, with the peak of the
+//! bytes that a step adds to the tensors and buffers kept between steps.
 //!
 //! `cargo bench -p cerberus-multitask --bench balance`, and with `-- steps` for the
-//! second table. Each figure of the first is the median
-//! over 200 random Jacobians of the mean of 100 calls, the Gramian given. The same
-//! Jacobians' worth of work in TorchJD: `benches/peers/torchjd_solvers.py`.
+//! second table. Each figure of the first is the median over 200 random Jacobians of
+//! the mean of 100 calls; computing the Gramian is not included. The same work in
+//! TorchJD: `benches/peers/torchjd_solvers.py`.
 
 use std::hint::black_box;
 use std::time::Instant;

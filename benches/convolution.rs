@@ -1,12 +1,12 @@
-//! Speed of the convolutions, in GFLOP/s (a multiply-add counts as two, and all
-//! are counted that the definition asks for, whatever the algorithm) and in
-//! percent of the machine's multiply-add peak, measured just before. The ladder
-//! of the book is the first columns: the forward pass by the definition; by a
-//! patch matrix and three loops; by a patch matrix and the product of the
-//! `matrixmultiply` crate; by a patch matrix and this crate's tile; and by the
-//! tile without a patch matrix. Then the three passes as they are used, each
-//! with its algorithm: `i`mplicit, `w`inograd, `d`epthwise or im2`c`ol. Winograd's
-//! does fewer multiplications than are counted and can pass 100 %.
+//! Speed of the convolutions, in GFLOP/s (a multiply-add counts as two; the count
+//! is that of the definition, for every algorithm) and in percent of the machine's
+//! multiply-add peak, measured just before. The first columns are the steps of the
+//! book's chapter: the forward pass by the definition; by a patch matrix and three
+//! loops; by a patch matrix and the product of the `matrixmultiply` crate; by a
+//! patch matrix and this crate's tile; and by the tile without a patch matrix. Then
+//! the three passes as they are used, each with its algorithm: `i`mplicit,
+//! `w`inograd, `d`epthwise or im2`c`ol. Winograd's does fewer multiplications than
+//! are counted and can pass 100 %.
 //!
 //! `cargo bench -p cerberus-tensor --bench convolution`. Each figure is the
 //! median of several runs; set `RAYON_NUM_THREADS` to choose the threads. Words
@@ -130,7 +130,7 @@ fn main() {
 
 /// The error of 3x3 convolutions in `f32`, forward: root mean square and largest
 /// difference from `f64`, in units of the root mean square of the outputs. Inputs
-/// are uniform from -1 to 1, as rounding errors do not cancel in patterns.
+/// are random, uniform from -1 to 1: in patterns, rounding errors do not cancel.
 fn errors() {
     use cerberus_tensor::conv::winograd;
     use cerberus_tensor::random::stream;
@@ -170,7 +170,7 @@ fn initial(algorithm: Algorithm) -> char {
     }
 }
 
-/// GFLOP/s of the forward pass on every rung of the ladder, and of the three passes as
+/// GFLOP/s of the forward pass for every step of the ladder, and of the three passes as
 /// they are used.
 fn measure(layer: &Layer, ladder: bool) -> [f64; 8] {
     let [n, size, cin, cout, kernel] = layer.sizes;
@@ -183,7 +183,7 @@ fn measure(layer: &Layer, ladder: bool) -> [f64; 8] {
     let none = Epilogue::default();
     let [mut definition, mut loops, mut library, mut patches, mut direct] = [0.0; 5];
     if ladder {
-        // The definition is slow: one image tells enough.
+        // The definition is slow: one image is enough.
         let one = x.narrow(0, 0, 1).contiguous();
         definition = speed(&Geometry { n: 1, ..g }, 1, || drop(plain::conv2d(&one, &weight, &spec, &none)));
         if layer.groups == 1 {
@@ -230,7 +230,7 @@ fn patch_product(
     drop(y);
 }
 
-/// The product as it is first written: for every row and step, a row of `b` is added.
+/// The product in its simplest form: for every row and step, a row of `b` is added.
 fn three_loops([_, k, n]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) {
     for (a, c) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)) {
         c.fill(0.0);
@@ -246,7 +246,7 @@ fn copy_rate(layer: &Layer, threads: usize, [forward, input]: [f64; 2]) {
     let [n, size, channels, _, kernel] = layer.sizes;
     let bytes = 4 * n * size * size * channels;
     let copy = bandwidth(Traffic::Copy, bytes / threads, threads);
-    // Every number read or written, 8 bytes for the pair, takes kernel² multiply-adds.
+    // Each number read and number written, 8 bytes together, takes kernel² multiply-adds.
     let moved = |speed: f64| speed * 8.0 / (2 * kernel * kernel) as f64;
     println!(
         "{:>36} forward {:.1} GB/s and input {:.1} GB/s, {:.0}% and {:.0}% of the copy rate at this size, {copy:.1} GB/s",

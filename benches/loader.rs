@@ -1,6 +1,6 @@
-//! Samples per second that the loader makes, on one thread: how much of a step
-//! is left to the data, and what a change of a decoder or its build costs.
-//! Photographs are 500x375 pixels, brought to 64x64, each read once.
+//! Samples per second that the loader makes, on one thread: what part of a step
+//! the data take, and what a change of a decoder or its build costs.
+//! Photographs are 500x375 pixels, resized to 64x64, each read once.
 //!
 //! ```sh
 //! cargo bench -p cerberus-data --bench loader
@@ -56,7 +56,7 @@ fn milliseconds(folder: &Path, cache: Option<&Path>) -> Result<f64, Box<dyn std:
     let options = PhotoOptions { size: [64, 64], repeats: 1, cache, ..PhotoOptions::default() };
     let mut times = Vec::new();
     for _ in 0..RUNS {
-        // Opened anew, it has no photograph in memory.
+        // Opened again, it has no photograph in memory.
         let photos = Photos::open(folder, 1, options.clone())?;
         let samples = photos.len(Split::Train);
         let start = Instant::now();

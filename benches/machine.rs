@@ -1,8 +1,8 @@
-//! What this machine can do at most: the figures that the other benchmarks
-//! compare theirs with.
+//! The peak performance of this machine: the other benchmarks compare their
+//! figures with it.
 //!
-//! `cargo bench -p cerberus-tensor --bench machine`. How they are measured is
-//! told in `crates/tensor/src/machine.rs`.
+//! `cargo bench -p cerberus-tensor --bench machine`. The file
+//! `crates/tensor/src/machine.rs` explains how it is measured.
 
 use cerberus_tensor::Isa;
 use cerberus_tensor::machine::{Traffic, bandwidth, multiply_add_peak};
@@ -25,8 +25,8 @@ fn main() {
         let name = format!("{} multiply-add, f32", isa.name());
         row(&name, "GFLOP/s", &|threads| multiply_add_peak(isa, threads));
     }
-    // What a thread's arrays hold together: in the second-level cache, in a large
-    // third-level one, and in no cache.
+    // The size of a thread's arrays together: in the second-level cache, in a
+    // large third-level one, and in no cache.
     for (place, bytes) in [("1 MiB", 1 << 20), ("64 MiB", 64 << 20), ("1.5 GiB", 3 << 29)] {
         for (traffic, arrays) in [(Traffic::Read, 1), (Traffic::Copy, 2), (Traffic::Triad, 3)] {
             let name = format!("{traffic:?}, {place} a thread");

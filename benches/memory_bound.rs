@@ -85,7 +85,8 @@ fn main() {
         report("softmax", 2.0 * len, len, &|| drop(softmax(&x)));
         report("log_softmax", 2.0 * len, len, &|| drop(log_softmax(&x)));
         report("logsumexp", len, len, &|| drop(logsumexp(&x)));
-        // Not in place: multiplied by probabilities again and again, it would vanish.
+        // Not in place: the gradient would vanish when it is multiplied by probabilities
+        // in every run.
         report("softmax_backward", 3.0 * len, len, &|| drop(softmax_backward(&p, x.clone())));
         report("log_softmax_backward", 3.0 * len, len, &|| drop(log_softmax_backward(&log_p, x.clone())));
     }

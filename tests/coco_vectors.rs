@@ -1,5 +1,5 @@
-//! COCO scores against values computed with pycocotools 2.0.11 (`vectors/coco_map.json`): a case by hand, one
-//! with crowds and equal scores, and random ones.
+//! COCO scores against values computed with pycocotools 2.0.11 (`vectors/coco_map.json`): a case made by hand,
+//! one with crowds and equal scores, and random ones.
 
 use cerberus::metrics::coco::{CocoEvaluator, CocoReport, Detection, GroundTruth};
 use serde_json::Value;

@@ -1,15 +1,15 @@
-//! Imports only go down: crates use crates below them, and no two modules of a crate
-//! use each other, directly or in a circle.
+//! Imports only go down: crates use only crates below them, and no two modules of a
+//! crate use each other, directly or in a cycle.
 //!
-//! Modules are files. A folder's own file (`mod.rs`, `lib.rs`) and the files in it are
-//! one thing to the outside, so imports between them do not count, and neither do
-//! tests.
+//! Modules are files. A folder's own file (`mod.rs`, `lib.rs`) and the files in it
+//! count as one module for the others, so imports between them do not count, and
+//! neither do tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
-/// The crates, each above all that it may use.
+/// The crates, each with those that it may use.
 const LAYERS: [(&str, &[&str]); 11] = [
     ("tensor", &[]),
     ("metrics", &[]),
@@ -61,7 +61,7 @@ fn no_two_modules_of_a_crate_use_each_other() {
 /// The path of a module inside its crate; empty for the crate itself.
 type Module = Vec<String>;
 
-/// Every module of a crate but its tests, with its source.
+/// Every module of a crate except its tests, with its source.
 fn modules(root: &Path) -> BTreeMap<Module, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
@@ -118,7 +118,7 @@ fn imports(module: &Module, source: &str, modules: &BTreeMap<Module, String>) ->
         while !modules.contains_key(&target) {
             target.pop();
         }
-        // A folder and what is in it are one thing to the outside.
+        // A folder and its files count as one module for the others.
         if !target.is_empty() && !target.starts_with(module) && !module.starts_with(&target) {
             found.insert(target);
         }
@@ -126,7 +126,7 @@ fn imports(module: &Module, source: &str, modules: &BTreeMap<Module, String>) ->
     found
 }
 
-/// The single paths of a `use` statement, braces multiplied out.
+/// The single paths of a `use` statement, with braces expanded.
 fn spread(before: &[String], statement: &str, paths: &mut Vec<Vec<String>>) {
     let (start, list) = match statement.split_once('{') {
         Some((start, list)) => (start, list.trim_end().strip_suffix('}').unwrap_or(list)),
@@ -151,7 +151,7 @@ fn parts(path: &str) -> Vec<String> {
     path.split("::").map(|part| part.trim().to_string()).filter(|part| !part.is_empty()).collect()
 }
 
-/// A way from a module over its imports back to itself.
+/// A path of imports from a module back to itself.
 fn way_back(start: &Module, uses: &BTreeMap<&Module, BTreeSet<Module>>) -> Option<Vec<Module>> {
     let mut ways = vec![vec![start.clone()]];
     let mut seen = BTreeSet::new();

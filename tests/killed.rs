@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// One of each kind: fixed weights, one that remembers numbers, one that remembers gradients.
+/// One strategy of each kind: fixed weights, one that stores numbers, one that stores gradients.
 const BALANCES: [&str; 3] = ["fixed", "famo", "gradvac"];
 
 fn train(arguments: &[&str]) -> Command {
@@ -61,7 +61,7 @@ fn assert_whole(run: &Path) {
     }
 }
 
-/// Kills `kills` runs, each at a moment of its own, and checks what comes of resuming them; returns how many had begun.
+/// Kills `kills` runs, each at a different moment, resumes them and checks the result; returns how many had begun.
 fn kill(kills: usize, mut random: u64) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let mut wholes = Vec::new();
@@ -85,7 +85,7 @@ fn kill(kills: usize, mut random: u64) -> usize {
         program.kill().unwrap();
         program.wait().unwrap();
         assert_whole(&run);
-        // Killed before it had a configuration, it is started again in its folder.
+        // A run killed before it had a configuration is started again in its folder.
         let resumed = if run.join("config.json").exists() {
             begun += 1;
             train(&["--threads", "1", "--resume"]).arg(&run).status()

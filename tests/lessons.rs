@@ -1,16 +1,16 @@
 //! The lessons print what their comments promise.
 //!
 //! A line `// prints: ..` in a lesson stands for one line of its output, in the
-//! order of the source; lines nobody promised may lie between. Words must be the
-//! same, numbers agree to one unit of the last digit written, `<1e-9` is any
-//! number that small, and `..` at the end leaves the rest open: what depends on
-//! the CPU or the instruction set is not promised.
+//! order of the source; other lines may come in between. Words must be the same,
+//! numbers agree to one unit of the last digit written, `<1e-9` is any number
+//! that small, and `..` at the end allows any rest, for output that depends on
+//! the CPU or the instruction set.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Lessons that train for seconds: they assert what comes out, and `.ci/run` runs them.
+/// Lessons that train for seconds: they assert their results, and `.ci/run` runs them.
 const LONG: [&str; 2] = ["03_a_layer_from_scratch", "11_a_head_of_your_own"];
 
 /// The names of the other lessons in `examples/`, in order.
@@ -64,7 +64,7 @@ fn agree(promised: &str, printed: &str) -> bool {
     let (digits, exponent) = promise.split_once('e').unwrap_or((&promise, "0"));
     let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let unit = 10f64.powi(exponent.parse::<i32>().expect("an exponent") - decimals as i32);
-    // A count is exact; and the brackets around a number are promised, too.
+    // A count must be exact, and the brackets around a number must agree, too.
     let within = if unit < 1.0 { 1.000001 * unit } else { 0.0 };
     (number - value).abs() <= within && around(promised, &promise) == around(printed, &bare(printed))
 }

@@ -159,7 +159,7 @@ fn giou_equals_the_reference() {
         losses.iter().sum(),
         &gradient,
     );
-    // One box at a time through the weights.
+    // One box at a time, selected by the weights.
     for (which, &value) in losses.iter().enumerate() {
         let only = |index: usize| if index == which { 1.0 } else { 0.0 };
         let gradient: Vec<f64> = gradient.iter().enumerate().map(|(place, g)| g * only(place / 4)).collect();
@@ -170,8 +170,8 @@ fn giou_equals_the_reference() {
 }
 
 /// The reference has the Dice loss of one foreground class per mask. Here such
-/// a mask has two classes, and the background's probabilities are its target,
-/// so that its own Dice coefficient is known: `background`.
+/// a mask has two classes. The background's probabilities equal its target, so
+/// its own Dice coefficient is known: `background`.
 #[test]
 fn dice_equals_the_reference_in_both_forms() {
     let case = section("dice");

@@ -1,9 +1,9 @@
-//! What a training step keeps alive, and what it asks the system for: the
-//! activations of a deep network after the forward pass, ever less of them
-//! while the backward pass runs, and no large block of memory after the first
+//! The memory that a training step keeps, and the memory it requests from the
+//! system: the activations of a deep network after the forward pass, fewer and
+//! fewer of them during the backward pass, and no large block after the first
 //! steps.
 //!
-//! The counters are of the whole process, so the tests take turns.
+//! The counters count the whole process, so the tests run one at a time.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -70,7 +70,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Notes what is alive each time a gradient arrives, and drops the gradient.
+/// Records the live bytes each time a gradient arrives, and drops the gradient.
 struct Witness(Vec<usize>);
 
 impl GradientSink<f32> for Witness {
@@ -109,7 +109,7 @@ fn activations_live_once_after_the_forward_pass_and_die_as_the_backward_pass_con
     backward_into(loss, &mut witness);
     let peak = (take_peak_bytes() - before) as f64 / activation as f64;
     // On top of what the forward pass kept: a gradient coming in, a gradient
-    // going out, and small change for packed weights and padded blocks.
+    // going out, and a little for packed weights and padded blocks.
     assert!(peak < kept + 3.0, "{peak} activations alive at the peak of backward");
     let alive: Vec<f64> =
         witness.0.iter().map(|&bytes| (bytes - before) as f64 / activation as f64).collect();
@@ -171,8 +171,8 @@ impl Small<f32> {
 #[test]
 fn after_the_first_steps_a_step_asks_the_system_for_no_large_block() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // On one thread: with several, how many need room to work in at the same
-    // moment is random, and the pool may grow once more.
+    // On one thread: with several, the number of threads that need work buffers
+    // at the same moment is random, and the pool may grow once more.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     one.install(|| {
         let mut model = Small::new();

@@ -157,7 +157,8 @@ fn a_run_of_own_parts_trains_both_heads_and_continues_where_it_was_stopped() -> 
     trainer(&scenes).resume(&stopped)?.run(&mut StopAt(0, &never), &never)?;
     assert_eq!(tensors(&stopped, &*scenes), tensors(&whole, &*scenes));
 
-    // Another optimiser, or a configuration without the model, is not this run.
+    // A run cannot be resumed without the configuration's model or with another
+    // optimiser.
     assert!(Trainer::resume(&stopped, |_| Ok(scenes.clone())).is_err());
     assert!(trainer(&scenes).optimizer(Adam::new(AdamOptions::default())).resume(&stopped).is_err());
     Ok(())

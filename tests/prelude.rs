@@ -1,4 +1,4 @@
-//! The page that lists the prelude lists what it has.
+//! The prelude's page lists everything in the prelude and nothing else.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,10 @@
-//! What a document quotes without compiling it is what a file says.
+//! Code that a document quotes without compiling it must be in a file that the
+//! document links to.
 
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// A text without what indentation and empty lines add.
+/// A text without indentation and empty lines.
 fn lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     format!("\n{}\n", lines.join("\n"))

@@ -1,5 +1,5 @@
 //! The switch that chooses the implicit convolution instead of Winograd's algorithm.
-//! A program of its own, because the switch is the whole process's.
+//! A program of its own, because the switch applies to the whole process.
 
 use cerberus::tensor::Tensor;
 use cerberus::tensor::conv::{

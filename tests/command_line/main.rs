@@ -1,4 +1,4 @@
-//! The programs as a user meets them: good runs leave what they promise, bad
+//! The programs as a user runs them: good runs write what they should, bad
 //! input gives one clear line and exit code 1 or 2, never a panic.
 
 mod own_images;
@@ -21,7 +21,7 @@ fn output(name: &str, arguments: &[&str]) -> Output {
     example(name).args(arguments).output().unwrap()
 }
 
-/// The program must fail with this code and say each of `words`.
+/// The program must fail with this code and print each of `words`.
 #[track_caller]
 fn fails(name: &str, arguments: &[&str], codes: &[i32], words: &[&str]) {
     let output = output(name, arguments);
@@ -124,7 +124,7 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
         std::fs::write(&path, bytes).unwrap();
         fails("predict", &["--model", path.to_str().unwrap(), picture.to_str().unwrap()], &[1], &[name]);
     }
-    // A damaged last checkpoint stops a resumption, with the file's name.
+    // A damaged last checkpoint makes resuming fail, with the file's name.
     std::fs::write(run.join("checkpoints/last.safetensors"), &whole[..whole.len() / 2]).unwrap();
     fails("train", &["--resume", run_name], &[1], &["last.safetensors"]);
 }
@@ -221,11 +221,11 @@ fn throughput_prints_one_line_of_json() {
         for key in ["batch", "threads", "ms_per_step", "images_per_second", "parameters"] {
             assert!(line[key].as_f64().is_some_and(|value| value > 0.0), "{workload}: {key}");
         }
-        // Told in hundredths of a second, of which none may have passed.
+        // In hundredths of a second, so it may be 0.
         let first = line["seconds_to_first_step"].as_f64();
         assert!(first.is_some_and(|value| value >= 0.0), "{workload}");
         assert_eq!(line["workload"], workload);
-        // Null where the system does not tell it.
+        // Null if the system does not report it.
         assert!(line.get("peak_rss_mb").is_some(), "{workload}");
     }
     // The published size of the ResNet-18 for ten classes of 32x32 pictures.

@@ -1,4 +1,4 @@
-//! A user's own pictures: nothing given is ever written over, nothing that is unknown counts, and a run knows its data.
+//! A user's own images: no input is ever overwritten, unknown labels do not count, and a run recognises its data.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ fn yolo(folder: &Path, parts: &[(&str, usize)]) {
     fs::write(folder.join("data.yaml"), yaml).unwrap();
 }
 
-/// Trains on a folder into `run` beside it and returns what was said.
+/// Trains on a folder into `run` beside it and returns the output.
 fn train(set: &TempDir, more: &[&str]) -> String {
     let (data, run) = (text(set.path()), text(&set.path().join("run")));
     let mut arguments = vec!["--data", &data, "--out", &run, "--size", "32", "--batch", "4"];
@@ -80,7 +80,7 @@ fn predictions_never_write_over_a_given_picture_or_another_prediction() {
     train(&set, &[]);
     let out = set.path().join("found");
     fs::create_dir_all(out.join("more")).unwrap();
-    // Into the pictures' own folder, with names that would meet.
+    // Into the pictures' own folder, with names that would collide.
     let names = ["x.png", "x.mask.png", "predictions.png", "more/x.png", "X.jpg", "x-2.png"];
     let given: Vec<_> = names.iter().enumerate().map(|(at, name)| (out.join(name), square(at))).collect();
     given.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
@@ -157,11 +157,11 @@ fn pictures_that_were_trained_on_are_scored_only_if_asked_for() {
     assert_eq!(images(&[]), (2, false));
     assert_eq!(images(&["--data", &yaml]), (2, true));
     assert_eq!(images(&["--data", &yaml, "--all"]), (8, false));
-    // The same pictures elsewhere are still the same.
+    // The same pictures in another folder are the same data.
     let copy = tempfile::tempdir().unwrap();
     yolo(copy.path(), &[("train", 6), ("test", 2)]);
     assert_eq!(images(&["--data", &text(copy.path())]), (2, true));
-    // Others are scored whole, and for the labels that they have.
+    // Of other data, all pictures are scored, for the labels that they have.
     let other = tempfile::tempdir().unwrap();
     yolo(other.path(), &[("train", 3)]);
     assert_eq!(images(&["--data", &text(other.path())]), (3, false));
@@ -219,7 +219,7 @@ fn programs_that_start_at_once_have_folders_of_their_own() {
     for number in 1..=4 {
         assert!(place.path().join(format!("runs/train-{number}/summary.json")).is_file(), "train-{number}");
     }
-    // In one folder that is named, the second is refused.
+    // With the same `--out` folder, the second run is refused.
     let both: Vec<_> = (0..2)
         .map(|_| example("train").current_dir(place.path()).args(arguments).args(["--out", "one"]).output())
         .collect();

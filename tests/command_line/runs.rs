@@ -1,4 +1,4 @@
-//! `runs` as a user meets it.
+//! The program `runs` as a user runs it.
 
 use std::process::Stdio;
 

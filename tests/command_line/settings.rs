@@ -83,7 +83,7 @@ fn a_batch_that_fits_keeps_the_run_within_the_memory_it_was_given() {
     assert!(trained.status.success() && said.contains("a step needs"), "{said}");
     let summary: serde_json::Value =
         serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
-    // Null where the system does not tell it.
+    // Null if the system does not report it.
     assert!(summary["peak_rss_mb"].as_f64().is_none_or(|mib| mib <= 600.0), "{summary}");
     fails("train", &["--fit-memory", "1"], &[2], &["MiB", "--trunk"]);
 }

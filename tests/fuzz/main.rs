@@ -1,15 +1,15 @@
-//! Every reader of files against damaged ones: whatever they hold, the answer is data or an error, never a panic, nor
+//! Every reader of files on damaged ones: whatever they hold, the result is data or an error, never a panic, and never
 //! more time or memory than is documented.
 //!
-//! For each [`Reader`](readers::Reader) a few sound sets are made in a folder, one of their files is
-//! [damaged](mutate), and the set is read: opened, and its samples made. What is read must be sound as well: boxes in
-//! their picture, classes that there are. `cargo test` tries a few hundred inputs of each reader. Many more:
+//! For each [`Reader`](readers::Reader) a few valid sets are made in a folder, one of their files is
+//! [damaged](mutate), and the set is read: opened, and its samples made. What is read must be valid as well: boxes
+//! inside their picture, existing classes. `cargo test` tries a few hundred inputs of each reader. Many more:
 //!
 //! ```sh
 //! FUZZ_SECONDS=600 FUZZ_READER=coco cargo test --release --test fuzz -- --ignored --nocapture
 //! ```
 //!
-//! `FUZZ_SEED` chooses other inputs, and repeats one that was found. A reader's input stays in its folder when it fails.
+//! `FUZZ_SEED` chooses other inputs, or repeats a failure. A reader's input stays in its folder when it fails.
 
 mod mutate;
 mod photos;
@@ -30,7 +30,7 @@ const FEW: u64 = 150;
 pub struct Part {
     /// Where it lies in the set's folder.
     pub path: String,
-    /// What it holds while it is sound.
+    /// Its contents before the damage.
     pub bytes: Vec<u8>,
     /// Whether it is one that gets damaged.
     pub damaged: bool,
@@ -43,7 +43,7 @@ fn setting(name: &str) -> Option<u64> {
 fn write(folder: &Path, part: &str, bytes: &[u8]) {
     let path = folder.join(part);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    // A new file: what shortens one that is there waits for the disk on some systems.
+    // A new file: shortening an existing one waits for the disk on some systems.
     let _ = std::fs::remove_file(&path);
     std::fs::write(path, bytes).unwrap();
 }
@@ -92,7 +92,7 @@ fn try_inputs(reader: &Reader, inputs: std::ops::Range<u64>, time: Duration) -> 
     counts
 }
 
-/// Whether the input was accepted; what was wrong if it was neither read nor refused as it should.
+/// Whether the input was accepted; an error if it was neither read nor refused properly.
 fn attempt(reader: &Reader, folder: &Path) -> Result<bool, String> {
     let before = if watch::forget_peak() { watch::peak() } else { None };
     let start = Instant::now();
@@ -120,7 +120,8 @@ fn chosen() -> impl Iterator<Item = &'static Reader> {
     READERS.iter().filter(move |reader| name.as_ref().is_none_or(|name| reader.name == name))
 }
 
-/// A reader with faults is found out: one that panics, and where the system counts memory one that takes too much.
+/// Checks that faulty readers are found: one that panics and, where the system counts memory, one that takes too
+/// much.
 fn assert_faults_are_found() {
     let faulty = |read| Reader { name: "faulty", sets: Vec::new, words: &[], read };
     let panics = attempt(&faulty(|folder| panic!("{} as it should", folder.display())), Path::new("panics"));

@@ -1,6 +1,6 @@
 //! Damage: a file changed at random in the ways that files get damaged, and in those that find faults in readers.
 //!
-//! All is drawn from one number, so that a failure is found again from its seed.
+//! Everything is drawn from one number, so that a seed reproduces a failure.
 
 /// A stream of numbers (splitmix64; Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 pub struct Random(pub u64);
@@ -29,7 +29,7 @@ const LONGEST: usize = 1 << 18;
 /// How deep brackets are nested: deeper than a call stack is, if each took a frame.
 const DEEPEST: usize = 60_000;
 
-/// Numbers as text, at the edges of what types hold.
+/// Numbers as text, at the limits of number types.
 const NUMBERS: [&str; 28] = [
     "0",
     "-0",
@@ -61,7 +61,7 @@ const NUMBERS: [&str; 28] = [
     "NaN",
 ];
 
-/// The same as the bytes of formats that are not text.
+/// The same for binary formats.
 const WORDS: [u32; 9] = [0, 1, 0x7F, 0x80, 0xFFFF, 0x10000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF];
 
 /// Brackets that open and close, for nesting.
@@ -135,7 +135,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], words: &[&str], random: &mut Random
     }
 }
 
-/// Another number in the place of one that is written as text.
+/// Replaces a number that is written as text by another.
 fn set_number(bytes: &mut Vec<u8>, random: &mut Random) {
     let is_digit = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
     let start = random.below(bytes.len() + 1);

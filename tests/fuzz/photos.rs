@@ -1,4 +1,5 @@
-//! Small sound sets of photographs in every layout, of pictures of 40x30 pixels (width x height).
+//! Small valid sets of photographs in every layout, with pictures of 40x30 pixels (width x
+//! height).
 
 use image::ImageFormat;
 
@@ -61,7 +62,7 @@ pub fn run_lengths() -> Vec<Vec<Part>> {
         );
         vec![part("annotations.json", coco_file(&annotations)), photo("a.png"), photo("b.png")]
     };
-    // The same numbers twice: the fourth is written less the second.
+    // The same run lengths in both forms: the compressed one stores the fourth minus the second.
     vec![set("[300, 60, 240, 90, 510]"), set(r#""\\9l1`7n0^8""#)]
 }
 

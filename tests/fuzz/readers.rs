@@ -18,11 +18,11 @@ use crate::photos;
 /// A reader of files.
 pub struct Reader {
     pub name: &'static str,
-    /// Sound sets of files.
+    /// Valid sets of files.
     pub sets: fn() -> Vec<Vec<Part>>,
     /// Terms of the format, which damage inserts.
     pub words: &'static [&'static str],
-    /// Reads the set in a folder; an error is what a person would be told.
+    /// Reads the set in a folder; an error is the message that a user would get.
     pub read: fn(&Path) -> Result<(), String>,
 }
 
@@ -136,7 +136,7 @@ fn read_photos(folder: &Path) -> Result<(), String> {
     read(&folder.display().to_string())
 }
 
-/// Boxes lie in their picture, and classes are those that the data say there are.
+/// Asserts that boxes lie in their picture, and that classes are among those of the data.
 fn assert_sound(batch: &Batch, data: &dyn Dataset) {
     let info = data.info();
     for label in &info.labels {
@@ -187,11 +187,11 @@ pub fn file(picture: &image::DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes
 }
 
-/// Folders of two classes with a sound picture each; one of them is damaged.
+/// Folders of two classes with a valid picture each; one of them is damaged.
 fn pictures(format: ImageFormat, more: &[&[u8]]) -> Vec<Vec<Part>> {
     let colours = file(&picture(12), format);
     let gray = match format {
-        // The encoder has no gray of its own.
+        // The encoder has no gray format.
         ImageFormat::Gif | ImageFormat::WebP => file(&picture(13).grayscale().to_rgba8().into(), format),
         _ => file(&picture(13).grayscale(), format),
     };
@@ -272,7 +272,7 @@ fn model() -> Vec<Part> {
     written("model", |path| checkpoint::save(path, &tensors, &metadata).unwrap())
 }
 
-/// A model file whose configuration alone gets damaged: what is changed in a whole file mostly breaks its header.
+/// A model file in which only the configuration gets damaged: most changes elsewhere break the file's header.
 pub fn described_model() -> Vec<Part> {
     let model = model().into_iter().map(|part| Part { damaged: false, ..part });
     model.chain(config()).collect()

@@ -1,8 +1,8 @@
 //! What one input may cost: time, and memory as the system counts it.
 //!
-//! A reader that never ends cannot be stopped from within its process, so a thread of its own ends the process and says
-//! where the input lies. Memory is the peak of the resident set, which Linux counts and sets back on demand; elsewhere
-//! it is not looked at.
+//! A reader that never ends cannot be stopped from within its process, so a separate thread ends the process and prints
+//! where the input is. Memory is the peak of the resident set, which Linux counts and can reset; on other systems it is
+//! not checked.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +13,13 @@ pub const SLOWEST: Duration = Duration::from_secs(10);
 /// The most that one input may add to the resident set: pictures of [`MOST_PIXELS`](cerberus::data::MOST_PIXELS) take
 /// up to 512 MB on their way to RGB.
 pub const LARGEST: usize = 640 << 20;
-/// When an input that does not end is given up.
+/// How long an input may run before the process is ended.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
 /// The input that is read, and since when.
 static CURRENT: Mutex<Option<(Instant, PathBuf)>> = Mutex::new(None);
 
-/// Notes which input is read from now on; `None` that none is.
+/// Notes which input is being read; `None` if none is.
 pub fn reading(input: Option<PathBuf>) {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = input.map(|path| (Instant::now(), path));
 }
@@ -40,12 +40,12 @@ pub fn start() {
     });
 }
 
-/// Sets the peak of the resident set back to what it is now; `false` where the system does not do that.
+/// Resets the peak of the resident set to its current size; `false` if the system cannot do that.
 pub fn forget_peak() -> bool {
     std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
-/// The peak of the resident set in bytes since [`forget_peak`], if the system tells.
+/// The peak of the resident set in bytes since [`forget_peak`], if the system reports it.
 pub fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

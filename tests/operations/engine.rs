@@ -1,4 +1,4 @@
-//! The engine in miniature; `docs/engine.md` tells it a part at a time.
+//! The engine in miniature; `docs/engine.md` explains it a part at a time.
 
 use std::cell::RefCell;
 use std::rc::Rc;

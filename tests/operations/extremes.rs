@@ -1,5 +1,5 @@
-//! Values far from 1: a gradient must not overflow or vanish on the way to an answer
-//! that can be represented, as it does where a rule squares before it divides.
+//! Values far from 1: if a gradient can be represented, nothing may overflow or
+//! vanish while it is computed, as it does where a rule squares before it divides.
 
 use cerberus_autograd::gradcheck::gradients;
 use cerberus_tensor::Tensor;
@@ -9,10 +9,10 @@ use crate::{OpInfo, all_cases};
 /// Factors for the inputs of samples. Their squares and cubes lie beyond the range of `f32`.
 const FACTORS: [f64; 4] = [1e-25, 1e-14, 1e14, 1e25];
 
-/// Answers of these sizes are representable, and so is what leads to them.
+/// Results of these sizes are representable, and so are the intermediate values.
 const REPRESENTABLE: std::ops::Range<f64> = 1e-30..1e30;
 
-/// Operations whose answer itself is of the order of a square or a product, or that
+/// Operations whose result itself is of the order of a square or a product, or that
 /// lose all digits in the first step: cos(1e14), differences of large numbers.
 fn is_exempt(info: &OpInfo) -> bool {
     const CANCELS: [&str; 20] = [
@@ -46,7 +46,7 @@ fn gradients_in_single_precision_are_right_wherever_they_are_representable() {
     let mut compared = 0;
     for (info, case) in all_cases()
         .filter(|(info, case)| !case.special && !case.composed && !is_exempt(info))
-        // Sums over stretched dimensions cancel.
+        // Sums over broadcast dimensions cancel.
         .filter(|(_, case)| !case.name.contains("a scalar"))
         .filter(|(_, case)| !case.name.contains("broadcast"))
     {

@@ -19,7 +19,7 @@ fn every_operation_and_loss_agrees_with_finite_differences_to_the_order_it_offer
     let mut failed = Vec::new();
     for info in all() {
         let cases: Vec<Case> = (info.cases)().into_iter().filter(|case| !case.special).collect();
-        // Of first and second order: the largest error and whose it is.
+        // For the first and the second order: the largest error, and its sample.
         let worst = |error: &dyn Fn(&Case) -> f64| {
             cases.iter().map(|case| (error(case), &case.name)).fold((0.0, &cases[0].name), |worst, found| {
                 // A NaN must not hide behind a comparison that is false.
@@ -39,7 +39,8 @@ fn every_operation_and_loss_agrees_with_finite_differences_to_the_order_it_offer
     assert!(failed.is_empty(), "not below {LIMIT:.0e}: {failed:#?}");
 }
 
-/// Special values too, where they are finite: a rule for gradients of gradients takes the same side of a kink.
+/// Special values too, if they are finite: a rule for gradients of gradients must take the same side of a
+/// kink.
 #[test]
 fn a_gradient_with_its_graph_is_the_gradient_without() {
     let same =
@@ -56,7 +57,7 @@ fn a_gradient_with_its_graph_is_the_gradient_without() {
             let with = grad_with_graph(&[&objective], &wrt);
             for (which, (without, with)) in grad(&[&objective], &wrt).iter().zip(with).enumerate() {
                 let x = case.inputs[which].to_vec();
-                // An infinite input makes 0 times infinity of the other side of a kink.
+                // At an infinite input the other side of a kink gives 0 times infinity.
                 let agrees = |((a, b), x): ((f64, f64), f64)| !x.is_finite() || same(a, b);
                 if !without.to_vec().into_iter().zip(with.value().to_vec()).zip(x).all(agrees) {
                     failed.push(format!("{}: input {which}: {without:?}\n{:?}", case.name, with.value()));

@@ -1,5 +1,5 @@
-//! What must not depend on how an input is stored, how often it is used, its
-//! precision or the number of threads; and what misuse and NaN lead to.
+//! Results must not depend on how an input is stored, how often it is used, its
+//! precision or the number of threads. Also: the effects of misuse and NaN.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,8 +11,8 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::{all, distance, operation_cases, value_and_gradients};
 
-/// The same values as a transposed view, as a part of a larger tensor, and, of a
-/// tensor that repeats itself along its first dimension, as a broadcast.
+/// The same values as a transposed view, as a part of a larger tensor, and, if
+/// the tensor repeats itself along its first dimension, as a broadcast view.
 fn views(x: &Tensor<f64>) -> Vec<Tensor<f64>> {
     let rank = x.rank();
     let backwards: Vec<usize> = (0..rank).rev().collect();
@@ -55,7 +55,7 @@ fn views_give_what_contiguous_copies_give() {
                 inputs[which] = view;
                 assert_same(&case, &inputs, &expected, "a view as input");
             }
-            // The first position along the first axis, everywhere: as a copy and as a stretched view.
+            // The first position along the first axis, everywhere: as a copy and as a broadcast view.
             let x = &case.inputs[which];
             if x.rank() > 0 && !x.is_empty() {
                 let stretched = x.narrow(0, 0, 1).broadcast_to(x.shape());

@@ -1,5 +1,5 @@
-//! Numbers that no memory can hold, given to every operation that takes any: each is
-//! refused by name, and none wraps around to a small one.
+//! Sizes that no memory can hold, given to every operation that takes a size: each is
+//! refused with the operation's name, and none wraps around to a small one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,7 +16,7 @@ fn x(shape: &[usize]) -> Var<f64> {
     Var::constant(Tensor::zeros(shape))
 }
 
-/// Asserts that `call` panics, and not because a computation overflowed unseen.
+/// Asserts that `call` panics, and not because of an unchecked overflow.
 #[track_caller]
 fn refused(call: impl FnOnce() -> Var<f64>) {
     let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(call()))) else { panic!("it was accepted") };

@@ -41,7 +41,7 @@ impl Reference {
     }
 }
 
-/// What is not a number in JSON is a string there.
+/// A number; infinities and NaN are strings in JSON.
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| value.as_str().and_then(|text| text.parse().ok()).expect("a number"))
 }
@@ -66,7 +66,7 @@ fn fingerprint(case: &Case) -> String {
     format!("{hash:016x}")
 }
 
-/// Where our answer differs from PyTorch's on purpose: the sample, by how much at most, and why.
+/// Where our result differs from PyTorch's on purpose: the sample, by how much at most, and why.
 const DIFFERENT: &[(&str, f64, &str)] = &[
     ("abs: special values", f64::INFINITY, "the gradient at NaN is NaN, not 0"),
     ("sign: special values", f64::INFINITY, "the sign of NaN is NaN, not 0"),

@@ -83,7 +83,7 @@ fn row(info: &OpInfo) -> String {
     )
 }
 
-/// What a table cannot hold: kinks, and what becomes of NaN.
+/// The notes that do not fit the table: kinks, and what happens to NaN.
 fn note(info: &OpInfo) -> Option<String> {
     let facts = &info.facts;
     let kinks = (!facts.kinks.is_empty()).then(|| format!("the subgradient at its kinks: {}", facts.kinks));

@@ -2,10 +2,9 @@
 //! and the comparison with reference values must each notice.
 //!
 //! A spoiler stands between an input and the function: it passes the value on
-//! and spoils the gradient that comes back. What a spoiler would not change is
-//! declared by the sample: a gradient that is zero, or the same along an axis.
-//! The declarations are checked, too: a spoiler that must change nothing must
-//! change nothing.
+//! and spoils the gradient that comes back. If a spoiler would change nothing,
+//! the sample declares it: a gradient that is zero, or the same along an axis.
+//! The declarations are checked, too: such a spoiler must change nothing.
 
 use std::rc::Rc;
 
@@ -91,8 +90,8 @@ fn spoiled(
     }
 }
 
-/// `function` used twice, the first use's gradient of input `which` lost: what
-/// an engine does that overwrites instead of accumulating.
+/// `function` used twice, without the first use's gradient of input `which`:
+/// the result of an engine that overwrites instead of accumulating.
 fn overwriting(function: &Function, which: usize) -> impl Fn(Vec<Var<f64>>) -> Var<f64> + 'static {
     let function = Rc::clone(function);
     move |inputs| {
@@ -102,8 +101,8 @@ fn overwriting(function: &Function, which: usize) -> impl Fn(Vec<Var<f64>>) -> V
     }
 }
 
-/// What the two tests say about a gradient: the error the check finds, and the
-/// distance from the reference.
+/// The results of the two tests for a gradient: the error the check finds, and
+/// the distance from the reference.
 #[derive(Debug)]
 struct Verdict {
     check: f64,

@@ -1,8 +1,8 @@
 //! Every check over every operation.
 //!
 //! The samples live beside the operations and losses they prove; these tests
-//! run over the lists of both, `ops::all()` and `losses::all()`. Adding an
-//! operation adds nothing here.
+//! run over the lists of both, `ops::all()` and `losses::all()`. A new
+//! operation needs no change here.
 //!
 //! `cargo test --workspace --test operations -- --nocapture` prints, for each operation, the
 //! sample with the largest error of either order.

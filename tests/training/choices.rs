@@ -1,12 +1,12 @@
-//! What a run can be told beside its data and tasks: optimiser, schedule, several batches a step, the mean of the weights,
-//! an early end, weights to begin with, parameters that stay; and what is left when it diverges.
+//! The settings of a run besides its data and tasks: optimiser, schedule, several batches per step, averaged weights,
+//! early stopping, initial weights, frozen parameters; and what is left when it diverges.
 
 use cerberus::data::augment::OperationConfig;
 use cerberus::train::{OptimizerKind, ScheduleConfig, find_rate, load_into};
 
 use super::*;
 
-/// Everything at once.
+/// All settings at once.
 fn full_config() -> TrainConfig {
     let mut config = small_config();
     config.samples = Some(40);
@@ -31,7 +31,7 @@ fn a_run_with_every_choice_continues_with_the_same_bits_wherever_it_was_interrup
     let begin = |path: &Path| Trainer::start(config.clone(), open(&config).unwrap(), path).unwrap();
     let mut trainer = begin(&whole);
     run(&mut trainer, 2, u64::MAX).unwrap();
-    // Five batches an epoch, two a step: three steps, of which the last is of one batch.
+    // Five batches per epoch, two per step: three steps, the last one of one batch
     assert_eq!(trainer.state().averaged, 6);
     let mut trainer = begin(&parts);
     let path = trainer.model().parameters()[0].0.clone();
@@ -122,7 +122,7 @@ fn patterns_that_freeze_nothing_or_everything_are_refused() {
     }
 }
 
-/// The scenes, with images of one value each, which in the second epoch of training is the largest there is.
+/// The scenes, with constant images; in the second epoch of training their value is the largest finite one.
 struct Poisoned(Arc<dyn Dataset>);
 
 impl Dataset for Poisoned {

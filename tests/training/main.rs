@@ -49,7 +49,8 @@ impl Observer for StopAfter<'_> {
     }
 }
 
-/// Runs to the end, or to `stop_after` steps; a summary if it got to the end.
+/// Runs to the end, or to `stop_after` steps; returns a summary if it got to
+/// the end.
 fn run(trainer: &mut Trainer, threads: usize, stop_after: u64) -> Option<Summary> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
@@ -99,7 +100,7 @@ fn a_run_that_was_interrupted_and_continued_equals_one_that_was_not() {
     // Stopped in the first epoch, exactly at its end, and in the second.
     let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &parts).unwrap();
     assert!(run(&mut trainer, 2, 2).is_none());
-    // A run's folder is its trainer's alone.
+    // Only one trainer may use a run's folder.
     assert!(Trainer::resume(&parts, scenes).err().unwrap().to_string().contains("another program"));
     drop(trainer);
     for stop_after in [4, 7] {
@@ -120,8 +121,8 @@ fn a_run_that_was_interrupted_and_continued_equals_one_that_was_not() {
     assert_eq!(csv(&whole).len(), 3);
 }
 
-/// One of each kind of memory and need; every other strategy is resumed in the
-/// unit tests of the interface.
+/// One strategy for each kind of state and of required gradients; every other
+/// one is resumed in the unit tests of the interface.
 #[test]
 fn a_run_continued_in_the_middle_of_any_strategy_equals_one_that_was_not_interrupted() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
 //! The backward pass: one reverse loop over the tape.
 //!
-//! Every node's gradient is complete when the loop reaches it, because all its
-//! uses lie further on. The engine, not the rules, sums gradients of broadcast
-//! inputs back to their shape and adds up the contributions of several uses.
+//! Every node's gradient is complete when the loop reaches it, because all
+//! nodes that use it come later on the tape. The engine, not the rules, sums
+//! gradients of broadcast inputs back to their shape and adds up the
+//! contributions of several uses.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -32,16 +33,16 @@ pub trait GradientSink<T: Element> {
 
 /// The gradients of all leaves that a loss depends on.
 ///
-/// Parameters' gradients stay in the form they arrived in, two factors or one
-/// tensor, whichever is smaller; two factors are multiplied only if someone
-/// asks for the tensor.
+/// Parameters' gradients are kept as they arrive, as two factors or one tensor,
+/// whichever is smaller; two factors are multiplied only when the tensor is
+/// requested.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Element = f32> {
     parameters: BTreeMap<ParamId, Held<T>>,
     leaves: BTreeMap<usize, Tensor<T>>,
 }
 
-/// A gradient as it arrived and, once somebody asked for it, multiplied out.
+/// A gradient as it arrived and, after the first request, multiplied out.
 #[derive(Clone, Debug)]
 struct Held<T: Element> {
     gradient: Gradient<T>,
@@ -147,9 +148,9 @@ pub fn backward<T: Element>(loss: Var<T>) -> Gradients<T> {
     gradients
 }
 
-/// Like [`backward`], but hands each leaf's gradient to `sink` as soon as its
-/// last contribution is in, and keeps none. Uses the tape up, freeing what each
-/// node saved as the loop passes it.
+/// Like [`backward`], but hands each leaf's gradient to `sink` as soon as it is
+/// complete, and keeps none. Uses the tape up, and frees what each node saved
+/// when the loop passes it.
 ///
 /// # Panics
 /// As [`backward`].
@@ -203,12 +204,13 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
     zeros
 }
 
-/// The gradients of each of `outputs` with respect to `wrt`, all in one walk along
-/// the tape that carries a gradient per output. As soon as a variable's gradients are
-/// complete, `visit` is given its place in `wrt` and one gradient per output (`None`
-/// where the output does not depend on it). Those it drops are freed: all outputs'
-/// gradients of all variables are never there at once. Places are visited in reverse
-/// order of recording; one that no output depends on is not. Keeps the tape.
+/// The gradients of each of `outputs` with respect to `wrt`, in one pass over the tape
+/// that carries one gradient per output. As soon as a variable's gradients are
+/// complete, `visit` gets its place in `wrt` and one gradient per output (`None` where
+/// the output does not depend on it). Gradients that `visit` drops are freed, so all
+/// outputs' gradients of all variables never exist at once. Places are visited in
+/// reverse order of recording; places that no output depends on are not visited. Keeps
+/// the tape.
 ///
 /// # Panics
 /// As [`grad`].
@@ -227,9 +229,9 @@ pub fn grad_each<T: Element>(
     walk(&record.nodes, &places, rows, visit);
 }
 
-/// Goes back over the tape with several rows of gradients at once, one for every
-/// node in each, along the paths that lead to one of `places` alone, and shows each
-/// of those its gradients.
+/// Goes back over the tape with several rows of gradients at once; a row has one
+/// entry per node. Follows only the paths that lead to one of `places`, and calls
+/// `visit` with the gradients of each place.
 fn walk<T: Element>(
     nodes: &[Node<T>],
     places: &[Option<usize>],
@@ -346,7 +348,7 @@ pub fn depends_on<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<bool>
     wrt.iter().map(|var| place(var).is_some_and(|node| needed[node])).collect()
 }
 
-/// Where variables stand on the tape; `None` for constants.
+/// The variables' positions on the tape; `None` for constants.
 #[track_caller]
 fn places<T: Element>(call: &str, tape: &crate::Tape<T>, vars: &[&Var<T>]) -> Vec<Option<usize>> {
     let mut places = Vec::with_capacity(vars.len());
@@ -361,7 +363,7 @@ fn places<T: Element>(call: &str, tape: &crate::Tape<T>, vars: &[&Var<T>]) -> Ve
     places
 }
 
-/// Where the outputs that gradients are taken of stand on the tape.
+/// The positions on the tape of the outputs to differentiate.
 #[track_caller]
 fn seeds<T: Element>(call: &str, tape: &crate::Tape<T>, outputs: &[&Var<T>]) -> Vec<usize> {
     let mut seeds = Vec::with_capacity(outputs.len());
@@ -400,7 +402,7 @@ fn seed<T: Element>(last: usize, node: usize, shape: cerberus_tensor::Shape) -> 
 /// A gradient that can be accumulated: a number array, or a variable that can be
 /// differentiated again.
 trait Accumulate: Sized {
-    /// Summed over the dimensions in which an input of `shape` was stretched.
+    /// Summed over the dimensions in which an input of `shape` was broadcast.
     fn sum_to_shape(self, shape: &[usize]) -> Self;
     /// The sum of two contributions.
     fn plus(self, other: Self) -> Self;
@@ -429,7 +431,7 @@ impl<T: Element> Accumulate for Var<T> {
     }
 }
 
-/// Adds a rule's answers to the gradients of its inputs.
+/// Adds the gradients that a rule returns to those of its inputs.
 fn distribute<G: Accumulate>(
     name: &str,
     inputs: &[Input],
@@ -440,7 +442,7 @@ fn distribute<G: Accumulate>(
     assert_eq!(answers.len(), inputs.len(), "{name}: the backward rule must answer for every input");
     for ((input, answer), wanted) in inputs.iter().zip(answers).zip(wants) {
         let (Some(node), true) = (input.node, wanted) else { continue };
-        // A rule that answers with nothing would cut the gradient silently.
+        // A rule that returns nothing would cut the gradient silently.
         let answer = answer
             .unwrap_or_else(|| panic!("{name}: the backward rule left out a gradient that was asked for"));
         add(&mut gradients[node], answer.sum_to_shape(&input.shape));

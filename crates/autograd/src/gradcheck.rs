@@ -19,7 +19,7 @@ use crate::{Tape, Var, grad, grad_with_graph};
 /// The step: the differences' own error is then about 1e-10 for values of order 1.
 const STEP: f64 = 1e-5;
 
-/// The largest relative error that [`prove`] lets pass: rounding makes about 1e-9.
+/// The largest relative error that [`prove`] accepts: rounding alone gives about 1e-9.
 const LIMIT: f64 = 1e-6;
 
 /// Outputs up to this size are checked with their whole Jacobian.
@@ -32,8 +32,8 @@ pub type Function<T = f64> = Box<dyn Fn(Vec<Var<T>>) -> Var<T>>;
 pub struct Case {
     /// What is checked: the operation's name and the sample's, as in `conv2d: stride 2`.
     pub name: String,
-    /// The point, one tensor per differentiable input. Values of order 1, at
-    /// least 1e-2 away from kinks.
+    /// The point to check at, one tensor per differentiable input. Values of
+    /// order 1, at least 1e-2 away from kinks.
     pub inputs: Vec<Tensor<f64>>,
     /// The function; anything that is not differentiated is captured.
     pub function: Function,
@@ -47,9 +47,9 @@ pub struct Case {
     pub special: bool,
     /// Axes of an input along which its gradient is the same everywhere.
     pub constant_along: Vec<(usize, usize)>,
-    /// Not the operation alone, so that facts such as its linearity do not apply.
+    /// The function is not the operation alone, so facts such as its linearity do not apply.
     pub composed: bool,
-    /// Inputs whose gradient is zero, as it should be.
+    /// Inputs whose correct gradient is zero.
     pub zero_gradient: Vec<usize>,
 }
 
@@ -110,10 +110,10 @@ impl Case {
         self
     }
 
-    /// The same function of other random inputs, one of each of `shapes`.
+    /// The same function with other random inputs, one for each of `shapes`.
     ///
     /// # Panics
-    /// If the function has not that many inputs.
+    /// If the function does not have that many inputs.
     pub fn resized(mut self, shapes: &[&[usize]]) -> Self {
         assert!(
             shapes.len() == self.inputs.len(),
@@ -132,8 +132,8 @@ impl Case {
     }
 
     /// Declares that the gradient of input `which` is the same everywhere along
-    /// `axes`, because the operation treats all places there alike. The suite
-    /// checks that it is so.
+    /// `axes`, because the operation treats all places there equally. The suite
+    /// checks this.
     pub fn alike_along(mut self, which: usize, axes: &[usize]) -> Self {
         self.constant_along.extend(axes.iter().map(|&axis| (which, axis)));
         self
@@ -145,7 +145,7 @@ impl Case {
         self
     }
 
-    /// Declares that the gradient of input `which` is zero, as it should be.
+    /// Declares that the correct gradient of input `which` is zero.
     pub fn zero_gradient(mut self, which: usize) -> Self {
         self.zero_gradient.push(which);
         self
@@ -170,10 +170,10 @@ macro_rules! case {
     };
 }
 
-/// Proves an operation of your own: panics unless its gradients are what finite
-/// differences say, on every set of inputs given. (For gradients of gradients see
-/// [`second_order_error`](crate::gradcheck::second_order_error).) Inputs have values of order 1, away from kinks;
-/// [`sample`](crate::gradcheck::sample) makes such.
+/// Checks an operation of your own: panics unless its gradients agree with finite differences at every set of
+/// inputs given. (For gradients of gradients see
+/// [`second_order_error`](crate::gradcheck::second_order_error).) Inputs must have values of order 1, away
+/// from kinks; [`sample`](crate::gradcheck::sample) makes such inputs.
 ///
 /// ```
 /// use cerberus_autograd::gradcheck::sample;
@@ -226,7 +226,7 @@ pub fn arguments<T: Element, const N: usize>(inputs: Vec<Var<T>>) -> [Var<T>; N]
 pub fn sample(seed: u64, shape: &[usize]) -> Tensor<f64> {
     let count: usize = shape.iter().product();
     let mut rng = stream(seed, "gradient check", 0, count as u64);
-    // A shuffled ladder with jitter keeps any two values apart.
+    // Shuffled, evenly spaced values with jitter: no two are close.
     let mut ladder: Vec<f64> = (0..count).map(|i| (i as f64 + 0.5) / count as f64 * 2.9 - 1.45).collect();
     for i in (1..count).rev() {
         ladder.swap(i, rng.random_range(0..=i));
@@ -239,9 +239,9 @@ pub fn positive_sample(seed: u64, shape: &[usize]) -> Tensor<f64> {
     sample(seed, shape).map(|x| x.abs() + 0.05)
 }
 
-/// What an output is weighted with: all different and without equal sums, so that
-/// a gradient that went astray shows; of one sign and none near zero, so that contributions that are
-/// added up do not cancel out.
+/// The weights of an output's elements: all different and without equal sums, so that a gradient in
+/// the wrong place is noticed; all positive and none near zero, so that contributions that are added
+/// up do not cancel.
 pub fn cotangent(shape: &[usize]) -> Tensor<f64> {
     sample(99, shape).map(|c| (0.3 * c).exp())
 }

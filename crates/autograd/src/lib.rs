@@ -18,7 +18,7 @@
 //! - [`Tape`] and [`Var`]: recording (`tape.rs`);
 //! - [`backward`], [`backward_into`], [`grad`], [`grad_each`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
 //! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
-//! - [`Proof`]: the samples and facts every operation brings along (`proof.rs`);
+//! - [`Proof`]: the samples and facts of every operation (`proof.rs`);
 //! - [`gradcheck`]: finite differences against every rule.
 #![forbid(unsafe_code)]
 

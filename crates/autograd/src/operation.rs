@@ -1,7 +1,7 @@
-//! What the engine asks of an operation: a forward rule, a backward rule, what
-//! to keep between the two.
+//! The interface of an operation: a forward rule, a backward rule, and what to
+//! keep between the two.
 //!
-//! One operation, one file in `ops/`, always in this rhythm: a struct with the
+//! One operation, one file in `ops/`, always in this order: a struct with the
 //! arguments (and what the forward kernel leaves for the backward one), its
 //! [`Operation`] implementation, its [`Proof`](crate::Proof), and a method on
 //! [`Var`].
@@ -24,11 +24,11 @@ pub trait Operation<T: Element>: 'static {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
 
-    /// Which values the backward rule reads. Everything else is free to die.
+    /// Which values the backward rule reads. All others may be freed.
     fn saves(&self) -> Saves;
 
-    /// Computes the output. The inputs come by value: one that no one else
-    /// holds may be overwritten. Extras for the backward rule stay in `self`.
+    /// Computes the output. The inputs come by value: one without another owner
+    /// may be overwritten. Extras for the backward rule stay in `self`.
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T>;
 
     /// Given `dy`, the gradient of the output, the gradient of every input for
@@ -54,20 +54,20 @@ pub trait Operation<T: Element>: 'static {
     }
 }
 
-/// An operation of this crate. Its rules are compiled here, for `f32` always and
-/// for `f64` where the suite asks for it; those of generic functions would be
+/// An operation of this crate. Its rules are compiled in this crate, for `f32`
+/// always and for `f64` if the suite needs it; generic functions would be
 /// compiled again in every crate that calls them. The list in `ops/mod.rs`
 /// implements this.
 pub(crate) trait Precompiled: Operation<f64> + Sized {
     fn single(self) -> Box<dyn Operation<f32>>;
 
-    /// Provided, and therefore compiled by the crates that use it.
+    /// A provided method, so the crates that use it compile it.
     fn double(self) -> Box<dyn Operation<f64>> {
         Box::new(self)
     }
 }
 
-/// Makes the operation that `T` asks for.
+/// Boxes the operation for the element type `T`.
 pub(crate) struct Boxed<O>(pub O);
 
 impl<O: Precompiled> PerElement for Boxed<O> {
@@ -123,7 +123,7 @@ impl<T: Element> Inputs<T> {
     }
 }
 
-/// The values a node kept, by the rule's own declaration.
+/// The values a node kept, as its rule declared.
 #[derive(Clone)]
 pub struct Saved<T: Element, V = Tensor<T>> {
     pub(crate) name: &'static str,
@@ -231,8 +231,8 @@ impl<T: Element> Gradient<T> {
         }
     }
 
-    /// A product only if its factors are smaller than what they make: there is
-    /// no point in keeping two long factors of a small matrix.
+    /// A product only if its factors are smaller than the product itself: there
+    /// is no point in keeping two long factors of a small matrix.
     pub fn in_smaller_form(self) -> Self {
         match self {
             Self::Product { left, right }
@@ -258,7 +258,7 @@ impl<T: Element> Gradient<T> {
     }
 
     /// The sum of the products of its elements with those of `other`, of the same shape.
-    /// Of two products it is computed from their factors:
+    /// For two products it is computed from their factors:
     /// `sum (L R)(M S) = sum (Lᵀ M) (R Sᵀ)`, element by element.
     pub fn dot(&self, other: &Self) -> f64 {
         match (self, other) {
@@ -291,12 +291,12 @@ impl<T: Element> From<Tensor<T>> for Gradient<T> {
     }
 }
 
-/// The answer of a backward rule with one input.
+/// The result of a backward rule with one input.
 pub fn one<T: Element>(gradient: Tensor<T>) -> Vec<Option<Gradient<T>>> {
     vec![Some(gradient.into())]
 }
 
-/// The answer of a backward rule with two inputs, each computed only if wanted.
+/// The result of a backward rule with two inputs, each computed only if wanted.
 pub fn two<T: Element>(
     wants: &[bool],
     first: impl FnOnce() -> Tensor<T>,
@@ -305,12 +305,12 @@ pub fn two<T: Element>(
     vec![wants[0].then(|| first().into()), wants[1].then(|| second().into())]
 }
 
-/// The answer of a differentiable backward rule with one input.
+/// The result of a differentiable backward rule with one input.
 pub fn one_var<T: Element>(gradient: Var<T>) -> Option<Vec<Option<Var<T>>>> {
     Some(vec![Some(gradient)])
 }
 
-/// The answer of a differentiable backward rule with two inputs, each computed only if wanted.
+/// The result of a differentiable backward rule with two inputs, each computed only if wanted.
 pub fn two_vars<T: Element>(
     wants: &[bool],
     first: impl FnOnce() -> Var<T>,

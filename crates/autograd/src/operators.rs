@@ -2,8 +2,8 @@
 //!
 //! `a + b`, `a - b`, `a * b` and `a / b` take variables, references to them,
 //! tensors (which count as constants) and numbers, on either side. A variable
-//! given by value dies with the operation, which may then overwrite its memory;
-//! one given by reference is kept. All forms record the operations of
+//! given by value is dropped by the operation, which may then overwrite its
+//! memory; one given by reference is kept. All forms record the operations of
 //! [`ops`](crate::ops); numbers record [`Affine`](crate::ops::Affine) where they
 //! can.
 

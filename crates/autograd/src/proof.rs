@@ -1,11 +1,11 @@
-//! What an operation has to bring along besides its rule: facts for the
-//! reference, samples that prove it, and misuses that must be refused.
+//! What an operation must provide besides its rule: facts for the reference,
+//! samples for the checks, and misuses that must be refused.
 //!
 //! Every operation and loss of this workspace implements [`Proof`] in its own
-//! file: the list in [`ops`](crate::ops) asks for it, so one without samples does
-//! not compile where it is proven. Operations that are compositions of others
-//! have no rule of their own and implement [`Proof`] alone. The list feeds every
-//! check of the suite and the page `docs/operations.md`.
+//! file: the list in [`ops`](crate::ops) requires it, so one without samples does
+//! not compile in the suite. Operations that are compositions of others have no
+//! rule of their own and implement [`Proof`] alone. The list is the input of every
+//! check of the suite and of the page `docs/operations.md`.
 //!
 //! The implementations are compiled with the feature `proofs` only, which the
 //! suite turns on: programs that train do not pay for the samples. An operation
@@ -13,7 +13,7 @@
 
 use crate::gradcheck::Case;
 
-/// What the file of an operation needs for its proof.
+/// The imports an operation's file needs for its proof.
 pub mod prelude {
     pub use super::{ANY_SHAPE, BROADCAST, ErrorCase, Facts, Group, Proof};
     pub use crate::case;
@@ -29,13 +29,13 @@ pub enum Group {
     Elementwise,
     /// Many elements to one.
     Reduction,
-    /// The same elements elsewhere.
+    /// The same elements at other positions.
     Shape,
     /// Products of matrices and vectors.
     Algebra,
     /// Windows over images.
     Vision,
-    /// Mean and variance taken out.
+    /// Mean and variance removed.
     Normalisation,
     /// From predictions and targets to one number.
     Loss,
@@ -52,19 +52,19 @@ pub struct Facts {
     pub formula: &'static str,
     /// Its vector-Jacobian product.
     pub gradient: &'static str,
-    /// The shapes it takes and gives. [`ANY_SHAPE`]: it cannot be misused.
+    /// The shapes it takes and returns. With [`ANY_SHAPE`] it cannot be misused.
     pub shapes: &'static str,
     /// What PyTorch calls it.
     pub torch: &'static str,
-    /// Positions of the inputs it is linear (or affine) in while the others stand still.
+    /// Positions of the inputs it is linear (or affine) in while the others are fixed.
     pub linear_in: &'static [usize],
     /// Whether gradients of gradients are offered.
     pub second_order: bool,
     /// Whether it is made of other operations and has no rule of its own.
     pub composed: bool,
-    /// Where it has no derivative and what is answered there; empty if nowhere.
+    /// Where it has no derivative and what its rule returns there; empty if nowhere.
     pub kinks: &'static str,
-    /// What becomes of NaN; empty if inputs of nothing but NaN give outputs of nothing but NaN.
+    /// What happens to NaN; empty if inputs of only NaN give outputs of only NaN.
     pub nan: &'static str,
     /// Why no sample has an empty batch; empty if one has.
     pub never_empty: &'static str,
@@ -76,12 +76,12 @@ pub struct Facts {
 /// The shapes of an operation that takes anything.
 pub const ANY_SHAPE: &str = "any";
 
-/// The shapes of an operation that stretches its inputs to a common shape.
+/// The shapes of an operation that broadcasts its inputs to a common shape.
 pub const BROADCAST: &str = "any two that broadcast";
 
 impl Facts {
-    /// Facts about `name`: formula and gradient; smooth, not linear, of any
-    /// shape, with second order and NaN in, NaN out, until told otherwise.
+    /// Facts about `name`: formula and gradient. By default it is smooth, not
+    /// linear, of any shape, has a second order, and NaN in gives NaN out.
     pub const fn new(
         name: &'static str,
         group: Group,
@@ -162,7 +162,7 @@ impl Facts {
 
 /// A misuse that must panic, and what the message must contain.
 pub struct ErrorCase {
-    /// Part of the message, from its beginning with the operation's name or what tells one rule from another.
+    /// Part of the message: its beginning with the operation's name, or what tells one rule from another.
     pub message: &'static str,
     /// The misuse.
     pub misuse: fn(),
@@ -182,12 +182,12 @@ pub trait Proof {
     where
         Self: Sized;
 
-    /// Samples: what could go wrong must be among them.
+    /// Samples; they must include whatever could go wrong.
     fn cases() -> Vec<Case>
     where
         Self: Sized;
 
-    /// Misuses with the messages they must give; none only for [`ANY_SHAPE`].
+    /// Misuses with the messages they must give; empty only for [`ANY_SHAPE`].
     fn error_cases() -> Vec<ErrorCase>
     where
         Self: Sized;
@@ -219,7 +219,7 @@ pub struct OpInfo {
 }
 
 impl OpInfo {
-    /// That of `P`.
+    /// The information about `P`.
     pub fn of<P: Proof>() -> Self {
         Self { facts: P::facts(), cases: P::cases, error_cases: P::error_cases, large_cases: P::large_cases }
     }

@@ -31,7 +31,7 @@ impl ParamId {
 
 /// One entry of the tape.
 pub(crate) enum Node<T: Element> {
-    /// A value from outside: a parameter, or an input whose gradient is asked for.
+    /// A value from outside: a parameter, or an input whose gradient is wanted.
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
     Result {
@@ -59,7 +59,7 @@ pub(crate) struct Input {
 
 pub(crate) struct Record<T: Element> {
     pub nodes: Vec<Node<T>>,
-    /// Where `backward` used the tape up.
+    /// The call of `backward` that used the tape up.
     pub drained: Option<&'static Location<'static>>,
 }
 
@@ -96,13 +96,13 @@ impl<T: Element> Tape<T> {
         Self { record: Rc::new(RefCell::new(Record { nodes: Vec::new(), drained: None })) }
     }
 
-    /// A variable whose gradient can be asked for.
+    /// A variable whose gradient can be computed.
     #[track_caller]
     pub fn leaf(&self, value: Tensor<T>) -> Var<T> {
         self.push_leaf(value, None)
     }
 
-    /// A variable for the parameter `id`; gradients are handed over under that id.
+    /// A variable for the parameter `id`; its gradient is returned under that id.
     #[track_caller]
     pub fn parameter(&self, id: ParamId, value: Tensor<T>) -> Var<T> {
         self.push_leaf(value, Some(id))
@@ -165,8 +165,8 @@ impl<T: Element> Tape<T> {
 
 /// A value that may be part of a computation to differentiate; cheap to clone.
 ///
-/// Operations take their variables by value, so that a value dies with its last
-/// use; clone the ones that are used again.
+/// Operations take their variables by value, so that a value is freed after its
+/// last use; clone the ones that are used again.
 #[derive(Clone)]
 pub struct Var<T: Element = f32> {
     value: Tensor<T>,
@@ -180,11 +180,11 @@ impl<T: Element> Var<T> {
         Self { value, node: None, recompute: None }
     }
 
-    /// The same variable, but an operation that would keep its value for the
-    /// backward pass keeps the function `recompute` instead, and calls it there: memory is bought
-    /// with time (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-    /// 2016). It pays where the function is quick and needs only values that are
-    /// kept anyway. `recompute` must give the same value every time.
+    /// The same variable, but an operation that would keep its value for the backward pass keeps
+    /// the function `recompute` instead and calls it there: this saves memory and costs time (Chen
+    /// et al., "Training Deep Nets with Sublinear Memory Cost", 2016). It pays if the function is
+    /// fast and needs only values that are kept anyway. `recompute` must give the same value every
+    /// time.
     ///
     /// ```
     /// use cerberus_autograd::{Tape, backward};

@@ -48,7 +48,7 @@ fn several_outputs_at_once_give_the_gradients_that_each_gives_alone() {
     let (a, b, c) =
         (tape.leaf(sample(1, &[3, 2])), tape.leaf(sample(2, &[2, 4])), tape.leaf(sample(3, &[4])));
     let hidden = a.clone().matmul(b.clone()).tanh();
-    // The second does not see `c`, which is broadcast; `hidden` is used twice in the third.
+    // The second output does not depend on `c`, which is broadcast; `hidden` is used twice in the third.
     let outputs = [
         (hidden.clone() * c.clone()).sum_all(),
         hidden.clone().exp().mean_all(),

@@ -1,12 +1,13 @@
 //! n-d arrays and CPU kernels. Knows nothing of gradients.
 //!
 //! - [`Tensor`], [`Shape`], [`Element`]: arrays (`array/`), with [`mod@concat`] and reductions;
-//! - [`conv`]: two-dimensional convolution, five times over;
+//! - [`conv`]: two-dimensional convolution, in five implementations;
 //! - [`product`]: products of matrices (`products/`);
 //! - [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);
 //! - [`norm`], [`softmax`]: normalisation and distributions over channels;
-//! - [`pool`], [`parallel`]: memory that is used again, and work cut by its size (`memory/`);
-//! - [`random`], [`machine`]: named streams of random numbers, and what the CPU can do.
+//! - [`pool`], [`parallel`]: reused memory, and work split by its size (`memory/`);
+//! - [`random`], [`machine`]: named streams of random numbers, and the measured peak
+//!   performance of the CPU.
 #![deny(unsafe_code)]
 mod array;
 pub mod conv;

@@ -1,8 +1,9 @@
 //! Sizes that no memory can hold: every product and sum of extents is checked, so
-//! that no shape can lie about its memory, however large the numbers given.
+//! that a shape with very large extents is refused instead of wrapping to a small
+//! size.
 //!
-//! Tests are built with checks for overflow, under which a wrapped product panics
-//! by itself; a refusal counts here only if it is ours.
+//! Tests are built with overflow checks, so a wrapped product panics by itself. A
+//! panic counts here only if its message is one of this crate's.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,7 +21,7 @@ use crate::softmax::{logsumexp, softmax};
 use crate::windows::{Sliding, Windows};
 use crate::{Shape, Tensor};
 
-/// Asserts that `call` panics with a message of ours; returns the message.
+/// Asserts that `call` panics with a message of this crate; returns the message.
 #[track_caller]
 fn refused<R>(call: impl FnOnce() -> R) -> String {
     let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(call()))) else { panic!("it was accepted") };
@@ -57,7 +58,7 @@ fn no_constructor_makes_a_shape_that_wraps_around() {
             refused(|| Tensor::<f32>::from_fn(&shape, |_| 0.0));
             refused(|| Tensor::<f32>::filled_by(&shape, |_| {}));
         }
-        // Strides are products too, also where there is no element.
+        // Strides are products too, even if there is no element.
         refused(|| Tensor::<f32>::zeros(&[0, huge, huge]));
         refused(|| Tensor::<f32>::zeros(&[huge, huge, 0]));
         refused(|| Shape::new(&[huge]).with(0, huge).broadcast(&Shape::new(&[huge, 1])));
@@ -132,7 +133,7 @@ fn no_geometry_of_a_convolution_wraps_around() {
 #[test]
 fn no_product_of_empty_matrices_has_a_size_that_wraps_around() {
     for huge in [1 << 32, crate::MAX_ELEMENTS] {
-        // Each holds nothing; their product would hold `huge * huge` zeros.
+        // Both are empty; their product would hold `huge * huge` zeros.
         let (tall, wide) = (x(&[huge, 0]), x(&[0, huge]));
         refused(|| tall.matmul(&wide));
         refused(|| dense(&tall, &wide, None));

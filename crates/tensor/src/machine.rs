@@ -1,18 +1,19 @@
-//! What this machine can do at most, measured: multiply-adds per second, and
-//! bytes per second from memory and caches. Benchmarks print their figures
-//! beside these, because "150 GFLOP/s" says little and "80 % of what there is"
-//! says a lot.
+//! The peak performance of this machine, measured: multiply-adds per second,
+//! and bytes per second from memory and caches. Benchmarks print their figures
+//! beside these, because "150 GFLOP/s" says little and "80 % of the peak" says
+//! a lot.
 //!
-//! Peaks of data sheets are no use: clocks depend on the instructions and the
-//! load, and virtual machines share both. So a peak is the best of several short
-//! runs of a loop that does nothing else, close in time to what is compared.
+//! The peaks in data sheets do not help: clock rates depend on the instructions
+//! and the load, and virtual machines share a CPU. So a peak is the best of
+//! several short runs of a loop that does nothing else, shortly before or after
+//! the measurement it is compared with.
 //!
 //! The arithmetic: a fused multiply-add takes about 4 cycles and two can start in
-//! each, so 8 independent sums must be under way to keep the units busy; there
+//! each, so 8 independent sums must be in progress to keep the units busy; there
 //! are 12, which fit the 16 registers of AVX2. The factors are hidden from the
-//! compiler, which could otherwise work out the result beforehand, and the sums
-//! tend to a fixed point, so that they neither overflow nor become denormal.
-#![allow(unsafe_code)] // Functions of one instruction set are called where the CPU was seen to have it.
+//! compiler, which could otherwise compute the result in advance, and the sums
+//! converge to a fixed point, so that they neither overflow nor become denormal.
+#![allow(unsafe_code)] // Calls functions of one instruction set, after checking that the CPU has it.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -20,9 +21,9 @@ use std::time::Instant;
 
 use crate::Isa;
 
-/// Sums under way at a time.
+/// Sums in progress at a time.
 const CHAINS: usize = 12;
-/// The best of so many runs counts.
+/// Runs per measurement; the best one counts.
 const RUNS: usize = 7;
 
 impl Isa {
@@ -39,7 +40,7 @@ impl Isa {
     fn multiply_add(self, rounds: usize) {
         let (factor, term) = (black_box(0.5), black_box(0.75));
         let sum = match self {
-            // SAFETY: `multiply_add_peak` has seen that the CPU has these features.
+            // SAFETY: `multiply_add_peak` has checked that the CPU has these features.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => unsafe { avx512(rounds, factor, term) },
             // SAFETY: as above.
@@ -51,11 +52,11 @@ impl Isa {
     }
 }
 
-/// The most f32 multiply-adds that `threads` threads do together, in GFLOP/s
-/// (a multiply-add counts as two), on one instruction set.
+/// The peak rate of f32 multiply-adds of `threads` threads together, in GFLOP/s
+/// (a multiply-add counts as two), with one instruction set.
 ///
 /// # Panics
-/// If the CPU does not have it, or without threads.
+/// If the CPU does not have it, or `threads` is 0.
 #[track_caller]
 pub fn multiply_add_peak(isa: Isa, threads: usize) -> f64 {
     assert!(isa.is_available(), "multiply_add_peak: this CPU has no {}", isa.name());
@@ -70,22 +71,22 @@ pub fn multiply_add_peak(isa: Isa, threads: usize) -> f64 {
 pub enum Traffic {
     /// `sum += a[i]`: 4 bytes a number.
     Read,
-    /// `a[i] = b[i]`: 8 bytes, what fetching `a` before overwriting it costs not counted.
+    /// `a[i] = b[i]`: 8 bytes; fetching `a` before it is overwritten is not counted.
     Copy,
     /// `a[i] = b[i] + s c[i]`: 12 bytes, counted in the same way.
     Triad,
 }
 
-/// The most bytes per second that `threads` threads move together, in GB/s, each
-/// over arrays of its own of `bytes` bytes, which were touched before.
+/// The peak rate at which `threads` threads together move data, in GB/s. Each has
+/// arrays of its own of `bytes` bytes, which were touched before.
 ///
 /// # Panics
-/// Without threads, or with arrays of less than 256 bytes.
+/// If `threads` is 0, or the arrays have less than 256 bytes.
 #[track_caller]
 pub fn bandwidth(traffic: Traffic, bytes: usize, threads: usize) -> f64 {
     assert!(bytes >= 256, "bandwidth: arrays of {bytes} bytes are too small to be measured");
     let len = bytes / size_of::<f32>();
-    // Small arrays are gone through often enough for the clock.
+    // Enough passes over small arrays for the clock to measure them.
     let passes = (64_usize << 20).div_ceil(bytes);
     let arrays = match traffic {
         Traffic::Read => 1,
@@ -109,7 +110,7 @@ pub fn bandwidth(traffic: Traffic, bytes: usize, threads: usize) -> f64 {
 fn pass(traffic: Traffic, a: &mut [f32], b: &[f32], c: &[f32]) {
     match traffic {
         Traffic::Read => {
-            // Many sums: one alone would wait for itself.
+            // Many sums: with a single one, each addition would wait for the one before.
             let mut sums = [0.0; 64];
             for part in a.chunks_exact(64) {
                 sums.iter_mut().zip(part).for_each(|(sum, a)| *sum += a);
@@ -126,7 +127,8 @@ fn pass(traffic: Traffic, a: &mut [f32], b: &[f32], c: &[f32]) {
 }
 
 /// The shortest time, in seconds, in which all of `threads` threads do their work
-/// once; `prepare` makes a thread's work, which is done once before it counts.
+/// once. `prepare` makes a thread's work, which first runs once without being
+/// timed.
 fn fastest<W: FnMut()>(threads: usize, prepare: impl Fn(usize) -> W + Sync) -> f64 {
     assert!(threads > 0, "a peak needs at least one thread");
     let barrier = Barrier::new(threads);
@@ -139,7 +141,7 @@ fn fastest<W: FnMut()>(threads: usize, prepare: impl Fn(usize) -> W + Sync) -> f
                 barrier.wait();
                 let clock = Instant::now();
                 work();
-                // The slowest thread's end is everyone's.
+                // The run ends when the slowest thread ends.
                 barrier.wait();
                 clock.elapsed().as_secs_f64()
             };

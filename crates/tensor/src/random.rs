@@ -1,19 +1,19 @@
-//! Random numbers that depend on what they are for, not on who asks first.
+//! Random numbers that depend on what they are for, not on the order of calls.
 //!
-//! Random numbers are drawn from a stream named by four values: the seed of
-//! the run, the purpose ("scene", "shuffle", "dropout"), the epoch and an
-//! index. The four are the key of a counter-based generator (ChaCha with eight
-//! rounds: Bernstein, "ChaCha, a variant of Salsa20", 2008), so the same
-//! question has the same answer on any thread, in any order, and after a run
-//! was interrupted and continued.
+//! Random numbers are drawn from a stream named by four values: the seed of the
+//! run, the purpose ("scene", "shuffle", "dropout"), the epoch and an index.
+//! The four are the key of a counter-based generator (ChaCha with eight rounds:
+//! Bernstein, "ChaCha, a variant of Salsa20", 2008), so the same four values
+//! give the same numbers on any thread, in any order, and after a run was
+//! interrupted and continued.
 
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng as Stream;
 
 /// The random stream for (`seed`, `purpose`, `epoch`, `index`).
 ///
-/// Streams whose four values differ anywhere are independent; no two purposes
-/// share one by accident because the name itself is part of the key.
+/// Streams that differ in any of the four values are independent; no two
+/// purposes share one by accident because the name itself is part of the key.
 ///
 /// ```
 /// use cerberus_tensor::random::stream;

@@ -1,4 +1,4 @@
-//! What the kernels' tests share: noise, inner products, finite differences,
+//! Helpers of the kernels' tests: noise, inner products, finite differences,
 //! and the comparison of runs with different numbers of threads.
 
 use crate::{Element, Tensor};

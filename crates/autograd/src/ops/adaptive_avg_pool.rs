@@ -1,4 +1,4 @@
-//! The mean of as many windows as asked for.
+//! The mean of a given number of windows.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::windows::Windows;

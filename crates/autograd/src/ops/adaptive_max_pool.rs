@@ -1,4 +1,4 @@
-//! The maximum of as many windows as asked for.
+//! The maximum of a given number of windows.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::windows::Windows;
@@ -8,9 +8,8 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is the maximum over windows `floor(o in / out) .. ceil((o + 1) in / out)`, which
-/// overlap where the sizes do not divide. `dx = dy` at the place it came from, the
-/// first of equals. One window along
-/// every axis is global pooling.
+/// overlap where the sizes do not divide. `dx = dy` at the place of the maximum, the
+/// first if several are equal. One window along every axis is global pooling.
 pub struct AdaptiveMaxPool;
 
 #[cfg(feature = "proofs")]

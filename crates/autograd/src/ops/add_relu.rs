@@ -1,4 +1,4 @@
-//! The end of a residual block: a sum and its rectifier in one pass.
+//! The end of a residual block: a sum and its ReLU in one pass.
 
 use cerberus_tensor::{Element, Tensor, relu};
 

@@ -11,7 +11,7 @@ use crate::tape::Var;
 pub struct Affine {
     /// The factor.
     pub alpha: f64,
-    /// What is added.
+    /// The number that is added.
     pub beta: f64,
 }
 

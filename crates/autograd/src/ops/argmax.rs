@@ -1,4 +1,5 @@
-//! The place of the largest value. Integers: no gradient can be lost in them unseen.
+//! The position of the largest value. It is an integer, so no gradient can get lost
+//! in it unseen.
 
 use cerberus_tensor::Element;
 
@@ -6,8 +7,8 @@ use cerberus_tensor::Element;
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `argmax` is the position of the largest value along an axis, the first of
-/// equals, as integers: nothing flows back.
+/// `argmax` is the position of the largest value along an axis, the first if
+/// several are equal, as integers: no gradient flows back.
 pub struct Argmax;
 
 #[cfg(feature = "proofs")]

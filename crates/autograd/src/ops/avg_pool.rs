@@ -81,7 +81,7 @@ impl Proof for AvgPool {
                 "avg_pool: image [3] with Sliding { kernel: [2], stride: [1], padding: [2] }",
                 || misuse(3, 2, 1, 2),
             ),
-            // Padding alone is no image.
+            // An image must not be padding alone.
             ErrorCase::new(
                 "avg_pool: image [0] with Sliding { kernel: [2], stride: [1], padding: [1] }",
                 || misuse(0, 2, 1, 1),

@@ -8,7 +8,7 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a b` for every matrix of a stack; `da = dy bᵀ`, `db = aᵀ dy`, summed over the
-/// dimensions that were stretched.
+/// dimensions that were broadcast.
 pub struct BatchedMatMul {}
 
 impl<T: Element> Operation<T> for BatchedMatMul {
@@ -85,7 +85,7 @@ impl Proof for BatchedMatMul {
 }
 
 impl<T: Element> Var<T> {
-    /// See [`matmul`](Self::matmul), which comes here for more than two dimensions.
+    /// See [`matmul`](Self::matmul), which calls this for more than two dimensions.
     #[track_caller]
     pub(super) fn batched_matmul(self, other: Var<T>) -> Var<T> {
         Var::record(BatchedMatMul {}, vec![self, other])

@@ -8,7 +8,8 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = a` where the condition is not 0, `b` elsewhere; `da = dy` there, `db = dy`
-/// elsewhere. What is not taken has no influence, not even as NaN or infinity.
+/// elsewhere. A value that is not taken has no influence, even if it is NaN or
+/// infinite.
 pub struct Where<T: Element = f64> {
     condition: Tensor<T>,
 }

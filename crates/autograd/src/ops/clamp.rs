@@ -1,4 +1,4 @@
-//! Values cut to a range.
+//! Values limited to a range.
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;

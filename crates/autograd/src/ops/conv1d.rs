@@ -7,7 +7,7 @@ use cerberus_tensor::conv::{Conv2dSpec, Padding};
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// [`Conv2d`](super::Conv2d) over images of height 1; its gradients are that one's.
+/// [`Conv2d`](super::Conv2d) over images of height 1, with the same gradients.
 pub struct Conv1d;
 
 /// Stride, padding on both sides, dilation and groups of a [`Conv1d`].

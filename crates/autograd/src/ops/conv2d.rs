@@ -1,4 +1,4 @@
-//! Two-dimensional convolution with bias and rectifier in one pass.
+//! Two-dimensional convolution with bias and ReLU in one pass.
 
 use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue};
 use cerberus_tensor::{Element, Shape, Tensor};
@@ -10,10 +10,10 @@ use crate::tape::Var;
 
 /// `y = conv(x, weight) + bias`, then `max(y, 0)` if `relu`.
 ///
-/// `x [N, H, W, Cin]`, `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]` (or
-/// left out) to `[N, OH, OW, Cout]`. With `dz = dy` where `y > 0` (everywhere
-/// without the rectifier): `dx` is `dz` convolved with the flipped weights,
-/// `dweight` the correlation of `x` and `dz`, `dbias` the sum of `dz` over pixels.
+/// `x [N, H, W, Cin]`, `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]` (or left
+/// out) to `[N, OH, OW, Cout]`. With `dz = dy` where `y > 0` (everywhere without
+/// `relu`): `dx` is `dz` convolved with the flipped weights, `dweight` the
+/// correlation of `x` and `dz`, `dbias` the sum of `dz` over pixels.
 /// Kernels: [`cerberus_tensor::conv`].
 pub struct Conv2d {
     spec: Conv2dSpec,

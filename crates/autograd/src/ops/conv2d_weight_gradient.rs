@@ -1,5 +1,5 @@
-//! The weight gradient of a convolution, as an operation: the third of the
-//! family that is closed under differentiation.
+//! The weight gradient of a convolution, as an operation: the third of three
+//! operations that together are closed under differentiation.
 
 use cerberus_tensor::conv::{self, Conv2dSpec, Geometry};
 use cerberus_tensor::{Element, Shape, Tensor};
@@ -10,8 +10,8 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y[k] = Σ x[o stride + k dilation - padding] g[o]`: what [`Conv2d`](super::Conv2d)
-/// answers as the gradient of its weights when `g` is the gradient of its output.
-/// `dx` is a convolution's input gradient with weights `dy`, `dg` a convolution with them.
+/// returns as the gradient of its weights when `g` is the gradient of its output. `dx` is a
+/// convolution's input gradient with weights `dy`, `dg` a convolution with them.
 pub struct Conv2dWeightGradient {
     spec: Conv2dSpec,
     x_shape: Shape,

@@ -11,11 +11,11 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y = Σ x[i] weight[k]` at `i stride + k dilation - padding`: what [`Conv2d`](super::Conv2d)
-/// answers as the gradient of its input, on the same weights. `dx` is a convolution of
-/// `dy`, `dweight` a convolution's weight gradient with `dy` as its input.
+/// returns as the gradient of its input, on the same weights. `dx` is a convolution of `dy`,
+/// `dweight` a convolution's weight gradient with `dy` as its input.
 pub struct ConvTranspose2d {
     spec: Conv2dSpec,
-    /// Of the output, which is the convolution's input.
+    /// The shape of the output, which is the convolution's input.
     x_shape: Shape,
     weight_shape: Shape,
 }
@@ -104,7 +104,8 @@ impl Proof for ConvTranspose2d {
                 let weight = super::zeros::<f64>(&[2, 2, 1, 2]);
                 let _ = super::zeros(&[3, 3, 2]).conv_transpose2d(weight, Conv2dSpec::default(), [0, 0]);
             }),
-            // Another number of channels, groups that do not divide it or are none, a kernel without rows or columns.
+            // Another number of channels; groups that do not divide it, or 0 groups; a kernel without rows or
+            // columns.
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 2], &[2, 2, 1, 5], 1)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 3)),
             ErrorCase::new(CHANNELS, || misuse(&[1, 3, 3, 4], &[2, 2, 1, 4], 0)),
@@ -170,7 +171,7 @@ impl<T: Element> Var<T> {
         )
     }
 
-    /// The gradient of a convolution's input of shape `x_shape`, from its output's (this).
+    /// The gradient of a convolution's input of shape `x_shape`, from the gradient of its output (this).
     #[track_caller]
     pub(super) fn conv2d_input_gradient(self, weight: Var<T>, x_shape: Shape, spec: Conv2dSpec) -> Var<T> {
         let weight_shape = weight.value().dims();

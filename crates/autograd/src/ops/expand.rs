@@ -1,4 +1,4 @@
-//! Stretching to a larger shape, and the sum that undoes it.
+//! Broadcasting to a larger shape, and the sum that is its adjoint.
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
@@ -7,7 +7,7 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y` is `x` repeated along the dimensions that NumPy's rule stretches; `dx` is
+/// `y` is `x` repeated along the dimensions that NumPy's rule broadcasts; `dx` is
 /// `dy` summed over them.
 pub struct Expand {
     to: Shape,
@@ -79,10 +79,10 @@ impl Proof for Expand {
 }
 
 impl<T: Element> Var<T> {
-    /// The variable stretched to `shape`; see [`Expand`].
+    /// The variable broadcast to `shape`; see [`Expand`].
     ///
     /// # Panics
-    /// If it does not stretch to that shape.
+    /// If it does not broadcast to that shape.
     #[track_caller]
     pub fn expand(self, shape: &[usize]) -> Var<T> {
         let to = Shape::new(shape);
@@ -91,11 +91,11 @@ impl<T: Element> Var<T> {
         Var::record(Expand { to, shape: to }, vec![self])
     }
 
-    /// The sum over the dimensions in which `shape` would be stretched to this
+    /// The sum over the dimensions in which `shape` would be broadcast to this
     /// variable's shape: the adjoint of [`expand`](Self::expand).
     ///
     /// # Panics
-    /// If `shape` does not stretch to this variable's shape.
+    /// If `shape` does not broadcast to this variable's shape.
     #[track_caller]
     pub fn sum_to(self, shape: &[usize]) -> Var<T> {
         if self.shape() == shape {

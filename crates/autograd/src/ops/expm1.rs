@@ -1,4 +1,4 @@
-//! The exponential function less one, exact near zero.
+//! The exponential function minus one, exact near zero.
 
 use crate::Saves;
 #[cfg(feature = "proofs")]

@@ -1,4 +1,4 @@
-//! What `max`, `min` and `argmax` share: finding the place of an extreme value
+//! Shared by `max`, `min` and `argmax`: finding the place of an extreme value
 //! along a dimension, and taking the value there.
 
 use cerberus_tensor::linear_map::LinearMap;
@@ -7,7 +7,8 @@ use cerberus_tensor::{Element, Tensor};
 use crate::tape::Var;
 
 /// For every line of `x` along `axis`, the position of the value that beats all
-/// before it: `[outer, inner]`, row-major. The first of equals; NaN beats numbers.
+/// others: `[outer, inner]`, row-major. The first if several are equal; NaN beats
+/// numbers.
 ///
 /// # Panics
 /// If there is no such axis or it is empty.

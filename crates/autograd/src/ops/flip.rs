@@ -1,4 +1,4 @@
-//! Dimensions read backwards.
+//! Dimensions in reverse order.
 
 use cerberus_tensor::Element;
 
@@ -6,7 +6,8 @@ use cerberus_tensor::Element;
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y[i] = x[n - 1 - i]` along each of `axes`; `dx` is `dy` flipped alike.
+/// `y[i] = x[n - 1 - i]` along each of `axes`; `dx` is `dy` flipped in the same
+/// way.
 pub struct Flip;
 
 #[cfg(feature = "proofs")]
@@ -35,7 +36,7 @@ impl Proof for Flip {
 }
 
 impl<T: Element> Var<T> {
-    /// Backwards along `axes`; see [`Flip`].
+    /// The elements in reverse order along `axes`; see [`Flip`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.

@@ -9,7 +9,8 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// Every pixel of `y [N, H, W, C]` is the sum of its copies in the patches
-/// `x [N, OH, OW, KH KW C]`; `dx` is [`Unfold`](super::Unfold) of `dy`, whose adjoint this is.
+/// `x [N, OH, OW, KH KW C]`; `dx` is [`Unfold`](super::Unfold) of `dy`. This is the adjoint of
+/// `Unfold`.
 pub struct Fold;
 
 #[cfg(feature = "proofs")]

@@ -1,4 +1,4 @@
-//! Values picked along a dimension, a place of its own for each.
+//! Values taken along a dimension, each from a position of its own.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;

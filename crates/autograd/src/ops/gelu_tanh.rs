@@ -15,12 +15,12 @@ unary! {
         let t = inner(x).tanh();
         let half = T::from_f64(0.5);
         let bend = T::ONE - t * t;
-        // Far out the curve is straight, while the slope of `u` overflows.
+        // For large `|x|` the curve is straight, but the slope of `u` overflows.
         let bent = if bend == T::ZERO { T::ZERO } else { half * x * bend * inner_slope(x) };
         dy * (half * (T::ONE + t) + bent)
     },
     graph |x, dy| {
-        // Far out the curve is straight: of what lies there only the side matters.
+        // For large `|x|` the curve is straight: only the sign of `x` matters there.
         let bent = x.value().clone().map(|x| if inner(x).tanh().abs() == T::ONE { T::ZERO } else { T::ONE });
         let side = x.value().clone().map(|x| if inner(x).tanh().abs() == T::ONE { x.signum() } else { T::ZERO });
         let x = x * bent.clone();

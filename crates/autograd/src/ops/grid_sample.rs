@@ -1,4 +1,4 @@
-//! An image read at positions that are computed (Jaderberg et al., 2015).
+//! An image read at computed positions (Jaderberg et al., 2015).
 
 use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;

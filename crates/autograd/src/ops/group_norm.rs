@@ -57,8 +57,8 @@ impl Proof for GroupNorm {
 }
 
 impl<T: Element> Var<T> {
-    /// Every group of channels of an image with mean 0 and variance 1, then scaled
-    /// and shifted by channel; see [`GroupNorm`].
+    /// Every group of channels of an image normalised to mean 0 and variance 1,
+    /// then scaled and shifted by channel; see [`GroupNorm`].
     ///
     /// # Panics
     /// If `gamma` or `beta` is not `[C]`, or `C` not a multiple of the groups.

@@ -1,4 +1,4 @@
-//! A logistic function of three straight lines (Howard et al., 2019).
+//! The logistic function approximated by three straight lines (Howard et al., 2019).
 
 use cerberus_tensor::Element;
 

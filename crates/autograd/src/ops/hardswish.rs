@@ -1,4 +1,4 @@
-//! Swish of straight lines (Howard et al., 2019).
+//! Swish with the piecewise linear `hardsigmoid` (Howard et al., 2019).
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;

@@ -56,8 +56,8 @@ impl Proof for InstanceNorm {
 }
 
 impl<T: Element> Var<T> {
-    /// Every channel of an image with mean 0 and variance 1 over its pixels, then
-    /// scaled and shifted; see [`InstanceNorm`].
+    /// Every channel of an image normalised to mean 0 and variance 1 over its
+    /// pixels, then scaled and shifted; see [`InstanceNorm`].
     ///
     /// # Panics
     /// If `gamma` or `beta` is not `[C]`.

@@ -53,7 +53,8 @@ impl Proof for LayerNorm {
 }
 
 impl<T: Element> Var<T> {
-    /// Every row with mean 0 and variance 1, then scaled and shifted; see [`LayerNorm`].
+    /// Every row normalised to mean 0 and variance 1, then scaled and shifted; see
+    /// [`LayerNorm`].
     ///
     /// # Panics
     /// If `gamma` or `beta` is not `[C]`.
@@ -64,7 +65,7 @@ impl<T: Element> Var<T> {
         self.standardised(&[last], eps) * gamma + beta
     }
 
-    /// Mean 0 and variance 1 over `axes`.
+    /// Normalised to mean 0 and variance 1 over `axes`.
     pub(super) fn standardised(self, axes: &[usize], eps: f64) -> Var<T> {
         let mean = self.clone().mean_keepdim(axes);
         let centred = self - mean;

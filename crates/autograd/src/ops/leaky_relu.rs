@@ -1,11 +1,12 @@
-//! The rectifier that lets a little through (Maas et al., 2013).
+//! The ReLU with a small slope for negative inputs (Maas et al., 2013).
 
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
 use crate::{Saves, Var};
 
 unary! {
-    /// `y = x` where `x > 0`, `slope x` elsewhere; `dx` is `dy` or `slope dy` alike, the latter at the kink.
+    /// `y = x` where `x > 0`, `slope x` elsewhere; `dx` is `dy` or `slope dy` likewise, the latter at the
+    /// kink.
     LeakyRelu { slope }, leaky_relu, Saves::inputs(&[0]), input,
     |x| if x > T::ZERO { x } else { slope * x },
     |x, dy| if x > T::ZERO { dy } else { slope * dy },

@@ -10,7 +10,7 @@ use crate::tape::Var;
 /// `y = x weight + bias` for `x [M, K]`, `weight [K, N]`, `bias [N]`;
 /// `dx = dy weightᵀ`, `dweight = xᵀ dy`, `dbias` the sum of `dy` over its rows.
 ///
-/// `dweight` is answered as its two factors, which an optimiser may apply
+/// `dweight` is returned as its two factors, which an optimiser may apply
 /// without storing their product. Kernels: [`cerberus_tensor::product`].
 pub struct Linear;
 

@@ -1,5 +1,5 @@
-//! Sparse linear maps along neighbouring dimensions: what most operations that
-//! move or mix positions are made of.
+//! Sparse linear maps along neighbouring dimensions: the basis of most
+//! operations that move or mix positions.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -137,11 +137,12 @@ impl Proof for Mapped {
 }
 
 impl<T: Element> Var<T> {
-    /// The dimensions `axes`, taken as one, through `map`, its outputs as
-    /// dimensions `to`; see [`Mapped`]. `name` is what messages call it.
+    /// Applies `map` to the dimensions `axes`, taken as one; its outputs become
+    /// the dimensions `to`. See [`Mapped`]. Messages call the operation `name`.
     ///
     /// # Panics
-    /// If the dimensions are not as many positions as the map reads or writes.
+    /// If the dimensions do not have as many positions as the map reads or
+    /// writes.
     #[track_caller]
     pub fn linear_map(self, name: &'static str, map: LinearMap, axes: Range<usize>, to: &[usize]) -> Var<T> {
         let shape = self.shape();

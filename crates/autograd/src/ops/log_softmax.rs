@@ -7,7 +7,7 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`. [`Var::log_softmax`] brings
+/// `y = x - ln sum eˣ` along the last dimension; `dx = dy - eʸ sum dy`. [`Var::log_softmax`] moves
 /// another dimension there and back.
 pub struct LogSoftmax;
 
@@ -105,8 +105,8 @@ impl Proof for LogSoftmax {
 }
 
 impl<T: Element> Var<T> {
-    /// `y = x - ln sum eˣ` along `axis`; `dx = dy - eʸ sum dy`. Any shape, which `y` has too; the last
-    /// axis is the quickest. See [`LogSoftmax`].
+    /// `y = x - ln sum eˣ` along `axis`; `dx = dy - eʸ sum dy`. Any shape, `y` has the same; the last
+    /// axis is the fastest. See [`LogSoftmax`].
     ///
     /// # Panics
     /// If there is no such axis.

@@ -9,7 +9,7 @@ use crate::tape::Var;
 
 /// `y = a b` for `a [M, K]`, `b [K, N]`; `da = dy bᵀ`, `db = aᵀ dy`.
 ///
-/// `db` is answered as its two factors: for a dense layer it is the weight's
+/// `db` is returned as its two factors: for a dense layer it is the weight's
 /// gradient, which an optimiser may apply without storing it.
 pub struct MatMul;
 

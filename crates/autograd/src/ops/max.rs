@@ -6,8 +6,8 @@ use cerberus_tensor::Element;
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y` is the largest of `x` over `axes`, `dx = dy` at the place it came from: the
-/// first of equals. NaN wins over numbers.
+/// `y` is the largest of `x` over `axes`, `dx = dy` at its place: the first if
+/// several are equal. NaN wins over numbers.
 pub struct Max;
 
 #[cfg(feature = "proofs")]

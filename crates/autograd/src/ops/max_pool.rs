@@ -8,9 +8,9 @@ use cerberus_tensor::windows::{Sliding, Windows};
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y` is the maximum of `x` over each window, per channel; `dx = dy` at the place it
-/// came from, the first of equals, summed where windows overlap. NaN wins. For images of
-/// two dimensions [`MaxPool2d`](super::MaxPool2d) has kernels of its own.
+/// `y` is the maximum of `x` over each window, per channel; `dx = dy` at its place (the
+/// first if several are equal), summed where windows overlap. NaN wins. For images of two
+/// dimensions [`MaxPool2d`](super::MaxPool2d) has kernels of its own.
 pub struct MaxPool;
 
 #[cfg(feature = "proofs")]

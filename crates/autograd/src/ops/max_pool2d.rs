@@ -10,15 +10,15 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y` is the maximum over each window of `x [N, H, W, C]`, per channel; `dx`
-/// is `dy` at the place the maximum came from (the first of equals), summed
+/// `y` is the maximum over each window of `x [N, H, W, C]`, per channel; `dx` is
+/// `dy` at the place of the maximum (the first if several are equal), summed
 /// where windows overlap. With `relu`, `max(y, 0)` and `dx` only where `y > 0`,
-/// which is the same as a rectifier before the pooling.
+/// which is the same as a ReLU before the pooling.
 pub struct MaxPool2d {
     spec: Pool2dSpec,
     relu: bool,
     shape: Shape,
-    /// Where in its window each maximum stood.
+    /// The position of each maximum in its window.
     winners: Option<Buffer<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl<T: Element> Operation<T> for MaxPool2d {
         dy: Var<T>,
         _wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
-        // Where each output came from, as a map that can be turned around.
+        // The place each output came from, as a map that can be transposed.
         let winners = self.winners.as_ref().expect("the forward rule runs before the backward rule");
         let (places, spec) = (winners.len(), &self.spec);
         let [oh, ow, c] = [dy.shape()[1], dy.shape()[2], dy.shape()[3]];
@@ -60,7 +60,7 @@ impl<T: Element> Operation<T> for MaxPool2d {
             let (channel, pixel) = (place % c, place / c);
             let (ox, oy, image) = (pixel % ow, pixel / ow % oh, pixel / ow / oh);
             let winner = usize::from(winners[place]);
-            // Where the rectifier made a window zero, no pixel won.
+            // Where the ReLU made a window zero, no pixel won.
             if winner >= spec.kernel[0] * spec.kernel[1] {
                 return None;
             }

@@ -11,7 +11,7 @@ use crate::tape::Var;
 /// each of two equals. NaN if either is NaN.
 pub struct Maximum;
 
-/// What part of `dy` goes to `a`, which stood against `b`.
+/// The part of `dy` that goes to `a`, which is compared with `b`.
 fn share<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     a.clone().zip(b.clone(), |a, b| {
         if a == b {
@@ -61,7 +61,8 @@ impl Proof for Maximum {
 
     fn cases() -> Vec<Case> {
         let mut all = broadcast_cases!("maximum", "torch.maximum(a, b)", sample, sample, |a, b| a.maximum(b));
-        // Ladders of the same values would meet: halfway between the steps there are no ties.
+        // The samples are evenly spaced values that could be equal: halfway between them
+        // there are no ties.
         all.iter_mut().for_each(|case| case.inputs[1] = case.inputs[1].clone().map(|b| 0.9 * b + 0.013));
         let ties = Tensor::from_vec(vec![1.0, -2.0, 0.0], &[3]);
         all.push(

@@ -142,7 +142,7 @@ fn assert_axes(operation: &str, axes: &[usize], shape: &[usize]) {
     assert!(distinct, "{operation}: axes {axes:?} are not distinct dimensions of shape {shape:?}");
 }
 
-/// Samples of an operation of two inputs that are stretched to a common shape.
+/// Samples of an operation of two inputs that are broadcast to a common shape.
 #[cfg(feature = "proofs")]
 macro_rules! broadcast_cases {
     ($name:literal, $torch:literal, $sample_a:ident, $sample_b:ident, |$a:ident, $b:ident| $body:expr) => {{
@@ -184,7 +184,7 @@ macro_rules! operations {
             vec![$(OpInfo::of::<$struct>()),*]
         }
     };
-    // Nothing of its own to compile: made of other operations, or generic itself.
+    // Nothing of its own to compile: composed of other operations, or generic itself.
     (@compile $struct:ident $composed:ident) => {};
     (@compile $struct:ident) => {
         impl crate::operation::Precompiled for $struct {
@@ -213,7 +213,7 @@ fn zeros<T: Element>(shape: &[usize]) -> crate::Var<T> {
     crate::Var::constant(cerberus_tensor::Tensor::zeros(shape))
 }
 
-/// `rule`, which works along the last dimension, along `axis`: the two change places before and after.
+/// Applies `rule`, which works along the last dimension, along `axis`: the two are swapped before and after.
 fn along<T: Element>(
     x: crate::Var<T>,
     axis: usize,

@@ -23,7 +23,8 @@ impl<T: Element> Operation<T> for Norm {
         let [x] = inputs.take();
         let columns = x.shape()[1];
         let mut y = x.clone().map(|x| x * x).sum(&[1]).map(T::sqrt);
-        // Squares that overflow or vanish where their root does not: the row again, scaled.
+        // If the squares overflow or vanish but their root does not, the row is computed
+        // again, scaled.
         let (small, large) = (T::min_positive_value().sqrt() / T::epsilon(), T::max_value().sqrt());
         if columns > 0 && y.data().iter().any(|&y| !(small..large).contains(&y)) {
             let x = x.contiguous();

@@ -8,8 +8,8 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y` is `x` with positions before and after: a constant, the image mirrored about
-/// its edge, or its edge repeated. `dx` is `dy` at the middle, plus what the copies
-/// at the edges were given.
+/// its edge, or its edge repeated. `dx` is `dy` at the middle, plus the gradients of
+/// the copies at the edges.
 pub struct Pad;
 
 #[cfg(feature = "proofs")]
@@ -71,14 +71,14 @@ impl Proof for Pad {
     }
 }
 
-/// What stands in the added positions.
+/// The values of the added positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PadMode {
     /// This number.
     Constant(f64),
     /// The image mirrored about its first and last position, which are not repeated.
     Reflect,
-    /// The first and the last position again and again.
+    /// The first and the last position, repeated.
     Replicate,
 }
 
@@ -111,7 +111,7 @@ impl<T: Element> Var<T> {
                         longest < len,
                         "pad: to reflect {longest} positions, axis {axis} of shape {shape:?} must be longer"
                     );
-                    // The distance from the first position, turned back at the last one.
+                    // The distance from the first position, reflected at the last one.
                     let source = |i: usize| {
                         i.abs_diff(before).min(2 * (len - 1) + before - i.min(2 * (len - 1) + before))
                     };

@@ -1,4 +1,4 @@
-//! Channels spread out into pixels (Shi et al., 2016).
+//! Channels rearranged into pixels (Shi et al., 2016).
 
 use cerberus_tensor::Element;
 
@@ -6,7 +6,7 @@ use cerberus_tensor::Element;
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y[h r + i, w r + j, c] = x[h, w, c r² + i r + j]`; `dx` is `dy` put back.
+/// `y[h r + i, w r + j, c] = x[h, w, c r² + i r + j]`; `dx` is `dy` moved back.
 pub struct PixelShuffle;
 
 #[cfg(feature = "proofs")]

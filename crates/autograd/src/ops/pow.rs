@@ -37,7 +37,8 @@ impl<T: Element> Operation<T> for Pow {
         // Where the exponent is 0 the power is 1, whatever the base: no slope.
         let constant = b.value().clone().map(|b| one_if(b == T::ZERO));
         let less_one = || a.clone().pow(b.clone() - 1.0 + constant);
-        // 0 stays 0 for any exponent that is not negative: the logarithm is that of 1.
+        // For base 0 and exponents that are not negative the gradient is 0: the logarithm
+        // is that of 1.
         let stays = a.value().clone().zip(b.value().clone(), |a, b| one_if(a == T::ZERO && b >= T::ZERO));
         two_vars(
             wants,

@@ -1,4 +1,4 @@
-//! The rectifier with a learned slope (He et al., 2015).
+//! The ReLU with a learned slope (He et al., 2015).
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -83,7 +83,7 @@ impl Proof for Prelu {
 }
 
 impl<T: Element> Var<T> {
-    /// The rectifier with a learned slope; see [`Prelu`].
+    /// The ReLU with a learned slope; see [`Prelu`].
     ///
     /// # Panics
     /// If `slope` is neither `[1]` nor `[C]`.

@@ -6,8 +6,9 @@ use cerberus_tensor::{Element, Tensor};
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = Π x` over axes; `dx = dy` times the product of all the others. Halves are
-/// multiplied until one is left, so zeros need no special case.
+/// `y = Π x` over axes; `dx = dy` times the product of all the others. The two
+/// halves of a row are multiplied until one element is left, so zeros need no special
+/// case.
 pub struct Prod;
 
 #[cfg(feature = "proofs")]

@@ -48,7 +48,7 @@ impl Proof for ResizeCorners {
 }
 
 impl<T: Element> Var<T> {
-    /// Images `[N, H, W, C]` at `size` (height, width), corners on corners; see [`ResizeCorners`].
+    /// Images `[N, H, W, C]` at `size` (height, width), with the corners aligned; see [`ResizeCorners`].
     ///
     /// # Panics
     /// If this is not of rank 4 or a size is zero.

@@ -51,7 +51,7 @@ impl Proof for RmsNorm {
 }
 
 impl<T: Element> Var<T> {
-    /// Every row over its root mean square, then scaled; see [`RmsNorm`].
+    /// Every row divided by its root mean square, then scaled; see [`RmsNorm`].
     ///
     /// # Panics
     /// If `gamma` is not `[C]`.

@@ -85,8 +85,8 @@ impl<T: Element> Var<T> {
     /// The contents of every region at `size` (height, width); see [`RoiAlign`].
     ///
     /// # Panics
-    /// If this is not of rank 4, a region is of an image that is not there, or
-    /// `size` or `samples` is 0.
+    /// If this is not of rank 4, a region's image does not exist, or `size` or
+    /// `samples` is 0.
     #[track_caller]
     pub fn roi_align(self, regions: &[Region], size: [usize; 2], samples: usize) -> Var<T> {
         let &[n, h, w, _] = self.shape() else {

@@ -1,4 +1,4 @@
-//! Dimensions turned in a circle.
+//! Positions shifted around a dimension.
 
 use cerberus_tensor::Element;
 
@@ -41,7 +41,7 @@ impl Proof for Roll {
 }
 
 impl<T: Element> Var<T> {
-    /// Moved by `shift` along `axis`, what leaves at one end entering at the other; see [`Roll`].
+    /// Shifted by `shift` along `axis`; what leaves at one end enters at the other. See [`Roll`].
     ///
     /// # Panics
     /// If there is no such axis.
@@ -49,7 +49,7 @@ impl<T: Element> Var<T> {
     pub fn roll(self, shift: isize, axis: usize) -> Var<T> {
         super::assert_axes("roll", &[axis], self.shape());
         let extent = self.shape()[axis];
-        // From the front, by less than the whole extent.
+        // How many positions further on the source lies, 1 to `extent`.
         let back = if extent == 0 { 0 } else { extent - shift.rem_euclid(extent as isize) as usize };
         let source = |i: usize| (i + back) % extent;
         self.select_along("roll", axis, (0..extent).map(|i| Some(source(i))))

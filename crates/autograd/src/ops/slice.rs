@@ -1,4 +1,4 @@
-//! Every so manieth position of a range.
+//! Every `step`-th position of a range.
 
 use std::ops::Range;
 

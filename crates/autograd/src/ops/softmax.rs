@@ -7,7 +7,7 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`. [`Var::softmax`] brings another
+/// `y = eˣ / sum eˣ` along the last dimension; `dx = y (dy - sum dy y)`. [`Var::softmax`] moves another
 /// dimension there and back.
 pub struct Softmax;
 
@@ -102,8 +102,8 @@ impl Proof for Softmax {
 }
 
 impl<T: Element> Var<T> {
-    /// `y = eˣ / sum eˣ` along `axis`; `dx = y (dy - sum dy y)`. Any shape, which `y` has too; the last
-    /// axis is the quickest. See [`Softmax`].
+    /// `y = eˣ / sum eˣ` along `axis`; `dx = y (dy - sum dy y)`. Any shape, `y` has the same; the last
+    /// axis is the fastest. See [`Softmax`].
     ///
     /// # Panics
     /// If there is no such axis.

@@ -1,4 +1,4 @@
-//! A smooth form of the rectifier (Dugas et al., 2001).
+//! A smooth form of the ReLU (Dugas et al., 2001).
 
 use crate::Saves;
 #[cfg(feature = "proofs")]

@@ -1,4 +1,4 @@
-//! The whole repeated along dimensions.
+//! A tensor repeated along its dimensions.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::shape::product_of;

@@ -9,7 +9,7 @@ use crate::proof::prelude::*;
 use crate::tape::Var;
 
 /// `y [N, OH, OW, KH KW C]` holds the window of `x` under every output position, 0 in the
-/// padding, taps outside and channels inside; `dx` adds every `dy` to the pixel it was
+/// padding, ordered by tap and then by channel; `dx` adds every `dy` to the pixel it was
 /// copied from, which is [`Fold`](super::Fold).
 pub struct Unfold;
 

@@ -47,7 +47,7 @@ impl Proof for Variance {
 }
 
 impl<T: Element> Var<T> {
-    /// Variance over `axes`, divided by their elements less `correction`; see [`Variance`].
+    /// Variance over `axes`, divided by their elements minus `correction`; see [`Variance`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.
@@ -56,7 +56,8 @@ impl<T: Element> Var<T> {
         self.var_over(axes, correction, false)
     }
 
-    /// Variance over `axes`, which stay in the shape with extent 1, divided by their elements less `correction`; see [`Variance`].
+    /// Variance over `axes`, which stay in the shape with extent 1, divided by their elements minus
+    /// `correction`; see [`Variance`].
     ///
     /// # Panics
     /// If the axes are not distinct dimensions.

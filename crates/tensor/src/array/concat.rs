@@ -1,16 +1,17 @@
 //! Joining tensors along a dimension.
 //!
-//! Seen from the joined dimension, the output is `outer` rows, each made of
-//! one run from every part: plain copies. The adjoint needs no kernel: the
-//! gradient of a part is [`Tensor::narrow`] of the output's.
+//! The output consists of `outer` rows, one for every index of the dimensions
+//! before the joined one. A row is one run of elements from every part, so the
+//! forward pass only copies. The backward pass needs no kernel: the gradient of
+//! a part is [`Tensor::narrow`] of the output's gradient.
 
 use crate::parallel::{PIECE, for_each_piece, for_each_rows};
 use crate::shape::sum_of;
 use crate::{Element, Tensor};
 
-/// The parts one after the other along `axis`.
+/// Joins the parts along `axis`.
 ///
-/// Shapes: parts `[.., A_i, ..]`, equal but for dimension `axis`, to
+/// Shapes: parts `[.., A_i, ..]`, equal except in dimension `axis`, to
 /// `[.., sum A_i, ..]`. Its vector-Jacobian product is
 /// `dpart_i = dy.narrow(axis, A_0 + .. + A_(i-1), A_i)`.
 ///
@@ -38,7 +39,7 @@ pub fn concat<T: Element>(parts: &[Tensor<T>], axis: usize) -> Tensor<T> {
     let shape = first.dims().with(axis, extent);
     let inner: usize = first.shape()[axis + 1..].iter().product();
     let sources: Vec<Tensor<T>> = parts.iter().map(Tensor::contiguous).collect();
-    // Of each part: its elements, and how many of them go into one row.
+    // For each part: its elements, and how many of them one row holds.
     let runs: Vec<(&[T], usize)> =
         sources.iter().map(|part| (part.data(), part.shape()[axis] * inner)).collect();
     let row: usize = runs.iter().map(|(_, run)| run).sum();

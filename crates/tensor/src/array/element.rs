@@ -1,10 +1,10 @@
 //! The two element types, `f32` and `f64`, behind one sealed trait.
 //!
 //! Every kernel is written once, generic over [`Element`]. Training runs in
-//! `f32`; the gradient checks run the very same source in `f64`, where finite
+//! `f32`; the gradient checks run the same source in `f64`, where finite
 //! differences are accurate enough to prove a rule. Labels and masks are plain
-//! integer slices and never become tensors, so they cannot be differentiated
-//! by mistake.
+//! integer slices and never become tensors, so they cannot be differentiated by
+//! mistake.
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -68,9 +68,9 @@ pub trait Element:
     /// few units in the last place.
     fn exp_slice(values: &mut [Self]);
 
-    /// Leads from generic code to code that is compiled once for each element
-    /// type, in the crate that implements `P`: [`single`](PerElement::single) for
-    /// `f32`, [`double`](PerElement::double) for `f64`. Generic functions are
+    /// Calls [`single`](PerElement::single) for `f32` and
+    /// [`double`](PerElement::double) for `f64`, from generic code. Both are
+    /// compiled once, in the crate that implements `P`; generic functions are
     /// compiled again in every crate that calls them.
     fn choose<P: PerElement>(per_element: P) -> P::Output<Self>;
 
@@ -150,17 +150,19 @@ fn exp_f32(values: &mut [f32]) {
 }
 
 /// `exp(x) = 2^n exp(r)` with `n` whole and `|r| <= ln(2) / 2`, where the series
-/// converges fast. Not the vector library's, which fuses multiplications with
-/// additions where the build allows it and then gives other bits.
+/// converges fast. The vector library's function is not used: it fuses
+/// multiplications with additions where the build allows it, and the result then
+/// has other bits.
 fn exp_lanes(x: f32x8) -> f32x8 {
-    /// Added and taken away again, it rounds to the nearest whole number, which is
-    /// then in the last bits of the sum.
+    /// Adding it and subtracting it again rounds to the nearest whole number, which
+    /// is in the last bits of the sum.
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
     /// `ln(2)` in two parts, the first short enough that `n` times it is exact.
     const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     /// `1 / k!` for `k` from 7 down to 0.
     const SERIES: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    // Beyond these the result is 0 or infinite; NaN is neither above nor below.
+    // Outside these limits the result is 0 or infinite; NaN passes both comparisons
+    // unchanged.
     let (low, high) = (f32x8::splat(-104.0), f32x8::splat(89.0));
     let x = x.simd_lt(low).select(low, x);
     let x = x.simd_gt(high).select(high, x);
@@ -168,7 +170,7 @@ fn exp_lanes(x: f32x8) -> f32x8 {
     let n = shifted - f32x8::splat(ROUND);
     let r = x - n * f32x8::splat(LN2[0]) - n * f32x8::splat(LN2[1]);
     let sum = SERIES[1..].iter().fold(f32x8::splat(SERIES[0]), |sum, &term| sum * r + f32x8::splat(term));
-    // In two halves, each of which is a number of ordinary size.
+    // `2^n` as two factors, because `2^n` itself may be denormal or infinite.
     let n = shifted.to_array().map(|shifted| shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32);
     let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
     let halves = [n.map(|n| power(n >> 1)), n.map(|n| power(n.wrapping_sub(n >> 1)))];

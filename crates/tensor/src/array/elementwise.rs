@@ -1,20 +1,20 @@
-//! Element by element: one function over one tensor, or over two with broadcasting.
+//! Element-wise functions of one tensor, or of two with broadcasting.
 //!
-//! Both take their tensors by value and write into the first one they alone
-//! own, so a chain of operations on a fresh value touches one buffer.
+//! Both take their tensors by value and write into the first one whose buffer
+//! is not shared, so a chain of operations on a fresh value uses one buffer.
 //!
-//! Hundreds of functions pass through here, and a loop is compiled for each. So
-//! each is compiled as one loop over a block in place, or two, and everything
-//! around it (which buffer is written, broadcasting, threads) is compiled once
-//! for all. A result in a buffer of its own is copied there block by block
-//! first: the copy stays in the first-level cache.
+//! Hundreds of functions are applied by this code, and each needs its own
+//! compiled loop. Only one or two loops over a block in place are therefore
+//! compiled for each; everything around them (which buffer is written,
+//! broadcasting, threads) is compiled once. If the result needs a new buffer,
+//! each block is first copied there: the copy stays in the first-level cache.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::parallel::{for_each_piece, for_each_rows};
 use crate::{Element, Tensor};
 
-/// Numbers that are copied and then changed at a time: 4 KiB of `f32`.
+/// Elements that are copied and then changed at a time: 4 KiB of `f32`.
 const BLOCK: usize = 1024;
 
 /// A function of two numbers as loops over two blocks of equal length.
@@ -116,7 +116,7 @@ impl<T: Element> Tensor<T> {
 
     /// Combines every row of `self` with the same `row`, without materialising it.
     fn zip_row(mut self, row: &[T], f: &dyn Combine<T>) -> Tensor<T> {
-        // Short rows are combined several at a time, as far as there are several.
+        // Several short rows are combined at a time, if there are several.
         let rows = row.repeat((BLOCK / row.len()).clamp(1, self.len() / row.len()));
         if let Some(data) = self.unique_data_mut() {
             for_each_rows(data, row.len(), |_, piece| {
@@ -154,8 +154,8 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// The row that `other`, stretched to `shape`, repeats: what a bias is to a
-/// batch of activations. `None` if it is not of that kind.
+/// The row that `other` repeats when it is broadcast to `shape`, as a bias does
+/// over a batch of activations. `None` if it does not repeat one row.
 fn repeated_row<T: Element>(other: &Tensor<T>, shape: &[usize]) -> Option<Vec<T>> {
     let ones = other.shape().iter().take_while(|&&extent| extent == 1).count();
     let row = &other.shape()[ones..];

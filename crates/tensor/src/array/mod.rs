@@ -1,5 +1,5 @@
-//! Arrays: the two element types, shapes, [`Tensor`](crate::Tensor), and what is done
-//! to one element, one row or one dimension after the other.
+//! Arrays: the two element types, shapes, [`Tensor`](crate::Tensor), element-wise
+//! functions, reductions and concatenation.
 
 pub mod concat;
 pub(crate) mod element;

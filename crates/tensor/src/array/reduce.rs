@@ -1,8 +1,8 @@
 //! Sums, means and maxima over chosen dimensions.
 //!
-//! Every reduction is brought to one of two forms: rows that are summed to a
-//! number each, or rows that are added to one row. Long ones are cut into
-//! pieces by their length and the pieces' sums added in order.
+//! Every reduction takes one of two forms: each row is summed to one number, or
+//! all rows are added up to one row. Long ones are split into pieces by their
+//! length, and the pieces' sums are added in order.
 
 use crate::parallel::{PIECE, for_each_piece, for_each_rows, map_ranges};
 use crate::{Element, Shape, Tensor, parallel};
@@ -117,8 +117,8 @@ impl<T: Element> Tensor<T> {
         self.sum_keepdim(&axes).reshape(shape)
     }
 
-    /// Index of the largest element along the last dimension; the first of
-    /// equals wins, and NaN loses to everything.
+    /// Index of the largest element along the last dimension. Of equal ones the
+    /// first counts; NaN counts as smaller than every number.
     pub fn argmax(&self) -> Vec<usize> {
         let row = self.shape().last().copied().unwrap_or(1).max(1);
         let best = |row: &[T]| {
@@ -128,8 +128,8 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// Sum of a slice in sixteen interleaved partial sums, which vectorise and
-/// lose less than one running sum.
+/// Sum of a slice in sixteen interleaved partial sums, which vectorise and have
+/// a smaller rounding error than one running sum.
 pub(crate) fn sum_slice<T: Element>(values: &[T]) -> T {
     sum_of(values, |x| x)
 }
@@ -173,8 +173,8 @@ fn add_rows<T: Element>(values: &[T], [outer, count, inner]: [usize; 3]) -> Vec<
         }
     };
     if outer == 1 && inner >= PIECE {
-        // Long rows are shared out by columns: a sum of its own for every piece of
-        // rows would be as long as they are.
+        // Long rows are split by columns: splitting by rows would need a partial
+        // sum as long as a row for every piece.
         for_each_piece(&mut out, |first, sums| {
             for row in values.chunks_exact(inner) {
                 sums.iter_mut().zip(&row[first..]).for_each(|(sum, &value)| *sum += value);

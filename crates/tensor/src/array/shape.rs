@@ -26,7 +26,7 @@ pub fn product_of(operation: &str, extents: &[usize]) -> usize {
     extents.iter().product()
 }
 
-/// The sum of extents, of an image and its padding, say.
+/// The sum of extents, for example of an image and its padding.
 ///
 /// # Panics
 /// If it exceeds [`MAX_ELEMENTS`]; the message starts with `operation`.

@@ -2,9 +2,9 @@
 //! reference-counted buffer.
 //!
 //! Views (reshape, permute, narrow, broadcast) share the buffer and cost
-//! nothing. Nothing is ever written through a shared buffer: an operation that
-//! takes its tensor by value overwrites it when it is the only owner and writes
-//! to a new one otherwise, so a tensor never changes under another's feet.
+//! nothing. A shared buffer is never written: an operation that takes its tensor
+//! by value overwrites it when it is the only owner and writes to a new one
+//! otherwise, so no operation changes the values of another tensor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -141,7 +141,7 @@ impl<T: Element> Tensor<T> {
             || (0..self.rank()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == expected[axis])
     }
 
-    /// The elements in row-major order, if they lie so in memory.
+    /// The elements in row-major order, if they lie in memory in that order.
     pub fn as_slice(&self) -> Option<&[T]> {
         self.is_contiguous().then(|| &self.buffer[self.offset..self.offset + self.len()])
     }
@@ -160,7 +160,7 @@ impl<T: Element> Tensor<T> {
         })
     }
 
-    /// The buffer from the first element on: what strides count from.
+    /// The buffer from the first element on; strides count from there.
     pub(crate) fn origin(&self) -> &[T] {
         if self.is_empty() { &[] } else { &self.buffer[self.offset..] }
     }
@@ -212,7 +212,8 @@ impl<T: Element> Tensor<T> {
         self.buffer[self.offset + place]
     }
 
-    /// The same elements in row-major order: itself if they already lie so, a copy otherwise.
+    /// The same elements in row-major order: this tensor if they already are, otherwise a
+    /// copy.
     pub fn contiguous(&self) -> Tensor<T> {
         if self.is_contiguous() { self.clone() } else { self.copied() }
     }
@@ -293,7 +294,7 @@ impl<T: Element> Tensor<T> {
             "narrow: {len} positions from {start} on along axis {axis} are outside shape {:?}",
             self.shape
         );
-        // Of nothing, no place may be computed: it could lie outside the buffer.
+        // An empty view keeps the old offset: the new one could lie outside the buffer.
         let offset = self.offset + if len == 0 || self.is_empty() { 0 } else { start * self.strides[axis] };
         Self { shape: self.shape.with(axis, len), offset, ..self.clone() }
     }
@@ -301,7 +302,7 @@ impl<T: Element> Tensor<T> {
     /// A view stretched to `shape` by the rule of [`Shape::broadcast`].
     ///
     /// # Panics
-    /// If this shape does not stretch to that one.
+    /// If this shape does not broadcast to `shape`.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor<T> {
         let target = Shape::new(shape);

@@ -38,7 +38,7 @@ fn depth(g: &Geometry) -> usize {
 }
 
 /// Calls `visit(index in the image, index in the patch matrix, length)` for
-/// every run of channels that a window shares with the image.
+/// every run of channels in a window that lies inside the image.
 fn for_each_run(g: &Geometry, group: usize, mut visit: impl FnMut(usize, usize, usize)) {
     let cin_group = g.cin_group();
     for oy in 0..g.output[0] {

@@ -54,8 +54,8 @@ macro_rules! element {
 }
 
 element!(f32, __m512, __m256, all());
-// Training is in `f32`; `f64` checks it. Its kernels would be a third of this
-// crate's build, so programs get the portable ones.
+// Training runs in `f32`; `f64` is for checks. Its kernels would take a third
+// of this crate's build time, so programs get the portable ones.
 element!(f64, __m512d, __m256d, feature = "f64-simd");
 
 /// The kernels of every instruction set of this CPU, for tests.

@@ -1,4 +1,4 @@
-//! Two-dimensional convolution, several times over: each version is the oracle of the next.
+//! Two-dimensional convolution in several versions: each is the reference for testing the next.
 //!
 //! 1. [`plain`]: the definition, as nested loops. Slow, obviously right.
 //! 2. [`im2col`]: the input windows are copied into a patch matrix and one
@@ -71,7 +71,7 @@ impl<T: Element> Epilogue<T> {
     }
 }
 
-/// How a pass is computed; each is a module of this one.
+/// The algorithm of a pass; each is a module of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// [`depthwise`].
@@ -84,12 +84,12 @@ pub enum Algorithm {
     Im2col,
 }
 
-/// Input channels up to which the gradient of all of a window's inputs is computed
-/// at once and added back onto the image, rather than pixel by pixel.
+/// With up to this many input channels, the gradient of all of a window's inputs is
+/// computed at once and added back onto the image; with more, pixel by pixel.
 const FEW_CHANNELS: usize = 4;
 
 impl Algorithm {
-    /// That of [`conv2d`] and [`weight_gradient`].
+    /// The algorithm of [`conv2d`] and [`weight_gradient`].
     pub fn of_forward(g: &Geometry) -> Self {
         match () {
             _ if depthwise::supports(g) => Self::Depthwise,
@@ -98,7 +98,7 @@ impl Algorithm {
         }
     }
 
-    /// That of [`input_gradient`], for the geometry of the forward pass.
+    /// The algorithm of [`input_gradient`], for the geometry of the forward pass.
     pub fn of_input_gradient(g: &Geometry) -> Self {
         match () {
             _ if depthwise::supports_input_gradient(g) => Self::Depthwise,
@@ -183,7 +183,7 @@ pub fn weight_gradient<T: Element>(
     }
 }
 
-/// The convolution where there is nothing to add up: the epilogue of zeros.
+/// The convolution if there is nothing to sum: the epilogue of zeros.
 fn sum_over_nothing<T: Element>(g: &Geometry, epilogue: &Epilogue<T>) -> Tensor<T> {
     let zeros = Tensor::zeros(&g.y_shape());
     let y = match epilogue.checked_bias(g) {

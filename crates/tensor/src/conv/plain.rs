@@ -1,7 +1,7 @@
 //! Convolution as its definition: nested loops, one multiplication at a time.
 //!
-//! Nothing here is clever, so that it can be believed; the other versions are
-//! tested against it.
+//! The code is simple, so that one can see that it is right; the other versions
+//! are tested against it.
 
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::{Element, Tensor};

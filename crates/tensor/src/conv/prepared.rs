@@ -1,8 +1,8 @@
 //! Weights that are packed once and used for many forward passes.
 //!
-//! A forward pass begins by bringing the weights into the order its kernel
-//! reads. In training they change with every step, so that is part of the pass;
-//! when a model only predicts, it need not be done for every image.
+//! A forward pass first packs the weights into the order that its kernel reads.
+//! In training they change with every step, so every pass packs them; when a
+//! model only predicts, packing once is enough for all images.
 
 use std::sync::OnceLock;
 
@@ -10,8 +10,8 @@ use super::implicit::Packed;
 use super::{Conv2dSpec, Epilogue, Geometry, depthwise, implicit, winograd};
 use crate::{Element, Tensor};
 
-/// The weights of one convolution, in whatever order its passes turn out to
-/// need. Holds on to the tensor: while it lives, nothing can change its values.
+/// The weights of one convolution, packed in the order that its passes need. It
+/// keeps the tensor, so nothing can change the values in the meantime.
 pub struct PreparedConv2d<T: Element> {
     weight: Tensor<T>,
     spec: Conv2dSpec,

@@ -1,10 +1,10 @@
 //! Whether Winograd's algorithm may be chosen, decided for the whole process.
 //!
-//! It is the fastest way through 3x3 layers with many channels, and spreads what
-//! one value does over its whole tile of 4x4 outputs: one 1e4 among values of order
-//! 1 costs outputs that never read it two digits, and one infinity turns seven
-//! more of them into NaN. Where that matters, the implicit kernel is chosen instead:
-//! by `CERBERUS_WINOGRAD=off`, or by [`set_winograd`].
+//! It is the fastest algorithm for 3x3 layers with many channels, but every value
+//! affects its whole tile of 4x4 outputs: one 1e4 among values of order 1 costs two
+//! digits of accuracy in outputs that do not depend on it, and one infinity turns
+//! seven more of them into NaN. Where that matters, the implicit kernel is chosen
+//! instead: by `CERBERUS_WINOGRAD=off`, or by [`set_winograd`].
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// The environment variable that switches Winograd's algorithm off.
 pub const WINOGRAD_VARIABLE: &str = "CERBERUS_WINOGRAD";
 
-/// What [`set_winograd`] was told last; 0 before that.
+/// The last choice given to [`set_winograd`]; 0 before the first call.
 static CHOICE: AtomicU8 = AtomicU8::new(0);
 const ON: u8 = 1;
 const OFF: u8 = 2;
 
-/// `CERBERUS_WINOGRAD` has a value that means nothing.
+/// `CERBERUS_WINOGRAD` has an unknown value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WinogradError {
     value: String,
@@ -37,7 +37,7 @@ pub fn set_winograd(enabled: bool) {
     CHOICE.store(if enabled { ON } else { OFF }, Ordering::Relaxed);
 }
 
-/// What a value of `CERBERUS_WINOGRAD` means: nothing or an empty value is on.
+/// Whether a value of `CERBERUS_WINOGRAD` means on; no value or an empty one does.
 ///
 /// # Errors
 /// If it is neither `on` nor `off`.
@@ -49,8 +49,8 @@ pub fn winograd_from_setting(value: Option<&str>) -> Result<bool, WinogradError>
     }
 }
 
-/// What the environment says. Programs call this first, so that a bad setting ends in
-/// a message.
+/// What the environment says. Programs call this first, so that a bad setting gives an
+/// error.
 ///
 /// # Errors
 /// As [`winograd_from_setting`].
@@ -66,7 +66,7 @@ pub fn winograd_from_environment() -> Result<bool, WinogradError> {
 /// Whether convolutions use Winograd's algorithm where it is worthwhile.
 ///
 /// # Panics
-/// If `CERBERUS_WINOGRAD` has a value that means nothing and neither
+/// If `CERBERUS_WINOGRAD` has an unknown value and neither
 /// [`winograd_from_environment`] nor [`set_winograd`] was called before.
 pub fn winograd_enabled() -> bool {
     match CHOICE.load(Ordering::Relaxed) {

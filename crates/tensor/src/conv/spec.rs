@@ -1,4 +1,4 @@
-//! The geometry of a convolution: what slides over what, and how far.
+//! The geometry of a convolution: sizes, stride, padding, dilation and groups.
 
 use crate::shape::{product_of, sum_of};
 
@@ -126,7 +126,7 @@ impl Geometry {
         [self.n, self.output[0], self.output[1], self.cout]
     }
 
-    /// Whether no channels come in or go out, so that there is no product to arrange.
+    /// Whether there are no input or no output channels, so that there is no product to compute.
     pub(crate) fn has_no_channels(&self) -> bool {
         self.cin == 0 || self.cout == 0
     }
@@ -151,12 +151,13 @@ impl Geometry {
     }
 
     /// The geometry of the input gradient as a convolution of `dy` with flipped
-    /// weights, padded by what the kernel reaches beyond the forward pass's
-    /// padding. `None` unless the stride is 1 and the padding within that reach.
+    /// weights. Its padding is the kernel's reach, `dilation * (kernel - 1)`,
+    /// minus the forward pass's padding. `None` if the stride is not 1 or the
+    /// forward pass's padding is larger than the reach.
     ///
     /// # Panics
-    /// If its padded image has more elements than memory can address: the
-    /// kernel's reach counts twice there.
+    /// If its padded image has more elements than memory can address: the reach
+    /// is added on both sides.
     #[track_caller]
     pub fn adjoint(&self) -> Option<Geometry> {
         let reach = |axis: usize| self.spec.dilation[axis] * (self.kernel[axis] - 1);
@@ -180,8 +181,8 @@ impl Geometry {
         })
     }
 
-    /// The same, once it is sure that no size of what a pass makes wraps around: of
-    /// the output, the padded image and the patch matrix.
+    /// This geometry, after checking that no size in a pass wraps around: the
+    /// output, the padded image and the patch matrix.
     ///
     /// # Panics
     /// If one has more elements than memory can address.
@@ -197,7 +198,7 @@ impl Geometry {
         self
     }
 
-    /// Multiply-adds of the forward pass, and of each gradient; of absurdly large ones `usize::MAX`.
+    /// Multiply-adds of the forward pass, and of each gradient; `usize::MAX` if there are more.
     pub fn multiply_adds(&self) -> usize {
         let [oh, ow] = self.output;
         let [kh, kw] = self.kernel;

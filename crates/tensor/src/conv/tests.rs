@@ -1,4 +1,4 @@
-//! The three convolutions against each other, over random geometry.
+//! The convolutions against each other, over random geometry.
 
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn check<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let dx = plain::input_gradient(&dy, &w_values, x, spec);
     let dw = plain::weight_gradient(&x_values, &dy, weight, spec);
 
-    // Sums that cancel are rounded by the size of their terms, whichever order they are added in.
+    // The rounding error of a sum that cancels depends on the size of its terms, in any order of addition.
     let [x_sizes, w_sizes, dy_sizes] =
         [&x_values, &w_values, &dy].map(|values| values.clone().map(|v| v.abs()));
 
@@ -91,7 +91,7 @@ proptest! {
 }
 
 /// One image of several blocks of rows, and more output channels than a panel has: every panel of every
-/// block is computed apart, and the last block is shorter than the others.
+/// block is computed separately, and the last block is shorter than the others.
 #[test]
 fn an_image_of_few_blocks_is_cut_into_panels_too() {
     for n in 1..3 {
@@ -130,7 +130,7 @@ proptest! {
         let x = [n, fit(h, pad[0] + pad[1]), fit(w, pad[2] + pad[3]), cin];
         let case = Case { x, weight: [3, 3, cin, cout], spec: Conv2dSpec { padding, ..Conv2dSpec::default() } };
         check_winograd::<f64>(&case, 1e-12)?;
-        // Waves like the test's are the worst case: they cancel in the sum and not on the way to it.
+        // Waves like the test's are the worst case: their sum cancels, but its intermediate values do not.
         check_winograd::<f32>(&case, 1e-4)?;
     }
 }

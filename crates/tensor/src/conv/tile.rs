@@ -5,9 +5,9 @@
 //!
 //! for any number of rows `i` and for `j` below the tile's width (one or two
 //! vectors), where either the steps (`a_step` 1, `b` packed: rows are pixels) or
-//! the rows (`a_row` 1: rows are channels) lie side by side. Each step loads a
+//! the rows (`a_row` 1: rows are channels) are contiguous. Each step loads a
 //! short row of `b`, broadcasts one `a` per tile row and does one fused
-//! multiply-add per register. Rows beyond what the registers hold are cut into
+//! multiply-add per register. More rows than the registers hold are cut into
 //! tiles of even height. The body is written once, generic over the vector type
 //! and the tile's size, and inlined into a wrapper per instruction set.
 //!
@@ -26,13 +26,13 @@ pub(crate) const MOST_ROWS: usize = 12;
 const WIDEST: usize = 32;
 /// Steps of the sum in one round of the inner loops.
 const STEPS: usize = 4;
-/// Cache lines asked for ahead in a round where a tile's rows are pixels and where
-/// they are channels, and a line's bytes.
+/// Cache lines prefetched in a round where a tile's rows are pixels and where they
+/// are channels, and a line's bytes.
 const AHEAD_OF_PIXELS: usize = STEPS;
 const AHEAD_OF_CHANNELS: usize = 1;
 const LINE: usize = 64;
 
-/// A stretch of the sum: where it starts in `a` and in `b`, and its length.
+/// A segment of the sum: where it starts in `a` and in `b`, and its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub a: usize,
@@ -45,10 +45,11 @@ pub(crate) struct Segment {
 pub(crate) enum Start<'a, T> {
     /// The same row of at least the tile's width in every tile row.
     Row(&'a [T]),
-    /// What `c` holds: the sum goes on where it was left.
+    /// What `c` holds: the sum continues from there.
     Stored,
-    /// Nothing: the sum is made by itself and added to what `c` holds. Rounding
-    /// errors of a long sum then grow with its pieces, not with all its steps.
+    /// Nothing: the sum starts at 0 and is added to what `c` holds at the end.
+    /// The rounding error of a long sum then grows with the number of its
+    /// pieces, not of all its steps.
     Apart,
 }
 
@@ -66,18 +67,19 @@ pub(crate) struct Tile<'a, T> {
     pub start: Start<'a, T>,
     /// Whether negative results become zero.
     pub relu: bool,
-    /// What will be needed after this work, to be brought into the second-level
-    /// cache while it runs.
+    /// What is needed after this work; it is prefetched into the second-level
+    /// cache meanwhile.
     pub ahead: &'a [T],
 }
 
-/// Computes as many rows as it is compiled for, from element `a` of the tile's
-/// `a` on, into `c`.
+/// Computes a tile with the number of rows it is compiled for, from element `a`
+/// of the tile's `a` on, into `c`.
 pub(crate) type TileKernel<T> = unsafe fn(&Tile<T>, usize, *mut T);
 /// By kind (rows are pixels, rows are channels), vectors (1, 2) and rows (1 ..= MOST_ROWS).
 pub(crate) type TileTable<T> = [[[TileKernel<T>; MOST_ROWS]; 2]; 2];
 
-/// Cuts `extent` into pieces of at most `most`, as even as can be: start and length of each.
+/// Cuts `extent` into pieces of at most `most`, as even as possible: start and length of
+/// each.
 pub(crate) fn even_pieces(extent: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let count = extent.div_ceil(most).max(1);
     let (size, larger) = (extent / count, extent % count);
@@ -94,12 +96,12 @@ pub(crate) struct TileSet<T: 'static> {
 }
 
 impl<T: Element> TileSet<T> {
-    /// How many elements of [`Tile::ahead`] a run over `rows` pixels asks for.
+    /// How many elements of [`Tile::ahead`] a run over `rows` pixels prefetches.
     pub(crate) fn reach(&self, rows: usize, segments: &[Segment]) -> usize {
         rows.div_ceil(self.rows) * Self::ahead(segments, AHEAD_OF_PIXELS)
     }
 
-    /// The same for one piece of the rows, with `lines` asked for in a round.
+    /// The same for one piece of the rows, with `lines` prefetched in a round.
     fn ahead(segments: &[Segment], lines: usize) -> usize {
         segments.iter().map(|s| s.len / STEPS * lines).sum::<usize>() * LINE / size_of::<T>()
     }
@@ -128,7 +130,7 @@ impl<T: Element> TileSet<T> {
         let pixels = tile.a_step == 1 && tile.b_step == width;
         assert!(pixels || tile.a_row == 1, "a tile's rows or its steps must be neighbours");
         let kernels = &self.table[usize::from(!pixels)][vectors - 1];
-        // What one piece of the rows asks for ahead, in elements.
+        // What one piece of the rows prefetches, in elements.
         let lines = if pixels { AHEAD_OF_PIXELS } else { AHEAD_OF_CHANNELS };
         let ahead = Self::ahead(tile.segments, lines);
         for (index, (first, height)) in even_pieces(rows, self.rows).enumerate() {
@@ -143,19 +145,19 @@ impl<T: Element> TileSet<T> {
     }
 }
 
-/// Adds a stretch of the sum in which `a`'s steps and `b`'s rows follow each other.
+/// Adds a segment of the sum in which `a`'s steps and `b`'s rows are contiguous.
 ///
-/// Four steps share their addresses. Rows are reached from every third one, by
-/// once and twice the row distance, which x86 adds for free: a pointer for each
-/// of the rows would not fit the registers, and computing them one from the
-/// other would take as long as the arithmetic.
+/// Four steps share their addresses. Only every third row has a pointer; the two
+/// rows after it are addressed by once and twice the row distance, which x86
+/// adds for free. A pointer for each row would not fit the registers, and
+/// computing each from the one before would take as long as the arithmetic.
 ///
-/// With `FETCH`, a cache line at `ahead` is asked for at every step. That is worth
-/// it where few pixels share a weight, which then comes from memory all the time;
-/// elsewhere it would only take a load's place.
+/// With `FETCH`, a cache line at `ahead` is prefetched at every step. That pays
+/// where few pixels share a weight, so that weights come from memory all the time;
+/// elsewhere a prefetch would only take the place of a load.
 ///
 /// # Safety
-/// As [`tile_body`], for this stretch.
+/// As [`tile_body`], for this segment.
 #[inline(always)]
 unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize, const FETCH: bool>(
     sum: &mut [[V; VECTORS]; ROWS],
@@ -201,11 +203,11 @@ unsafe fn add_pixels<V: Lanes, const ROWS: usize, const VECTORS: usize, const FE
     }
 }
 
-/// Adds a stretch of the sum in which the rows of `a` are neighbours, and asks for
-/// a cache line at `ahead` every few steps.
+/// Adds a segment of the sum in which the rows of `a` are contiguous, and
+/// prefetches a cache line at `ahead` every few steps.
 ///
 /// # Safety
-/// As [`tile_body`], for this stretch.
+/// As [`tile_body`], for this segment.
 #[inline(always)]
 unsafe fn add_channels<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     sum: &mut [[V; VECTORS]; ROWS],
@@ -274,7 +276,7 @@ unsafe fn add_product<V: Lanes, const VECTORS: usize>(
 }
 
 /// The one kernel body; `inline(always)` so that it takes on the features of
-/// the wrapper it lands in, and the small fixed loops unroll into registers.
+/// the wrapper around it, and the small fixed loops unroll into registers.
 ///
 /// # Safety
 /// The CPU must have `V`'s features. For every row `i < ROWS` and every step `p` of
@@ -292,7 +294,7 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
     c: *mut V::Scalar,
 ) {
     let width = VECTORS * V::LEN;
-    // Ragged right edges go through a full-width copy of a row, left unset
+    // Rows narrower than the tile go through a full-width copy, uninitialised
     // until then: clearing it for every tile would cost several percent.
     let mut edge = [MaybeUninit::<V::Scalar>::uninit(); WIDEST];
     let edge = edge.as_mut_ptr().cast::<V::Scalar>();
@@ -304,8 +306,8 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
         match tile.start {
             Start::Row(row) => {
                 for (i, sum) in sum.iter_mut().enumerate() {
-                    // The output is first touched when the sum is done; by
-                    // then its lines are here.
+                    // The output is first used when the sum is complete; by
+                    // then its lines are in the cache.
                     for j in 0..VECTORS {
                         V::prefetch(c.wrapping_add(i * tile.c_row + j * V::LEN));
                     }
@@ -335,7 +337,7 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                 }
             }
         }
-        // Where nothing is to come, a line that is here already.
+        // Without data to prefetch, a line that is in the cache already.
         let (mut ahead, ahead_step) = match tile.ahead {
             [] => (tile.a.as_ptr(), 0),
             ahead => (ahead.as_ptr(), LINE / size_of::<V::Scalar>()),

@@ -1,11 +1,11 @@
 //! Sparse linear maps along one dimension, and their adjoints.
 //!
-//! Much of what moves or mixes pixels is one and the same thing: every output
-//! position is a weighted sum of a few input positions, and which ones depends
-//! on sizes alone. Padding, flipping, tiling, average pooling, patches and
-//! bilinear sampling are [`LinearMap`]s; the adjoint of each is the map turned
-//! around. The map is a matrix in compressed rows. Both directions gather, so
-//! an output is written by one thread and summed in a fixed order.
+//! Many operations that move or mix pixels have one form: every output position
+//! is a weighted sum of a few input positions, and which ones depends on sizes
+//! alone. Padding, flipping, tiling, average pooling, patches and bilinear
+//! sampling are [`LinearMap`]s; the adjoint of each is the transposed map. The
+//! map is a sparse matrix in compressed rows. Both directions gather, so an
+//! output is written by one thread and summed in a fixed order.
 
 use crate::parallel::for_each_rows;
 use crate::{Element, Tensor};

@@ -1,5 +1,5 @@
-//! Images `[N, H, W, C]`: windows over them, other sizes, and the sparse linear maps that
-//! most ways of moving pixels are.
+//! Images `[N, H, W, C]`: windows, pooling, resizing, and the sparse linear maps behind
+//! most operations that move pixels.
 
 pub mod linear_map;
 pub mod pooling;

@@ -1,16 +1,18 @@
 //! Resizing images, and the exact adjoint.
 //!
 //! Along each axis an output position reads two input positions with weights
-//! that add up to 1 (nearest: one position). They depend on the sizes alone, so
-//! both axes' taps are worked out once, and turned around for the adjoint: for
+//! that add up to 1 (nearest: one position). These taps depend on the sizes
+//! alone, so they are computed once for each axis. The adjoint inverts them: for
 //! every input position, the outputs that read it. The backward pass therefore
 //! gathers like the forward pass, and each row of `dx` is written once by one
 //! thread.
 //!
-//! Both work on one row at a time, first down and then across. Down is a loop
-//! over the whole row as one long vector. Across runs over the channels of a
-//! pixel, which may be an awkward number (11 classes, say): it writes whole
-//! vectors and lets each pixel overwrite what the one before wrote too far.
+//! Both work on one row at a time, first vertically and then horizontally. The
+//! vertical part is a loop over the whole row as one long vector. The
+//! horizontal part loops over the channels of a pixel, whose number need not be
+//! a multiple of the vector length (11 classes, for example): it writes whole
+//! vectors, and each pixel overwrites what the pixel before wrote beyond its
+//! own end.
 
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
@@ -20,7 +22,7 @@ use crate::{Element, Tensor};
 /// Channels are worked on in runs of this many.
 const LANES: usize = 8;
 
-/// How values between pixel centres are made.
+/// How values between pixel centres are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolation {
     /// The pixel at `floor(o * in / out)`.
@@ -82,7 +84,7 @@ pub fn resize<T: Element>(x: &Tensor<T>, [oh, ow]: [usize; 2], mode: Interpolati
     let x = source.data();
     Tensor::filled_by(&[n, oh, ow, c], |y| {
         for_each_rows(y, ow * c, |first, rows| {
-            // Two rows of x mixed: [W, C], and room to read too far
+            // Two rows of x mixed: [W, C], and room to read beyond the end
             let mut mixed = Buffer::filled(w * c + LANES, T::ZERO);
             for (index, row) in rows.chunks_exact_mut(ow * c).enumerate() {
                 let (image, tap) = ((first + index) / oh, down[(first + index) % oh]);
@@ -113,7 +115,7 @@ pub fn resize_backward<T: Element>(dy: &Tensor<T>, [h, w]: [usize; 2], mode: Int
     let dy = source.data();
     Tensor::filled_by(&[n, h, w, c], |dx| {
         for_each_rows(dx, w * c, |first, rows| {
-            // The rows of dy that read this row of x, added up: [OW, C], and room to read too far
+            // The rows of dy that read this row of x, added up: [OW, C], and room to read beyond the end
             let mut line = Buffer::filled(ow * c + LANES, T::ZERO);
             for (index, row) in rows.chunks_exact_mut(w * c).enumerate() {
                 let (image, y) = ((first + index) / h, (first + index) % h);
@@ -145,7 +147,7 @@ fn copy_pixels<T: Element>(y: &mut [T], line: &[T], taps: &[Tap<T>], c: usize) {
     }
 }
 
-/// One output row from an input row `[W, C]` with [`LANES`] more behind it.
+/// One output row from an input row `[W, C]` that is followed by [`LANES`] more elements.
 fn blend<T: Element>(x: &[T], taps: &[Tap<T>], y: &mut [T], c: usize) {
     for_each_pixel(y, c, taps, |place, lanes, tap| {
         let (a, b) = (&x[tap.from * c + place..], &x[tap.to * c + place..]);
@@ -156,8 +158,8 @@ fn blend<T: Element>(x: &[T], taps: &[Tap<T>], y: &mut [T], c: usize) {
 }
 
 /// Calls `work(place, lanes, item)` for runs of [`LANES`] channels of every
-/// pixel of `row [.., C]`, `place` being the run's first channel. A run may
-/// reach into the next pixel, which overwrites it.
+/// pixel of `row [.., C]`; `place` is the run's first channel. A run may reach
+/// into the next pixel, which overwrites it.
 #[inline(always)]
 fn for_each_pixel<T: Element, I>(
     row: &mut [T],
@@ -195,7 +197,7 @@ fn gather<T: Element>(y: &mut [T; LANES], x: &[T], readers: &[(usize, T)], c: us
 fn weighted_sum<T: Element>(y: &mut [T], rows: &[T], readers: &[(usize, T)]) {
     let len = y.len();
     let row = |index: usize| &rows[index * len..][..len];
-    // Two at a time halve the visits to y.
+    // Two readers at a time halve the passes over y.
     let mut pairs = readers.chunks_exact(2);
     let mut fresh = true;
     for pair in &mut pairs {

@@ -1,10 +1,10 @@
 //! Windows over any number of dimensions: for every output position, the input
 //! positions it looks at.
 //!
-//! Pooling of any kind is a set of windows and what is done with their
-//! contents: the mean is a [`LinearMap`], the maximum a choice of positions.
-//! Plain and general, for the shapes that [`pooling`](crate::pooling) has no
-//! kernel of its own for.
+//! Every pooling is a set of windows and a function of their contents: the mean
+//! is a [`LinearMap`], the maximum a choice of positions. This code is simple
+//! and general, for the shapes that have no kernel in
+//! [`pooling`](crate::pooling).
 
 use crate::linear_map::LinearMap;
 use crate::shape::{product_of, sum_of};
@@ -24,7 +24,7 @@ pub struct Sliding<const D: usize> {
     pub kernel: [usize; D],
     /// Step between windows.
     pub stride: [usize; D],
-    /// Positions before the first and after the last, which belong to no window.
+    /// Positions added before the first and after the last; windows leave them out.
     pub padding: [usize; D],
 }
 
@@ -68,7 +68,7 @@ impl Windows {
         Self { input: input.to_vec(), taps: (0..D).map(axis).collect() }
     }
 
-    /// As many windows as asked for, output `o` of `out` covering
+    /// `output` windows along each axis; output `o` of `out` covers
     /// `floor(o in / out) .. ceil((o + 1) in / out)`.
     ///
     /// # Panics

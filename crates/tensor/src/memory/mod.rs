@@ -1,5 +1,5 @@
-//! Memory and who works on it: buffers that are used again, work cut by its size, and
-//! rows of channels in the form that inner loops like.
+//! Memory and threads: reused buffers, work split by its size, and rows of channels in
+//! a form that suits inner loops.
 
 pub mod parallel;
 pub mod pool;

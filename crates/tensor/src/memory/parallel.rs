@@ -1,15 +1,16 @@
 //! How work is split: by its size alone, never by the number of threads.
 //!
-//! Each helper cuts its job into pieces of fixed size and lets rayon place
+//! Each helper cuts its job into pieces of fixed size and lets rayon distribute
 //! them. A piece always holds the same elements and partial sums are always
-//! added in the same order, so results have the same bits on any machine size.
+//! added in the same order, so results have the same bits for any number of
+//! threads.
 
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 /// Elements of one piece of element-wise work: 64 KiB of `f32`, about what one
-/// core streams through its cache between two visits to the scheduler.
+/// core processes in its cache before it takes the next piece.
 pub const PIECE: usize = 16 * 1024;
 
 /// A pool of `threads` threads to compute on, which treat denormal numbers as
@@ -23,15 +24,16 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildE
 }
 
 /// Multiply-adds that one thread does in the time it takes to wake another one,
-/// about 20 microseconds; less than twice as many stay on one thread.
+/// about 20 microseconds; work of less than twice as many stays on one thread.
 const GRAIN: usize = 2 << 20;
 
-/// How many jobs of `cost` multiply-adds each should at least go to a thread together.
+/// The smallest number of jobs, of `cost` multiply-adds each, to give to a thread at
+/// once.
 pub(crate) fn together(cost: usize) -> usize {
     GRAIN.div_ceil(cost.max(1))
 }
 
-/// How many threads compute.
+/// The number of threads that compute.
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }
@@ -71,7 +73,7 @@ pub(crate) fn for_each_at_least<I: Send>(
     items: impl IntoIterator<Item = I>,
     work: impl Fn(I) + Sync,
 ) {
-    // Every item is taken once, by the thread that its number comes to.
+    // Every item is taken once, by the thread that runs the job with its number.
     let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
     run(items.len(), least, &|index| {
         let item = items[index].lock().ok().and_then(|mut item| item.take());
@@ -79,8 +81,8 @@ pub(crate) fn for_each_at_least<I: Send>(
     });
 }
 
-/// What `work` makes of every item, in their order, in parallel with at least
-/// `least` items together on one thread.
+/// The results of `work` for every item, in the items' order, computed in
+/// parallel with at least `least` items together on one thread.
 pub(crate) fn map<I: Send, R: Send>(
     least: usize,
     items: impl IntoIterator<Item = I>,
@@ -91,10 +93,11 @@ pub(crate) fn map<I: Send, R: Send>(
     places.into_iter().map(|(_, result)| result.expect("every item was worked on")).collect()
 }
 
-/// Calls `job` with every number below `count`. The one place where work goes to
-/// other threads, and not generic: rayon's splitting and stealing come to some
-/// two thousand lines of compiler input, which every closure and every crate
-/// above would compile again. A call through a pointer per job costs nothing.
+/// Calls `job` with every number below `count`. This is the only function that
+/// gives work to other threads, and it is not generic: rayon's splitting and
+/// stealing are some two thousand lines of compiler input, which would be
+/// compiled again for every closure and in every crate above. A call through a
+/// pointer per job costs nothing.
 fn run(count: usize, least: usize, job: &(dyn Fn(usize) + Sync)) {
     match count {
         0 => {}

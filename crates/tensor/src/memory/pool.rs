@@ -1,4 +1,4 @@
-//! Buffers that are used again instead of being given back to the system.
+//! Buffers that are reused instead of being given back to the system.
 //!
 //! A training step allocates the same sizes over and over. Fresh memory is
 //! slow: the system hands out pages that fault on first touch (2.5 GB/s
@@ -11,9 +11,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Smaller buffers than this go straight to the allocator, which is quick there.
+/// Buffers smaller than this come from the allocator, which is fast for them.
 const SMALLEST_POOLED: usize = 1024;
-/// Bytes that memory is moved in.
+/// Bytes of a cache line, the unit in which memory is moved.
 const CACHE_LINE: usize = 64;
 /// Four classes to every power of two: at most a fifth of a buffer is unused.
 const CLASSES: usize = 4 * 48;
@@ -169,8 +169,8 @@ impl<T: Pooled> Drop for Buffer<T> {
 }
 
 /// Several runs of numbers in one buffer, each from the beginning of a cache
-/// line. What a kernel works in changes its sizes with every layer; in one
-/// piece it finds a free buffer more often than in many.
+/// line. The sizes of a kernel's work buffers change with every layer; one
+/// large request finds a free buffer more often than many small ones.
 pub(crate) struct Parts<T: Pooled> {
     buffer: Buffer<T>,
     /// Where each part starts, and how long it is.

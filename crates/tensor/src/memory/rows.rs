@@ -1,10 +1,10 @@
-//! Rows of channels, in the form that inner loops like.
+//! Rows of channels, in a form that suits inner loops.
 //!
 //! In NHWC a batch is one long run of short rows, a number per channel, and a
-//! loop over three channels is all overhead. Since the rows follow one another
-//! in memory, several of them can be treated as one wide row, with the numbers
-//! that belong to the channels repeated to match. Sums over rows are then kept
-//! per position of the wide row and folded at the end.
+//! loop over three channels is mostly overhead. Since the rows follow one
+//! another in memory, several of them can be treated as one wide row, with the
+//! per-channel numbers repeated to match. Sums over rows are then kept per
+//! position of the wide row and added up per channel at the end.
 
 use crate::parallel::for_each_rows;
 use crate::{Element, Tensor};
@@ -22,7 +22,7 @@ pub(crate) fn wide_row(channels: usize) -> usize {
     (channels * rows_in_wide(channels)).max(1)
 }
 
-/// `row [C]` repeated to the wide row.
+/// `row [C]` repeated to the length of the wide row.
 pub(crate) fn repeated<T: Element>(row: &[T]) -> Vec<T> {
     row.repeat(rows_in_wide(row.len()))
 }
@@ -46,9 +46,10 @@ pub(crate) fn column_sums<T: Element>(rows: &[T], channels: usize) -> Vec<T> {
     folded(&sums, channels)
 }
 
-/// Calls `work(start, rows)` on runs of whole rows of `x` for it to overwrite,
-/// `start` being the first element's index: in place when `x` alone owns them,
-/// otherwise on a copy made run by run, while it is in the cache.
+/// Calls `work(start, rows)` on runs of whole rows of `x`, which it overwrites;
+/// `start` is the index of the run's first element. It works in place when `x`
+/// is the only owner, otherwise on a copy made run by run, while the run is in
+/// the cache.
 pub(crate) fn rewrite_rows<T: Element>(
     x: Tensor<T>,
     row: usize,

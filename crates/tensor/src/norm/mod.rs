@@ -7,9 +7,10 @@
 //! cache, its mean and then its squared deviations are computed there, and the
 //! pieces are merged in order by the formula of Chan, Golub & LeVeque (1979),
 //! in `f64`. The activation is applied in the same pass as the normalisation,
-//! and the backward pass computes it again instead of having it stored.
+//! and the backward pass recomputes it instead of storing it.
 //!
-//! With `relu`, NaN stays NaN on the way forward and lets the gradient through.
+//! With `relu`, NaN stays NaN in the forward pass and lets the gradient through in the
+//! backward pass.
 
 use crate::memory::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
@@ -63,10 +64,10 @@ pub fn batch_statistics<T: Element>(x: &Tensor<T>, eps: f64) -> BatchStatistics<
 ///
 /// Shapes: `x [.., C]`, the others `[C]`, to the shape of `x`, which is
 /// overwritten when it is the only owner. In training `mean` and `inv_std` are
-/// the batch's, in evaluation running ones.
+/// those of the batch, in evaluation the running ones.
 ///
 /// # Panics
-/// If the lengths of the channels' values differ from `C`.
+/// If the length of a per-channel argument is not `C`.
 #[track_caller]
 pub fn normalise<T: Element>(
     x: Tensor<T>,
@@ -84,8 +85,8 @@ pub fn normalise<T: Element>(
 /// The vector-Jacobian product of [`normalise`] with the batch's own
 /// statistics: `(dx, dgamma, dbeta)`.
 ///
-/// With `n = (x - mean) inv_std`, `M` rows, and `dy` set to 0 where `relu` held
-/// the output at 0:
+/// With `n = (x - mean) inv_std`, `M` rows, and `dy` set to 0 where `relu` made
+/// the output 0:
 ///
 /// ```text
 /// dbeta  = sum dy
@@ -97,7 +98,7 @@ pub fn normalise<T: Element>(
 /// and `dy`; `dx` overwrites `dy` when that is the only owner.
 ///
 /// # Panics
-/// If `x` and `dy` differ in shape, or the lengths of the channels' values from `C`.
+/// If `x` and `dy` differ in shape, or the length of a per-channel argument is not `C`.
 #[track_caller]
 pub fn batch_norm_backward<T: Element>(
     x: &Tensor<T>,
@@ -138,7 +139,7 @@ pub fn batch_norm_backward<T: Element>(
     (dx, to_tensor(dgamma), to_tensor(dbeta))
 }
 
-/// The channels' values, each repeated to a wide row.
+/// The per-channel values, each repeated to a wide row.
 struct ChannelRows<T> {
     channels: usize,
     mean: Vec<T>,
@@ -197,14 +198,14 @@ impl<T: Element> ChannelRows<T> {
     }
 }
 
-/// The output before the activation. Forward and backward share this very
+/// The output before the activation. Forward and backward pass share this
 /// arithmetic, so that they agree on where the activation was 0.
 #[inline(always)]
 fn affine<T: Element>(centred: T, scale: T, beta: T) -> T {
     centred * scale + beta
 }
 
-/// `dy`, or 0 where the activation held the output at 0.
+/// `dy`, or 0 where the activation made the output 0.
 #[inline(always)]
 fn masked<T: Element, const RELU: bool>(dy: T, centred: T, scale: T, beta: T) -> T {
     if RELU && affine(centred, scale, beta) <= T::ZERO { T::ZERO } else { dy }

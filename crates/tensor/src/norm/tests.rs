@@ -36,11 +36,12 @@ proptest! {
         let s = batch_statistics(&x, EPS);
         prop_assert!(distance(&Tensor::from_vec(s.mean, &[channels]), &mean) < 1e-12);
         prop_assert!(distance(&Tensor::from_vec(s.variance, &[channels]), &variance) < 1e-11);
-        // A single row has no variance, and eps alone divides what rounding left of it.
+        // A single row has variance 0: its rounding error is divided by `sqrt(eps)`
+        // alone.
         prop_assume!(rows > 1);
         let y = naive(&x, &gamma, &beta, relu);
         prop_assert!(distance(&forward(&x, &gamma, &beta, relu), &y) < 1e-9);
-        // The rounding of the inputs, which a small variance makes large.
+        // Rounding the inputs to `f32` costs the more, the smaller the variance.
         let y32 = forward(&x.cast::<f32>(), &gamma.cast(), &beta.cast(), relu);
         let least = variance.to_vec().into_iter().fold(f64::INFINITY, f64::min) + EPS;
         prop_assert!(distance(&y32.cast(), &y) < 1e-5 / least.sqrt());
@@ -50,7 +51,7 @@ proptest! {
     fn backward_matches_finite_differences(rows in 3usize..8, channels in 1usize..5, relu: bool) {
         let (x, dy) = (noise::<f64>(&[rows, 2, channels], 0.3), noise::<f64>(&[rows, 2, channels], 0.6));
         let (gamma, beta) = (noise(&[channels], 1.1), noise(&[channels], 0.2));
-        // No finite difference across the corner of the activation.
+        // No finite difference across the kink of the activation.
         prop_assume!(naive(&x, &gamma, &beta, false).to_vec().iter().all(|y| y.abs() > 1e-3));
         let (dx, dgamma, dbeta) = batch_norm_backward(&x, dy.clone(), &gamma, &beta, &batch_statistics(&x, EPS), relu);
         prop_assert!(gradient_error(|x| naive(x, &gamma, &beta, relu), &x, &dy, &dx) < 1e-6);
@@ -99,7 +100,7 @@ fn values_owned_alone_are_overwritten_and_shared_ones_are_not() {
 fn no_gradient_passes_the_activation_where_it_is_at_its_kink() {
     let (x, zeros) = (noise::<f64>(&[50, 40], 0.3), Tensor::zeros(&[40]));
     let s = batch_statistics(&x, EPS);
-    // With gamma and beta zero every value stands at the kink.
+    // With gamma and beta zero every value lies at the kink.
     let (dx, dgamma, dbeta) = batch_norm_backward(&x, Tensor::ones(&[50, 40]), &zeros, &zeros, &s, true);
     for gradient in [dx, dgamma, dbeta] {
         assert!(gradient.to_vec().iter().all(|&g| g == 0.0));

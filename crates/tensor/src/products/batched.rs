@@ -2,7 +2,7 @@
 //!
 //! Leading dimensions are a batch and broadcast. Each product is one call of
 //! the two-dimensional [`matmul`](Tensor::matmul); the batch is split over the
-//! threads when the matrices are small, their insides when they are large.
+//! threads when the matrices are small, each product when they are large.
 
 use crate::parallel::for_each_rows;
 use crate::{Element, Shape, Tensor};

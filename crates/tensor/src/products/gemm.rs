@@ -1,16 +1,16 @@
-//! One matrix product on one thread: the place that decides who computes it.
+//! One matrix product on one thread: this file chooses the code that computes it.
 //!
-//! Small products and portable runs go to the `matrixmultiply` crate. Otherwise
-//! the tile of the convolutions does the work, in the loops of Goto and van de
-//! Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008): a block of
-//! `b` is packed into panels that fit the second-level cache, and each panel
-//! meets all rows of `a` while it is in the first. Rows of `a` that are
+//! Small products and portable runs go to the `matrixmultiply` crate. All others
+//! use the tile of the convolutions, in the loops of Goto and van de Geijn
+//! ("Anatomy of High-Performance Matrix Multiplication", 2008): a block of `b` is
+//! packed into panels that fit the second-level cache, and each panel is
+//! multiplied by all rows of `a` while it is in the first. Rows of `a` that are
 //! contiguous are read in place; columns are packed.
 //!
 //! A flat product with a transposed `b`, such as a dense layer's input gradient
-//! `dy weightᵀ`, would have to turn all of `b` over to pack it. It is computed as
+//! `dy weightᵀ`, would have to transpose all of `b` to pack it. It is computed as
 //! `weight dyᵀ` instead, which reads the weight in place, and only the small
-//! result is turned.
+//! result is transposed.
 
 use crate::Element;
 use crate::conv::kernels::Kernels;
@@ -26,7 +26,7 @@ const COLUMNS: usize = 512;
 const ROWS: usize = 96;
 /// Multiply-adds below which packing does not pay.
 const SMALL: usize = 32 * 1024;
-/// At most so many rows make a product flat.
+/// The most rows of a product that counts as flat.
 const FLAT: usize = 64;
 
 /// Writes `a b` to `c: [M, N]`, row-major, `size` being M, K and N.
@@ -50,8 +50,8 @@ pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T
 }
 
 /// One row times a narrow `b: [K, N]`, which is read in place: the vectors
-/// overhang its rows, and what they compute there is not kept. The last rows,
-/// where they would overhang the slice, are added one by one.
+/// reach beyond its rows, and their results there are discarded. The last rows,
+/// where the vectors would reach beyond the slice, are added one by one.
 fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usize), b: &[T], c: &mut [T]) {
     let vectors = n.div_ceil(set.lanes);
     let whole = k - (vectors * set.lanes - n).div_ceil(n);
@@ -175,7 +175,7 @@ fn pack_columns<T: Element>(
 /// `a b` as the transpose of `bᵀ aᵀ`, some columns of the result at a time.
 fn turned<T: Element>(set: &Kernels<T>, [m, k, n]: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
     let (a_turned, b_step) = ((a.0, [a.1[1], a.1[0]]), b.1[1]);
-    // Each block packs aᵀ anew, so it takes many rows of bᵀ.
+    // Each block packs aᵀ again, so it takes many rows of bᵀ.
     let block = 4 * ROWS;
     let mut result = Buffer::unspecified(block.min(n) * m);
     for (column, columns) in even_pieces(n, block) {
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// As in a slice of a tensor of three dimensions: neither rows nor columns lie side by side.
+    /// As in a slice of a tensor of three dimensions: neither rows nor columns are contiguous.
     #[test]
     fn entries_that_lie_apart_in_both_directions_are_multiplied() {
         let [m, k, n] = [ROWS + 7, 19, 21];

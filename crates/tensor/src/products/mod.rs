@@ -1,11 +1,11 @@
 //! Products of matrices.
 //!
-//! - [`matmul`]: two matrices, in bands for the threads;
+//! - [`matmul`]: two matrices, split into bands for the threads;
 //! - [`gemm`]: the product on one thread, by the tile of the convolutions or by
 //!   `matrixmultiply`;
 //! - [`batched`]: many matrices at once;
 //! - [`product`]: dense layers and products that are kept as two factors;
-//! - [`strided`]: a matrix in memory, as those below take it.
+//! - [`strided`]: a matrix in memory, the type of the arguments of [`gemm`].
 
 pub(crate) mod batched;
 pub(crate) mod gemm;

@@ -1,16 +1,16 @@
-//! Products of the shapes that dense layers make.
+//! Products with the shapes of dense layers.
 //!
 //! A dense layer after a convolution has few rows (the batch), and a weight
-//! that may be larger than everything else together: 187 million numbers on
-//! pictures of 224 pixels. Its three products are bound by memory, so what
-//! counts is that the weight is read once, by all cores, and that its gradient
+//! that may be larger than everything else together: 187 million numbers for
+//! images of 224 pixels. Its three products are limited by memory, so it is
+//! important that the weight is read once, by all cores, and that its gradient
 //! is not written at all:
 //!
-//! - [`dense`], `x weight`, is cut along the long sum; every band of it makes a
+//! - [`dense`], `x weight`, is cut along the long sum; every band gives a
 //!   partial result, and these are added in order;
 //! - [`dense_input_gradient`], `dy weightᵀ`, is cut along its long rows;
-//! - [`product_rows`] makes some rows of the weight's gradient `xᵀ dy` at a
-//!   time, small enough to stay in the cache of the core that applies them.
+//! - [`product_rows`] computes some rows of the weight's gradient `xᵀ dy` at a
+//!   time, few enough to stay in the cache of the core that applies them.
 //!
 //! All cuts depend on the shapes alone.
 
@@ -25,8 +25,8 @@ const BAND_WORK: usize = 1 << 18;
 /// The most bands one product is cut into.
 const MOST_BANDS: usize = 32;
 
-/// How long the bands are when `len` positions, with `work` multiply-adds
-/// together, are cut: a multiple of 64.
+/// The length of the bands into which `len` positions, with `work`
+/// multiply-adds together, are cut: a multiple of 64.
 fn band_length(len: usize, work: usize) -> usize {
     let bands = (work / BAND_WORK).clamp(1, MOST_BANDS);
     len.div_ceil(bands).max(1).next_multiple_of(64)
@@ -35,7 +35,7 @@ fn band_length(len: usize, work: usize) -> usize {
 /// The product `x weight`, plus `bias` in every row if there is one.
 ///
 /// Shapes: `x [M, K]`, `weight [K, N]`, `bias [N]` to `[M, N]`; either matrix
-/// may be a strided view. Made for large `K`: the sum is cut along it.
+/// may be a strided view. Meant for large `K`: the sum is cut along it.
 ///
 /// # Panics
 /// If the shapes do not fit each other.

@@ -1,16 +1,17 @@
-//! Numbers too small for the normal form, and what they cost.
+//! Denormal numbers, too small for the normal form, and their cost.
 //!
 //! Below 1.2e-38 an `f32` loses digits step by step until it is zero. CPUs
 //! compute with such denormal numbers in microcode, a hundred times slower, and
-//! training makes them: an optimiser's mean of a gradient that has died decays
-//! through them for hundreds of steps. Nothing in a network depends on them, so
-//! the threads that compute treat them as zero, as the frameworks do on request.
+//! training produces them: when a gradient has become zero, the optimiser's
+//! running mean of it decays through them for hundreds of steps. Nothing in a
+//! network depends on them, so the computing threads treat them as zero, as the
+//! frameworks do on request.
 
 #![allow(unsafe_code)]
 
 /// Makes the calling thread read and write denormal numbers as zero, for as long
 /// as it lives. [`parallel::pool`](crate::parallel::pool) does so on each of its
-/// threads. On CPUs where no way is known it does nothing.
+/// threads. On CPUs other than x86-64 and AArch64 it does nothing.
 ///
 /// Only results below the smallest normal number change, to zero. They are then
 /// the same on every thread that has called this, and may differ from those of
@@ -21,10 +22,10 @@ pub fn flush_denormals() {
         /// Results, and inputs: "flush to zero" and "denormals are zero" in MXCSR.
         const FLUSH: u32 = 1 << 15 | 1 << 6;
         let mut control: u32 = 0;
-        // SAFETY: reads and writes this thread's floating-point control word,
-        // a word of memory being the only operand. The bits that change neither
-        // trap nor touch rounding of normal numbers; the compiler's own folding
-        // of constants may still produce a denormal, which is then read as zero.
+        // SAFETY: reads and writes this thread's floating-point control word; a
+        // word of memory is the only operand. The changed bits neither trap nor
+        // affect the rounding of normal numbers; a constant that the compiler
+        // computes may still be denormal, and is then read as zero.
         unsafe {
             std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack));
             control |= FLUSH;

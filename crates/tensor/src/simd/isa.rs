@@ -1,9 +1,9 @@
 //! Which instruction set the hot kernels use, decided once per run.
 //!
-//! The kernels exist several times over, compiled from one source for each
-//! instruction set. The best one the CPU has is taken, unless the environment
-//! variable `CERBERUS_ISA` names another: that is how the tests reach every
-//! path on one machine, and how two machines can be made to agree.
+//! Each kernel is compiled once for every instruction set, from one source. The
+//! best set the CPU has is used, unless the environment variable `CERBERUS_ISA`
+//! names another: this lets the tests reach every path on one machine, and lets
+//! two machines give the same results.
 
 use std::sync::OnceLock;
 
@@ -75,7 +75,7 @@ impl Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
     }
 
-    /// What a value of `CERBERUS_ISA` means: nothing or an empty value is [`best`](Isa::best).
+    /// The set that a value of `CERBERUS_ISA` selects; no value or an empty one selects [`best`](Isa::best).
     ///
     /// # Errors
     /// If it names no instruction set, or one the CPU lacks.
@@ -87,7 +87,7 @@ impl Isa {
     }
 
     /// The one this run uses. Programs call this first, so that a bad setting
-    /// ends in a message; [`active`](Isa::active) is for code that comes later.
+    /// gives an error; [`active`](Isa::active) is for code that runs later.
     ///
     /// # Errors
     /// As [`from_setting`](Isa::from_setting).
@@ -104,7 +104,7 @@ impl Isa {
     ///
     /// # Panics
     /// If `CERBERUS_ISA` is set to something that cannot be used and the
-    /// program did not ask [`from_environment`](Isa::from_environment) first.
+    /// program did not call [`from_environment`](Isa::from_environment) first.
     pub fn active() -> Isa {
         Isa::from_environment().unwrap_or_else(|error| panic!("{error}"))
     }

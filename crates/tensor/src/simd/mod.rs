@@ -1,10 +1,10 @@
 //! Vectors of numbers, one type per instruction set, behind one trait.
 //!
 //! A hot kernel is written once, generic over [`Lanes`], as an
-//! `#[inline(always)]` body. [`per_isa!`] wraps it in a function per
-//! instruction set, whose `#[target_feature]` the inlined body takes on, and
-//! makes a constant of each, so that a table of function pointers picks the set
-//! at run time (see `kernels.rs`).
+//! `#[inline(always)]` body. [`per_isa!`] wraps it in one function per
+//! instruction set; the inlined body takes on that function's
+//! `#[target_feature]`. Tables of function pointers then pick the set at run
+//! time (see `kernels.rs`).
 
 #![allow(unsafe_code)]
 
@@ -37,7 +37,7 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul(self, b: Self) -> Self;
     /// Zero where negative; NaN stays.
     unsafe fn relu(self) -> Self;
-    /// Asks for the cache line at `place` before it is needed; any address will do.
+    /// Prefetches the cache line at `place`; any address is allowed.
     unsafe fn prefetch(place: *const Self::Scalar);
     /// The same, into the second-level cache.
     unsafe fn prefetch_far(place: *const Self::Scalar);

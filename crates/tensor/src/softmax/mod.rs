@@ -2,8 +2,8 @@
 //!
 //! The largest value of a row is subtracted before exponentials are taken, so
 //! nothing overflows. A row is often short (ten classes per pixel, a quarter of
-//! a million pixels) while the exponential is quick only on long runs: a block
-//! of many rows is shifted first, then sent through one
+//! a million pixels), but the exponential is fast only on long runs: a block of
+//! many rows is first shifted, then passed to one
 //! [`exp_slice`](Element::exp_slice), then summed row by row.
 //!
 //! A row of nothing but `-inf` (all classes masked) has probabilities 0,
@@ -17,8 +17,8 @@ use crate::{Element, Tensor, parallel};
 /// Elements worked on at a time: they stay in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// Rows shorter than this are reduced one number after the other, neighbouring
-/// rows overlapping in the processor; longer ones in interleaved lanes.
+/// Rows shorter than this are reduced one number after the other (the processor
+/// overlaps neighbouring rows); longer ones in interleaved lanes.
 const SHORT: usize = 40;
 
 /// `y_i = exp(x_i) / sum_j exp(x_j)` along the last dimension; any shape of rank 1 or more.
@@ -191,7 +191,7 @@ fn subtract<T: Element>(x: &[T], shift: T, y: &mut [T]) {
     y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - shift);
 }
 
-/// The largest value of a row, which is taken from all of it; 0 if that is infinite.
+/// The value that is subtracted from a row: its largest, or 0 if that is infinite.
 #[inline(always)]
 fn shift<T: Element>(row: &[T]) -> T {
     let larger = |a: T, b: T| if b > a { b } else { a };

@@ -1,15 +1,15 @@
 //! Depthwise convolution: every channel is convolved with a kernel of its own.
 //!
 //! There is no sum over channels, so there is no matrix product in it: the work
-//! is a multiply-add per tap on whole vectors of channels, and what limits it
-//! is memory. A pass walks along a row a few pixels at a time, through all their
-//! channels, so that memory is read in order and a weight that was loaded serves
+//! is a multiply-add per tap on whole vectors of channels, and it is limited by
+//! memory. A pass goes along a row a few pixels at a time, through all their
+//! channels, so that memory is read in order and a loaded weight is used for
 //! several pixels. The image is read in place: rows outside it are one row of
-//! zeros, and only the first and last columns look which taps are inside.
+//! zeros, and only the first and last columns check which taps are inside.
 //!
-//! Forward and input gradient are the same walk (the latter over `dy` with the
-//! taps reversed, as in `implicit/input_gradient.rs`); the weight gradient
-//! walks with a register of sums per tap instead.
+//! Forward pass and input gradient share these loops (the latter over `dy` with
+//! the taps reversed, as in `implicit/input_gradient.rs`); the weight gradient
+//! keeps a register of sums per tap instead.
 
 #![allow(unsafe_code)]
 
@@ -41,7 +41,7 @@ pub(crate) struct Rows<'a, T> {
     /// The first output row, and how many.
     first: usize,
     rows: usize,
-    /// `[taps, C]`; in the weight gradient these rows of the output's gradient.
+    /// The weights, `[taps, C]`; for the weight gradient, these rows of the output's gradient.
     other: &'a [T],
     /// `[C]`.
     start: &'a [T],
@@ -203,7 +203,7 @@ fn rows_forward<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, y: &mut [T]
     unsafe { kernel(work, y.as_mut_ptr()) }
 }
 
-/// Adds to `dweight: [taps, C]` what the rows' pixels contribute.
+/// Adds the contribution of the rows' pixels to `dweight: [taps, C]`.
 fn rows_weight_gradient<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, dweight: &mut [T]) {
     check(work);
     let g = work.g;
@@ -245,9 +245,9 @@ unsafe fn store<V: Lanes, const PART: bool>(value: V, to: *mut V::Scalar, count:
     unsafe { if PART { value.store_part(to, count) } else { value.store(to) } }
 }
 
-/// The start of the input row under every kernel row of output row `oy`, as if
-/// the image went on to the left: element `ix * C + channel` of a row in the
-/// image, of the zeros outside.
+/// The start of the input row under every kernel row of output row `oy`, or of
+/// the zeros if that row is outside the image. Column `ix` of it starts at
+/// element `ix * C`.
 fn lines<T: Element>(work: &Rows<T>, oy: usize) -> [*const T; MOST_TAPS] {
     let g = work.g;
     let mut lines = [work.zeros.as_ptr(); MOST_TAPS];
@@ -290,8 +290,8 @@ macro_rules! for_each_run {
     };
 }
 
-/// Calls the body on all channels: two vectors at a time, then one, then what
-/// does not fill one.
+/// Calls the body on all channels: two vectors at a time, then one, then the
+/// rest.
 macro_rules! for_each_vector {
     ($body:ident, $vector:ident, $columns:ident, $channels:ident, $work:expr) => {
         let mut channel = 0;
@@ -378,7 +378,7 @@ unsafe fn forward_pixels<V: Lanes, const N: usize>(
     }
 }
 
-/// `W` vectors of channels of [`forward_pixels`], `y` being the first pixel's.
+/// `W` vectors of channels of [`forward_pixels`]; `y` points to the first pixel's.
 ///
 /// # Safety
 /// As there; `PART` only with one vector.
@@ -416,8 +416,8 @@ unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: 
     }
 }
 
-/// What `N` neighbouring columns, all of which see the same taps, add to the
-/// weights' gradient.
+/// Adds the contribution of `N` neighbouring columns, all of which see the same
+/// taps, to the weights' gradient.
 ///
 /// # Safety
 /// As [`weight_gradient_body`]; `lines` must be those of the row.
@@ -438,7 +438,7 @@ unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
     }
 }
 
-/// `W` vectors of channels of [`weight_gradient_pixels`], `dy` being the first pixel's.
+/// `W` vectors of channels of [`weight_gradient_pixels`]; `dy` points to the first pixel's.
 ///
 /// # Safety
 /// As there; `PART` only with one vector.

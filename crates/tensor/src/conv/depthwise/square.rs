@@ -1,7 +1,8 @@
-//! The most common depthwise convolution, 3x3 with stride 1, in all three passes:
-//! two rows of four outputs at a time, for which every input that was
-//! loaded serves up to six of them. What is left to wait for is memory, above all
-//! the lines that are written, which a CPU reads before it overwrites them.
+//! The most common depthwise convolution, 3x3 with stride 1, in all three passes.
+//! It computes two rows of four outputs at a time, so that every loaded input is
+//! used for up to six of them. The rest of the time is waiting for memory, above
+//! all for the lines that are written, which a CPU reads before it overwrites
+//! them.
 
 use super::{PIXELS, Rows, lines, load, store};
 use crate::Element;
@@ -9,7 +10,7 @@ use crate::conv::{Geometry, Padding};
 use crate::simd::{Lanes, per_isa};
 
 /// Whether this file handles the geometry: a 3x3 kernel with stride and dilation 1,
-/// at most a column of padding, and rows long enough to meet one edge at a time.
+/// at most a column of padding, and rows so long that a run touches only one edge.
 pub(super) fn supports(g: &Geometry) -> bool {
     let Padding { left, right, .. } = g.spec.padding;
     g.kernel == [3, 3]
@@ -20,9 +21,9 @@ pub(super) fn supports(g: &Geometry) -> bool {
         && g.output[1] > PIXELS
 }
 
-/// The rows' work, the input rows under a run of columns, and of the run the
-/// output's gradient, how many of its columns were done before, and the weights'
-/// gradient.
+/// The rows' work, the input rows under a run of columns, and for that run: the
+/// output's gradient, how many of its columns an earlier run covered, and the
+/// weights' gradient.
 type Gradients<'a, T> = (&'a Rows<'a, T>, [*const T; ROWS + 2], (*const T, usize, *mut T));
 
 /// Output rows computed together.
@@ -111,17 +112,18 @@ unsafe fn square_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V
     for_each_rows!(gradient_rows, V, work, dweight);
 }
 
-/// `R` output rows, from `row` of the work's.
+/// `R` output rows of the work, from `row` on.
 ///
 /// # Safety
 /// As [`square_body`].
 #[inline(always)]
 unsafe fn forward_rows<V: Lanes, const R: usize>(work: &Rows<V::Scalar>, row: usize, y: *mut V::Scalar) {
-    // The last run may begin among columns that are done already.
+    // The last run may begin at columns that are computed already.
     for_each_run!(square_vector, V, R, work, row, |place, _done| y.add(place));
 }
 
-/// What `R` output rows, from `row` of the work's, add to the weights' gradient.
+/// Adds the contribution of `R` output rows of the work, from `row` on, to the
+/// weights' gradient.
 ///
 /// # Safety
 /// As [`square_gradient_body`].
@@ -135,16 +137,17 @@ unsafe fn gradient_rows<V: Lanes, const R: usize>(
     for_each_run!(gradient_vector, V, R, work, row, |place, done| (dy.add(place), done, dweight));
 }
 
-/// Where the vectors of [`PIXELS`] neighbouring pixels lie that are asked for while
-/// those of `channel` are computed: over all channels each once, in order.
+/// The places to prefetch, in [`PIXELS`] neighbouring pixels, while the vectors of
+/// `channel` are computed. All channels together prefetch each vector once, in
+/// order.
 #[inline(always)]
 fn next_run(lanes: usize, channel: usize) -> impl Iterator<Item = usize> {
     (0..PIXELS).map(move |j| channel * PIXELS + j * lanes)
 }
 
 /// One vector of channels of `R` rows of [`PIXELS`] neighbouring outputs of a
-/// 3x3 kernel, from the `R + 2` rows of input under them, `x` and `y` being the
-/// first pixels'.
+/// 3x3 kernel, from the `R + 2` rows of input under them; `x` and `y` point to
+/// the first pixels.
 ///
 /// # Safety
 /// As [`square_body`].
@@ -158,8 +161,8 @@ unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bo
     // SAFETY: the caller's promise.
     unsafe {
         // A store to a line that is not in the cache waits for it. The next run's
-        // lines are asked for in the order they lie in, as many as are stored here,
-        // and with them the input's lines that no run above has read.
+        // lines are therefore prefetched in memory order, as many as are stored
+        // here, together with the input's lines that no run above has read.
         for i in 0..R {
             for line in next_run(V::LEN, channel) {
                 V::prefetch_to_write(y.wrapping_add((i * work.g.output[1] + PIXELS) * channels + line));
@@ -197,9 +200,9 @@ unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bo
     }
 }
 
-/// What one vector of channels of `R` rows of [`PIXELS`] neighbouring outputs,
-/// but for the first `done` of a row, adds to the gradient of the nine weights;
-/// `x` and `dy` are the first pixels'.
+/// Adds the contribution of one vector of channels of `R` rows of [`PIXELS`]
+/// neighbouring outputs, except the first `done` of a row, to the gradient of
+/// the nine weights; `x` and `dy` point to the first pixels.
 ///
 /// # Safety
 /// As [`square_gradient_body`].

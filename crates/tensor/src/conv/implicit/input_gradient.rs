@@ -2,9 +2,9 @@
 //!
 //! Along one axis, output `o` reads input `y = s*o + k - p` (stride `s`, tap
 //! `k`, padding `p`). Seen from the input, with `y + p = s*q + c`, the taps
-//! that reach `y` are `k = c, c + s, c + 2s, ..`, and tap `c + s*t` is that of
+//! that reach `y` are `k = c, c + s, c + 2s, ..`, and tap `c + s*t` belongs to
 //! output `o = q - t`. So all inputs of one phase `c` are a convolution of
-//! stride 1 over the outputs, by every `s`-th tap in reverse order. With two
+//! stride 1 over the outputs, with every `s`-th tap in reverse order. With two
 //! axes there are `s*s` phases, which write to interleaved pixels; together
 //! they do exactly the multiplications of the forward pass.
 
@@ -30,7 +30,7 @@ struct AxisPhase {
 }
 
 impl AxisPhase {
-    /// Phase `c` of an axis, or `None` if it would take a crop instead of a padding.
+    /// Phase `c` of an axis, or `None` if it would need a crop instead of padding.
     fn new(g: &Geometry, axis: usize, c: usize) -> Option<Self> {
         let stride = g.spec.stride[axis];
         let padding = if axis == 0 { g.spec.padding.top } else { g.spec.padding.left };
@@ -55,14 +55,14 @@ struct Phase {
     geometry: Geometry,
 }
 
-/// All phases that any tap reaches, or `None` if the geometry is not of this kind.
+/// All phases that any tap reaches, or `None` if the geometry is not supported.
 fn phases(g: &Geometry) -> Option<Vec<Phase>> {
     let [sy, sx] = g.spec.stride;
     if (sy > 1 && g.spec.dilation[0] > 1) || (sx > 1 && g.spec.dilation[1] > 1) {
         return None;
     }
     if g.spec.dilation != [1, 1] {
-        // Stride 1 with dilation: one phase, whose taps lie apart.
+        // Stride 1 with dilation: one phase, whose taps are not neighbours.
         let geometry = g.adjoint()?;
         let axis = |a: usize| AxisPhase {
             first_tap: 0,
@@ -198,7 +198,8 @@ mod tests {
     use super::*;
     use crate::conv::{Conv2dSpec, Padding};
 
-    /// What has no phases goes a slower way to the same result, so that no comparison of results would notice.
+    /// A geometry without phases takes a slower path to the same result, so comparing results would not show
+    /// it.
     #[test]
     fn strides_or_dilations_are_cut_into_phases_and_only_both_together_are_not() {
         let count = |stride: usize, dilation: usize| {

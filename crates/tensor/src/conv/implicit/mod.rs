@@ -9,16 +9,17 @@
 //!
 //! All three passes use that kernel:
 //! - forward: `a` is the input, `b` the weights, packed into panels;
-//! - input gradient: the same on the output gradient, with the weights flipped
-//!   and their channels exchanged; with stride `s`, `s*s` times, each for the
-//!   input pixels of one phase and the taps that meet them (`input_gradient.rs`);
+//! - input gradient: the same on the output gradient, with the weights flipped and
+//!   their channels exchanged; with stride `s`, `s*s` times, each for the input
+//!   pixels of one phase and the taps that reach them (`input_gradient.rs`);
 //! - weight gradient: `a` is the input with the *channels* as tile rows, `b`
 //!   the output gradient, and the sum runs over pixels (`weight_gradient.rs`).
 //!
 //! Work is cut into blocks of a few image rows. A block's input is copied once
-//! into a small buffer with its padding, so the kernel never meets an edge and
-//! the values stay in cache. Where there are too few blocks to share out, as
-//! for a single small image, the panels of each block are computed apart.
+//! into a small buffer with its padding, so the kernel has no edges to handle
+//! and the values stay in cache. If there are too few blocks for the threads,
+//! as for a single small image, the panels of each block are computed
+//! separately.
 
 mod input_gradient;
 mod weight_gradient;
@@ -35,20 +36,21 @@ use crate::conv::kernels::Kernels;
 use crate::pool::Buffer;
 use crate::{Element, Tensor, parallel};
 
-/// Length of a sum before it is stored and taken up again. A panel of weights this
-/// deep (96 KiB of `f32`) comes from the second-level cache, which keeps up, as
-/// every value serves a whole tile; shorter sums would move the output more often.
+/// Length of a sum before it is stored and later continued. A panel of weights this
+/// deep (96 KiB of `f32`) comes from the second-level cache, which is fast enough
+/// because a whole tile uses every value; shorter sums would move the output more
+/// often.
 const DEPTH: usize = 768;
-/// Output pixels of one forward block: as many as read about so many bytes, within
-/// these limits. With few channels a block is done so soon that cutting it out
-/// would show.
+/// Output pixels of one forward block: as many as read about this many bytes,
+/// within these limits. With few channels a small block is computed so fast that
+/// copying its input would take a noticeable part of the time.
 const FORWARD_BYTES: usize = 64 << 10;
 const FORWARD_PIXELS: [usize; 2] = [512, 2048];
-/// Fewer blocks than this are split into their panels.
+/// If there are fewer blocks than this, they are split into their panels.
 const FEW_BLOCKS: usize = 8;
-/// Up to this number of output pixels, a pass spends its time on reading weights.
+/// Up to this number of output pixels, reading weights takes most of a pass's time.
 const FEW_PIXELS: usize = 128;
-/// Partial weight gradients kept at once, and the elements all of them may have.
+/// Partial weight gradients kept at once, and the most elements of all of them together.
 pub(super) const PARTIALS: usize = 8;
 pub(super) const PARTIAL_ELEMENTS: usize = 8 << 20;
 
@@ -122,7 +124,7 @@ struct Output<'a, T> {
     row: usize,
 }
 
-/// One forward pass: what all its blocks share.
+/// One forward pass: the data that all its blocks share.
 struct Pass<'a, T: Element> {
     g: &'a Geometry,
     set: &'static Kernels<T>,
@@ -154,7 +156,7 @@ impl<'a, T: Element> Pass<'a, T> {
         let width = panel.vectors * self.set.lanes;
         let x_pixel = g.spec.stride[1] * g.cin;
         let x_row = g.spec.stride[0] * padded_width(g) * g.cin;
-        // Rows that follow each other like the pixels in them are one long row.
+        // Rows without gaps between them are one long row.
         let merged = x_row == g.output[1] * x_pixel && out.row == g.output[1] * out.pixel;
         let (rows, ow) = if merged { (1, rows * g.output[1]) } else { (rows, g.output[1]) };
         let blocks = depth_blocks(&self.runs, width);
@@ -181,7 +183,7 @@ impl<'a, T: Element> Pass<'a, T> {
         }
     }
 
-    /// Fills `y` from panels computed apart, each in a buffer of its own.
+    /// Fills `y` from panels computed separately, each in a buffer of its own.
     fn by_panels<'x>(
         &self,
         y: &mut [T],

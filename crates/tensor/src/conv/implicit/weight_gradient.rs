@@ -2,8 +2,8 @@
 //! columns, and a sum over pixels.
 //!
 //! The sum over blocks of rows is cut into a fixed number of partial sums,
-//! which are added in order. Where there are few of them, because the weights
-//! are many, each is split over its panels as well.
+//! which are added in order. If there are few of them, because there are many
+//! weights, each is split over its panels as well.
 
 use super::{Block, PARTIAL_ELEMENTS, PARTIALS, Panel, padded_width, window_runs};
 use crate::conv::tile::{Segment, Start, Tile};
@@ -11,10 +11,10 @@ use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
 use crate::{Element, Tensor, parallel};
 
-/// Output pixels of one block: its rows of `dy` play the weights' part and
-/// should stay in the first-level cache.
+/// Output pixels of one block: its rows of `dy` take the place of the weights
+/// and should stay in the first-level cache.
 const PIXELS: usize = 256;
-/// Jobs there should be at least, if the work can be cut so.
+/// The smallest number of jobs, if the work can be cut into so many.
 const JOBS: usize = 16;
 /// Pixels whose channels lie a multiple of this many bytes apart compete for a
 /// few lines of the first-level cache.
@@ -118,7 +118,8 @@ impl<'a, T: Element> Work<'a, T> {
         &self.dy[(n * self.g.output[0] + first) * row..][..rows * row]
     }
 
-    /// The input rows that a block is the first to read, but for a few at its edges.
+    /// The input rows that no earlier block reads, except for a few at the block's
+    /// edges.
     fn input(&self, index: usize) -> &'a [T] {
         let [n, first, rows] = self.place(index);
         let (stride, row) = (self.g.spec.stride[0], self.g.input[1] * self.g.cin);
@@ -127,7 +128,7 @@ impl<'a, T: Element> Work<'a, T> {
     }
 
     /// Adds a block's part to the sums of some panels, or writes it there if it
-    /// is the first; what the `next` block will read is fetched meanwhile.
+    /// is the first; meanwhile the data of the `next` block is prefetched.
     fn add_block(
         &self,
         index: usize,
@@ -180,8 +181,9 @@ impl<'a, T: Element> Work<'a, T> {
     }
 }
 
-/// What the next block reads, dealt out to the products of this one: the first
-/// slice to the first half of them, the second to the others.
+/// The data of the next block, distributed over the products of this one, which
+/// prefetch it: the first slice over the first half of them, the second over
+/// the others.
 struct Ahead<'a, T> {
     slices: [&'a [T]; 2],
     taken: usize,
@@ -189,7 +191,7 @@ struct Ahead<'a, T> {
 }
 
 impl<'a, T> Ahead<'a, T> {
-    /// The next product's share.
+    /// The share of the next product.
     fn piece(&mut self) -> &'a [T] {
         let (slice, place) = (self.taken * 2 / self.pieces, self.taken * 2 % self.pieces);
         self.taken += 1;
@@ -198,12 +200,12 @@ impl<'a, T> Ahead<'a, T> {
     }
 }
 
-/// A panel's columns of `dy`, copied out, so that whole vectors can be read and
-/// rows follow each other: 512 bytes apart, they would compete for a few lines
+/// A copy of a panel's columns of `dy`, so that whole vectors can be read and
+/// the rows are contiguous: 512 bytes apart, they would compete for a few lines
 /// of the cache.
 fn columns<T: Element>(dy: &[T], cout: usize, panel: &Panel, width: usize) -> Buffer<T> {
     /// The width of a full panel of `f32` with 512-bit vectors; copies of known
-    /// length are quicker.
+    /// length are faster.
     const WIDE: usize = 32;
     let mut columns = Buffer::unspecified(dy.len() / cout * width);
     for (to, from) in columns.chunks_exact_mut(width).zip(dy.chunks_exact(cout)) {

@@ -1,15 +1,14 @@
 //! The transforms of Winograd's convolution: small fixed matrices applied from
 //! both sides to little squares of pixels, a vector of channels at a time.
 //!
-//! The convolution computes 4 outputs from 6 inputs and a kernel of 3: the
-//! transpose of a product of polynomials, of which `G` evaluates the weights at
-//! the points 0, ±a, ±b and infinity, `B^T` is the transposed interpolation and
+//! The convolution computes 4 outputs from 6 inputs and a kernel of 3. It is the
+//! transpose of a product of polynomials: `G` evaluates the weights at the
+//! points 0, ±a, ±b and infinity, `B^T` is the transposed interpolation and
 //! `A^T` the transposed evaluation of the other factor (Winograd, "Arithmetic
-//! Complexity of Computations", 1980; Lavin and Gray, "Fast
-//! Algorithms for Convolutional Neural Networks", 2016). With `a = sqrt(1/2)`
-//! and `b = sqrt(2)` the numbers grow least on the way: the rounding error is
-//! about twice that of the direct sum, where the customary points 1 and 2 lose
-//! five times as much.
+//! Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for
+//! Convolutional Neural Networks", 2016). With `a = sqrt(1/2)` and `b = sqrt(2)`
+//! the intermediate values grow least: the rounding error is about twice that of
+//! the direct sum, while the usual points 1 and 2 lose five times as much.
 //!
 //! ```text
 //!        1   0  -5/2  0   1  0            1    0    0            1  1  1   1    1   0
@@ -20,11 +19,11 @@
 //!        0   1   0  -5/2  0  1            0    0    1      c = -2/3, d = 1/6
 //! ```
 //!
-//! Going in (`B^T x B`, `G w G^T`, and `A dy A^T` for the weight gradient), a
-//! square of 6, 3 or 4 becomes one of 6: [`spread`]. Coming out (`A^T m A`, and
-//! `G^T m G` for the weight gradient), one of 6 becomes one of 4 or 3:
-//! [`gather`]. All unsafe code of the algorithm is in this file, behind those
-//! two functions, which check every place first.
+//! Before the products (`B^T x B`, `G w G^T`, and `A dy A^T` for the weight
+//! gradient), a square of 6, 3 or 4 becomes one of 6: [`spread`]. After them
+//! (`A^T m A`, and `G^T m G` for the weight gradient), a square of 6 becomes one
+//! of 4 or 3: [`gather`]. All unsafe code of the algorithm is in this file,
+//! behind those two functions, which check every place first.
 
 #![allow(unsafe_code)]
 

@@ -1,13 +1,14 @@
 //! Convolution with fewer multiplications: Winograd's algorithm F(4x4, 3x3).
 //!
-//! A 3x3 convolution multiplies nine times for every output. Along a line, 4
-//! outputs of a kernel of 3 are the transpose of a product of two polynomials of
-//! 4 and 3 coefficients, and such a product takes 6 multiplications: both are
-//! evaluated at 6 points. Transposed, the weights are still evaluated at points,
-//! and the image passes through what interpolated before; done in both
-//! directions, a square of 4x4 outputs takes 6x6 = 36 multiplications instead of
-//! 144. For many channels the
-//! multiplications at each of the 36 positions form a matrix product:
+//! A 3x3 convolution needs nine multiplications for every output. In one
+//! dimension, 4 outputs of a kernel of 3 are the transpose of a product of two
+//! polynomials of 4 and 3 coefficients, and such a product takes 6
+//! multiplications: both factors are evaluated at 6 points, and the result is
+//! interpolated. In the transpose, the weights are still evaluated at the points,
+//! and the image goes through the transposed interpolation. In two dimensions, a
+//! square of 4x4 outputs takes 6x6 = 36 multiplications instead of 144. For many
+//! channels the multiplications at each of the 36 positions form a matrix
+//! product:
 //!
 //! ```text
 //!  image ──B^T x B──► 36 x [tiles, Cin]                               (spread)
@@ -42,19 +43,19 @@ use crate::{Element, Tensor, parallel};
 
 /// Outputs per tile along an axis.
 const TILE: usize = 4;
-/// Length of a sum before it is stored and taken up again: a panel of weights this
-/// deep (32 KiB of `f32`) stays in the first-level cache, beside the few tiles of a
-/// block that it meets.
+/// Length of a sum before it is stored and later continued: a panel of weights this
+/// deep (32 KiB of `f32`) stays in the first-level cache, together with the few
+/// tiles of a block that it is multiplied by.
 const DEPTH: usize = 256;
 /// Elements of a block's transformed input: about half of a second-level cache.
 const BLOCK_ELEMENTS: usize = 320 * 1024;
 
-/// Blocks from this number on are even enough as they come.
+/// From this number of blocks on, the threads get equal work without adjusting it.
 const FEW_BLOCKS: usize = 16;
 /// Weights up to this number, transformed, are in the second-level cache or close to it.
 const NEAR_WEIGHTS: usize = 128 * 128;
-/// With no more tiles than this and at least so many weights, a pass spends its
-/// time on reading weights.
+/// With no more tiles than this and at least so many weights, reading weights
+/// takes most of a pass's time.
 const FEW_TILES: usize = 32;
 const MANY_WEIGHTS: usize = 64 * 128;
 
@@ -74,12 +75,14 @@ impl Tiling {
         let tiles = g.output.map(|extent| extent.div_ceil(TILE));
         let rows = g.n * tiles[0];
         let per_block = (BLOCK_ELEMENTS / (POSITIONS * g.cin.max(1))).clamp(48, 128);
-        // Small batches are cut finer, so that several threads find work, but not
-        // where every block would have to fetch a large weight from afar.
+        // Small batches are cut finer, so that several threads have work, but not
+        // where every block would have to read many weights from outside the
+        // cache.
         let least = if g.cin * g.cout <= NEAR_WEIGHTS { 8 } else { 24 };
         let per_block = per_block.min((rows * tiles[1] / 8).max(least));
         let block = (per_block / tiles[1].max(1)).max(1);
-        // A few blocks are shared out evenly only if their number is even all the way down.
+        // Few blocks are shared evenly by repeated halving only if their number is a power
+        // of two.
         let count = rows.div_ceil(block);
         let count = if count < FEW_BLOCKS { (count * 3 / 4).next_power_of_two() } else { count };
         Self { tiles, rows, block: rows.div_ceil(count.max(1)).max(1) }
@@ -100,11 +103,11 @@ impl Tiling {
     }
 }
 
-/// What it costs to transform a value, and a weight, in multiplications: the
-/// transforms pass through memory rather than compute.
+/// The cost of transforming a value, and a weight, in multiplications: the
+/// transforms are limited by memory, not by arithmetic.
 const TRANSFORM: usize = 6;
 const WEIGHT_TRANSFORM: usize = 8;
-/// What it costs to read a weight that is transformed already, four times the
+/// The cost of reading a weight that is transformed already, four times the
 /// size of the weight itself.
 const TRANSFORMED_WEIGHT: usize = 12;
 
@@ -114,8 +117,8 @@ pub fn supports(g: &Geometry) -> bool {
     is_worthwhile(g, WEIGHT_TRANSFORM)
 }
 
-/// The same for weights that are transformed already. They are still four times
-/// as many to read, which decides for a few pixels.
+/// The same for weights that are transformed already. There are still four times
+/// as many to read, which matters when there are few pixels.
 pub(super) fn supports_prepared(g: &Geometry) -> bool {
     is_worthwhile(g, TRANSFORMED_WEIGHT)
 }
@@ -242,7 +245,7 @@ impl Layout {
         spread(&set.winograd, from, &work, values);
     }
 
-    /// One of the 36.
+    /// One of the 36 matrices.
     fn matrix<'a, T>(&self, values: &'a [T], position: usize) -> &'a [T] {
         &values[position * self.position..][..self.tiles * self.width]
     }
@@ -330,7 +333,7 @@ pub(super) fn forward<T: Element>(
     })
 }
 
-/// One forward pass: what all its blocks share.
+/// One forward pass: the data that all its blocks share.
 struct Pass<'a, T: Element> {
     g: &'a Geometry,
     set: &'static Kernels<T>,
@@ -347,7 +350,7 @@ struct Transformed<T: Element> {
 }
 
 impl<T: Element> Pass<'_, T> {
-    /// Whether the time goes into reading weights.
+    /// Whether reading weights takes most of the time.
     fn reads_weights(&self) -> bool {
         self.tiling.rows * self.tiling.tiles[1] <= FEW_TILES && self.g.cin * self.g.cout >= MANY_WEIGHTS
     }
@@ -380,8 +383,8 @@ impl<T: Element> Pass<'_, T> {
         }
     }
 
-    /// All blocks side by side: every thread multiplies all of them by the panels
-    /// it takes. With so few tiles, reading the weights is most of the work, and
+    /// All blocks together: every thread multiplies all of them by the panels it
+    /// takes. With so few tiles, reading the weights is most of the work, and
     /// every weight is read by one thread only.
     fn by_panels(&self, x: &[T], blocks: Vec<(Range<usize>, &mut [T])>) {
         let values = parallel::map(1, &blocks, |(rows, _)| self.spread(rows.clone(), x));

@@ -6,11 +6,12 @@
 //! dm = A dy A^T,    du = sum over tiles of v^T dm,    dw = G^T du G
 //! ```
 //!
-//! The sum over tiles is cut in one of two ways, by shape alone. Few channels
-//! and many tiles: the blocks are dealt to a fixed number of partial sums, each
-//! filled on one thread while its blocks are in the cache. Many channels and
-//! few tiles, where 36 matrices per partial sum would fill the memory: the
-//! blocks are transformed first, and the sum is split over the weights.
+//! The sum over tiles is cut in one of two ways, by shape alone. With few
+//! channels and many tiles, the blocks are distributed over a fixed number of
+//! partial sums, each computed on one thread while its blocks are in the cache.
+//! With many channels and few tiles, 36 matrices per partial sum would fill the
+//! memory: the blocks are transformed first, and the sum is split over the
+//! weights.
 
 use super::kernel::{From, Gather, POSITIONS, To, gather};
 use super::{Layout, Tiling, assert_applies, input_places, output_places};
@@ -23,7 +24,7 @@ use crate::{Element, Tensor, parallel};
 
 /// Input channels of one job when the sum is split over the weights.
 const CHANNELS: usize = 96;
-/// Elements of transformed blocks that are kept at once then.
+/// Elements of transformed blocks that are kept at once in that case.
 const KEPT_ELEMENTS: usize = 8 << 20;
 /// Fewer partial sums than this keep too few threads busy.
 const FEWEST_PARTIALS: usize = 8;
@@ -128,7 +129,7 @@ struct Work<'a, T: Element> {
 }
 
 impl<T: Element> Work<'_, T> {
-    /// How many partial sums over blocks are to be added up, or that there would be too few.
+    /// The number of partial sums over blocks, or `None` if there would be too few.
     fn partial_sums(&self, panels: &[Panel]) -> Option<usize> {
         let width: usize = panels.iter().map(|panel| panel.vectors * self.set.lanes).sum();
         let elements = POSITIONS * self.g.cin * width;
@@ -137,7 +138,7 @@ impl<T: Element> Work<'_, T> {
         (partials >= FEWEST_PARTIALS.min(blocks)).then_some(partials)
     }
 
-    /// How a block's input, or with one panel's channels its gradient, lies.
+    /// The layout of a block's input, or of its gradient with the channels of one panel.
     fn layout(&self, block: usize, channels: usize) -> Layout {
         Layout::new(self.set, self.tiling.rows_of(block).len() * self.tiling.tiles[1], channels)
     }
@@ -179,7 +180,7 @@ impl<T: Element> Work<'_, T> {
         let shares: Vec<Share> = panels.iter().map(share).collect();
         let lengths = shares.iter().map(|share| share.size(self.set));
         let mut sums = Parts::unspecified((0..partials).flat_map(|_| lengths.clone()));
-        // For every partial sum its shares.
+        // The shares of every partial sum.
         let per_part = shares.len().max(1);
         parallel::for_each(sums.parts_mut().chunks_mut(per_part).enumerate(), |(part, sums)| {
             sums.iter_mut().for_each(|sum| sum.fill(T::ZERO));
@@ -224,7 +225,7 @@ impl<T: Element> Work<'_, T> {
         let gradients = |block| panels.iter().map(move |panel| self.layout(block, panel.columns).size());
         for first in (0..blocks).step_by(at_once) {
             let range = first..(first + at_once).min(blocks);
-            // For every block its input, and its gradient by panels.
+            // For every block: its input, and its gradient by panels.
             let lengths = range
                 .clone()
                 .map(|block| std::iter::once(self.layout(block, self.g.cin).size()).chain(gradients(block)));
@@ -282,8 +283,8 @@ mod tests {
     use super::*;
     use crate::conv::plain;
 
-    /// The gradient of weights `[3, 3, cin, cout]` for images `[n, size, size, cin]`, summed in the
-    /// way that is named.
+    /// The gradient of weights `[3, 3, cin, cout]` for images `[n, size, size, cin]`, summed over
+    /// the weights or over blocks.
     fn check([n, size, cin, cout]: [usize; 4], over_weights: bool) {
         let spec = Conv2dSpec::same(3);
         let values = |shape: &[usize], phase: f64| Tensor::from_fn(shape, |i| (i as f64 * 1.7 + phase).sin());
@@ -292,7 +293,7 @@ mod tests {
         let g = Geometry::new("test", x.shape(), &shape, &spec);
         let set = f64::kernels();
         let work = Work { g, set, tiling: Tiling::new(&g), x: x.data(), dy: dy.data() };
-        // What this geometry is here for; it may have changed with the cache sizes above.
+        // This geometry is meant to take the given path; the cache sizes above decide.
         assert_eq!(work.partial_sums(&Panel::cover(1, cout, set.lanes)).is_none(), over_weights);
         let exact = plain::weight_gradient(&x, &dy, &shape, &spec);
         let size = exact.clone().map(f64::abs).to_vec().into_iter().fold(1.0, f64::max);

@@ -15,7 +15,7 @@ pub fn global_avg_pool<T: Element>(x: &Tensor<T>) -> Tensor<T> {
     let [n, h, w, c] = x.extents();
     let source = x.contiguous();
     let (data, image) = (source.data(), h * w * c);
-    // Large images are summed in parts, small ones several to a task.
+    // Large images are summed in parts; several small ones share a task.
     let parts = image.div_ceil(PIECE).max(1);
     let rows = (h * w).div_ceil(parts);
     let tasks = (PIECE / image.max(1)).max(1);

@@ -1,18 +1,19 @@
 //! Max pooling over windows, and average pooling over whole images.
 //!
 //! The winner of every window is kept as its position inside the window, one
-//! byte, so the backward pass needs neither input nor output. Both passes run
-//! over channels without a branch: comparisons select. The backward pass
+//! byte, so the backward pass needs neither input nor output. Both passes loop
+//! over channels without a branch: comparisons select values. The backward pass
 //! gathers: a row of `dx` collects from the output rows whose windows cover it,
 //! so it is written once, by one thread, however the windows overlap.
 //!
-//! NaN wins its window, so that it is seen at the output (the last of several).
-//! Padding never wins.
+//! NaN wins its window (the last one if there are several), so the output shows
+//! it. Padding never wins.
 //!
-//! A rectifier before the pooling is the same function as one after it, on a
-//! quarter of the values, and there it costs nothing: a window whose largest
-//! value is not above 0 gives 0 and has no winner. The convolution before then
-//! needs no pass over its gradient, and its output need not be kept.
+//! A ReLU before the pooling and a ReLU after it give the same result. After
+//! the pooling it has a quarter of the values and costs nothing: a window whose
+//! largest value is not above 0 gives 0 and has no winner. The convolution
+//! before the pooling then needs no pass over its gradient, and its output need
+//! not be kept.
 
 mod average;
 
@@ -43,7 +44,7 @@ impl Pool2dSpec {
         Self { kernel: [size; 2], stride: [size; 2], padding: Padding::all(0) }
     }
 
-    /// Whether this is the case with kernels of its own.
+    /// Whether this is the case that has kernels of its own.
     fn halves(&self) -> bool {
         *self == Self::square(2)
     }
@@ -124,8 +125,8 @@ pub fn max_pool2d<T: Element>(x: &Tensor<T>, spec: &Pool2dSpec) -> (Tensor<T>, B
     pool::<T, false>(x, spec)
 }
 
-/// [`max_pool2d`] and a rectifier, before or after it: `max(y, 0)`, and no
-/// winner for windows without a value above 0. The backward pass is the same.
+/// [`max_pool2d`] with a ReLU before or after it: `max(y, 0)`, and no winner
+/// for windows without a value above 0. The backward pass is the same.
 ///
 /// # Panics
 /// As [`max_pool2d`].
@@ -212,13 +213,13 @@ pub fn max_pool2d_backward<T: Element>(
     })
 }
 
-/// Whether `x` takes the window from the best so far.
+/// Whether `x` replaces the window's best value so far.
 #[inline(always)]
 fn wins<T: Element>(x: T, best: T) -> bool {
     (x > best) | x.is_nan()
 }
 
-/// What the rectifier makes of a window's largest value and its winner.
+/// Applies the ReLU to a window's largest value and its winner.
 #[inline(always)]
 fn held<T: Element>(best: T, winner: u8) -> (T, u8) {
     if best <= T::ZERO { (T::ZERO, NO_WINNER) } else { (best, winner) }
@@ -281,7 +282,8 @@ fn pool_row<T: Element>(g: &Geometry, image: &[T], oy: usize, y: &mut [T], winne
     }
 }
 
-/// Adds to an input row `dx [W, C]` what row `ky` of the windows of one output row sends it.
+/// Adds to an input row `dx [W, C]` the gradient from row `ky` of the windows of one output
+/// row.
 fn unpool_row<T: Element>(g: &Geometry, dy: &[T], winners: &[u8], ky: usize, dx: &mut [T]) {
     let (c, kw) = (g.c, g.spec.kernel[1]);
     for (ox, (dy, winners)) in dy.chunks_exact(c).zip(winners.chunks_exact(c)).enumerate() {

@@ -56,7 +56,7 @@ prop_compose! {
     }
 }
 
-/// Values with many equals, and some NaN.
+/// Values many of which are equal, and some NaN.
 fn coarse(shape: &[usize], nan: bool) -> Tensor<f64> {
     let value = |x: f64| if nan && x > 0.98 { f64::NAN } else { (3.0 * x).round() };
     noise::<f64>(shape, 0.3).map(value)
