@@ -1,4 +1,4 @@
-//! What an operation does, to look at: several of its results for one sample.
+//! Shows the effect of an operation: several of its results for one sample.
 
 use cerberus_tensor::random::stream;
 
