@@ -18,7 +18,7 @@
 /// let mut calibration = Calibration::new(15);
 /// calibration.record(&[0.8, 0.2], 0);
 /// calibration.record(&[0.8, 0.2], 1);
-/// assert!((calibration.expected_error() - 0.3).abs() < 1e-12); // sure to 0.8, right in half
+/// assert!((calibration.expected_error() - 0.3).abs() < 1e-12); // confidence 0.8, half of them right
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {

@@ -1,4 +1,4 @@
-//! Pictures out of focus.
+//! Gaussian blur.
 
 use crate::{Image, Pixels};
 

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// Reads a text file without its byte-order mark and with `
-/// ` as the only line ending.
+/// Reads a text file without its byte-order mark and with `\n` as the only line ending.
 pub(super) fn read(path: &Path) -> Result<String, DataError> {
     let failed = |source, remedy: &str| DataError::Read { path: path.into(), source, remedy: remedy.into() };
     let invalid = |what: &'static str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);

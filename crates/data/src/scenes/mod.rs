@@ -52,10 +52,10 @@ const FIXED_SEED: u64 = 0;
 /// held out for validation (none of a class with fewer than ten); all test
 /// garments are for testing. Every garment is the subject of one scene of its
 /// split (one per epoch in training), and the smaller garments of a scene come
-/// from the same split. With the embedded
-/// garments that makes 9,000, 1,000 and 2,000 scenes; with the whole of
-/// Fashion-MNIST 54,000, 6,000 and 10,000. A picture without any pixel above
-/// 25/255 is no garment and left out; Fashion-MNIST has none.
+/// from the same split. With the embedded garments there are 9,000, 1,000 and
+/// 2,000 scenes; with the whole of Fashion-MNIST 54,000, 6,000 and 10,000. A
+/// picture without any pixel above 25/255 is not a garment and is left out;
+/// Fashion-MNIST has no such picture.
 ///
 /// Training scenes depend on the seed and are new in every epoch. Validation
 /// and test scenes depend on neither.

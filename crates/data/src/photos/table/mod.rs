@@ -6,7 +6,7 @@
 //!
 //! | column | says |
 //! |---|---|
-//! | `image`, `file`, `filename`, `path`, .. | the picture, relative to the table, to `images/` beside it or to the part's folder; the ending may be missing |
+//! | `image`, `file`, `filename`, `path`, .. | the picture, relative to the table, to `images/` beside it or to the part's folder; the extension may be missing |
 //! | `split`, `part`, `subset`, `set` | train, validation or test |
 //! | `class`, `label`, `category`, or `class:NAME` | a class: any text |
 //! | `labels`, `tags`, or `labels:NAME` | several, separated by `;` or `|`; `-` for none |

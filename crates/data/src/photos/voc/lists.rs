@@ -1,4 +1,4 @@
-//! `ImageSets`: text files that name the pictures of each part, one a line.
+//! `ImageSets`: text files that name the pictures of each part, one per line.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
