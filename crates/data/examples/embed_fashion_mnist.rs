@@ -4,11 +4,12 @@
 //! cargo run -p cerberus-data --example embed_fashion_mnist -- OFFICIAL_FOLDER
 //! ```
 //!
-//! Of the official training and test files it takes the first 1,000 and 200
-//! garments of each class, in file order, and writes them in the same format,
+//! It takes the first 1,000 and 200 garments of each class of the official
+//! training and test files, in file order, and writes them in the same format,
 //! as gzip, into `assets/fashion-mnist/`. The output depends on nothing else:
-//! the gzip headers carry no name and no time. (The library it is built with
-//! embeds these same files, so they must exist beforehand; empty ones will do.)
+//! the gzip headers contain no name and no time. (The library that this example
+//! is built with embeds these same files, so they must already exist; empty
+//! ones are enough.)
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +19,7 @@ use cerberus_data::idx::{IdxImages, write_images, write_labels};
 use cerberus_data::{FashionMnist, GARMENTS, Garments};
 use flate2::{Compression, GzBuilder};
 
-/// What a clone of the repository is allowed to cost.
+/// The size limit: it adds to every clone of the repository.
 const LARGEST_TOTAL: usize = 6_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {

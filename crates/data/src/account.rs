@@ -1,8 +1,8 @@
 //! What was found when data were opened: pictures and labels, what was left out and why, and what looks suspicious.
 //!
-//! A model that was trained on misread data is worse than an error. So everything that is not used as it stands in the
-//! files becomes a [`Finding`] with its count and the first places, and everything that is used is counted by part,
-//! label and class. `train` prints the [lines](Account::lines) and writes the whole to `data.json`.
+//! A model trained on misread data is worse than an error. So everything that is skipped or changed becomes a
+//! [`Finding`] with its count and the first places where it occurs, and everything that is used is counted by part,
+//! label and class. `train` prints the [lines](Account::lines) and writes the whole account to `data.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::split::Split;
 
-/// Places that a [`Finding`] names.
+/// The most places that a [`Finding`] lists.
 const NAMED: usize = 5;
-/// Classes that [`Account::lines`] names.
+/// The most classes that [`Account::lines`] names.
 const NAMED_CLASSES: usize = 8;
 
-/// What kind of thing a [`Finding`] is.
+/// The kind of a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
@@ -25,11 +25,11 @@ pub enum FindingKind {
     LeftOut,
     /// A label, or a file of labels, that is not used.
     LabelLeftOut,
-    /// Used, but not as it stands in the file.
+    /// Used, but changed from what the file says.
     Changed,
-    /// Used as it stands, and says nothing of a class.
+    /// Used unchanged, but some classes are not annotated.
     NotAnnotated,
-    /// Used as it stands, and probably not what was meant.
+    /// Used unchanged, but probably a mistake in the data.
     Suspicious,
 }
 
@@ -45,32 +45,32 @@ impl FindingKind {
     }
 }
 
-/// Something about the data that a person should know, with how often it occurs and where first.
+/// Something about the data that the user should know, how often it occurs, and where it occurs first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What kind of thing it is.
+    /// Its kind.
     pub kind: FindingKind,
-    /// What it is, in words that follow a count: "boxes without area".
+    /// A description that follows a count: "boxes without area".
     pub what: String,
     /// How often it occurs.
     pub count: usize,
     /// Where it occurs first: files and lines, at most five.
     pub first: Vec<String>,
-    /// Pictures that it is about, where it is about pictures: at most five.
+    /// The pictures concerned, if it concerns pictures: at most five.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pictures: Vec<PathBuf>,
 }
 
-/// Findings as they are made, counted by what they are.
+/// Collects findings and counts equal ones together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     found: BTreeMap<(FindingKind, String), Finding>,
-    /// The picture that is looked at.
+    /// The picture that is being checked.
     pub picture: Option<PathBuf>,
 }
 
 impl Findings {
-    /// Counts one more.
+    /// Counts one more finding of this kind and description.
     pub fn add(&mut self, kind: FindingKind, what: &str, place: impl Display) {
         let finding = self.found.entry((kind, what.to_string())).or_insert_with(|| Finding {
             kind,
@@ -91,7 +91,7 @@ impl Findings {
         }
     }
 
-    /// The list, by kind and then by what they are.
+    /// The list, sorted by kind and then by description.
     pub fn list(self) -> Vec<Finding> {
         self.found.into_values().collect()
     }
@@ -102,18 +102,18 @@ impl Findings {
 pub struct ClassCount {
     /// The class's name.
     pub class: String,
-    /// Pictures of it, or objects; of outlines, how many.
+    /// The number of pictures or objects of it; for outlines, the number of outlines.
     pub count: usize,
 }
 
-/// What a part of the data has of one label.
+/// The counts of one label in a part of the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelCount {
     /// The label's name.
     pub label: String,
-    /// Pictures that have it, though it may be empty.
+    /// Pictures that have the label, even an empty one.
     pub pictures: usize,
-    /// How often each class occurs; empty where only the pixels would tell.
+    /// How often each class occurs; empty if only the pixels of the masks could tell.
     pub classes: Vec<ClassCount>,
 }
 
@@ -124,24 +124,24 @@ pub struct PartAccount {
     pub part: String,
     /// Its pictures.
     pub pictures: usize,
-    /// Those that have a label, for each label of the data.
+    /// The counts of each label of the data.
     pub labels: Vec<LabelCount>,
 }
 
 /// A picture of the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
-    /// Its name, as splits go by it.
+    /// Its name, which decides its split.
     pub name: String,
     /// The part it is in.
     pub part: String,
-    /// Its rows and columns in the file, as its annotations count them.
+    /// Its rows and columns in the file, in the orientation that its annotations use.
     pub size: [usize; 2],
     /// A digest of its name, the part the files put it into, size, length in bytes, and labels.
     pub digest: String,
 }
 
-/// Everything that is known about the data of a path.
+/// Everything known about the data at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The path, as it was given.
@@ -156,7 +156,7 @@ pub struct Account {
     pub parts: Vec<PartAccount>,
     /// What was left out, changed or is suspicious.
     pub findings: Vec<Finding>,
-    /// A digest of names, sizes and labels: other data have another.
+    /// A digest of names, sizes and labels: different data have a different one.
     pub fingerprint: String,
     /// Every picture that is used, training first.
     pub pictures: Vec<Picture>,
@@ -174,11 +174,12 @@ impl Account {
         counts.filter(|count| count.label == label).map(|count| count.pictures).sum()
     }
 
-    /// Notes classes that the training part has not got although another part or the list of classes has; `annotated` says of
-    /// which classes of a label that can be told, all if it does not name it.
+    /// Notes classes that do not occur in the training part although another part or the list of classes has them.
+    /// `annotated` says for which classes of a label this can be told: for all of them if it does not contain the
+    /// label.
     pub(crate) fn missing_classes(&self, annotated: &BTreeMap<String, Vec<bool>>, findings: &mut Findings) {
         let Some(train) = self.part(Split::Train).filter(|part| part.pictures > 0) else { return };
-        // The labels of one set share their classes: each is told once.
+        // The labels of one set share their classes: each class is reported once.
         let mut told = BTreeSet::new();
         let told_of = |label: &'_ LabelCount, class: usize| {
             annotated.get(&label.label).is_none_or(|known| known[class])
@@ -205,7 +206,7 @@ impl Account {
         }
     }
 
-    /// What differs between the pictures of an earlier account and these, in a sentence; `None` if nothing does.
+    /// The difference between the pictures of an earlier account and these, in a sentence; `None` if there is none.
     pub fn changes_since(&self, before: &Account) -> Option<String> {
         if self.fingerprint == before.fingerprint {
             return None;
@@ -273,7 +274,7 @@ impl Account {
         lines
     }
 
-    /// The classes of the training part's first label that has them.
+    /// The classes of the training part's first label that has classes.
     fn classes_line(&self) -> Option<String> {
         let count = self.part(Split::Train)?.labels.iter().find(|count| !count.classes.is_empty())?;
         let shown = count.classes.iter().take(NAMED_CLASSES);

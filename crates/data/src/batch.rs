@@ -1,7 +1,6 @@
-//! Samples side by side, as a network takes them.
+//! Samples stacked into batches, as a network takes them.
 //!
-//! Pixels become floats here and nowhere else, so training, evaluation and
-//! prediction cannot disagree about their scale.
+//! Pixels become floats only here, so training, evaluation and prediction use the same scale.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +10,8 @@ use cerberus_tensor::concat::concat;
 use crate::dataset::{CLASS, MASK, OBJECTS, annotated_key};
 use crate::{DataError, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 
-/// Several samples of one size. The labels keep the order of the images, and a
-/// sample without a label has `None` in its place.
+/// Several samples of one size. The labels keep the order of the images; a sample without a label has `None` in its
+/// place.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// `[N, H, W, C]`, normalised as [`normalise`] says.
@@ -23,15 +22,14 @@ pub struct Batch {
     pub objects: Vec<Option<Vec<Object>>>,
     /// The mask of each image.
     pub masks: Vec<Option<Mask>>,
-    /// Each image's further labels by name.
+    /// The other labels of each image, by name.
     pub more: Vec<BTreeMap<String, Label>>,
     /// The index of each sample in its split.
     pub indices: Vec<usize>,
 }
 
 impl Batch {
-    /// Puts `samples` side by side; `indices` says which ones of their split
-    /// they are.
+    /// Stacks `samples`; `indices` are their indices in the split.
     ///
     /// # Errors
     /// [`DataError::Batch`] when there is no sample, when the images differ in
@@ -55,10 +53,10 @@ impl Batch {
         self.indices.len()
     }
 
-    /// The `len` samples from `start` on.
+    /// The `len` samples starting at `start`.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If the batch has fewer samples.
     #[track_caller]
     pub fn narrow(&self, start: usize, len: usize) -> Batch {
         let range = start..start + len;
@@ -77,8 +75,8 @@ impl Batch {
         self.indices.is_empty()
     }
 
-    /// Each image's class under the label `name`, the one with the largest share where several have one; `None` where
-    /// it is missing, as in the methods below.
+    /// Each image's class under the label `name`: the class with the largest share if several have one. As in the
+    /// methods below, it is `None` where the label is missing.
     pub fn classes_of(&self, name: &str) -> Vec<Option<usize>> {
         if name == CLASS {
             return self.classes.clone();
@@ -86,8 +84,8 @@ impl Batch {
         self.of(name, Label::class)
     }
 
-    /// Each image's share of `classes` classes under the label `name`, 1 in all: 1 for its class, or what mixing samples
-    /// made of it. Shares past the last class are left out.
+    /// Each image's shares of `classes` classes under the label `name`, which sum to 1: one-hot for a single class, or
+    /// the shares that mixing samples produced. Shares past the last class are left out.
     pub fn shares_of(&self, name: &str, classes: usize) -> Vec<Option<Vec<f32>>> {
         let shares = |(more, class): (&BTreeMap<String, Label>, Option<usize>)| {
             if let Some(Label::Shares(shares)) = more.get(name) {
@@ -115,12 +113,12 @@ impl Batch {
         self.of(name, |label| if let Label::Mask(mask) = label { Some(mask) } else { None })
     }
 
-    /// For each image which classes it shows, under the label `name`.
+    /// For each image, which classes it shows, under the label `name`.
     pub fn class_sets_of(&self, name: &str) -> Vec<Option<&[bool]>> {
         self.of(name, |label| if let Label::Classes(classes) = label { Some(&classes[..]) } else { None })
     }
 
-    /// For each image which classes of the label `name` its data set annotates, in the order of the label's classes;
+    /// For each image, which classes of the label `name` its data set annotates, in the order of the label's classes;
     /// `None` where it annotates all of them.
     pub fn annotated_of(&self, name: &str) -> Vec<Option<&[bool]>> {
         self.class_sets_of(&annotated_key(name))
@@ -140,10 +138,10 @@ impl Batch {
         self.more.iter().map(|labels| labels.get(name).and_then(&take)).collect()
     }
 
-    /// The samples at these places of the batch, in this order.
+    /// The samples at these positions in the batch, in this order.
     ///
     /// # Panics
-    /// If a place is not in the batch, or there is none.
+    /// If a position is outside the batch, or `places` is empty.
     #[track_caller]
     pub fn select(&self, places: &[usize]) -> Batch {
         assert!(!places.is_empty(), "Batch::select: there must be at least one place");
@@ -159,7 +157,7 @@ impl Batch {
     }
 }
 
-/// Why samples cannot stand in one batch.
+/// Why samples cannot be in one batch.
 pub(crate) fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String> {
     let Some(first) = samples.first() else {
         return Err("it has no samples; ask for at least one".into());
@@ -203,14 +201,12 @@ fn size(image: &Image) -> (usize, usize, usize) {
     (image.height, image.width, image.channels)
 }
 
-/// Images of one size as `[N, H, W, C]`: each value `v` becomes
-/// `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2, and the spread is
-/// close to one. The input of a trained network must be made the same way. Images that hold
-/// floats are taken as they are.
+/// Images of one size as `[N, H, W, C]`: each value `v` becomes `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2,
+/// and the standard deviation is close to one. The input of a trained network must be made the same way. Float images
+/// are taken unchanged.
 ///
 /// # Panics
-/// When the images differ in size, or one holds another number of values than
-/// its size says.
+/// When the images differ in size, or one does not hold as many values as its size says.
 #[track_caller]
 pub fn normalise(images: &[&Image]) -> Tensor<f32> {
     let (height, width, channels) = images.first().map_or((0, 0, 0), |image| size(image));

@@ -1,9 +1,9 @@
 //! CIFAR-10 (Krizhevsky 2009): 32x32 colour photographs in ten classes, from
 //! the official binary batches.
 //!
-//! A batch is a row of records of 3,073 bytes: the class, then the red, the
-//! green and the blue plane. The planes are interleaved when they are read, so
-//! that a sample is one copy.
+//! A batch is a sequence of records of 3,073 bytes: the class, then the red,
+//! the green and the blue plane. The planes are interleaved once, when the file
+//! is read, so that making a sample is one copy.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -35,7 +35,8 @@ const CLASSES: [&str; 10] =
 pub struct Cifar10 {
     train: Records,
     test: Records,
-    // The last so many training images are the validation split.
+    // The number of training images, the last ones, that form the validation
+    // split.
     held_out: usize,
     info: DatasetInfo,
 }
@@ -81,7 +82,8 @@ impl Cifar10 {
         self
     }
 
-    /// The folder that holds batches: `folder` or the archive's own in it.
+    /// The folder that holds the batches: `folder` itself, or the archive's
+    /// folder inside it.
     pub(crate) fn find(folder: &Path) -> Option<PathBuf> {
         let holds_batch =
             |folder: &PathBuf| TRAIN_FILES.iter().chain([&TEST_FILE]).any(|file| folder.join(file).exists());
@@ -98,7 +100,8 @@ impl Records {
             found,
             remedy: "unpack the binary version of CIFAR-10 again".into(),
         };
-        // A whole batch and one byte more: enough to see that a file is too long.
+        // A whole batch and one more byte: enough to detect a file that is too
+        // long.
         let mut bytes = Vec::with_capacity(BATCH * RECORD + 1);
         File::open(path)
             .and_then(|file| file.take((BATCH * RECORD + 1) as u64).read_to_end(&mut bytes))

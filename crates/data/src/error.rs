@@ -1,12 +1,12 @@
-//! What can be wrong with data, told so that the reader knows what to do.
+//! Errors in data, written so that the reader knows what to do.
 //!
-//! Every message names the file (or option), the place in it, what was expected
-//! there, and says what to do. Nothing that comes from outside may panic.
+//! Every message names the file (or option), the place in it, what was expected there, and what to
+//! do. Input from outside must never cause a panic.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Data that could not be read, understood or gathered.
+/// Data that could not be read, understood or put into a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -15,7 +15,7 @@ pub enum DataError {
     Read {
         /// The file, or the name of embedded data.
         path: PathBuf,
-        /// What the operating system or the decompressor said.
+        /// The error of the operating system or the decompressor.
         source: io::Error,
         /// What to do about it.
         remedy: String,
@@ -34,17 +34,17 @@ pub enum DataError {
         /// What to do about it.
         remedy: String,
     },
-    /// The name or folder of a data set means nothing to [`open`](crate::open).
+    /// [`open`](crate::open) does not know the name or folder of a data set.
     #[error("no data set \"{name}\": {reason}; understood are {understood}")]
     UnknownDataset {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// Why it is not one.
+        /// Why it is not a data set.
         reason: String,
-        /// The list of what would be.
+        /// The list of accepted names and folders.
         understood: &'static str,
     },
-    /// A sample was asked for that the split does not have.
+    /// A sample was requested that the split does not have.
     #[error("the {split} split of {dataset} has {len} samples, number {index} was asked for; count from 0")]
     NoSuchSample {
         /// The data set's name.
@@ -53,10 +53,10 @@ pub enum DataError {
         split: &'static str,
         /// How many samples it has.
         len: usize,
-        /// The sample asked for.
+        /// The requested index.
         index: usize,
     },
-    /// An option of the loader that cannot be followed.
+    /// An option of the loader that has an invalid value.
     #[error("{option} is {value}: {remedy}")]
     Option {
         /// The option's name.
@@ -66,24 +66,24 @@ pub enum DataError {
         /// What to give instead.
         remedy: String,
     },
-    /// Samples that cannot stand in one batch.
+    /// Samples that cannot be in one batch.
     #[error("cannot gather a batch: {reason}")]
     Batch {
         /// Which sample disagrees with what.
         reason: String,
     },
-    /// A thread that makes batches failed; the message is its own.
+    /// A worker thread of the loader failed; the message is its own.
     #[error("a loader thread failed at batch {batch}: {message}; this is a fault of the data set's code")]
     Worker {
         /// The batch it was making.
         batch: usize,
-        /// What it said when it failed.
+        /// Its message when it failed.
         message: String,
     },
 }
 
 impl DataError {
-    /// A file that does not hold what it should, from its parts in the order of the message.
+    /// A file with wrong content, from the parts in the order of the message.
     pub(crate) fn malformed(
         path: &Path,
         place: &str,

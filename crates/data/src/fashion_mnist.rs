@@ -1,9 +1,9 @@
 //! Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): gray pictures of garments, 28x28.
 //!
-//! It comes from a folder with the four official IDX files, or from the part
-//! that is embedded in the binary: 1,000 training and 200 test garments of each
-//! class, the first ones of the official files in their order, written by
-//! `examples/embed_fashion_mnist.rs`. The licence of the pictures lies beside
+//! It is read from a folder with the four official IDX files, or from the part
+//! embedded in the binary: 1,000 training and 200 test garments of each class,
+//! the first ones of the official files in their order, written by
+//! `examples/embed_fashion_mnist.rs`. The licence of the pictures is beside
 //! them in `assets/fashion-mnist/`.
 
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub const GARMENTS: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// The official file names, without the `.gz` they may carry:
-/// training images and labels, test images and labels.
+/// The official file names, without the optional `.gz`: training images and
+/// labels, test images and labels.
 pub(crate) const FILES: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -38,7 +38,7 @@ pub(crate) const FILES: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// The same four files, cut down, in the binary.
+/// Shortened versions of the same four files, in the binary.
 static EMBEDDED: [&[u8]; 4] = [
     include_bytes!("../assets/fashion-mnist/train-images-idx3-ubyte.gz"),
     include_bytes!("../assets/fashion-mnist/train-labels-idx1-ubyte.gz"),
@@ -49,8 +49,9 @@ static EMBEDDED: [&[u8]; 4] = [
 /// Pictures of garments with their classes, in file order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garments {
-    // As many pictures of 28x28 as labels, at least one; every label is an
-    // index into `GARMENTS`. The readers below are the only way to make one.
+    // There are as many pictures of 28x28 as labels, at least one; every label
+    // is an index into `GARMENTS`. Only the readers below can make a
+    // `Garments`.
     images: IdxImages,
     labels: Vec<u8>,
 }
@@ -61,12 +62,12 @@ impl Garments {
         &self.labels
     }
 
-    /// How many there are.
+    /// The number of garments.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no garments.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -106,9 +107,9 @@ impl Garments {
 /// The training and the test garments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FashionMnist {
-    /// To learn from (and to hold some out for validation).
+    /// For training; some may be held out for validation.
     pub train: Garments,
-    /// To test on.
+    /// For testing.
     pub test: Garments,
 }
 

@@ -1,11 +1,10 @@
 //! IDX files, the format of MNIST and its relatives, plain or gzip.
 //!
-//! An IDX file is a big-endian header (magic number, then one 32-bit size per
-//! dimension) and one byte per value. The magic number tells images
-//! (`0x00000803`: bytes, three dimensions) from labels (`0x00000801`: bytes, one
-//! dimension). Whether a file is compressed is seen from its first two bytes,
-//! never from its name. The sizes in a header are only believed as far as bytes
-//! arrive: a damaged header costs an error, not the memory it asks for.
+//! An IDX file is a big-endian header (magic number, then one 32-bit size per dimension) and one
+//! byte per value. The magic number distinguishes images (`0x00000803`: bytes, three dimensions)
+//! from labels (`0x00000801`: bytes, one dimension). The first two bytes of a file, never its name,
+//! tell whether it is compressed. Memory grows only with the bytes that are really there, whatever
+//! sizes the header gives: a damaged header causes an error, not a huge allocation.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,18 +16,18 @@ use crate::DataError;
 
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;
-/// No IDX file of this family comes near it (MNIST's largest holds 47 MB).
+/// No IDX file of this family comes near this size (MNIST's largest holds 47 MB).
 const LARGEST: u64 = 1 << 31;
 const FETCH_AGAIN: &str = "the file is damaged or not what its name says; fetch it again";
 
 /// Gray images of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdxImages {
-    /// How many.
+    /// The number of images.
     pub count: usize,
-    /// Rows of each.
+    /// Rows of each image.
     pub height: usize,
-    /// Columns of each.
+    /// Columns of each image.
     pub width: usize,
     /// `[count, height, width]`.
     pub pixels: Vec<u8>,
@@ -37,8 +36,8 @@ pub struct IdxImages {
 /// Reads an IDX file of images.
 ///
 /// # Errors
-/// [`DataError`] when the file is missing, shorter or longer than its header
-/// says, not gzip after all, or not a file of images.
+/// [`DataError`] when the file is missing, shorter or longer than its header says, damaged gzip, or
+/// not a file of images.
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
     parse_images(open(path)?, path)
 }
@@ -54,12 +53,13 @@ pub fn read_labels(path: &Path, classes: usize) -> Result<Vec<u8>, DataError> {
 /// What an IDX file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Gray images of so many rows and columns.
+    /// Gray images with these rows and columns.
     Images([usize; 2]),
     Labels,
 }
 
-/// What the header of a file says that it holds; `None` if it is no IDX file that is read here.
+/// The content that the header of a file declares; `None` if it is not an IDX file that can be read
+/// here.
 pub(crate) fn kind(path: &Path) -> Option<Kind> {
     let mut source = open(path).ok()?;
     let compressed = source.fill_buf().ok()?.starts_with(&[0x1f, 0x8b]);
@@ -78,7 +78,7 @@ pub(crate) fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
-/// [`read_images`] from bytes that `name` describes in messages.
+/// [`read_images`] from bytes; `name` describes them in messages.
 ///
 /// # Errors
 /// As [`read_images`].
@@ -88,7 +88,7 @@ pub fn parse_images(source: impl BufRead, name: &Path) -> Result<IdxImages, Data
     Ok(IdxImages { count, height, width, pixels })
 }
 
-/// [`read_labels`] from bytes that `name` describes in messages.
+/// [`read_labels`] from bytes; `name` describes them in messages.
 ///
 /// # Errors
 /// As [`read_labels`].
@@ -109,8 +109,8 @@ pub fn parse_labels(source: impl BufRead, name: &Path, classes: usize) -> Result
 /// Writes images as an uncompressed IDX file.
 ///
 /// # Errors
-/// Whatever `out` says, and `InvalidInput` when a size does not fit the header
-/// or the pixels do not fit the sizes.
+/// The error of `out`, and `InvalidInput` when a size does not fit the header or the pixels do not
+/// match the sizes.
 pub fn write_images(images: &IdxImages, out: &mut impl Write) -> io::Result<()> {
     let IdxImages { count, height, width, ref pixels } = *images;
     write(IMAGES, &[count, height, width], pixels, out)
@@ -186,8 +186,8 @@ fn parse_plain<const D: usize>(
         }
         *size = value as usize;
     }
-    // One byte more than there should be shows whether something trails. The
-    // vector grows with what arrives.
+    // One byte more than expected shows whether extra bytes follow. The vector grows with the bytes
+    // that arrive.
     let mut values = Vec::with_capacity(expected.min(1 << 24) as usize + 1);
     source.by_ref().take(expected + 1).read_to_end(&mut values).map_err(|error| unreadable(name, error))?;
     let arrived = values.len() as u64;

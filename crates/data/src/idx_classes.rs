@@ -1,9 +1,9 @@
-//! Gray pictures in classes from IDX files: MNIST, Fashion-MNIST, EMNIST, KMNIST and whatever else comes in this format, of
+//! Gray pictures in classes from IDX files: MNIST, Fashion-MNIST, EMNIST, KMNIST and any other set in this format, with
 //! any size and any number of classes.
 //!
-//! A folder holds a file of images and a file of labels for each part; their headers say which is which, and their names
-//! which part they are. The official `t10k` is the test part. Without a validation part, the last tenth of each class of
-//! the training part, in file order, is held out.
+//! A folder holds a file of images and a file of labels for each part. The headers of the files tell images from
+//! labels, and their names tell the part. The official `t10k` is the test part. Without a validation part, the last
+//! tenth of each class of the training part, in file order, is held out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,16 +22,16 @@ const NAMES: &str = "classes.txt";
 /// Labels are bytes.
 const MOST_CLASSES: usize = 256;
 
-/// Pictures with a class each, in memory. Samples have one channel, a class and nothing else, and are the same in every epoch.
+/// Pictures with one class each, in memory. Samples have one channel and only a class, and are the same in every epoch.
 ///
-/// Classes are called by their numbers, from 0 to the largest label of any part, or as `classes.txt` in the folder says, a
-/// name per line.
+/// Class names are the label numbers, from 0 to the largest label of any part, or the lines of `classes.txt` in the
+/// folder, one name per line.
 pub struct IdxClasses {
     parts: [Part; 3],
     info: DatasetInfo,
 }
 
-/// Pictures of a split, as places in a file.
+/// The pictures of a split, as indices into a file.
 #[derive(Default)]
 struct Part {
     source: Arc<Source>,
@@ -52,9 +52,9 @@ impl IdxClasses {
     /// Reads the files of a folder.
     ///
     /// # Errors
-    /// [`DataError`] naming the file when one is damaged or missing, when images and labels disagree in number, parts in the
-    /// size of images, when a part has two files of a kind or there is none to train on, and when `classes.txt` names fewer
-    /// classes than there are.
+    /// [`DataError`] naming the file: when a file is damaged or missing, when images and labels differ in number, when
+    /// parts differ in image size, when a part has two files of one kind, when there is no training part, and when
+    /// `classes.txt` names fewer classes than there are.
     pub fn from_folder(folder: &Path) -> Result<IdxClasses, DataError> {
         let mut sources: [Option<Arc<Source>>; 3] = Default::default();
         for (source, paths) in sources.iter_mut().zip(pairs(folder)?) {
@@ -144,7 +144,7 @@ impl Source {
         Ok(Source { pixels, labels: classes, size: [height, width], paths: [images, labels] })
     }
 
-    /// Places of all pictures but the last tenth of each class, rounded down, and of those.
+    /// The indices of all pictures except the last tenth of each class (rounded down), and the indices of that tenth.
     fn last_tenth(&self) -> (Vec<usize>, Vec<usize>) {
         let mut left = [0; MOST_CLASSES];
         self.labels.iter().for_each(|&label| left[usize::from(label)] += 1);
@@ -157,10 +157,10 @@ impl Source {
     }
 }
 
-/// The files of a folder that may be of this format by their endings; none if it cannot be read.
+/// The files of a folder that may be of this format by their extension; none if the folder cannot be read.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = files::entries(folder).unwrap_or_default();
-    // Where a file lies there plain and packed, it is one file.
+    // If a file is there both plain and compressed, it counts as one file.
     let plain = |path: &PathBuf| files::ending(path) != "gz" || !path.with_extension("").is_file();
     entries
         .into_iter()
@@ -168,9 +168,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// For each split its files of images and labels.
+/// For each split, its files of images and labels.
 fn pairs(folder: &Path) -> Result<[Option<[PathBuf; 2]>; 3], DataError> {
-    // A folder that cannot be read is not one without files.
+    // A folder that cannot be read is an error, not a folder without files.
     files::entries(folder)?;
     // [split][images or labels]
     let mut found: [[Option<PathBuf>; 2]; 3] = Default::default();
@@ -202,7 +202,7 @@ fn pairs(folder: &Path) -> Result<[Option<[PathBuf; 2]>; 3], DataError> {
     Ok(pairs)
 }
 
-/// The part that a file's name says; to train on, if it says none.
+/// The part that a file's name says; training if it says none.
 fn part_of(path: &Path) -> Result<Split, DataError> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     if name.contains("t10k") {
@@ -239,7 +239,7 @@ fn class_names<'a>(
     Ok(names)
 }
 
-/// What was found: the parts and their classes, and a digest of every file.
+/// The account of the folder: the parts and their classes, and a digest of every file.
 fn account(folder: &Path, parts: &[Part; 3], classes: &[String]) -> Account {
     let mut findings = Findings::default();
     let mut account = Account {

@@ -1,15 +1,12 @@
 //! Pictures from files and back: PNG, JPEG, WebP, BMP, TIFF and GIF in, PNG out.
 //!
-//! What a file holds is seen from its content, not from its name: data sets
-//! have `.jpg` files that are PNG or GIF inside. Pixels always arrive as 8-bit
-//! RGB, upright: gray, palettes, 16 bits, CMYK and transparency are converted
-//! (what is transparent shows the colour stored under it), of a GIF its first
-//! picture is taken, and the turn that a camera noted beside the pixels (EXIF)
-//! is carried out; unless annotations were made on the picture as it is stored,
-//! see [`Turn`].
+//! The content of a file, not its name, tells its format: data sets have `.jpg` files that are PNG or GIF inside.
+//! Pixels always arrive as 8-bit RGB, upright. Gray, palettes, 16 bits, CMYK and transparency are converted
+//! (transparent pixels show the colour stored under them); only the first picture of a GIF is read; and the rotation
+//! that a camera noted beside the pixels (EXIF) is applied, unless the annotations were made on the picture as it is
+//! stored, see [`Turn`].
 //!
-//! A picture has at most [`MOST_PIXELS`] pixels: more are refused from the
-//! header, before memory is asked for.
+//! A picture has at most [`MOST_PIXELS`] pixels. Larger ones are refused by their header, before memory is allocated.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -21,9 +18,9 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFo
 use crate::resize::resize;
 use crate::{DataError, Image};
 
-/// The most pixels of a picture that is read: 64 million, as of 8192 x 8192.
+/// The most pixels of a picture that is read: 64 million, as in 8192 x 8192.
 pub const MOST_PIXELS: u64 = 1 << 26;
-/// The most bytes they may take as they come from the decoder; with the copy in 8-bit colours they stay below 512 MB.
+/// The most bytes that the decoder's output may take; with the copy in 8-bit colours the total stays below 512 MB.
 const MOST_BYTES: u64 = 1 << 28;
 /// The most bytes of a picture's file. The largest picture takes half of them where nothing is compressed.
 const MOST_FILE_BYTES: u64 = 1 << 29;
@@ -34,29 +31,29 @@ const HEADER_BYTES: u64 = 1 << 16;
 const REMEDY: &str =
     "give a PNG, JPEG, WebP, BMP, TIFF or GIF picture; convert others, and fetch damaged ones again";
 
-/// Which way up the annotations of a picture count its pixels.
+/// The orientation that the annotations of a picture refer to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// As people see it: turned as the camera noted.
+    /// As people see it: with the camera's rotation applied.
     #[default]
     Upright,
-    /// As its pixels are stored, whatever the camera noted.
+    /// As its pixels are stored, without the camera's rotation.
     Stored,
 }
 
-/// What a picture's header tells.
+/// The content of a picture's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Rows and columns as the pixels are stored.
     pub stored: [usize; 2],
-    /// Rows and columns, upright.
+    /// Rows and columns of the upright picture.
     pub upright: [usize; 2],
-    /// Whether the two are not the same picture.
+    /// Whether the stored and the upright picture differ.
     pub turned: bool,
 }
 
 impl Header {
-    /// Reads a picture's header, and checks that the file does not break off.
+    /// Reads a picture's header, and checks that the file is not truncated.
     ///
     /// # Errors
     /// [`DataError::Read`] naming the file when it is missing, damaged, of another format or too large.
@@ -75,7 +72,7 @@ impl Image {
         decode(path, Turn::Upright).map_err(|source| unreadable(path, source))
     }
 
-    /// Reads a picture that was annotated as one of `size` rows and columns, one way up.
+    /// Reads a picture whose annotations give it `size` rows and columns, in the orientation `turn`.
     ///
     /// # Errors
     /// As [`Image::read`], and [`DataError::Malformed`] when the picture has another size.
@@ -85,7 +82,7 @@ impl Image {
         Ok(image)
     }
 
-    /// A gray or paletted picture as the numbers it holds, with its rows and columns: masks keep class ids there.
+    /// The stored numbers of a gray or paletted picture, with its rows and columns: masks keep class ids there.
     ///
     /// # Errors
     /// As [`Image::read`], and when the file has colours.
@@ -109,7 +106,7 @@ impl Image {
         }
     }
 
-    /// A gray picture as the numbers it holds, with its rows and columns and whether they have 16 bits: depth maps.
+    /// The stored numbers of a gray picture, with its rows and columns and whether they have 16 bits: depth maps.
     ///
     /// # Errors
     /// As [`Image::read_ids`].
@@ -124,7 +121,7 @@ impl Image {
     /// The rectangle of `width` x `height` pixels whose top left corner is (x, y).
     ///
     /// # Panics
-    /// When it does not lie in the picture.
+    /// When the rectangle does not lie in the picture.
     #[track_caller]
     pub fn cut(&self, x: usize, y: usize, width: usize, height: usize) -> Image {
         assert!(
@@ -144,8 +141,8 @@ impl Image {
     /// The picture as the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`DataError::Option`] when it has another number of channels than 1 or 3,
-    /// no pixels, or not as many values as its size says.
+    /// [`DataError::Option`] when the picture does not have 1 or 3 channels, has no pixels, or does not hold as many
+    /// values as its size says.
     pub fn to_png(&self) -> Result<Vec<u8>, DataError> {
         let refuse = |remedy: String| DataError::Option {
             option: "picture to write",
@@ -172,8 +169,7 @@ impl Image {
         Ok(bytes)
     }
 
-    /// The picture at another size, smoothly (a triangle filter, widened when
-    /// it shrinks).
+    /// The picture resized with a triangle filter, which is widened when the picture shrinks.
     ///
     /// # Panics
     /// When a side is 0, the channels are not 3, or the picture does not hold
@@ -221,7 +217,7 @@ fn breaks_off() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the picture breaks off before its end")
 }
 
-/// Refuses what would take too much memory.
+/// Refuses a picture that would take too much memory.
 fn check_size(decoder: &impl ImageDecoder) -> io::Result<()> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) <= MOST_PIXELS && decoder.total_bytes() <= MOST_BYTES {
@@ -288,7 +284,7 @@ fn swaps_sides(turn: Orientation) -> bool {
     matches!(turn, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// Whether a file has the end that its format demands, seen without decoding it. Of formats without an end: yes.
+/// Whether a file has the end marker of its format, without decoding it. True for formats without an end marker.
 fn is_whole(file: &mut (impl Read + Seek), format: ImageFormat) -> io::Result<bool> {
     let len = file.seek(SeekFrom::End(0))?;
     let last = |file: &mut dyn ReadSeek, count: u64| -> io::Result<Vec<u8>> {
@@ -298,9 +294,9 @@ fn is_whole(file: &mut (impl Read + Seek), format: ImageFormat) -> io::Result<bo
         Ok(bytes)
     };
     match format {
-        // An end marker is nearly always the last thing; else the file is walked through.
-        ImageFormat::Jpeg if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
-        ImageFormat::Jpeg => {
+        // The end marker is nearly always last; otherwise the file is walked through.
+        Some(ImageFormat::Jpeg) if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
+        Some(ImageFormat::Jpeg) => {
             file.rewind()?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
@@ -344,20 +340,20 @@ fn png_has_end(file: &mut (impl Read + Seek), len: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Where the picture of a JPEG file ends, from its beginning; `None` if it breaks off. What follows, a film of a
-/// moving photo or a maker's own data, is no part of it.
+/// Where the picture of a JPEG file ends, from its beginning; `None` if it is truncated. Data after it, such as the
+/// video of a moving photo or a maker's own data, are not part of the picture.
 fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     let mut place = 2;
     let mut scanned = false;
     loop {
-        // To the next marker: bytes FF, of which there may be several, and then its kind.
+        // To the next marker: one or more bytes FF, and then the marker's kind.
         let marker = place + bytes.get(place..)?.iter().position(|&byte| byte == 0xFF)?;
         let kind_at = marker + bytes.get(marker..)?.iter().position(|&byte| byte != 0xFF)?;
         place = kind_at + 1;
         match bytes[kind_at] {
-            // The end counts after a scan alone: previews inside segments are skipped with them.
+            // The end marker counts only after a scan: previews inside segments are skipped with their segments.
             0xD9 => return scanned.then_some(place),
-            // No marker but data, or one that stands alone.
+            // Not a marker but data, or a marker without a length.
             0x00 | 0x01 | 0xD0..=0xD8 => {}
             kind => {
                 scanned |= kind == 0xDA;
@@ -369,10 +365,10 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
 }
 
 fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
-    let mut bytes = contents(path)?;
-    let format = image::guess_format(&bytes).map_err(invalid)?;
-    // The decoder does not mind if the rest is cut off.
-    if format == ImageFormat::Jpeg {
+    let mut bytes = std::fs::read(path)?;
+    let format = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.format();
+    // The decoder accepts a file whose rest is cut off.
+    if format == Some(ImageFormat::Jpeg) {
         bytes.truncate(jpeg_end(&bytes).ok_or_else(breaks_off)?);
     } else if !is_whole(&mut Cursor::new(&bytes), format)? {
         return Err(breaks_off());
@@ -386,11 +382,11 @@ fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
     Ok(picture)
 }
 
-/// The numbers in a paletted PNG or a gray one of less than 8 bits; `None` for any other picture. The decoder would give
-/// colours for the first, and spread the second over 0 to 255.
+/// The stored numbers of a paletted PNG, or of a gray one of less than 8 bits; `None` for any other picture. The
+/// decoder would give colours for the first, and spread the second over 0 to 255.
 fn packed_numbers(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
-    let bytes = contents(path)?;
-    // Behind the signature and the sides stand the bits of a value and the kind of colour.
+    let bytes = std::fs::read(path)?;
+    // The bits per value and the colour type follow the signature, the width and the height.
     let packed = matches!(bytes.get(24..26), Some([_, 3] | [1..8, 0]));
     if !bytes.starts_with(b"\x89PNG") || !packed {
         return Ok(None);

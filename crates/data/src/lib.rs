@@ -1,16 +1,14 @@
 //! Images, annotations, data sets and loaders.
 //!
-//! A [`Sample`] is one image with whatever labels it has; a [`Dataset`] makes
-//! samples as a pure function of (split, epoch, index); a [`Loader`] gathers
-//! them into [`Batch`]es on worker threads while the last batch trains. Nothing
-//! here knows of gradients or of tasks.
+//! A [`Sample`] is one image with the labels it has; a [`Dataset`] makes samples as a pure function of (split, epoch,
+//! index); a [`Loader`] gathers them into [`Batch`]es on worker threads while the last batch trains. This crate knows
+//! nothing of gradients or tasks.
 //!
-//! Sources: [`FashionMnist`] garments (a part of them embedded in
-//! the binary), [`FashionScenes`] made from those garments, which is the
-//! default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`] from files like MNIST's, and
-//! [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and Pascal VOC, in a folder for each class,
-//! beside masks, or in tables.
-//! [`open`] finds the right one from a name or a path. [`augment`] changes training samples at random, labels and all.
+//! Sources: [`FashionMnist`] garments (a part of them embedded in the binary), [`FashionScenes`] made from those
+//! garments, which are the default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`]
+//! from files like MNIST's, and [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and
+//! Pascal VOC, in one folder per class, with masks, or in tables. [`open`] finds the right one from a name or a path.
+//! [`augment`] changes training samples at random, together with their labels.
 //!
 //! ```
 //! use cerberus_data::{EpochPlan, Loader, Split, open};

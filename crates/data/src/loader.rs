@@ -1,9 +1,8 @@
 //! Batches of one epoch, made ahead on worker threads.
 //!
-//! Worker `w` of `W` makes batches `w`, `w + W`, `w + 2W`, ... and hands them
-//! over through a bounded queue of its own; the reader takes from the queues in
-//! turn. The order is therefore fixed by the plan, whatever the number of
-//! workers and however fast each is, and no lock is shared between them.
+//! Worker `w` of `W` makes batches `w`, `w + W`, `w + 2W`, ... and passes them through its own
+//! bounded queue; the reader takes from the queues in turn. The order is therefore fixed by the
+//! plan, whatever the number of workers and their speed, and the workers share no lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use rand::RngExt;
 
 use crate::{Batch, DataError, Dataset, Split};
 
-/// Finished batches a worker may have waiting. Two keep it busy while the
-/// reader is late; more would only hold memory.
+/// Finished batches that may wait in a worker's queue. Two keep the worker busy while the reader is
+/// late; more would only use memory.
 const AHEAD: usize = 2;
 
 /// Which samples of which split, in which order.
@@ -31,16 +30,16 @@ pub struct EpochPlan {
     pub batch_size: usize,
     /// The seed of the shuffle.
     pub seed: u64,
-    /// Whether to visit the samples in a random order, another one each epoch.
+    /// Whether to visit the samples in a random order, a new one in each epoch.
     pub shuffle: bool,
     /// The first batch to deliver, to resume in the middle of an epoch.
     pub start_batch: usize,
     /// At most this many samples: the first ones of the (shuffled) order.
     pub limit: Option<usize>,
-    /// Whether to leave out a last batch that is not full.
+    /// Whether to leave out the last batch if it is not full.
     pub drop_last: bool,
-    /// Threads that make batches; with 0 the reader's own thread does, when it
-    /// asks.
+    /// Worker threads that make batches; with 0 the reader's own thread makes each batch on
+    /// request.
     pub workers: usize,
 }
 
@@ -61,7 +60,7 @@ impl EpochPlan {
         }
     }
 
-    /// A training epoch: the training samples in a random order of its own, in batches of
+    /// A training epoch: the training samples in the epoch's own random order, in batches of
     /// `batch_size`.
     pub fn training(epoch: usize, batch_size: usize) -> EpochPlan {
         EpochPlan { epoch: epoch as u64, batch_size, shuffle: true, ..EpochPlan::new(Split::Train) }
@@ -69,8 +68,7 @@ impl EpochPlan {
 
     /// The samples of an epoch over `len` of them, in the order of the plan.
     ///
-    /// The shuffle is that of Fisher and Yates, drawn from the stream (seed,
-    /// "shuffle", epoch, 0).
+    /// The shuffle is the Fisher-Yates shuffle, drawn from the stream (seed, "shuffle", epoch, 0).
     pub fn order(&self, len: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..len).collect();
         if self.shuffle {
@@ -84,9 +82,9 @@ impl EpochPlan {
     }
 }
 
-/// An iterator over the batches of one epoch. After an error it ends.
+/// An iterator over the batches of one epoch. It ends after an error.
 ///
-/// Dropping it stops the workers, at the latest after the samples they are at.
+/// Dropping it stops the workers, at the latest when they finish their current samples.
 pub struct Loader {
     source: Source,
     next: usize,
@@ -99,8 +97,8 @@ enum Source {
 }
 
 impl Loader {
-    /// Starts to make the batches of `plan` from `dataset`: a data set, or an `Arc` of one
-    /// that is used for many epochs.
+    /// Starts to make the batches of `plan` from `dataset`: a data set, or an `Arc` of one that is
+    /// used for many epochs.
     ///
     /// # Errors
     /// [`DataError::Option`] when the batch size is 0, when `start_batch` lies
@@ -135,12 +133,12 @@ impl Loader {
         Ok(Loader { source, next, batches })
     }
 
-    /// How many batches the whole epoch has, those before `start_batch` too.
+    /// How many batches the whole epoch has, including those before `start_batch`.
     pub fn batches(&self) -> usize {
         self.batches
     }
 
-    /// The number in its epoch of the batch that comes next.
+    /// The index in its epoch of the next batch.
     pub fn position(&self) -> usize {
         self.next
     }
@@ -183,7 +181,7 @@ impl Job {
         let mut samples = Vec::with_capacity(indices.len());
         for &index in indices {
             if self.stop.load(Ordering::Relaxed) {
-                // Nobody reads this any more.
+                // The reader is gone: this batch will not be read.
                 return Err(DataError::Worker { batch, message: "stopped".into() });
             }
             samples.push(self.dataset.sample(self.plan.split, self.plan.epoch, index)?);
@@ -191,8 +189,8 @@ impl Job {
         Batch::assemble(&samples, indices.to_vec())
     }
 
-    /// `make`, with a panic of the data set turned into an error. Nothing of
-    /// this crate is left half-changed by one: samples are made from scratch.
+    /// Calls `make` and turns a panic of the data set into an error. A panic leaves nothing of this
+    /// crate half-changed: samples are made from scratch.
     fn guarded(&self, batch: usize) -> Result<Batch, DataError> {
         catch_unwind(AssertUnwindSafe(|| self.make(batch))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
@@ -205,7 +203,7 @@ impl Job {
         for batch in (first..self.batches).step_by(step) {
             let made = self.guarded(batch);
             let failed = made.is_err();
-            // Sending fails when the reader is gone: then there is nothing left to do.
+            // Sending fails when the reader is gone: then no work is left.
             if queue.send(made).is_err() || failed {
                 return;
             }
@@ -252,7 +250,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Without readers, a worker that waits for room in its queue wakes up.
+        // Once the receivers are dropped, a worker that waits for room in its queue wakes up.
         self.queues.clear();
         for thread in self.threads.drain(..) {
             // A panic was already reported as an error of its batch.

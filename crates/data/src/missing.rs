@@ -1,4 +1,4 @@
-//! Training labels taken away at random, to see what they are worth.
+//! Removes training labels at random, to measure how much they matter.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::{DataError, Dataset, DatasetInfo, Sample, Split};
 /// A data set without a share of each label's training samples.
 ///
 /// Whether sample `index` keeps a label is drawn from the stream (seed, "keep
-/// NAME", 0, index): for each label by itself, and the same in every epoch, as
-/// labels that were never made.
+/// NAME", 0, index): independently for each label, and the same in every epoch,
+/// as if the label had never been made.
 pub struct MissingLabels {
     inner: Arc<dyn Dataset>,
     share: f64,
@@ -20,7 +20,7 @@ pub struct MissingLabels {
 }
 
 impl MissingLabels {
-    /// Takes away `share` of each label.
+    /// Removes `share` of each label.
     ///
     /// # Errors
     /// [`DataError::Option`] unless `share` is from 0 to 1.

@@ -1,5 +1,5 @@
-//! Several data sets in one: batches in which each sample has the labels of the
-//! set it is from, and heads that learn from sets of their own.
+//! Several data sets in one: each sample of a batch has the labels of its own
+//! set, so heads can learn from different sets.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::{DataError, Dataset, DatasetInfo, LabelInfo, Sample, Split};
 /// A mixture of data sets with images of one size.
 ///
 /// Training draws a set with a probability proportional to `n^(1/T)`, with `n`
-/// its training samples and `T` the temperature: 1 is in proportion, large ones
-/// even (Arivazhagan et al., "Massively Multilingual Neural Machine
-/// Translation", 2019, section 4.1), and of it any sample. With `together`
-/// above 1, so many indices in a row are of one set (a batch of each, where the
-/// loader does not shuffle). Validation and test are the sets' parts one after
-/// another.
+/// its training samples and `T` the temperature: 1 draws in proportion to size,
+/// large values draw evenly (Arivazhagan et al., "Massively Multilingual Neural
+/// Machine Translation", 2019, section 4.1). It then draws any sample of that
+/// set. With `together` above 1, that many consecutive indices are of one set
+/// (a batch of one set, if the loader does not shuffle). Validation and test
+/// concatenate the parts of the sets.
 ///
-/// Labels of one name are one label and must have the same classes; a set
-/// without it has it missing.
+/// Labels with the same name are one label and must have the same classes; in
+/// samples of a set without the label it is missing.
 pub struct Mixture {
     parts: Vec<Arc<dyn Dataset>>,
     shares: Vec<f64>,
@@ -82,12 +82,12 @@ impl Mixture {
         Ok(Mixture { parts, shares, together, seed, info })
     }
 
-    /// How likely training draws each set.
+    /// The probability that training draws each set.
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
 
-    /// The set that training sample `index` is from.
+    /// The set of training sample `index`.
     pub fn part_of(&self, epoch: u64, index: usize) -> usize {
         let mut left: f64 = stream(self.seed, "mixture", epoch, (index / self.together) as u64).random();
         for (part, share) in self.shares.iter().enumerate() {
@@ -96,7 +96,8 @@ impl Mixture {
                 return part;
             }
         }
-        // Rounding may leave a crumb: the last set that has samples.
+        // Rounding may leave a small remainder: take the last set that has
+        // samples.
         self.shares.iter().rposition(|&share| share > 0.0).unwrap_or(0)
     }
 }

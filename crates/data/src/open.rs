@@ -1,4 +1,4 @@
-//! From the name a person types to a data set.
+//! Opens a data set from the name that a user types.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,14 +34,13 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// `seed` decides the training scenes, and the augmentation of photographs.
 ///
 /// # Errors
-/// [`DataError::UnknownDataset`], which lists the above, when it is none of
-/// them; the error of the file when the folder is right but a file is not.
+/// [`DataError::UnknownDataset`], which lists the above, when the name is none of them; the error of the file when the
+/// folder is right but a file is not.
 pub fn open(name_or_path: &str, seed: u64) -> Result<Arc<dyn Dataset>, DataError> {
     open_photos(name_or_path, seed, &PhotoOptions::default())
 }
 
-/// [`open`] with a choice of how photographs become samples; other data sets
-/// have no use for `options`.
+/// [`open`] with options for how photographs become samples; other data sets ignore `options`.
 ///
 /// # Errors
 /// Those of [`open`], and [`DataError::Option`] for an option out of range.
@@ -57,7 +56,7 @@ pub fn open_photos(
         return Ok(Arc::new(FashionScenes::embedded(seed)));
     }
     if let Some(rest) = name_or_path.strip_prefix("fashion-scenes-long-tail") {
-        // A ratio that is no number is refused like one out of range.
+        // A ratio that is not a number is refused like one out of range.
         let ratio = if rest.is_empty() { Some(100.0) } else { rest.strip_prefix(':').map(parse_ratio) };
         if let Some(ratio) = ratio {
             return Ok(Arc::new(FashionScenes::embedded(seed).with_long_tail(ratio)?));
@@ -77,7 +76,7 @@ pub fn open_photos(
         return Ok(Arc::new(IdxClasses::from_folder(Path::new(folder))?));
     }
     let folder = Path::new(name_or_path);
-    // Files of these names that are of another size are another set, such as a MNIST made larger.
+    // Files with these names but another image size are another set, such as an enlarged MNIST.
     if FashionMnist::is_in(folder) && !IdxClasses::has_other_sizes(folder) {
         return scenes(folder);
     }

@@ -1,17 +1,18 @@
-//! Pictures at other sizes: the loader's hottest loop after decoding.
+//! Resizes pictures: the loader's slowest loop after decoding.
 //!
 //! The filter is a triangle, as wide as two pixels of the smaller picture. It is separable: each row of the result is
-//! first a weighted sum of rows, whose bytes lie side by side, and then each of its pixels a weighted sum of that row's.
-//! Only one row of floats is held. The weights and the order of the sums are those of the `image` crate, and so are the
-//! bytes that come out; its own loop looks at pixels one by one and takes fifteen times as long.
+//! first computed as a weighted sum of source rows, whose bytes are contiguous, and each of its pixels is then a
+//! weighted sum of values of that row. Only one row of floats is held. The weights and the order of the sums are those
+//! of the `image` crate, so the resulting bytes are the same; its own loop goes pixel by pixel and takes fifteen times
+//! as long.
 
-/// Which source pixels a pixel of the result is made of: from `first` on, with these weights, which sum to 1.
+/// The source pixels of one output pixel: from `first` on, with these weights, which sum to 1.
 struct Taps {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// Those of each of `to` pixels made of `from`.
+/// The taps of each of `to` pixels made of `from`.
 fn taps(from: usize, to: usize) -> Vec<Taps> {
     let ratio = from as f32 / to as f32;
     // Half the width of the triangle, in source pixels.
@@ -29,7 +30,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
     (0..to).map(of).collect()
 }
 
-/// RGB `pixels`, `[from[0], from[1], 3]`, as `[to[0], to[1], 3]`.
+/// Resizes RGB `pixels` from `[from[0], from[1], 3]` to `[to[0], to[1], 3]`.
 ///
 /// # Panics
 /// If a side is 0, or there are not as many pixels as `from` says.

@@ -1,11 +1,10 @@
 //! One image and its labels.
 //!
-//! Three kinds of label are so common that they have fields: the class of the
-//! image, its objects, its mask. Any number of others stand in `more` by name.
+//! Three kinds of label are so common that they have fields: the class of the image, its objects, its mask. Any number
+//! of other labels are in `more` by name.
 //!
-//! A label that a data set does not have is `None`, which is not the same as an
-//! empty one: `objects: Some(vec![])` says that the image shows no object,
-//! `objects: None` that nobody looked. Tasks skip what is missing.
+//! A label that a data set does not have is `None`, which is different from an empty one: `objects: Some(vec![])` means
+//! that the image shows no object, `objects: None` that nobody looked. Tasks skip missing labels.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -13,15 +12,15 @@ use std::ops::{Deref, DerefMut};
 /// A class id in a mask, and in the targets of losses: wide enough for any set of classes.
 pub type ClassId = u16;
 
-/// The mask value that says "do not judge this pixel".
+/// The mask value of ignored pixels, which losses and metrics skip.
 pub const IGNORED: ClassId = ClassId::MAX;
 
-/// The most classes that a label can have: as many as masks can tell apart beside the background and [`IGNORED`].
+/// The most classes of a label: as many as masks can hold beside the background and [`IGNORED`].
 pub const MOST_CLASSES: usize = IGNORED as usize - 1;
 
-/// The values of an [`Image`]: bytes, as pictures have them, or floats, taken as they are.
+/// The values of an [`Image`]: bytes, as pictures have them, or floats, used unchanged.
 ///
-/// Dereferences to the bytes, for all that works on pictures alone.
+/// Dereferences to the bytes, for code that works on pictures alone.
 ///
 /// # Panics
 /// When floats are dereferenced.
@@ -34,7 +33,7 @@ pub enum Pixels {
 }
 
 impl Pixels {
-    /// How many values there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::Bytes(values) => values.len(),
@@ -98,36 +97,36 @@ pub struct Image {
 }
 
 impl Image {
-    /// The image as a picture of bytes: itself, or its floats with the smallest as 0 and the
-    /// largest as 255.
+    /// The image as bytes: unchanged if it has bytes; floats are scaled so that the smallest becomes 0 and the largest
+    /// 255.
     pub fn to_picture(&self) -> Image {
         let Pixels::Floats(values) = &self.pixels else { return self.clone() };
         let finite = || values.iter().copied().filter(|value| value.is_finite());
         let (low, high) = finite().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
         let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
-        // Infinities and NaN are saturated by the cast.
+        // The cast saturates infinities, and NaN becomes 0.
         let bytes: Vec<u8> = values.iter().map(|value| ((value - low) * scale + 0.5) as u8).collect();
         Image { pixels: bytes.into(), ..*self }
     }
 }
 
-/// A thing in an image: what it is and where.
+/// An object in an image: its class and its box.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Object {
     /// Index into the class names of its label.
     pub class: usize,
     /// x1, y1, x2, y2 in pixels; the right and bottom edges are exclusive.
     pub bbox: [f32; 4],
-    /// A box around a crowd whose members were not labelled: not something to find,
-    /// and detections inside it are neither right nor wrong.
+    /// A box around a crowd whose members were not labelled: it is not a target, and detections inside it are neither
+    /// right nor wrong.
     pub crowd: bool,
-    /// Area in square pixels by which scores sort it into small and large: of
-    /// its mask where that is known, else of the box.
+    /// Area in square pixels, by which metrics sort objects into small and large: the area of its mask if that is
+    /// known, else of the box.
     pub area: f32,
 }
 
 impl Object {
-    /// A single thing whose area is that of its box.
+    /// A single object whose area is that of its box.
     pub fn new(class: usize, bbox: [f32; 4]) -> Object {
         let area = (bbox[2] - bbox[0]) * (bbox[3] - bbox[1]);
         Object { class, bbox, crowd: false, area }
@@ -150,25 +149,25 @@ pub struct ValueMap {
 pub enum Label {
     /// One class for the whole image.
     Class(usize),
-    /// How much of the image each class is, from 0 to 1 and 1 in all; classes past the end have no share. A label of kind
-    /// [`Class`](crate::LabelKind::Class) takes this form where samples were mixed; that of the field [`Sample::class`]
-    /// then stands in [`Sample::more`] under its name, [`CLASS`](crate::CLASS), and the field holds the class with the
-    /// largest share.
+    /// The share of the image that each class has, from 0 to 1, with sum 1; classes past the end have share 0. A label
+    /// of kind [`Class`](crate::LabelKind::Class) takes this form in mixed samples. The shares for the field
+    /// [`Sample::class`] are then in [`Sample::more`] under its name, [`CLASS`](crate::CLASS), and the field holds the
+    /// class with the largest share.
     Shares(Vec<f32>),
-    /// For each class whether it is there.
+    /// For each class, whether it is there.
     Classes(Vec<bool>),
     /// Numbers for the whole image; one that is not finite is unknown.
     Values(Vec<f32>),
     /// A number for every pixel.
     ValueMap(ValueMap),
-    /// Things and where they are.
+    /// Objects and their boxes.
     Objects(Vec<Object>),
     /// A class for every pixel.
     Mask(Mask),
 }
 
 impl Label {
-    /// The class of the whole image, or that with the largest share of it.
+    /// The class of the whole image, or the class with the largest share.
     pub fn class(&self) -> Option<usize> {
         match self {
             Self::Class(class) => Some(*class),
@@ -178,7 +177,7 @@ impl Label {
     }
 }
 
-/// The class with the largest share, the first of equal ones.
+/// The class with the largest share; of equal ones, the first.
 pub(crate) fn largest_share(shares: &[f32]) -> Option<usize> {
     (0..shares.len()).reduce(|best, class| if shares[class] > shares[best] { class } else { best })
 }
@@ -195,17 +194,17 @@ pub struct Mask {
     pub classes: Vec<ClassId>,
 }
 
-/// An image and whatever is known about it.
+/// An image and its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The picture.
     pub image: Image,
     /// The class of the whole image.
     pub class: Option<usize>,
-    /// The things to be seen in it.
+    /// The objects in it.
     pub objects: Option<Vec<Object>>,
-    /// What each pixel belongs to.
+    /// The class of each pixel.
     pub mask: Option<Mask>,
-    /// Further labels by name; one that is missing is not in the map.
+    /// The other labels by name; a missing label is not in the map.
     pub more: BTreeMap<String, Label>,
 }

@@ -1,4 +1,4 @@
-//! Samplers against class imbalance: rare classes shown more often.
+//! Samplers against class imbalance: they show rare classes more often.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,34 +12,34 @@ use crate::{ClassId, DataError, Dataset, DatasetInfo, IGNORED, Label, LabelKind,
 /// How often classes are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// All alike.
+    /// All classes equally often.
     Balanced,
-    /// By the square root of their samples, half way to how often they occur
-    /// (Mahajan et al., "Exploring the Limits of Weakly Supervised
-    /// Pretraining", 2018).
+    /// In proportion to the square root of their sample counts, between equal
+    /// and natural frequency (Mahajan et al., "Exploring the Limits of Weakly
+    /// Supervised Pretraining", 2018).
     SquareRoot,
 }
 
-/// A data set whose training samples are drawn by the classes of one label: a
-/// class by [`Sampling`], then any sample that shows it. A sample may show
-/// several (objects, masks, sets of classes) or none, which is drawn as a class
-/// of its own. Sample `index` of an epoch is drawn from the stream (seed,
-/// "sampler", epoch, index).
+/// A data set whose training samples are drawn by the classes of one label:
+/// first a class by [`Sampling`], then any sample that shows it. A sample may
+/// show several classes (objects, masks, sets of classes) or none; samples
+/// without a class count as a class of their own. Sample `index` of an epoch is
+/// drawn from the stream (seed, "sampler", epoch, index).
 pub struct Resampled {
     inner: Arc<dyn Dataset>,
     seed: u64,
     /// Training samples that show each class.
     members: Vec<Vec<usize>>,
-    /// How likely each class is drawn.
+    /// The probability that each class is drawn.
     shares: Vec<f64>,
 }
 
 impl Resampled {
-    /// Looks at every training sample once to learn the classes of `label`.
+    /// Reads every training sample once to learn the classes of `label`.
     ///
     /// # Errors
     /// [`DataError::Option`] when there is no such label or it has no classes,
-    /// and whatever can go wrong in reading a sample.
+    /// and any error of reading a sample.
     pub fn new(
         inner: Arc<dyn Dataset>,
         label: &str,
@@ -53,7 +53,7 @@ impl Resampled {
             return Err(DataError::Option { option: "label to sample by", value: label.into(), remedy });
         };
         let classes = found.classes.len();
-        // One more for samples that show none.
+        // One more entry for samples without a class.
         let mut members = vec![Vec::new(); classes + 1];
         for index in 0..inner.len(Split::Train) {
             let mut shown = classes_of(&inner.sample(Split::Train, 0, index)?, label);
@@ -75,12 +75,13 @@ impl Resampled {
         Ok(Resampled { inner, seed, members, shares })
     }
 
-    /// How likely each class is drawn; the last entry is for samples that show none.
+    /// The probability that each class is drawn; the last entry is for samples
+    /// without a class.
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
 
-    /// The sample of the data set that stands at `index` of an epoch.
+    /// The sample of the data set that is shown at `index` of an epoch.
     pub fn drawn(&self, epoch: u64, index: usize) -> usize {
         let mut random = stream(self.seed, "sampler", epoch, index as u64);
         let mut left: f64 = random.random();

@@ -3,11 +3,11 @@
 /// The three parts of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// To learn from.
+    /// For training.
     Train,
-    /// To choose by: the best epoch, a learning rate.
+    /// For choosing, such as the best epoch or a learning rate.
     Validation,
-    /// To report on, once.
+    /// For the final report, used once.
     Test,
 }
 

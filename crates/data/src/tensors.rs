@@ -1,5 +1,4 @@
-//! A data set of tensors that are in memory already: one's own numbers, with a class
-//! for each row.
+//! A data set of tensors that are already in memory: your own numbers, with a class for each row.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +39,8 @@ struct Part {
 }
 
 impl TensorDataset {
-    /// Training samples: images `[N, H, W, C]`, or rows `[N, C]`, which become images of
-    /// one pixel, and a class for each of them. The values enter batches as they are.
+    /// Training samples: images `[N, H, W, C]`, or rows `[N, C]`, which become images of one pixel,
+    /// with a class for each of them. The values enter batches unchanged.
     ///
     /// # Panics
     /// If the tensor has another rank, or there is not one class per row.
@@ -60,7 +59,7 @@ impl TensorDataset {
         empty.with(Split::Train, images, classes)
     }
 
-    /// With the samples of another split, or others in the same one.
+    /// Adds the samples of another split, or replaces those of the same one.
     ///
     /// # Panics
     /// If the rows have another size than those of the training samples, or there is not

@@ -1,4 +1,4 @@
-//! Data sets from outside: what is right is read, what is wrong is one clear error.
+//! Data sets from files: correct files are read, and wrong ones give one clear error.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// `count` images of `side` x `side` whose pixels are all their number.
+/// `count` images of `side` x `side`; all pixels of an image equal its index.
 fn images(count: usize, side: usize) -> Vec<u8> {
     let pixels = (0..count).flat_map(|number| vec![number as u8 + 100; side * side]).collect();
     let mut bytes = Vec::new();
@@ -136,7 +136,7 @@ fn a_fashion_mnist_folder_opens_as_pairs_and_the_last_sixth_validates() {
     let pairs = open(&name, 1).unwrap();
     let splits = [(Split::Train, 0..17), (Split::Validation, 17..20), (Split::Test, 0..5)];
     for (split, garments) in splits {
-        // Each garment in turn is the left one, and its corner lies under no other.
+        // Each garment in turn is the left one, and the other garment never covers its corner.
         for (index, garment) in garments.cycle().take(20).enumerate() {
             let sample = pairs.sample(split, 0, index).unwrap();
             assert_eq!(sample.image.pixels[0], 100 + garment, "{split:?} {index}");
@@ -207,7 +207,7 @@ fn the_embedded_garments_are_balanced() {
     assert_eq!(lengths, [9000, 1000, 2000]);
 }
 
-/// A CIFAR batch: record i has class i % 10 and planes of i, i + 1 and i + 2.
+/// A CIFAR batch: record i has class i % 10 and planes with the values i, i + 1 and i + 2.
 fn cifar_batch(records: usize) -> Vec<u8> {
     let planes = |i: usize| (0..3).flat_map(move |plane| vec![(i + plane) as u8; 1024]);
     (0..records).flat_map(|i| std::iter::once((i % 10) as u8).chain(planes(i))).collect()
@@ -289,11 +289,11 @@ fn picture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
 }
 
-/// The colours of the picture's left half, its top right and its bottom right quarter.
+/// The colours of the picture's left half, top right quarter and bottom right quarter.
 fn colours(name: &str) -> [[u8; 3]; 3] {
     let image = Image::read(&picture(name)).unwrap();
     assert_eq!((image.height, image.width, image.channels), (16, 24, 3), "{name}");
-    // The middle of each, away from the edges that compression smears.
+    // The middle of each, away from the edges that compression blurs.
     [[8, 5], [3, 18], [12, 18]].map(|[y, x]| std::array::from_fn(|c| image.pixels[(y * 24 + x) * 3 + c]))
 }
 
@@ -342,8 +342,8 @@ fn truncated_pictures_are_errors_that_name_the_file() {
     }
 }
 
-/// A GIF and the data of a JPEG have no checksums, so a wrong byte may go unnoticed. What must not happen is a panic, or
-/// a picture of another size than its own header says.
+/// GIF and JPEG data have no checksums, so a wrong byte may go unnoticed. A wrong byte must not cause a panic, or a
+/// picture of another size than its own header says.
 #[test]
 fn pictures_with_a_wrong_byte_are_errors_that_name_the_file_or_pictures() {
     let folder = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Plain classification from IDX files of any names, sizes and classes.
+//! Classification from IDX files with any names, sizes and classes.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::{TempDir, tempdir};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
-/// Images of these rows and columns whose pixels are all their number.
+/// Images with these rows and columns; all pixels of an image equal its index.
 fn images(count: usize, [height, width]: [usize; 2]) -> Vec<u8> {
     let pixels = (0..count).flat_map(|number| vec![number as u8 + 100; height * width]).collect();
     let mut bytes = Vec::new();
@@ -27,7 +27,8 @@ fn write(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(folder.path().join(name), bytes).unwrap();
 }
 
-/// Files of these names: 40 training pictures, of which every fourth is of class 1 and the others of class 0, and 5 to test.
+/// Files with these names: 40 training pictures, every fourth of class 1 and the others of class 0, and 5 test
+/// pictures.
 fn folder(names: [&str; 4], size: [usize; 2]) -> TempDir {
     let folder = tempdir().unwrap();
     let train: Vec<u8> = (0..40).map(|number| u8::from(number % 4 == 3)).collect();
@@ -66,7 +67,7 @@ fn idx_files_of_any_names_and_sizes_are_classes_and_the_last_tenth_of_each_valid
         let info = data.info();
         assert_eq!((info.height, info.width, info.channels), (size[0], size[1], 1));
         assert_eq!(info.label(CLASS).unwrap().classes, ["0", "1"]);
-        // A tenth of 30 and of 10: the last ones of each in file order.
+        // A tenth of 30 and of 10: the last pictures of each class in file order.
         assert_eq!(SPLITS.map(|split| data.len(split)), [36, 4, 5]);
         let held = |index| {
             let sample = data.sample(Split::Validation, 0, index).unwrap();
@@ -100,7 +101,7 @@ fn packed_files_a_validation_part_and_names_of_classes_are_used() {
     write(&folder, "val-images.gz", packed.finish().unwrap());
     write(&folder, "val-labels", labels(&[3, 3, 0]));
     write(&folder, "classes.txt", "zero\none\ntwo\nthree\nfour\n");
-    // The same file again, plain and packed.
+    // The same file twice, plain and compressed.
     write(&folder, "val-labels.gz", labels(&[0]));
     let data = opened(folder.path().to_str().unwrap());
     assert_eq!(SPLITS.map(|split| data.len(split)), [40, 3, 5]);

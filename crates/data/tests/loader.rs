@@ -9,7 +9,7 @@ use cerberus_data::{
     MissingLabels, Mixture, Resampled, Sample, Sampling, Split, annotated_key,
 };
 
-/// One-pixel images; what happens at `bad` is up to the test.
+/// One-pixel images; the test decides what happens at `bad`.
 struct Numbers {
     info: DatasetInfo,
     len: usize,
@@ -47,7 +47,7 @@ impl Dataset for Numbers {
 
     fn sample(&self, split: Split, _: u64, index: usize) -> Result<Sample, DataError> {
         self.made.fetch_add(1, Ordering::Relaxed);
-        // Later samples are ready sooner, so that order is not luck.
+        // Later samples are ready sooner, so that the right order is not luck.
         std::thread::sleep(std::time::Duration::from_micros((self.len - index) as u64 % 7 * 50));
         let mut width = 1;
         match self.bad {
@@ -145,7 +145,7 @@ fn dropping_the_loader_stops_its_workers() {
     let mut loader = Loader::new(dataset.clone(), plan(3)).unwrap();
     loader.next().unwrap().unwrap();
     drop(loader);
-    // The workers are joined: only this handle is left, and little was made.
+    // The workers have ended: only this handle is left, and few samples were made.
     assert_eq!(Arc::strong_count(&dataset), 1);
     let made = dataset.made.load(Ordering::Relaxed);
     assert!(made < 1000, "{made}");
@@ -156,13 +156,13 @@ fn workers_run_ahead_only_so_far() {
     let dataset = numbers(1000, None);
     let loader = Loader::new(dataset.clone(), plan(2)).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(200));
-    // Two batches waiting and one in hand for each worker.
+    // Two batches waiting and one being made for each worker.
     let made = dataset.made.load(Ordering::Relaxed);
     assert!(made <= 2 * 3 * 4, "{made}");
     drop(loader);
 }
 
-/// Images of which every hundredth is of a rare class.
+/// Every hundredth image is of a rare class.
 struct Classes {
     info: DatasetInfo,
     train: usize,

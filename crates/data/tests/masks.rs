@@ -1,4 +1,5 @@
-//! Masks as pictures: beside their pictures, described by YAML, beside COCO's JSON, and panoptic.
+//! Masks stored as pictures: in a folder beside the pictures, described by YAML, beside COCO's
+//! JSON, and panoptic.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ fn picture(seed: u8) -> Vec<u8> {
     Image { height: SIDE, width: SIDE, channels: 3, pixels: pixels.into() }.to_png().unwrap()
 }
 
-/// A mask whose first pixels have these values, the others the last of them.
+/// A mask whose first pixels have these values; the other pixels repeat the last one.
 fn ids(first: &[u8]) -> Vec<u8> {
     let mut ids = first.to_vec();
     ids.resize(SIDE * SIDE, first[first.len() - 1]);
@@ -143,7 +144,7 @@ fn masks_of_0_and_255_alone_show_one_class_and_the_account_says_so() {
     write(set.path(), "classes.txt", "background\nroad\n");
     let read = photos(set.path());
     assert_eq!((classes(&read), &mask(&read, 0, 3)[..]), (&["road".to_string()][..], &[0, 1, 0][..]));
-    // One other id, in whatever mask, and 255 is not judged.
+    // If any mask contains another id, 255 is ignored.
     write(set.path(), "images/b.png", picture(2));
     write(set.path(), "masks/b.png", ids(&[1, 0]));
     let read = photos(set.path());
@@ -194,7 +195,7 @@ fn yaml_says_where_masks_are_and_what_their_ids_mean() {
         assert_eq!(mask(&read, 0, 3), [IGNORED, 2, 1]);
         assert_eq!(told(&read, FindingKind::LeftOut, "neither the folder"), 1);
     }
-    // A part of which only the pictures are there is no part that was not fetched.
+    // A part of which only the pictures exist is incomplete, not missing.
     write(set.path(), "pictures/val/b.jpg", picture(2));
     refused(set.path(), &["semantic.yaml, val", "drawn/val", "not both"]);
     write(set.path(), "semantic.yaml", "train: { images: none, masks: none }\nclasses: [a]\n");

@@ -1,17 +1,17 @@
-//! Memory does not grow with the number of photos that were read: an epoch over many takes no more at its end than
-//! after its beginning.
+//! Memory does not grow with the number of photos that were read: at the end of an epoch over many photos it is no
+//! larger than shortly after the beginning.
 //!
-//! `PHOTOS=20000 cargo test --release -p cerberus-data --test memory -- --nocapture` goes through as many.
+//! `PHOTOS=20000 cargo test --release -p cerberus-data --test memory -- --nocapture` reads that many photos.
 
 use std::io::BufWriter;
 
 use cerberus_data::{EpochPlan, Loader, PhotoOptions, Photos, Split};
 use image::codecs::jpeg::JpegEncoder;
 
-/// What may differ by chance: the two workers may have six batches of 2.4 MB waiting or none.
+/// The random difference: the two workers may have six batches of 2.4 MB waiting, or none.
 const SLACK: usize = 20 << 20;
 
-/// The peak of the resident set in bytes, where the system tells.
+/// The peak resident set size in bytes, if the system reports it.
 fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -32,7 +32,7 @@ fn an_epoch_over_many_photos_takes_no_more_memory_at_its_end_than_after_a_fifth_
             .encode_image(&image::RgbImage::from_fn(256, 192, pixel))
             .unwrap();
     }
-    // Of so large samples photos are not kept in memory, however many fit.
+    // For samples this large, photos are not kept in memory, even if they would fit.
     let cache = tempfile::tempdir().unwrap();
     let cache = Some(cache.path().to_path_buf());
     let options = PhotoOptions { size: [448, 448], repeats: 1, cache, ..PhotoOptions::default() };

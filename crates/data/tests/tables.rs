@@ -1,4 +1,4 @@
-//! Tables of labels: what each column says, and every mistake with its line and column.
+//! Tables of labels: the meaning of each column, and every error with its line and column.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What people really have: every kind of input here was misread by some program, and must be read as meant or refused
-//! with the place and the remedy. Nothing may vanish without a word in the account.
+//! Input as users really have it: some program misread each kind of input here. It must be read as intended, or refused
+//! with the place and the remedy. Nothing may be dropped without a note in the account.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn account(photos: &Photos) -> &Account {
     &photos.info().accounts[0]
 }
 
-/// How often the account says this, or 0.
+/// How often the account reports this, or 0.
 fn told(photos: &Photos, kind: FindingKind, what: &str) -> usize {
     let findings = account(photos).findings.iter();
     findings.filter(|f| f.kind == kind && f.what.contains(what)).map(|f| f.count).sum()
@@ -43,7 +43,7 @@ fn refused(path: &Path, words: &[&str]) {
 
 const NAMES: &str = "names: [cup, box]\n";
 
-/// A set in YOLO's layout with these pictures in `images/train`, each with a box.
+/// A set in YOLO's layout with these pictures in `images/train`, each with one box.
 fn yolo(names: &[&str]) -> TempDir {
     let folder = tempdir().unwrap();
     for (seed, name) in names.iter().enumerate() {
@@ -151,7 +151,7 @@ fn label_files_in_capitals_are_read_and_those_of_no_picture_are_told() {
     let photos = open(set.path()).unwrap();
     assert_eq!(first_objects(&photos).len(), 1);
     assert_eq!(told(&photos, FindingKind::LabelLeftOut, "belong to no picture"), 1);
-    // Nothing fits: these are no empty pictures but labels that were not found.
+    // No label file fits: these are not empty pictures, but labels that were not found.
     for name in ["A.TXT", "b.txt"] {
         fs::rename(labels.join(name), labels.join(format!("x{name}"))).unwrap();
     }
@@ -169,7 +169,7 @@ fn names_that_are_not_unicode_still_belong_together() {
         let folder = set.path().join(folder);
         fs::rename(folder.join(from), folder.join(name(ending)))
     };
-    // Some file systems take no such names.
+    // Some file systems do not accept such names.
     if move_to("images/train", "a.png", "png").is_err() {
         return;
     }
@@ -329,7 +329,7 @@ fn one_picture_in_two_parts_is_told() {
     assert_eq!(told(&open(set.path()).unwrap(), FindingKind::Suspicious, "in two parts"), 1);
 }
 
-/// A file in COCO's format; each annotation is of image 1 and category 1 unless it says otherwise.
+/// A file in COCO's format; each annotation belongs to image 1 and category 1 unless it says otherwise.
 fn coco(folder: &Path, file: &str, images: &str, annotations: &[&str], categories: &str) {
     let annotations: Vec<String> = annotations
         .iter()
@@ -440,7 +440,7 @@ fn categories_of_several_files_are_brought_together_by_name() {
 
 const HEADER: &str = "name,class,species,split,width,height,head_xmin,head_ymin,head_xmax,head_ymax,body_xmin,body_ymin,body_xmax,body_ymax";
 
-/// The layout of Oxford-IIIT Pet, a row for each word under `split`.
+/// The layout of Oxford-IIIT Pet, one row for each word under `split`.
 fn pets(words: &[&str]) -> TempDir {
     let set = tempdir().unwrap();
     let mut table = String::from(HEADER);
@@ -492,8 +492,8 @@ fn other_pictures_sizes_or_labels_have_another_fingerprint_and_the_change_is_nam
     );
 }
 
-/// A COCO set of turned pictures (16 rows and 24 columns upright, red at the upper left), each with a box at the upper left of
-/// the picture as the annotations count it: `[rows, columns]`.
+/// A COCO set of rotated pictures (16 rows and 24 columns upright, red at the upper left), each with its annotated size
+/// `[rows, columns]` and a box at the upper left in the orientation of the annotations.
 fn turned(pictures: &[(&str, [usize; 2])]) -> TempDir {
     let set = tempdir().unwrap();
     let mut images = Vec::new();
@@ -510,7 +510,7 @@ fn turned(pictures: &[(&str, [usize; 2])]) -> TempDir {
     set
 }
 
-/// Whether each picture's upper left is red, as it is upright.
+/// Whether each picture is read with red at the upper left, that is upright.
 fn upright(set: &TempDir) -> Vec<bool> {
     let photos = open(set.path()).unwrap();
     let red = |index| {
@@ -523,7 +523,7 @@ fn upright(set: &TempDir) -> Vec<bool> {
 
 #[test]
 fn which_way_up_annotations_count_turned_pictures_is_one_thing_for_a_set() {
-    // Quarter turns tell by their sides; half a turn is taken like them.
+    // The sides show the orientation of quarter turns; half turns are treated the same way.
     assert_eq!(upright(&turned(&[("exif6.jpg", [16, 24]), ("exif3.jpg", [16, 24])])), [true, true]);
     assert_eq!(upright(&turned(&[("exif6.jpg", [24, 16]), ("exif3.jpg", [16, 24])])), [false, false]);
     assert_eq!(upright(&turned(&[("exif3.jpg", [16, 24])])), [true], "nothing tells");
@@ -542,7 +542,7 @@ fn what_follows_a_jpeg_is_no_part_of_it_and_a_jpeg_that_breaks_off_is_refused() 
         fs::write(&path, &whole).unwrap();
         Image::read(&path).unwrap()
     };
-    // A film behind it may hold the bytes of any marker.
+    // The data after the picture, such as a video, may contain the bytes of any marker.
     for trailer in [&b"\xff\xda film"[..], b"plain", b"\xff\xd8\xff\xda\xff\xd9", &[0; 300]] {
         fs::write(&path, [&whole[..], trailer].concat()).unwrap();
         assert_eq!(Image::read(&path).unwrap(), expected);
@@ -558,7 +558,8 @@ fn a_picture_of_too_many_pixels_is_refused_from_its_header() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("large.png");
     let mut png = Image { height: 1, width: 1, channels: 1, pixels: vec![0u8].into() }.to_png().unwrap();
-    // The sides stand behind the signature and the chunk's length and name, the checksum behind the chunk's 17 bytes.
+    // The width and height follow the signature and the chunk's length and name; the checksum follows the chunk's 17
+    // bytes.
     png[16..20].copy_from_slice(&24_000u32.to_be_bytes());
     png[20..24].copy_from_slice(&24_000u32.to_be_bytes());
     let mut crc = flate2::Crc::new();

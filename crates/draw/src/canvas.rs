@@ -1,13 +1,13 @@
 //! A small drawing surface over an RGB image: blended rectangles, strokes and text.
 //!
-//! Coordinates are signed pixels and everything is clipped, so that callers never have to ask whether a thing
-//! lies inside.
+//! Coordinates are signed pixels and everything is clipped, so callers never have to check whether something lies
+//! inside.
 
 use super::ink::Ink;
 use super::text::{Line, TextStyle};
 use image::{Rgb, RgbImage};
 
-/// Width of the box that stands for a letter no font has, at zoom 1.
+/// Width of the box drawn for a character that no font has, at zoom 1.
 const BOX_WIDTH: i64 = 6;
 
 /// A rectangle in pixels, right and bottom edges exclusive.
@@ -24,7 +24,7 @@ impl Rect {
         Self { x1: x, y1: y, x2: x + width, y2: y + height }
     }
 
-    /// Grown by `margin` on every side (shrunk where negative).
+    /// Grown by `margin` on every side (shrunk if `margin` is negative).
     pub fn grown(self, margin: i64) -> Self {
         Self { x1: self.x1 - margin, y1: self.y1 - margin, x2: self.x2 + margin, y2: self.y2 + margin }
     }
@@ -49,7 +49,7 @@ impl Canvas {
         Self { image: RgbImage::from_pixel(side(width), side(height), color) }
     }
 
-    /// Mixes a colour into one pixel; `alpha` 1 replaces it. Outside the image nothing happens.
+    /// Blends a colour into one pixel; `alpha` 1 replaces it. Outside the image nothing happens.
     pub fn blend(&mut self, x: i64, y: i64, color: Rgb<u8>, alpha: f32) {
         let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
         if let Some(pixel) = self.image.get_pixel_mut_checked(x, y) {
@@ -57,7 +57,7 @@ impl Canvas {
         }
     }
 
-    /// Mixes a colour into a rectangle.
+    /// Blends a colour into a rectangle.
     pub fn fill(&mut self, rect: Rect, color: Rgb<u8>, alpha: f32) {
         let (width, height) = (i64::from(self.image.width()), i64::from(self.image.height()));
         for y in rect.y1.max(0)..rect.y2.min(height) {
@@ -77,7 +77,7 @@ impl Canvas {
         self.fill(Rect { y1: top, y2: bottom, x1: inner.x2.max(inner.x1), ..rect }, color, alpha);
     }
 
-    /// Writes a text whose capitals have their top left corner at (x, y).
+    /// Draws a text; the top left corner of its capitals is at (x, y).
     pub fn text(&mut self, x: i64, y: i64, text: &str, style: TextStyle, color: Rgb<u8>) {
         let line = Line::new(text, style);
         let baseline = y + style.cap_height();
@@ -125,7 +125,7 @@ impl Canvas {
     }
 }
 
-/// `under` with a share `alpha` of `over`.
+/// Blends `under` with a share `alpha` of `over`.
 pub(super) fn mix(under: Rgb<u8>, over: Rgb<u8>, alpha: f32) -> Rgb<u8> {
     let channel = |c: usize| {
         let (under, over) = (f32::from(under.0[c]), f32::from(over.0[c]));

@@ -1,23 +1,23 @@
-//! The fonts that labels are written in: one per script, embedded, so that nothing has to be installed and a picture
-//! is the same on every machine.
+//! The fonts of the labels: one per script, embedded, so that nothing has to be installed and a picture is the same on
+//! every machine.
 //!
-//! They are subsets of free fonts (`assets/README.md` says which, and how they were made), deflated. A font is
-//! inflated when a text first needs a letter that no font before it has; Latin comes first and costs a
-//! millisecond, and the large Chinese and Korean ones, which come last, cost nothing where they are not used.
+//! They are subsets of free fonts (`assets/README.md` lists them and how they were made), stored deflated. A font is
+//! inflated when a text first needs a letter that no earlier font has. Latin comes first and costs a millisecond; the
+//! large Chinese and Korean fonts come last and cost nothing if they are not used.
 
 use flate2::read::ZlibDecoder;
 use rustybuzz::Face;
 use std::io::Read;
 use std::sync::OnceLock;
 
-/// A font in the program.
+/// An embedded font.
 pub(super) struct Font {
     name: &'static str,
     deflated: &'static [u8],
-    /// Size against the Latin letters beside it: scripts with tall letters are drawn smaller, and ideographs
-    /// larger: 12 pixels wide at zoom 1.
+    /// Size relative to Latin letters: scripts with tall letters are drawn smaller, and ideographs larger, 12 pixels
+    /// wide at zoom 1.
     pub scale: f32,
-    /// Whether letters may be moved to whole pixels one by one, which is sharper. Not where strokes join them.
+    /// Whether each letter may be moved to a whole pixel, which is sharper. False where strokes join the letters.
     pub separate: bool,
     file: OnceLock<Vec<u8>>,
     face: OnceLock<Face<'static>>,
@@ -47,8 +47,8 @@ impl Font {
     }
 }
 
-/// The first font with every character of a grapheme, or else with its first, whose marks are then missing;
-/// `None` where no font has that.
+/// The first font with every character of a grapheme; otherwise the first font with its first character, and the marks
+/// are then missing; `None` if no font has that character.
 pub(super) fn font_for(grapheme: &str) -> Option<&'static Font> {
     let visible = || grapheme.chars().filter(|&character| !is_invisible(character));
     let first = visible().next()?;
@@ -56,7 +56,7 @@ pub(super) fn font_for(grapheme: &str) -> Option<&'static Font> {
     whole.or_else(|| FONTS.iter().find(|font| font.has(first)))
 }
 
-/// Whether a character only steers how others are written (joiners, directions, variants) and has no shape.
+/// Whether a character only controls how others are drawn (joiners, directions, variants) and has no shape.
 pub(super) fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
@@ -70,7 +70,7 @@ macro_rules! font {
     };
 }
 
-/// In the order in which they are asked for a letter: the common and small ones first.
+/// In the order of searching for a letter: common and small fonts first.
 static FONTS: [Font; 22] = [
     font!("latin", 1.0, true),
     font!("hebrew", 1.0, true),

@@ -1,13 +1,13 @@
-//! The pixels a line of text covers: the outlines of its glyphs, each pixel with the share of it that lies inside.
+//! The pixels of a line of text: the outlines of its glyphs are rasterised to the share of each pixel that lies inside.
 //!
-//! A whole line is one raster, so that where joined letters meet in the middle of a pixel their shares add up to a
+//! A whole line is one raster, so that where joined letters meet in the middle of a pixel, their shares add up to a
 //! stroke without a seam.
 
 use super::text::{Line, TextStyle, pixels_per_unit};
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use rustybuzz::ttf_parser::OutlineBuilder;
 
-/// Coverage, and where it lies.
+/// Coverage and its position.
 pub(super) struct Ink {
     pub raster: Rasterizer,
     /// Column of the raster's left edge, from the start of the line.
@@ -17,7 +17,7 @@ pub(super) struct Ink {
 }
 
 impl Ink {
-    /// The ink of a line; `None` where it has none. Letters without a glyph are the caller's to draw.
+    /// Rasterises a line; `None` if it has no outlines. The caller draws letters without a glyph.
     pub fn of(line: &Line, style: TextStyle) -> Option<Self> {
         let mut outline = Outline::default();
         for placed in &line.glyphs {
@@ -33,12 +33,12 @@ impl Ink {
     }
 }
 
-/// Outlines in pixels, downwards from the baseline, as the font's curves.
+/// Outlines in pixels, with y downwards from the baseline, as the font's curves.
 #[derive(Default)]
 struct Outline {
     scale: f32,
     origin: Point,
-    /// Where the pen is, and where the contour began.
+    /// The pen's position, and the start of the contour.
     at: Point,
     start: Point,
     curves: Vec<[Point; 4]>,
@@ -62,7 +62,7 @@ impl Outline {
             high = point(high.x.max(p.x), high.y.max(p.y));
         }
         let (left, top) = (low.x.floor(), low.y.floor());
-        // A column to spare: the raster writes one to the right of where an edge ends.
+        // One spare column: the raster also writes to the column right of where an edge ends.
         let mut raster =
             Rasterizer::new((high.x - left).ceil() as usize + 2, (high.y - top).ceil() as usize + 1);
         for curve in &self.curves {
@@ -86,7 +86,7 @@ impl OutlineBuilder for Outline {
 
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
         let (control, end) = (self.pixel(x1, y1), self.pixel(x, y));
-        // The same curve as a cubic one: its controls lie two thirds of the way to the quadratic's.
+        // The same curve as a cubic: its control points lie two thirds of the way to the quadratic's.
         let between = |from: f32, to: f32| from + (to - from) * (2.0 / 3.0);
         let towards = |from: Point| point(between(from.x, control.x), between(from.y, control.y));
         self.curve(towards(self.at), towards(end), end);

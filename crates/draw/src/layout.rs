@@ -1,4 +1,4 @@
-//! How panels, titles and the legend are put on a page.
+//! Lays out panels, titles and the legend on a page.
 //!
 //! The legend names the classes of the masks that no box's tag names already.
 
@@ -19,7 +19,7 @@ const MARGIN: i64 = 8;
 /// Longest side of an enlarged image.
 const MAX_SIDE: u32 = 4096;
 
-/// A picture with what is written above it.
+/// A picture with its caption and title.
 struct Panel<'a> {
     picture: RgbImage,
     caption: &'a str,
@@ -27,8 +27,8 @@ struct Panel<'a> {
     correct: Option<bool>,
 }
 
-/// Draws the annotations over the image, enlarged `scale` times, on a page with its title (if there is one)
-/// and a legend of the mask's classes that no box names.
+/// Draws the annotations over the image, enlarged `scale` times, on a page with its title (if there is one) and a
+/// legend of the mask's classes that no box names.
 ///
 /// # Panics
 /// When the mask does not hold height x width values.
@@ -41,8 +41,8 @@ pub fn overlay(image: &RgbImage, annotated: &Annotated, class_names: &[String], 
     page(&[panel], &unnamed_classes(&[annotated]), class_names, style)
 }
 
-/// The image, its true and its predicted annotations in a row, each enlarged `scale` times, with titles and
-/// a legend of the masks' classes that no box names.
+/// Draws the image, its true and its predicted annotations in a row, each enlarged `scale` times, with titles and a
+/// legend of the masks' classes that no box names.
 ///
 /// # Panics
 /// When a mask does not hold height x width values.
@@ -71,8 +71,8 @@ pub fn side_by_side(
     page(&panels, &unnamed_classes(&[truth, predicted]), class_names, style)
 }
 
-/// Pictures in a row, each with its own annotations drawn over it and its title above it, enlarged `scale` times; without a
-/// legend, so that rows stand under each other.
+/// Draws pictures in a row, each with its own annotations and its title above it, enlarged `scale` times. There is no
+/// legend, so that several rows can be stacked.
 ///
 /// # Panics
 /// When a mask does not hold height x width values.
@@ -112,7 +112,7 @@ struct Style {
     title: TextStyle,
 }
 
-/// The enlargement in use, kept within limits, and text that suits it.
+/// The enlargement, kept within limits, and text sizes that suit it.
 fn sizes(image: &RgbImage, scale: u32) -> (u32, Style) {
     let longest = image.width().max(image.height()).max(1);
     let scale = scale.clamp(1, (MAX_SIDE / longest).max(1));
@@ -156,7 +156,7 @@ fn draw_title(canvas: &mut Canvas, panel: &Panel, corner: (i64, i64), style: Sty
     let mark_width = if panel.correct.is_some() { 14 * zoom } else { 0 };
     let gap = 6 * zoom;
     let caption_width = style.text.width(panel.caption) + gap;
-    // Where both do not fit, the title is what matters.
+    // If both do not fit, the caption is left out: the title is more important.
     if panel.title.is_empty() || x + caption_width + style.title.width(panel.title) + mark_width <= end {
         canvas.text(x, y, &style.text.fitted(panel.caption, end - x), style.text, FAINT);
         x += if panel.caption.is_empty() { 0 } else { caption_width };
@@ -168,7 +168,7 @@ fn draw_title(canvas: &mut Canvas, panel: &Panel, corner: (i64, i64), style: Sty
     }
 }
 
-/// A green tick or a red cross in the 7 x 7 font pixels right and below of (x, y).
+/// A green tick or a red cross in the 7 x 7 font pixels to the right of and below (x, y).
 fn draw_mark(canvas: &mut Canvas, x: i64, y: i64, zoom: i64, correct: bool) {
     let zoom = zoom as f32;
     let at = |column: f32, row: f32| (x as f32 + column * zoom, y as f32 + row * zoom);
@@ -189,7 +189,7 @@ struct LegendEntry {
     line: i64,
 }
 
-/// Lays the legend out in lines of at most `width` pixels.
+/// Arranges the legend in lines of at most `width` pixels.
 fn legend_entries(
     classes: &[usize],
     class_names: &[String],
@@ -211,7 +211,7 @@ fn legend_entries(
     entries
 }
 
-/// The classes in the masks that no box names, rising, counted from 0 (the mask's 1).
+/// The classes in the masks that no box names, in ascending order, counted from 0 (value 1 in the mask).
 fn unnamed_classes(annotated: &[&Annotated]) -> Vec<usize> {
     let masks = annotated.iter().filter_map(|annotated| annotated.mask.as_ref());
     let present: BTreeSet<u16> = masks.flat_map(|(_, _, mask)| mask).copied().collect();

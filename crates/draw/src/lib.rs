@@ -1,12 +1,12 @@
-//! Pictures of images with their labels: class, boxes and mask, as they are and as they were predicted.
+//! Draws images with their labels: class, boxes and mask, true or predicted.
 //!
 //! - [`overlay`]: one image with its annotations;
 //! - [`side_by_side`]: input, truth and prediction in a row;
 //! - [`gallery`]: rows under each other;
 //! - [`encode_png`], [`encode_jpeg`]: the bytes of a file.
 //!
-//! Small images are enlarged. Where a mask is drawn the photograph is greyed, so that colour means class and
-//! nothing else: box, tag, mask and legend of a class share one colour ([`class_color`]).
+//! Small images are enlarged. If a mask is drawn, the photograph is turned gray, so that colour only means class: box,
+//! tag, mask and legend of a class have the same colour ([`class_color`]).
 #![forbid(unsafe_code)]
 
 mod canvas;
@@ -31,8 +31,8 @@ use std::io::Cursor;
 /// What is drawn over an image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotated {
-    /// Title above the picture, such as "Sneaker 0.93". May be empty. In any script, also from right to left; a
-    /// letter that no font has appears as a box, and control characters as spaces.
+    /// Title above the picture, such as "Sneaker 0.93". May be empty. It may be in any script, including right-to-left
+    /// ones; a letter that no font has is drawn as a box, and control characters as spaces.
     pub title: String,
     /// `Some(true)` adds a green tick to the title, `Some(false)` a red cross.
     pub title_correct: Option<bool>,
@@ -48,33 +48,33 @@ pub struct Annotated {
 pub struct DrawnBox {
     /// Index into the class names.
     pub class: usize,
-    /// `x1, y1, x2, y2` in pixels of the image before enlargement. One that is not finite is not drawn.
+    /// `x1, y1, x2, y2` in pixels of the image before enlargement. A box that is not finite is not drawn.
     pub bbox: [f32; 4],
-    /// Written behind the class name in the tag, with two decimals.
+    /// Shown after the class name in the tag, with two decimals.
     pub score: Option<f32>,
 }
 
-/// The enlargement at which an image has a comfortable size: about 320 pixels for the longer side, at most 8
-/// times, and never less than 1.
+/// A scale that makes an image easy to look at: about 320 pixels for the longer side, at most 8 times, and never less
+/// than 1.
 pub fn comfortable_scale(width: u32, height: u32) -> u32 {
     (320 / width.max(height).max(1)).clamp(1, 8)
 }
 
-/// The image as the bytes of a PNG file.
+/// Encodes the image as a PNG file.
 ///
 /// # Errors
-/// What the encoder reports.
+/// The encoder's error.
 pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(bytes.into_inner())
 }
 
-/// The image as the bytes of a JPEG file, a few times smaller than a PNG file of a photograph: for pages, where the
-/// values of pixels do not matter.
+/// Encodes the image as a JPEG file, a few times smaller than a PNG file of a photograph: for pages, where exact pixel
+/// values do not matter.
 ///
 /// # Errors
-/// What the encoder reports.
+/// The encoder's error.
 pub fn encode_jpeg(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     /// High enough for small text.
     const QUALITY: u8 = 85;
@@ -83,11 +83,12 @@ pub fn encode_jpeg(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// A class mask `[height, width]` as a gray PNG of another size whose pixels are the class ids, for other programs to
-/// read; each takes the nearest id. With 8 bits a pixel where the ids fit, ignored pixels then being 255, else with 16.
+/// Encodes a class mask `[height, width]` as a gray PNG of another size, for other programs to read: the pixels are
+/// class ids, each the nearest id of the mask. The PNG has 8 bits per pixel if the ids fit, with 255 for ignored
+/// pixels, otherwise 16.
 ///
 /// # Errors
-/// What the encoder reports, or that the mask does not hold `height * width` ids.
+/// The encoder's error, or an error if the mask does not hold `height * width` ids.
 pub fn encode_mask(mask: &[u16], [height, width]: [usize; 2], size: [u32; 2]) -> Result<Vec<u8>, ImageError> {
     let unfit = || ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch));
     if mask.len() != height * width || mask.is_empty() {
@@ -110,8 +111,8 @@ pub fn encode_mask(mask: &[u16], [height, width]: [usize; 2], size: [u32; 2]) ->
     Ok(bytes.into_inner())
 }
 
-/// A class mask `[height, width]` at another size in the classes' colours, which are those of [`class_color`]; the background
-/// (0) and ignored pixels are black.
+/// Draws a class mask `[height, width]` at another size in the colours of [`class_color`]; the background (0) and
+/// ignored pixels are black.
 pub fn colour_mask(mask: &[u16], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> RgbImage {
     RgbImage::from_fn(columns as u32, rows as u32, |x, y| {
         let (y, x) = (y as usize * height / rows.max(1), x as usize * width / columns.max(1));
@@ -122,8 +123,8 @@ pub fn colour_mask(mask: &[u16], [height, width]: [usize; 2], [rows, columns]: [
     })
 }
 
-/// An image of a data set as the drawing functions take it; gray becomes equal red, green and blue,
-/// and floats are stretched to the range of bytes.
+/// Converts an image of a data set for the drawing functions; gray becomes equal red, green and blue, and floats are
+/// stretched to the range of bytes.
 ///
 /// # Panics
 /// If the image holds fewer values than its size says.
@@ -136,7 +137,7 @@ pub fn to_rgb(image: &Image) -> RgbImage {
     })
 }
 
-/// The name of a class, "class 7" where the list has none.
+/// The name of a class, or "class 7" if the list has none.
 fn class_name(class_names: &[String], class: usize) -> String {
     class_names.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
 }

@@ -1,7 +1,7 @@
-//! The colours of classes: 24 that can be told apart, on a photograph and from each other.
+//! The colours of classes: 24 colours that can be told apart from each other on a photograph.
 //!
-//! The first twelve, which most data sets need, are spread over the hues at a lightness that reads on light and
-//! dark ground; the others fill the gaps, lighter, darker and duller.
+//! The first twelve, which are enough for most data sets, are spread over the hues at a lightness that is readable on
+//! light and dark backgrounds; the others fill the gaps and are lighter, darker or less saturated.
 
 use image::Rgb;
 
@@ -37,7 +37,7 @@ pub fn class_color(class: usize) -> Rgb<u8> {
     Rgb(COLORS[class % COLORS.len()])
 }
 
-/// Brightness as the eye sees it, 0 to 255 (ITU-R BT.601).
+/// Perceived brightness, 0 to 255 (ITU-R BT.601).
 pub(super) fn luma(color: Rgb<u8>) -> f32 {
     let [r, g, b] = color.0.map(f32::from);
     0.299 * r + 0.587 * g + 0.114 * b

@@ -15,7 +15,7 @@ const LINE: i64 = 2;
 const DARK: Rgb<u8> = Rgb([16, 16, 20]);
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 
-/// The image, enlarged, with nothing on it.
+/// The enlarged image without annotations.
 pub(super) fn enlarged(image: &RgbImage, scale: u32) -> RgbImage {
     if scale == 1 || image.width() == 0 || image.height() == 0 {
         return image.clone();
@@ -23,7 +23,7 @@ pub(super) fn enlarged(image: &RgbImage, scale: u32) -> RgbImage {
     resize(image, image.width() * scale, image.height() * scale, FilterType::CatmullRom)
 }
 
-/// The image, enlarged, with its annotations.
+/// The enlarged image with its annotations.
 pub(super) fn annotated(
     image: &RgbImage,
     annotated: &Annotated,
@@ -39,11 +39,11 @@ pub(super) fn annotated(
     canvas.image
 }
 
-/// Greys the picture, so that colour means class, and tints it by the mask.
+/// Turns the picture gray, so that colour means class, and tints it by the mask.
 fn draw_mask(canvas: &mut Canvas, mask_height: usize, mask_width: usize, mask: &[u16]) {
     let (width, height) = (canvas.image.width() as usize, canvas.image.height() as usize);
     let classes = enlarged_mask(mask, (mask_height, mask_width), (height, width));
-    // Whether one of the pixels up to two steps away is of another class: gives contours two pixels wide.
+    // Whether a pixel up to two steps away has another class; this gives contours two pixels wide.
     let on_contour = |x: usize, y: usize| {
         let class = classes[y * width + x];
         (1..=2).any(|step| {
@@ -70,10 +70,10 @@ fn draw_mask(canvas: &mut Canvas, mask_height: usize, mask_width: usize, mask: &
     }
 }
 
-/// A class map enlarged with smooth borders: each pixel takes the class that has the most weight among its
-/// four neighbours in a bilinear enlargement. Sizes are (height, width).
+/// Enlarges a class map with smooth borders: each pixel takes the class with the most weight among its four neighbours
+/// in a bilinear enlargement. Sizes are (height, width).
 fn enlarged_mask(mask: &[u16], from: (usize, usize), to: (usize, usize)) -> Vec<u16> {
-    // For each new coordinate: the two old ones, and the share of the second.
+    // For each new coordinate: the two old ones, and the weight of the second.
     let neighbours = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
         let place = |new: usize| {
             let old = ((new as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, from as f32 - 1.0);
@@ -100,7 +100,7 @@ fn enlarged_mask(mask: &[u16], from: (usize, usize), to: (usize, usize)) -> Vec<
     classes
 }
 
-/// Draws all boxes, the large ones below, then all tags, so that no line crosses a text.
+/// Draws all boxes, the large ones first, then all tags, so that no line crosses a text.
 fn draw_boxes(canvas: &mut Canvas, drawn: &[DrawnBox], class_names: &[String], scale: f32, text: TextStyle) {
     let (width, height) = (canvas.image.width(), canvas.image.height());
     let mut placed: Vec<(&DrawnBox, Rect)> = drawn
@@ -116,7 +116,7 @@ fn draw_boxes(canvas: &mut Canvas, drawn: &[DrawnBox], class_names: &[String], s
     placed.sort_by(|a, b| boxes::area(&b.0.bbox).total_cmp(&boxes::area(&a.0.bbox)));
     let frame = Rect::at(0, 0, width.into(), height.into());
     for (drawn, rect) in &placed {
-        // Around the object, but never outside the picture; the dark rim sets it off from a tint of its colour.
+        // Around the object, but never outside the picture; the dark rim separates it from a tint of the same colour.
         let rect = intersection(rect.grown(1), frame);
         canvas.outline(rect.grown(1), LINE + 2, DARK, 0.45);
         canvas.outline(rect, LINE, class_color(drawn.class), 1.0);
@@ -137,8 +137,8 @@ fn draw_boxes(canvas: &mut Canvas, drawn: &[DrawnBox], class_names: &[String], s
 
 const TAG_PADDING: i64 = 3;
 
-/// The place of a box's tag: above its top left corner if that is inside the picture and free, otherwise the
-/// one of the usual places (below, at the right end, inside) that covers least of other tags and boxes.
+/// The position of a box's tag: above its top left corner if that is inside the picture and free; otherwise the usual
+/// position (below, at the right end, inside) that covers the least of other tags and boxes.
 fn place_tag(rect: Rect, frame: Rect, tags: &[Rect], others: &[Rect], label: &str, text: TextStyle) -> Rect {
     let (width, height) = (text.width(label) + 2 * TAG_PADDING, text.cap_height() + 2 * text.margin());
     let (left, right) = (rect.x1, rect.x2 - width);
@@ -157,7 +157,7 @@ fn place_tag(rect: Rect, frame: Rect, tags: &[Rect], others: &[Rect], label: &st
         let x = x.min(frame.x2 - width).max(frame.x1);
         Rect::at(x, y, width, height)
     });
-    // Another tag hidden is worse than a piece of another object.
+    // Hiding another tag is worse than hiding a part of another object.
     let cost = |tag: &Rect| {
         let hidden: i64 = tags.iter().map(|other| 8 * tag.overlap(*other)).sum();
         hidden + others.iter().map(|other| tag.overlap(*other)).sum::<i64>()

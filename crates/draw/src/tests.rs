@@ -1,4 +1,4 @@
-//! Properties of the pictures that a test can see; the rest is for eyes.
+//! Properties of the pictures that a test can check; the rest must be looked at.
 
 use super::*;
 use image::Rgb;
@@ -44,7 +44,7 @@ fn boxes_at_and_beyond_the_edges_and_broken_ones_do_not_panic() {
 fn a_box_and_a_mask_show_the_colour_of_their_class() {
     let image = grey(32, 32);
     assert!(contains(&overlay(&image, &boxed([8.0, 8.0, 24.0, 24.0]), &names(), 4), class_color(1)));
-    // The legend, which has no box to speak for it, shows the pure colour of class 3 in the mask: the third name.
+    // The class in the mask has no box, so the legend shows the pure colour of class 3, which has the third name.
     let masked = Annotated { mask: Some((2, 2, vec![0, 3, u16::MAX, 0])), ..Annotated::default() };
     let picture = overlay(&image, &masked, &names(), 4);
     assert!(contains(&picture, class_color(2)));

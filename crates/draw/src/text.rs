@@ -1,11 +1,11 @@
-//! A line of text, from characters to glyphs at their places: the order in which it is read (Unicode's
-//! bidirectional algorithm), a font for each grapheme, and within a font the shaping that joins Arabic letters,
-//! reorders Indic vowels and sets marks over their letters.
+//! Lays out a line of text, from characters to positioned glyphs: the reading order (Unicode's bidirectional
+//! algorithm), a font for each grapheme, and within a font the shaping that joins Arabic letters, reorders Indic vowels
+//! and places marks over their letters.
 //!
-//! Measuring, shortening and drawing all go through [`Line`], so that what was measured is what is drawn.
+//! Measuring, shortening and drawing all use [`Line`], so that measured and drawn text agree.
 //!
-//! At `zoom` 1 the size is such that small letters of Latin, Greek and Cyrillic are 6 pixels high and capitals 8. With
-//! the baseline on a pixel's edge their tops then are too, so horizontal strokes are sharp without hinting.
+//! At `zoom` 1, small letters of Latin, Greek and Cyrillic are 6 pixels high and capitals 8. If the baseline is on a
+//! pixel edge, the tops of the letters are too, so horizontal strokes are sharp without hinting.
 
 use super::fonts::{Font, font_for, is_invisible};
 use rustybuzz::ttf_parser::GlyphId;
@@ -14,14 +14,14 @@ use std::ops::Range;
 use unicode_bidi::BidiInfo;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Height of capitals over the size of the font, in the embedded Latin one.
+/// Height of capitals relative to the font size, in the embedded Latin font.
 const CAPITALS: f32 = 0.714;
-/// By how many pixels a bold glyph is struck beside itself, at zoom 1.
+/// The distance in pixels between the two copies of a bold glyph, at zoom 1.
 const STRIKE: f32 = 0.5;
-/// Columns of the box that stands for a letter no font has, at zoom 1, with a gap at both sides.
+/// Columns of the box drawn for a letter that no font has, at zoom 1, with a gap on both sides.
 const BOX_ADVANCE: i64 = 8;
 
-/// How text is set: in capitals of `8 * zoom` pixels, in bold by striking twice.
+/// The style of a text: capitals of `8 * zoom` pixels; bold draws each glyph twice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TextStyle {
     pub zoom: i64,
@@ -34,12 +34,12 @@ impl TextStyle {
         8 * self.zoom
     }
 
-    /// What accents need above capitals, and as much as letters reach below the baseline.
+    /// The space that accents need above capitals; the letters need as much below the baseline.
     pub fn margin(self) -> i64 {
         3 * self.zoom
     }
 
-    /// Pixels between the two strikes of a bold glyph.
+    /// Pixels between the two copies of a bold glyph.
     pub fn strike(self) -> f32 {
         if self.bold { STRIKE * self.zoom as f32 } else { 0.0 }
     }
@@ -49,24 +49,24 @@ impl TextStyle {
         Line::new(text, self).width
     }
 
-    /// The text, or as much of its start as fits with an ellipsis, cut between graphemes. Empty where not even
-    /// the ellipsis fits.
+    /// The text if it fits, otherwise the longest start that fits with an ellipsis, cut between graphemes. Empty if not
+    /// even the ellipsis fits.
     pub fn fitted(self, text: &str, width: i64) -> String {
         if self.width(text) <= width {
             return text.to_owned();
         }
         let ends: Vec<usize> = text.grapheme_indices(true).map(|(start, _)| start).collect();
         let shortened = |end: usize| format!("{}…", text[..end].trim_end());
-        // The longest by halving: measured one by one, a long text would take its length squared.
+        // Binary search: measuring every prefix would take quadratic time for a long text.
         let fitting = ends.partition_point(|&end| self.width(&shortened(end)) <= width);
         let short = fitting.checked_sub(1).map(|last| shortened(ends[last]));
         short.unwrap_or_default()
     }
 }
 
-/// A glyph and where it stands.
+/// A glyph and its position.
 pub(super) struct Placed {
-    /// The font and its glyph; `None` is a letter that no font has.
+    /// The font and its glyph; `None` for a letter that no font has.
     pub glyph: Option<(&'static Font, GlyphId)>,
     /// Pixels from the start of the line to the glyph's origin.
     pub x: f32,
@@ -74,16 +74,16 @@ pub(super) struct Placed {
     pub y: f32,
 }
 
-/// A text as it is drawn.
+/// A text ready to be drawn.
 pub(super) struct Line {
     /// From left to right.
     pub glyphs: Vec<Placed>,
-    /// Pixels from the first glyph's origin to where the next would be.
+    /// Pixels from the first glyph's origin to the origin of the next glyph, if there were one.
     pub width: i64,
 }
 
 impl Line {
-    /// Shapes a text. Control characters, line ends among them, count as spaces.
+    /// Shapes a text. Control characters, including line ends, become spaces.
     pub fn new(text: &str, style: TextStyle) -> Self {
         let text: String = text.chars().map(|c| if is_space(c) { ' ' } else { c }).collect();
         let mut pen = Pen { style, x: 0.0, glyphs: Vec::new() };
@@ -112,7 +112,7 @@ fn is_space(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Cuts a run into the longest pieces of one font; the invisible characters stay with those before them.
+/// Splits a run into the longest pieces with one font; invisible characters stay with the characters before them.
 fn pieces(text: &str, run: Range<usize>) -> Vec<(Range<usize>, Option<&'static Font>)> {
     let mut pieces: Vec<(Range<usize>, Option<&'static Font>)> = Vec::new();
     for (start, grapheme) in text[run.clone()].grapheme_indices(true) {
@@ -130,7 +130,7 @@ fn same(a: Option<&'static Font>, b: Option<&'static Font>) -> bool {
     a.map(std::ptr::from_ref) == b.map(std::ptr::from_ref)
 }
 
-/// Sets glyphs one behind the other.
+/// Places glyphs one after the other.
 struct Pen {
     style: TextStyle,
     x: f32,
@@ -138,7 +138,7 @@ struct Pen {
 }
 
 impl Pen {
-    /// Sets a piece of text in one font and one direction.
+    /// Places a piece of text in one font and one direction.
     fn write(&mut self, text: &str, font: &'static Font, right_to_left: bool) {
         let mut buffer = UnicodeBuffer::new();
         buffer.push_str(text);
@@ -147,7 +147,7 @@ impl Pen {
         let shaped = shape(font.face(), &[], buffer);
         let size = pixels_per_unit(font, self.style);
         let glyphs: Vec<_> = shaped.glyph_infos().iter().zip(shaped.glyph_positions()).collect();
-        // A cluster is a letter with its marks, which keep their places over it.
+        // A cluster is a letter with its marks, which keep their positions relative to it.
         for cluster in glyphs.chunk_by(|a, b| a.0.cluster == b.0.cluster) {
             let start = self.x;
             for (info, position) in cluster {
@@ -168,7 +168,7 @@ impl Pen {
         self.x = self.x.ceil();
     }
 
-    /// Sets a box for each grapheme.
+    /// Places a box for each grapheme.
     fn write_boxes(&mut self, text: &str) {
         for grapheme in text.graphemes(true) {
             if !grapheme.chars().all(is_invisible) {
@@ -184,7 +184,7 @@ impl Pen {
     }
 }
 
-/// Pixels per unit of a font's own coordinates.
+/// Pixels per font unit.
 pub(super) fn pixels_per_unit(font: &'static Font, style: TextStyle) -> f32 {
     style.cap_height() as f32 / CAPITALS * font.scale / font.face().units_per_em() as f32
 }

@@ -1,8 +1,7 @@
 //! Top-k accuracy: how often the true class is among the k highest logits.
 //!
-//! Nothing is sorted. The rank of the true class is the number of classes that come before it: those with a
-//! higher logit, and those with an equal one and a lower index. Top-1 with this rule is `argmax` with the
-//! first maximum.
+//! No sorting is needed. The rank of the true class is the number of classes that come before it: those with a higher
+//! logit, and those with an equal logit and a lower index. With this rule, top-1 is `argmax` with the first maximum.
 
 use crate::boxes::by_falling_score;
 use std::cmp::Ordering;
@@ -24,8 +23,8 @@ pub struct TopKAccuracy {
 }
 
 impl TopKAccuracy {
-    /// An empty count for the `k` highest logits. With `k` of at least the number of classes every sample is
-    /// right, with 0 none.
+    /// An empty count for the `k` highest logits. If `k` is at least the number of classes, every sample is right; if
+    /// it is 0, none is.
     pub fn new(k: usize) -> Self {
         Self { k, correct: 0, total: 0 }
     }
@@ -49,7 +48,7 @@ impl TopKAccuracy {
         }
     }
 
-    /// Counts one sample with its `logits` `[classes]`. Logits that are not numbers rank below all others.
+    /// Counts one sample with its `logits` `[classes]`. NaN logits rank below all others.
     ///
     /// # Panics
     /// When `label` is not below the number of logits.

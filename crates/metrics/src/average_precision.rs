@@ -1,15 +1,15 @@
-//! Average precision of scores for one class against the rest, as in multi-label classification.
+//! Average precision of the scores of one class against the rest, as in multi-label classification.
 //!
-//! Samples are taken by falling score; `AP = sum_n (R_n - R_(n-1)) P_n` over the distinct scores, without
-//! interpolation, equal scores entering together. That is scikit-learn's `average_precision_score`, and not
+//! Samples are sorted by descending score; `AP = sum_n (R_n - R_(n-1)) P_n` over the distinct scores, without
+//! interpolation; samples with equal scores enter together. This is scikit-learn's `average_precision_score`, not
 //! COCO's average over 101 recalls.
 //!
-//! An exact average precision needs every score, so memory grows with the samples (nine bytes each), never
-//! with pixels.
+//! An exact average precision needs every score, so memory grows with the number of samples (nine bytes each), never
+//! with the number of pixels.
 
 use crate::boxes::by_falling_score;
 
-/// Scores and truths of one class.
+/// Scores and true labels of one class.
 ///
 /// ```
 /// use cerberus_metrics::AveragePrecision;
@@ -25,12 +25,12 @@ pub struct AveragePrecision {
 }
 
 impl AveragePrecision {
-    /// Counts one sample; a score that is not a number ranks below all others.
+    /// Counts one sample; a NaN score ranks below all others.
     pub fn record(&mut self, score: f64, positive: bool) {
         self.samples.push((score, positive));
     }
 
-    /// The average precision; `None` when no sample was positive.
+    /// The average precision; `None` if no sample was positive.
     pub fn value(&self) -> Option<f64> {
         let curve = self.curve();
         let mut before = 0.0;
@@ -43,7 +43,7 @@ impl AveragePrecision {
         (!curve.is_empty()).then_some(area)
     }
 
-    /// Recall and precision after each distinct score, from the highest; nothing when no sample was positive.
+    /// Recall and precision after each distinct score, from the highest; empty if no sample was positive.
     pub fn curve(&self) -> Vec<[f64; 2]> {
         let positives = self.samples.iter().filter(|(_, positive)| *positive).count() as f64;
         if positives == 0.0 {
@@ -56,7 +56,7 @@ impl AveragePrecision {
         for (index, (score, positive)) in sorted.iter().enumerate() {
             seen += 1.0;
             hits += f64::from(u8::from(*positive));
-            // Only after the last of equal scores is there a point of the curve.
+            // Equal scores give one point of the curve, after the last of them.
             let ties_with_next = sorted.get(index + 1).is_some_and(|(next, _)| next == score);
             if !ties_with_next {
                 points.push([hits / positives, hits / seen]);

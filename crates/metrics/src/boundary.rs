@@ -1,26 +1,26 @@
-//! Boundary F1: do the outlines of a segmentation lie where they should?
+//! Boundary F1: whether the outlines of a segmentation are in the right place.
 //!
-//! Of an image and class, `precision` is the share of predicted boundary pixels that have a true one within a
-//! distance, `recall` the share of true ones that have a predicted one, and F1 their harmonic mean; the score
-//! of a class is the mean over the images that show it or predict it (Csurka et al., "What is a good
-//! evaluation measure for semantic segmentation?", 2013). A pixel is on the boundary of its class if one of
-//! its four neighbours in the image is of another class. Ignored pixels belong to no class and make no
-//! boundary: the prediction there, and where it only borders on them, is not judged. An image in which a class is
-//! there but borders on ignored pixels alone (as in trimaps) says nothing about its boundary and does not count.
+//! For an image and a class, `precision` is the share of predicted boundary pixels that have a true one within a
+//! distance, `recall` the share of true ones that have a predicted one, and F1 their harmonic mean. The score of a
+//! class is the mean over the images that show it or predict it (Csurka et al., "What is a good evaluation measure for
+//! semantic segmentation?", 2013). A pixel is on the boundary of its class if one of its four neighbours in the image
+//! is of another class. Ignored pixels belong to no class and make no boundary: predictions on them, and predicted
+//! pixels that border only on them, are not scored. If a class is in an image but borders only on ignored pixels (as in
+//! trimaps), the image says nothing about its boundary and does not count.
 
 use super::IGNORED_CLASS;
 
-/// Streaming boundary F1; memory is that of two numbers per class.
+/// Streaming boundary F1; it stores two numbers per class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoundaryF1 {
-    /// Offsets within the distance.
+    /// Offsets of the pixels within the distance.
     disc: Vec<(isize, isize)>,
     sums: Vec<f64>,
     images: Vec<u64>,
 }
 
 impl BoundaryF1 {
-    /// For `classes` classes, boundaries agreeing within `distance` pixels (Euclidean).
+    /// For `classes` classes; boundaries agree if they are within `distance` pixels (Euclidean).
     pub fn new(classes: usize, distance: f64) -> Self {
         let reach = distance.max(0.0).floor() as isize;
         let inside = |&(y, x): &(isize, isize)| ((y * y + x * x) as f64) <= distance.max(0.0).powi(2);
@@ -28,11 +28,11 @@ impl BoundaryF1 {
         Self { disc: square.filter(inside).collect(), sums: vec![0.0; classes], images: vec![0; classes] }
     }
 
-    /// Counts one image: `truth` and `predicted` hold `height * width` class ids, the truth also
-    /// [`IGNORED_CLASS`]. Ids of no class are passed over.
+    /// Counts one image: `truth` and `predicted` hold `height * width` class ids; the truth may also hold
+    /// [`IGNORED_CLASS`]. Ids that are not below the number of classes are skipped.
     ///
     /// # Panics
-    /// When either holds another number of pixels.
+    /// When either does not hold `height * width` pixels.
     #[track_caller]
     pub fn update(&mut self, truth: &[u16], predicted: &[u16], [height, width]: [usize; 2]) {
         assert!(
@@ -41,7 +41,7 @@ impl BoundaryF1 {
             truth.len(),
             predicted.len()
         );
-        // Pixels without a label are not scored in the prediction either.
+        // Predictions on pixels without a label are not scored either.
         let judged = |(&t, &p): (&u16, &u16)| if t == IGNORED_CLASS { IGNORED_CLASS } else { p };
         let predicted: Vec<u16> = truth.iter().zip(predicted).map(judged).collect();
         let size = [height, width];
@@ -51,7 +51,7 @@ impl BoundaryF1 {
                 (0..edges.len()).filter(|&i| usize::from(edges[i]) == class).collect()
             };
             let (wanted, found) = (of(&true_edges), of(&predicted_edges));
-            // Nothing to compare: no boundary at all, or none that was drawn of a class that is there.
+            // Nothing to compare: there is no boundary at all, or the class is there without a true boundary.
             if wanted.is_empty() && (found.is_empty() || truth.iter().any(|&id| usize::from(id) == class)) {
                 continue;
             }
@@ -76,20 +76,20 @@ impl BoundaryF1 {
         })
     }
 
-    /// The score of each class; `None` for one whose boundary was neither seen nor predicted.
+    /// The score of each class; `None` if its boundary was neither in the truth nor predicted.
     pub fn per_class(&self) -> Vec<Option<f64>> {
         let pairs = self.sums.iter().zip(&self.images);
         pairs.map(|(sum, &images)| (images > 0).then(|| sum / images as f64)).collect()
     }
 
-    /// The mean of the classes that have a score; `None` if none has.
+    /// The mean over the classes that have a score; `None` if none has.
     pub fn mean(&self) -> Option<f64> {
         let scores: Vec<f64> = self.per_class().into_iter().flatten().collect();
         (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
     }
 }
 
-/// The mask with everything but boundary pixels set to [`IGNORED_CLASS`].
+/// The mask with all pixels except boundary pixels set to [`IGNORED_CLASS`].
 fn edges(mask: &[u16], [height, width]: [usize; 2]) -> Vec<u16> {
     let differs = |place: usize, other: usize| mask[other] != mask[place] && mask[other] != IGNORED_CLASS;
     (0..mask.len())
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Left half 0, right half 1, the border before `column`.
+    /// Left half 0, right half 1, with the border before `column`.
     fn halves(column: usize) -> Vec<u16> {
         (0..8 * 8).map(|place| u16::from(place % 8 >= column)).collect()
     }
@@ -133,7 +133,7 @@ mod tests {
         let mut boundary = BoundaryF1::new(2, 1.0);
         boundary.update(&halves(4), &[0; 64], [8, 8]);
         assert_eq!(boundary.per_class(), [Some(0.0), Some(0.0)]);
-        // The outline between the classes is ignored: whatever is predicted, there is nothing to compare.
+        // The outline between the classes is ignored: nothing can be compared, whatever is predicted.
         let mut trimap = BoundaryF1::new(2, 1.0);
         let truth: Vec<u16> =
             (0..64).map(|p| if p % 8 == 4 { IGNORED_CLASS } else { u16::from(p % 8 > 4) }).collect();
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn precision_and_recall_are_combined_harmonically_and_images_averaged() {
-        // Truth: class 1 in columns 2.. and 6.. as stripes; predicted: only the first border.
+        // Truth: class 1 fills columns 2 to 5, with two borders; predicted: only the first border.
         let truth: Vec<u16> = (0..64).map(|p| u16::from((2..6).contains(&(p % 8)))).collect();
         let predicted = halves(2);
         let mut boundary = BoundaryF1::new(2, 0.0);

@@ -1,15 +1,15 @@
 //! Axis-aligned boxes: area, overlap, clipping, and non-maximum suppression.
 //!
-//! A box is four numbers `x1, y1, x2, y2` in pixels, the right and bottom edges exclusive, so that its width
-//! is `x2 - x1` with no "+ 1". Coordinates are `f32` as the network gives them; overlaps are computed in `f64`,
-//! because a decision against a threshold should not depend on the rounding of a product of two lengths.
+//! A box is four numbers `x1, y1, x2, y2` in pixels; the right and bottom edges are exclusive, so its width is `x2 -
+//! x1` without "+ 1". Coordinates are `f32`, as the network gives them. Overlaps are computed in `f64`, because a
+//! comparison with a threshold should not depend on the rounding of a product of two lengths.
 
 use std::cmp::Ordering;
 
 /// A box as `[x1, y1, x2, y2]` in pixels, right and bottom edges exclusive.
 pub type BBox = [f32; 4];
 
-/// Area of a box in square pixels; 0 when it is empty, inverted or not a number.
+/// Area of a box in square pixels; 0 if it is empty, inverted or NaN.
 ///
 /// ```
 /// assert_eq!(cerberus_metrics::boxes::area(&[1.0, 1.0, 4.0, 3.0]), 6.0);
@@ -19,7 +19,7 @@ pub fn area(bbox: &BBox) -> f64 {
     positive(x2 - x1) * positive(y2 - y1)
 }
 
-/// Intersection over union of two boxes, in [0, 1]; 0 when the union is empty or a coordinate is not a number.
+/// Intersection over union of two boxes, in [0, 1]; 0 if the union is empty or a coordinate is NaN.
 ///
 /// ```
 /// let iou = cerberus_metrics::boxes::iou(&[0.0, 0.0, 2.0, 2.0], &[1.0, 0.0, 3.0, 2.0]);
@@ -33,18 +33,18 @@ pub fn iou(a: &BBox, b: &BBox) -> f64 {
     if union > 0.0 { intersection / union } else { 0.0 }
 }
 
-/// The part of a box inside an image of `width` x `height` pixels. A box wholly outside becomes an empty one
-/// on the border; a coordinate that is not a number becomes 0.
+/// The part of a box inside an image of `width` x `height` pixels. A box completely outside becomes an empty box on the
+/// border; a NaN coordinate becomes 0.
 pub fn clip_to_image(bbox: &BBox, width: f32, height: f32) -> BBox {
-    // Not `clamp`, which panics when the upper limit is below the lower one or not a number.
+    // Not `clamp`, which panics if the upper limit is below the lower one or NaN.
     let within = |value: f32, limit: f32| value.max(0.0).min(limit.max(0.0));
     [within(bbox[0], width), within(bbox[1], height), within(bbox[2], width), within(bbox[3], height)]
 }
 
-/// Greedy non-maximum suppression: takes boxes by falling score and drops those whose IoU with a box already
-/// kept is **greater** than `iou_threshold`. Returns the indices kept, by falling score.
+/// Greedy non-maximum suppression: takes boxes in descending order of score and drops those whose IoU with a box
+/// already kept is **greater** than `iou_threshold`. Returns the indices kept, in descending order of score.
 ///
-/// Equal scores: the lower index goes first. A score that is not a number counts as the lowest of all.
+/// With equal scores, the lower index goes first. A NaN score counts as the lowest.
 ///
 /// # Panics
 /// When there are not as many scores as boxes.
@@ -53,11 +53,11 @@ pub fn nms(boxes: &[BBox], scores: &[f32], iou_threshold: f64) -> Vec<usize> {
     suppress(boxes, scores, iou_threshold, |_, _| true)
 }
 
-/// [`nms`] where a box is only suppressed by boxes of its own class. Returns the indices kept, by falling
-/// score over all classes.
+/// [`nms`] in which a box is only suppressed by boxes of its own class. Returns the indices kept, in descending order
+/// of score over all classes.
 ///
 /// # Panics
-/// When boxes, scores and classes are not equally many.
+/// When the numbers of boxes, scores and classes differ.
 #[track_caller]
 pub fn class_wise_nms(boxes: &[BBox], scores: &[f32], classes: &[usize], iou_threshold: f64) -> Vec<usize> {
     assert!(
@@ -94,13 +94,12 @@ fn suppress(
     kept
 }
 
-/// Orders scores from high to low, NaN last (as numpy sorts `-scores`); with a stable sort, ties keep their
-/// order.
+/// Orders scores from high to low, NaN last (as numpy sorts `-scores`); with a stable sort, ties keep their order.
 pub(crate) fn by_falling_score(a: f64, b: f64) -> Ordering {
     b.partial_cmp(&a).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-/// A length, or 0 where it is negative or not a number.
+/// A length, or 0 if it is negative or NaN.
 fn positive(length: f64) -> f64 {
     length.max(0.0)
 }

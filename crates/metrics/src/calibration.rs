@@ -1,4 +1,4 @@
-//! Whether a classifier's probabilities mean what they say.
+//! Calibration: whether a classifier's probabilities agree with its accuracy.
 //!
 //! - **NLL**: mean of `-ln p_y`, with y the true class;
 //! - **Brier score**: mean over samples of the sum over classes of `(p_c - [c = y])^2` (Brier, 1950);
@@ -8,17 +8,17 @@
 //!   Calibration of Modern Neural Networks", 2017, equations 3 and 5). Other libraries bin `[lo, hi)`, which
 //!   differs where a probability lies on an edge.
 //!
-//! [`fit_temperature`] finds the one number that logits should be divided by (the same paper, section 4.2), and
-//! [`ClassSamples`] scores with a number that was fitted on other samples than those scored.
+//! [`fit_temperature`] finds the temperature by which logits should be divided (the same paper, section 4.2).
+//! [`ClassSamples`] computes scores with a temperature that was fitted on other samples than those scored.
 
-/// Streaming calibration figures; the memory is that of the bins.
+/// Streaming calibration metrics; they store only the bins.
 ///
 /// ```
 /// use cerberus_metrics::Calibration;
 /// let mut calibration = Calibration::new(15);
 /// calibration.record(&[0.8, 0.2], 0);
 /// calibration.record(&[0.8, 0.2], 1);
-/// assert!((calibration.expected_error() - 0.3).abs() < 1e-12); // sure to 0.8, right in half
+/// assert!((calibration.expected_error() - 0.3).abs() < 1e-12); // confidence 0.8, half of them right
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
@@ -28,10 +28,10 @@ pub struct Calibration {
     samples: u64,
 }
 
-/// What the samples of one bin come to.
+/// The statistics of the samples in one bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reliability {
-    /// How many there are, at least 1.
+    /// Their number, at least 1.
     pub samples: u64,
     /// The mean probability of their most probable class.
     pub confidence: f64,
@@ -47,7 +47,7 @@ struct Bin {
 }
 
 impl Calibration {
-    /// No samples yet, in `bins` bins (15 in the paper).
+    /// No samples yet, with `bins` bins (15 in the paper).
     ///
     /// # Panics
     /// When there is no bin.
@@ -57,9 +57,9 @@ impl Calibration {
         Self { bins: vec![Bin::default(); bins], negative_log_likelihood: 0.0, brier: 0.0, samples: 0 }
     }
 
-    /// Counts one sample with its `probabilities` `[classes]`, summing to one. The most probable class is the
-    /// first of equal ones. A probability of 0 for the true class counts as the smallest positive number in
-    /// the likelihood, so that one sample cannot make it infinite.
+    /// Counts one sample with its `probabilities` `[classes]`, which sum to one. Among equal probabilities, the first
+    /// class counts as the most probable. In the likelihood, a probability of 0 for the true class counts as the
+    /// smallest positive number, so that one sample cannot make it infinite.
     ///
     /// # Panics
     /// When `label` is not below the number of classes.
@@ -108,7 +108,7 @@ impl Calibration {
         self.brier / self.samples.max(1) as f64
     }
 
-    /// The points of a reliability diagram: each bin that is not empty, in rising order of confidence.
+    /// The points of a reliability diagram: each non-empty bin, in ascending order of confidence.
     pub fn reliability(&self) -> Vec<Reliability> {
         let filled = self.bins.iter().filter(|bin| bin.samples > 0);
         filled
@@ -120,18 +120,18 @@ impl Calibration {
             .collect()
     }
 
-    /// Samples of each bin that is not empty, and how far its confidence is from its accuracy.
+    /// The number of samples of each non-empty bin, and the gap between its confidence and its accuracy.
     fn gaps(&self) -> impl Iterator<Item = (f64, f64)> {
         self.reliability().into_iter().map(|bin| (bin.samples as f64, (bin.accuracy - bin.confidence).abs()))
     }
 }
 
-/// The temperature `T` at which `softmax(logits / T)` has the smallest negative log-likelihood on these
-/// samples: `logits` `[N, classes]` row by row, and `N` labels. Take samples the model was not trained on.
-/// It is sought between 0.001 and 1000.
+/// The temperature `T` for which `softmax(logits / T)` has the smallest negative log-likelihood on these samples:
+/// `logits` `[N, classes]` row by row, and `N` labels. Use samples on which the model was not trained. The search range
+/// is 0.001 to 1000.
 ///
-/// The likelihood is convex in `1/T`, with slope `mean(sum_c p_c z_c - z_y)`, whose zero is found by
-/// bisection. Without samples `T` is 1.
+/// The negative log-likelihood is convex in `1/T`, with slope `mean(sum_c p_c z_c - z_y)`; bisection finds its zero.
+/// Without samples `T` is 1.
 ///
 /// # Panics
 /// When `logits` does not hold `classes` values per label, or a label is not below `classes`.
@@ -157,7 +157,7 @@ pub fn fit_temperature(logits: &[f64], classes: usize, labels: &[usize]) -> f64 
         .sum()
     };
     let (mut low, mut high) = (1e-3_f64.ln(), 1e3_f64.ln());
-    // Halving the logarithm of 1/T a hundred times leaves nothing to halve.
+    // After a hundred bisections of the logarithm of 1/T, the interval cannot get smaller.
     for _ in 0..100 {
         let middle = (low + high) / 2.0;
         if slope(middle.exp()) > 0.0 { high = middle } else { low = middle }
@@ -165,12 +165,12 @@ pub fn fit_temperature(logits: &[f64], classes: usize, labels: &[usize]) -> f64 
     (-(low + high) / 2.0).exp()
 }
 
-/// Bins of confidence in reports, as many as Guo et al. take.
+/// Confidence bins in reports, as many as Guo et al. use.
 pub const CALIBRATION_BINS: usize = 15;
 
-/// The probabilities and true classes of single samples, to be scored again at another temperature.
+/// The probabilities and true classes of single samples, to be scored again at other temperatures.
 ///
-/// Probabilities give their logits up to a constant, which a softmax does not see: `z = ln p`.
+/// Probabilities determine their logits up to a constant, which softmax ignores: `z = ln p`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassSamples {
     classes: usize,
@@ -180,15 +180,15 @@ pub struct ClassSamples {
 }
 
 impl ClassSamples {
-    /// None yet, of so many classes.
+    /// An empty set for `classes` classes.
     pub fn new(classes: usize) -> Self {
         Self { classes, probabilities: Vec::new(), labels: Vec::new() }
     }
 
-    /// Keeps a sample.
+    /// Adds a sample.
     ///
     /// # Panics
-    /// If the probabilities are not as many as the classes, or the label is none of them.
+    /// If the number of probabilities differs from the number of classes, or the label is not below it.
     #[track_caller]
     pub fn record(&mut self, probabilities: &[f32], label: usize) {
         assert!(
@@ -201,23 +201,23 @@ impl ClassSamples {
         self.labels.push(label);
     }
 
-    /// How many samples are kept.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether none is.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
     fn logits(&self, sample: usize) -> Vec<f64> {
         let row = &self.probabilities[sample * self.classes..][..self.classes];
-        // A probability that was rounded to 0 has a logit all the same.
+        // A probability that was rounded to 0 still gets a finite logit.
         row.iter().map(|&p| f64::from(p.max(f32::MIN_POSITIVE)).ln()).collect()
     }
 
-    /// The [best temperature](fit_temperature) of the samples that `chosen` picks by their place; 1 if none.
+    /// The [best temperature](fit_temperature) of the samples whose index `chosen` accepts; 1 if there are none.
     pub fn temperature(&self, chosen: impl Fn(usize) -> bool) -> f64 {
         let places: Vec<usize> = (0..self.len()).filter(|&sample| chosen(sample)).collect();
         let logits: Vec<f64> = places.iter().flat_map(|&sample| self.logits(sample)).collect();
@@ -225,7 +225,7 @@ impl ClassSamples {
         fit_temperature(&logits, self.classes, &labels)
     }
 
-    /// The calibration with each sample's logits divided by `temperature(place)`.
+    /// The calibration with the logits of each sample divided by `temperature(index)`.
     pub fn calibration(&self, bins: usize, temperature: impl Fn(usize) -> f64) -> Calibration {
         let mut calibration = Calibration::new(bins);
         for sample in 0..self.len() {
@@ -240,8 +240,8 @@ impl ClassSamples {
         calibration
     }
 
-    /// The calibration of samples that have no others to fit on: every second one at the temperature of the
-    /// rest, and the rest at that of these. Returned with both temperatures.
+    /// The calibration if there are no other samples to fit on: each half of the samples (even and odd indices) is
+    /// scored at the temperature fitted on the other half. Also returns both temperatures.
     pub fn cross_fitted(&self, bins: usize) -> (Calibration, [f64; 2]) {
         let fitted = [1, 0].map(|half| self.temperature(|sample| sample % 2 == half));
         (self.calibration(bins, |sample| fitted[sample % 2]), fitted)
@@ -302,7 +302,8 @@ mod tests {
 
     #[test]
     fn halves_are_scored_at_the_temperature_of_the_other_half() {
-        // Even places are too sure, odd ones too timid: each half's own temperature would make it perfect.
+        // Samples with even indices are overconfident, those with odd indices underconfident: each half's own
+        // temperature would make it perfect.
         let mut samples = ClassSamples::new(2);
         for place in 0..24 {
             let label = usize::from(place / 2 % 3 == 2);

@@ -1,18 +1,18 @@
-//! The confusion matrix, and the scores of segmentation (and of classification) that are read from it.
+//! The confusion matrix, and the metrics of segmentation (and of classification) computed from it.
 //!
-//! One matrix is filled over the whole data set and divided at the end. Averaging per-image scores instead
-//! gives other, usually higher, numbers. With `TP_c` the diagonal, row sums `TP_c + FN_c` (the pixels that are
-//! of class c) and column sums `TP_c + FP_c` (those predicted to be):
+//! One matrix is filled over the whole data set, and the divisions come at the end. Averaging per-image scores instead
+//! gives other, usually higher, numbers. `TP_c` is the diagonal; the row sums are `TP_c + FN_c` (the pixels of class
+//! c), and the column sums are `TP_c + FP_c` (the pixels predicted as class c):
 //!
 //! - `IoU_c = TP / (TP + FP + FN)`, `Dice_c = 2 TP / (2 TP + FP + FN)`;
 //! - pixel accuracy = trace / total, class accuracy `TP / (TP + FN)`;
 //! - frequency weighted IoU = sum over c of (share of the pixels that are of class c) x `IoU_c`
 //!   (Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", 2015, section 5).
 //!
-//! A class that occurs nowhere in the ground truth needs a decision, see [`ConfusionMatrix::mean_iou`] and
+//! A class that does not occur in the ground truth needs a convention, see [`ConfusionMatrix::mean_iou`] and
 //! [`ConfusionMatrix::mean_iou_of_present`].
 
-/// The class id of pixels that are not scored.
+/// The class id of ignored pixels.
 pub const IGNORED_CLASS: u16 = u16::MAX;
 
 /// Counts of (true class, predicted class) pairs.
@@ -27,7 +27,7 @@ pub const IGNORED_CLASS: u16 = u16::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: usize,
-    /// `[classes, classes]`, a row per true class, a column per predicted one.
+    /// `[classes, classes]`: a row per true class, a column per predicted class.
     counts: Vec<u64>,
 }
 
@@ -37,12 +37,12 @@ impl ConfusionMatrix {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// Counts the pixels of a mask (or the samples of a batch): `truth[i]` was predicted as `predicted[i]`.
-    /// Where the truth is [`IGNORED_CLASS`] nothing is counted, whatever was predicted.
+    /// Counts the pixels of a mask (or the samples of a batch): `truth[i]` was predicted as `predicted[i]`. Where the
+    /// truth is [`IGNORED_CLASS`], nothing is counted.
     ///
     /// # Panics
-    /// When the two differ in length, or a class id is neither below the number of classes nor, in the truth,
-    /// [`IGNORED_CLASS`].
+    /// When the two lengths differ, or a class id is not below the number of classes (the truth may also hold
+    /// [`IGNORED_CLASS`]).
     #[track_caller]
     pub fn update(&mut self, truth: &[u16], predicted: &[u16]) {
         assert!(
@@ -95,7 +95,7 @@ impl ConfusionMatrix {
         self.classes
     }
 
-    /// How often class `truth` was predicted as class `predicted`; 0 for classes there are none of.
+    /// How often class `truth` was predicted as class `predicted`; 0 if either class does not exist.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         let inside = truth < self.classes && predicted < self.classes;
         if inside { self.counts[truth * self.classes + predicted] } else { 0 }
@@ -111,25 +111,25 @@ impl ConfusionMatrix {
         self.per_class(|c| ratio(2 * c.hits, c.truth + c.predicted))
     }
 
-    /// Share of each class's samples that were found (recall); `None` for a class that does not occur.
+    /// Share of each class's samples that were predicted correctly (recall); `None` for a class that does not occur.
     pub fn accuracy_per_class(&self) -> Vec<Option<f64>> {
         self.per_class(|c| ratio(c.hits, c.truth))
     }
 
-    /// Share of each class's predictions that were right (precision); `None` for a class never predicted.
+    /// Share of each class's predictions that were right (precision); `None` for a class that was never predicted.
     pub fn precision_per_class(&self) -> Vec<Option<f64>> {
         self.per_class(|c| ratio(c.hits, c.predicted))
     }
 
-    /// Mean IoU over the classes that occur **or are predicted** (a union above 0): predicting a class that
-    /// is nowhere costs a zero in the mean. This is the stricter treatment, and the one reported as mIoU. 0
-    /// for an empty matrix.
+    /// Mean IoU over the classes that occur **or are predicted** (a union above 0): predicting a class that does not
+    /// occur adds a zero to the mean. This is the stricter convention, and the one reported as mIoU. 0 for an empty
+    /// matrix.
     pub fn mean_iou(&self) -> f64 {
         mean(self.iou_per_class().into_iter().flatten())
     }
 
-    /// Mean IoU over the classes that occur in the ground truth alone. Never below [`Self::mean_iou`], and
-    /// equal when every predicted class occurs. 0 for an empty matrix.
+    /// Mean IoU over only the classes that occur in the ground truth. Never below [`Self::mean_iou`], and equal to it
+    /// if every predicted class occurs. 0 for an empty matrix.
     pub fn mean_iou_of_present(&self) -> f64 {
         mean(self.per_class(|c| if c.truth > 0 { c.iou() } else { None }).into_iter().flatten())
     }
@@ -176,7 +176,7 @@ impl ConfusionMatrix {
     }
 }
 
-/// What the matrix says of one class.
+/// The counts of one class.
 struct ClassCounts {
     /// TP
     hits: u64,
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn an_absent_class_costs_only_the_strict_mean_and_only_when_predicted() {
         let mut matrix = ConfusionMatrix::new(4);
-        matrix.update(&[0, 0, 1, 1], &[0, 0, 1, 2]); // class 2 is predicted, class 3 is nowhere
+        matrix.update(&[0, 0, 1, 1], &[0, 0, 1, 2]); // class 2 is only predicted, class 3 does not occur
         assert_eq!(matrix.iou_per_class(), [Some(1.0), Some(0.5), Some(0.0), None]);
         assert_eq!(matrix.mean_iou(), 0.5);
         assert_eq!(matrix.mean_iou_of_present(), 0.75);

@@ -1,20 +1,20 @@
-//! Scores of what a model predicts, each fed a batch or an image at a time and read at the end.
+//! Metrics of a model's predictions: each is updated with one batch or image at a time and read at the end.
 //!
 //! | task | metric | where |
 //! |---|---|---|
 //! | classification | top-1 and top-k accuracy | [`TopKAccuracy`] |
 //! | | balanced accuracy, F1, precision and recall, from one confusion matrix | [`ConfusionMatrix`] |
 //! | | calibration: ECE, MCE, Brier, NLL, temperature | [`Calibration`], [`ClassSamples`], [`fit_temperature`] |
-//! | several labels | average precision | [`AveragePrecision`] |
+//! | multi-label classification | average precision | [`AveragePrecision`] |
 //! | segmentation | IoU, Dice, accuracies, from one confusion matrix | [`ConfusionMatrix`] |
-//! | | do outlines agree | [`BoundaryF1`] |
+//! | | agreement of outlines | [`BoundaryF1`] |
 //! | detection | COCO mean average precision and recall, per class and size, curves | [`CocoEvaluator`] |
 //! | regression, depth | MAE, RMSE, R2, AbsRel, SqRel, delta | [`RegressionErrors`] |
 //!
-//! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition
-//! allows, and add in the order of the samples, so the result does not depend on how the samples were split
-//! into batches. None keeps pixels; three keep what was said of each sample or detection, because an
-//! exact average precision and a fitted temperature are functions of all of them.
+//! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition allows it, and
+//! add in the order of the samples, so the result does not depend on how the samples were split into batches. None
+//! keeps pixels; three keep data for each sample or detection, because an exact average precision and a fitted
+//! temperature depend on all of them.
 #![forbid(unsafe_code)]
 
 mod accuracy;

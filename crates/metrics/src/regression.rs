@@ -1,14 +1,14 @@
-//! Errors of predicted numbers: of one value per image, or of a depth per pixel.
+//! Errors of predicted numbers: one value per image, or one depth per pixel.
 //!
 //! With truth `t` and prediction `p`: MAE = mean |p - t|, RMSE = sqrt(mean (p - t)^2),
-//! R2 = 1 - sum (p - t)^2 / sum (t - mean t)^2. Of those whose truth is positive also the relative errors used
+//! R2 = 1 - sum (p - t)^2 / sum (t - mean t)^2. For values with a positive truth there are also the relative errors used
 //! for depth (Eigen, Puhrsch and Fergus, "Depth Map Prediction from a Single Image", 2014, section 3.2):
 //! AbsRel = mean |p - t| / t, SqRel = mean (p - t)^2 / t, and the share with `max(p/t, t/p) < 1.25^k`.
 //!
-//! A truth that is not a finite number is missing and not counted; nor is, for depth, one that is not
-//! positive ([`RegressionErrors::record_depth`]).
+//! A truth that is not finite is missing and not counted; for depth, neither is one that is not positive
+//! ([`RegressionErrors::record_depth`]).
 
-/// Streaming error sums; their memory does not grow.
+/// Streaming error sums; their memory use is constant.
 ///
 /// ```
 /// use cerberus_metrics::RegressionErrors;
@@ -22,7 +22,7 @@ pub struct RegressionErrors {
     count: u64,
     absolute: f64,
     squared: f64,
-    // Mean and sum of squared deviations of the truth (Welford, 1962), which do not cancel.
+    // Mean and sum of squared deviations of the truth (Welford, 1962), which avoids cancellation.
     mean: f64,
     deviation: f64,
     positive: u64,
@@ -32,7 +32,7 @@ pub struct RegressionErrors {
 }
 
 impl RegressionErrors {
-    /// Counts one value; nothing if the truth is not finite.
+    /// Counts one value, unless the truth is not finite.
     pub fn record(&mut self, truth: f64, predicted: f64) {
         if !truth.is_finite() {
             return;
@@ -56,8 +56,7 @@ impl RegressionErrors {
         }
     }
 
-    /// Counts one pixel's depth; nothing unless the truth is finite and positive, as sensors write 0 for
-    /// "unknown".
+    /// Counts one pixel's depth if the truth is finite and positive: sensors write 0 for "unknown".
     pub fn record_depth(&mut self, truth: f64, predicted: f64) {
         if truth > 0.0 {
             self.record(truth, predicted);
@@ -69,7 +68,7 @@ impl RegressionErrors {
         self.count
     }
 
-    /// The number of those whose truth is positive.
+    /// The number of values with a positive truth.
     pub fn positive(&self) -> u64 {
         self.positive
     }
@@ -84,22 +83,22 @@ impl RegressionErrors {
         (self.squared / self.count.max(1) as f64).sqrt()
     }
 
-    /// R2, at most 1; `None` when all truths are equal.
+    /// R2, at most 1; `None` if all truths are equal.
     pub fn r_squared(&self) -> Option<f64> {
         (self.deviation > 0.0).then(|| 1.0 - self.squared / self.deviation)
     }
 
-    /// AbsRel, over positive truths; 0 if there was none.
+    /// AbsRel, over positive truths; 0 if there are none.
     pub fn mean_relative(&self) -> f64 {
         self.relative / self.positive.max(1) as f64
     }
 
-    /// SqRel, over positive truths; 0 if there was none.
+    /// SqRel, over positive truths; 0 if there are none.
     pub fn mean_squared_relative(&self) -> f64 {
         self.squared_relative / self.positive.max(1) as f64
     }
 
-    /// Shares of positive truths within a factor of 1.25, 1.25^2 and 1.25^3; 0 if there was none.
+    /// Shares of positive truths within a factor of 1.25, 1.25^2 and 1.25^3; 0 if there are none.
     pub fn within(&self) -> [f64; 3] {
         self.within.map(|count| count as f64 / self.positive.max(1) as f64)
     }

@@ -1,7 +1,7 @@
-//! Charts as SVG, in the colours of the page they stand in.
+//! Charts as SVG, in the colours of their page.
 //!
-//! Each is a `figure` of one fixed drawing that scales with its column. Every point and bar tells its numbers when the
-//! pointer rests on it. Values that are not finite are gaps.
+//! Each chart is a `figure` with one drawing of fixed proportions that scales with its column. Every point and bar
+//! shows its numbers when the pointer is over it. Values that are not finite become gaps.
 
 use std::fmt::Write;
 
@@ -14,22 +14,22 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 36.0;
-/// Colours that the page's style has.
+/// The number of colours in the page's style.
 const COLOURS: usize = 8;
-/// Points of the longest curve up to which all are drawn as dots.
+/// If no curve has more points than this, all points are drawn as dots.
 const DOTS: usize = 60;
 
 /// One curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
-    /// x and y of each point, x rising.
+    /// x and y of each point, in ascending order of x.
     pub points: Vec<[f64; 2]>,
 }
 
 impl Series {
-    /// A curve from its parts.
+    /// A curve made of its parts.
     pub fn new(name: &str, points: Vec<[f64; 2]>) -> Series {
         Series { name: name.into(), points }
     }
@@ -43,7 +43,7 @@ pub fn lines(title: &str, axes: [&str; 2], series: &[Series]) -> String {
     let range = |axis: usize| {
         finite().fold((first[axis], first[axis]), |(low, high), p| (low.min(p[axis]), high.max(p[axis])))
     };
-    // Between epochs or steps there is nothing to mark.
+    // Whole numbers are epochs or steps: no ticks between them.
     let whole = finite().all(|point| point[0].fract() == 0.0);
     let x = Axis::new(range(0), [LEFT, WIDTH - RIGHT], if whole { 1.0 } else { 0.0 });
     let y = Axis::new(range(1), [HEIGHT - BOTTOM, TOP], 0.0);
@@ -100,7 +100,7 @@ pub fn lines(title: &str, axes: [&str; 2], series: &[Series]) -> String {
     svg + "</figure>"
 }
 
-/// A bar for each name, the longest as wide as the chart.
+/// A bar for each name; the longest fills the width of the chart.
 pub fn bars(title: &str, bars: &[(String, f64)]) -> String {
     const ROW: f64 = 18.0;
     const NAMES: f64 = 130.0;
@@ -139,7 +139,7 @@ pub fn bars(title: &str, bars: &[(String, f64)]) -> String {
     svg + "</svg></figure>"
 }
 
-/// A cell for each pair of names, darker for larger values; a row's cells are shares of its sum.
+/// A cell for each pair of names, darker for larger values; each cell is a share of its row's sum.
 pub fn heat_map(title: &str, [rows, columns]: [&[String]; 2], values: &[Vec<f64>]) -> String {
     const NAMES: f64 = 96.0;
     if rows.is_empty() || columns.is_empty() {
@@ -193,7 +193,7 @@ pub fn heat_map(title: &str, [rows, columns]: [&[String]; 2], values: &[Vec<f64>
     svg + "</svg></figure>"
 }
 
-/// An axis from data to the drawing.
+/// An axis that maps data to positions in the drawing.
 struct Axis {
     low: f64,
     high: f64,
@@ -202,16 +202,16 @@ struct Axis {
 }
 
 impl Axis {
-    /// Over these values, with ticks at least `least` apart.
+    /// An axis for these values, with ticks at least `least` apart.
     fn new((low, high): (f64, f64), place: [f64; 2], least: f64) -> Axis {
-        // A single value stands in the middle.
+        // A single value is placed in the middle.
         let alone = if least > 0.0 { 2.0 * least } else { low.abs().max(1.0) };
         let spread = if high > low { high - low } else { alone };
         let (low, high) = if high > low { (low, high) } else { (low - spread / 2.0, high + spread / 2.0) };
         let step = round_step((high - low) / 4.0).max(least);
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
-        // Numbers so large or so close that steps cannot be told apart have no ticks.
+        // There are no ticks for numbers so large or so close that steps cannot be told apart.
         let count = last.saturating_sub(first).clamp(-1, 20);
         Axis { low, high, place, ticks: (0..=count).map(|tick| (first + tick) as f64 * step).collect() }
     }
@@ -221,7 +221,7 @@ impl Axis {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least as large.
+/// The next number of at least `step` that is 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0].into_iter().find(|times| times * power >= step * 0.999);
@@ -275,7 +275,7 @@ fn grid(svg: &mut String, x: &Axis, y: &Axis, names: [&str; 2]) {
     );
 }
 
-/// A number in a few characters.
+/// A number as a short text.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {

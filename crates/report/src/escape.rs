@@ -1,6 +1,6 @@
-//! Text from outside as a part of a page.
+//! Escapes text for HTML pages.
 
-/// Text as HTML and SVG take it.
+/// Escapes text for HTML and SVG.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -9,7 +9,7 @@ pub(crate) fn escape(text: &str) -> String {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
-            // Control characters have no place in either.
+            // Control characters are not allowed in either.
             c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

@@ -1,10 +1,10 @@
-//! Pages for people: one HTML file with its tables, charts and pictures inside, which opens without a network, in light
-//! and in dark, wide and narrow, on a screen and on paper.
+//! HTML reports: one file with its tables, charts and pictures inside. It opens without a network, in light and dark
+//! mode, on wide and narrow screens, and on paper.
 //!
-//! - [`Page`] puts sections, tables, charts and pictures under each other;
+//! - [`Page`] collects sections, tables, charts and pictures;
 //! - [`chart`] draws lines, bars and heat maps as SVG in the page's colours.
 //!
-//! This crate knows nothing of networks or data sets: callers bring names and numbers.
+//! This crate knows nothing of networks or data sets: callers pass names and numbers.
 //!
 //! ```
 //! use cerberus_report::{Page, Table, chart};

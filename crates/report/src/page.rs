@@ -1,4 +1,4 @@
-//! A page put together section by section, and its style.
+//! A page that is built section by section, and its style.
 
 use std::fmt::Write;
 
@@ -8,12 +8,12 @@ use base64::prelude::BASE64_STANDARD;
 use crate::escape::escape;
 use crate::table::Table;
 
-/// How every JPEG file begins.
+/// The first bytes of every JPEG file.
 const JPEG: [u8; 2] = [0xff, 0xd8];
 
 const STYLE: &str = include_str!("style.css");
 
-/// A page under way.
+/// A page that is being built.
 #[derive(Clone, Debug)]
 pub struct Page {
     title: String,
@@ -27,7 +27,7 @@ impl Page {
         Page { title: title.into(), body: String::new(), sections: Vec::new() }
     }
 
-    /// Begins a section, which the list of contents names.
+    /// Begins a section, which is listed in the table of contents.
     pub fn section(&mut self, title: &str) {
         self.sections.push(title.into());
         let _ = writeln!(self.body, "<h2 id=\"s{}\">{}</h2>", self.sections.len(), escape(title));
@@ -43,29 +43,29 @@ impl Page {
         let _ = writeln!(self.body, "<p>{}</p>", escape(text));
     }
 
-    /// Text that keeps its lines, as a command or a file has them.
+    /// Preformatted text that keeps its line breaks, such as a command or a file.
     pub fn lines(&mut self, text: &str) {
         let _ = writeln!(self.body, "<pre>{}</pre>", escape(text));
     }
 
-    /// A table, which scrolls by itself where the page is narrow.
+    /// A table, which scrolls sideways if the page is narrow.
     pub fn table(&mut self, table: &Table) {
         self.body += &table.html();
     }
 
-    /// Charts of [`chart`](crate::chart), side by side where there is room.
+    /// Charts of [`chart`](crate::chart), side by side if there is room.
     pub fn charts(&mut self, charts: &[String]) {
         if !charts.is_empty() {
             let _ = writeln!(self.body, "<div class=\"charts\">{}</div>", charts.concat());
         }
     }
 
-    /// Pictures as PNG or JPEG files with their captions, side by side where there is room.
+    /// Pictures as PNG or JPEG files with their captions, side by side if there is room.
     pub fn pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
         self.grid("pictures", pictures);
     }
 
-    /// [Pictures](Self::pictures) of several panels, such as truth beside prediction: two in a row at most.
+    /// [Pictures](Self::pictures) of several panels, such as truth beside prediction: at most two in a row.
     pub fn wide_pictures(&mut self, pictures: &[(Vec<u8>, String)]) {
         self.grid("pictures wide", pictures);
     }

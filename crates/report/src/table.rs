@@ -1,10 +1,10 @@
-//! Tables: text to the left, numbers to the right, a long one scrolls by itself.
+//! Tables: text is aligned left, numbers right, and a long table scrolls.
 
 use std::fmt::Write;
 
 use crate::escape::escape;
 
-/// A table under way.
+/// A table that is being built.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     header: Vec<String>,
@@ -12,12 +12,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of these columns.
+    /// An empty table with these columns.
     pub fn new(header: &[&str]) -> Table {
         Table { header: header.iter().map(|cell| cell.to_string()).collect(), rows: Vec::new() }
     }
 
-    /// With one more row; a cell that is missing is empty.
+    /// Returns the table with one more row; missing cells are empty.
     pub fn row(mut self, cells: impl IntoIterator<Item = String>) -> Table {
         self.push(cells);
         self
@@ -28,14 +28,14 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     pub(crate) fn html(&self) -> String {
         let mut html = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
-        // A column is one of numbers if every cell of it is.
+        // A column is numeric if all of its cells are numbers.
         let is_number = |text: &str| {
             text.is_empty() || text == "-" || text.trim_end_matches('%').trim().parse::<f64>().is_ok()
         };

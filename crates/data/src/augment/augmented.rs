@@ -10,12 +10,12 @@ use super::canvas::Canvas;
 use super::config::{AugmentConfig, Step};
 use super::operation::Draw;
 
-/// A data set with augmentation. Training samples are a pure function of (seed, epoch, index); those of validation and
-/// test are the data set's own.
+/// A data set with augmentation. Training samples are a pure function of (seed, epoch, index); validation and test
+/// samples are unchanged.
 ///
-/// Every operation draws from a stream of its own, (seed, "augment NAME COUNT", epoch, index). The samples that mixing
-/// operations put into this one are drawn evenly from the training split and go through the operations that stand
-/// before in the list, except for other mixing ones.
+/// Every operation draws from its own stream, (seed, "augment NAME COUNT", epoch, index). The partner samples of mixing
+/// operations are drawn uniformly from the training split and go through the operations that come earlier in the list,
+/// except other mixing ones.
 pub struct Augmented<D> {
     inner: D,
     steps: Vec<Step>,
@@ -23,7 +23,7 @@ pub struct Augmented<D> {
 }
 
 impl<D: Dataset> Augmented<D> {
-    /// Puts `inner`'s training samples through the operations of `config`.
+    /// Applies the operations of `config` to `inner`'s training samples.
     ///
     /// # Errors
     /// As [`AugmentConfig::check`].
@@ -31,7 +31,7 @@ impl<D: Dataset> Augmented<D> {
         Ok(Augmented { inner, steps: config.steps()?, seed })
     }
 
-    /// The data set's own sample, if image and labels have the sizes that they say.
+    /// The data set's own sample; an error if its image or labels do not have the sizes they declare.
     fn own(&self, epoch: u64, index: usize) -> Result<Sample, DataError> {
         let sample = self.inner.sample(Split::Train, epoch, index)?;
         batch::check(std::slice::from_ref(&sample), &[index])
@@ -39,8 +39,8 @@ impl<D: Dataset> Augmented<D> {
         Ok(sample)
     }
 
-    /// A sample after `steps`, whose streams are named by `role` and the sample that is asked for. Partners of the
-    /// sample go through the steps before theirs.
+    /// Applies `steps` to a sample; `role` and the index of the requested sample name the random streams. Partners of
+    /// the sample go through the steps before the mixing one.
     fn through(&self, sample: Sample, steps: &[Step], role: &Role) -> Result<Sample, DataError> {
         let mut canvas = Canvas::new(sample);
         for (place, step) in steps.iter().enumerate() {
@@ -66,14 +66,14 @@ impl<D: Dataset> Augmented<D> {
     }
 }
 
-/// What a sample is augmented for.
+/// The purpose for which a sample is augmented.
 struct Role {
-    /// The end of the names of its streams.
+    /// The suffix of the names of its streams.
     name: String,
-    /// Whether it will be put into another.
+    /// Whether it will be mixed into another sample.
     partner: bool,
     epoch: u64,
-    /// The sample that was asked for.
+    /// The index of the requested sample.
     index: u64,
 }
 

@@ -1,11 +1,12 @@
-//! Pictures out of focus.
+//! Gaussian blur.
 
 use crate::{Image, Pixels};
 
 use super::operation::{Kind, Operation};
 
-/// A Gaussian of 0.1 to 2 pixels of a picture of 224, in proportion for others, one time in two (Chen et al., "A Simple
-/// Framework for Contrastive Learning of Visual Representations", 2020, appendix A).
+/// Gaussian blur with a standard deviation of 0.1 to 2 pixels for a picture of 224 pixels, in proportion for other
+/// sizes, with probability 0.5 (Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+/// 2020, appendix A).
 pub(super) const GAUSSIAN: Operation = Operation {
     name: "gaussian_blur",
     what: "blurred by a Gaussian whose standard deviation is 0.1 to 2 pixels where the shorter side has 224",
@@ -20,7 +21,7 @@ pub(super) const GAUSSIAN: Operation = Operation {
     },
 };
 
-/// Three standard deviations to each side; past the edge the picture goes on as its last pixel.
+/// The kernel reaches three standard deviations to each side; past the edge, the last pixel is repeated.
 fn blur(image: &mut Image, sigma: f64) {
     let reach = (3.0 * sigma).ceil() as usize;
     let weight = |step: usize| (-0.5 * (step as f64 / sigma).powi(2)).exp() as f32;
@@ -31,7 +32,7 @@ fn blur(image: &mut Image, sigma: f64) {
         Pixels::Bytes(values) => values.iter().copied().map(f32::from).collect(),
         Pixels::Floats(values) => values.clone(),
     };
-    // A pass over rows and one over columns.
+    // One pass over rows and one over columns.
     let Image { height, width, channels, .. } = *image;
     let values = pass(&values, &weights, [height, width, channels]);
     let values = pass(&values, &weights, [1, height, width * channels]);

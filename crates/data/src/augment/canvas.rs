@@ -1,5 +1,5 @@
-//! A sample in the hands of a chain of operations. Maps wait until something needs the moved pixels, so that
-//! geometric operations in a row, and changes of colour between them, render the picture once.
+//! A sample while a chain of operations works on it. Maps are collected until an operation needs the moved pixels, so
+//! that geometric operations in a row, and colour changes between them, render the picture only once.
 
 use crate::{Image, Mask, Object, Pixels, Sample};
 
@@ -7,7 +7,7 @@ use super::map::Map;
 use super::mover::Mover;
 use super::{outline, render};
 
-/// A sample and the map it has yet to go through.
+/// A sample and the map that is not yet applied to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Canvas {
     sample: Sample,
@@ -24,24 +24,24 @@ impl Canvas {
         [self.sample.image.width as f64, self.sample.image.height as f64]
     }
 
-    /// The point in the middle.
+    /// The centre.
     pub fn centre(&self) -> [f64; 2] {
         self.frame().map(|side| side / 2.0)
     }
 
-    /// The map from the sample as it was last rendered.
+    /// The map since the sample was last rendered.
     #[cfg(test)]
     pub fn map(&self) -> &Map {
         &self.map
     }
 
-    /// Moves the sample, after all moves so far.
+    /// Adds a map after all maps so far.
     pub fn warp(&mut self, map: &Map) {
         self.map = self.map.then(map);
     }
 
-    /// The pixels where they lie now, for operations to which their places do not matter; `None` if they are floats,
-    /// whose range nobody knows.
+    /// The pixels before the pending map, for operations that do not depend on pixel positions; `None` for floats,
+    /// whose range is unknown.
     pub fn bytes(&mut self) -> Option<&mut Image> {
         match self.sample.image.pixels {
             Pixels::Bytes(_) => Some(&mut self.sample.image),
@@ -49,7 +49,7 @@ impl Canvas {
         }
     }
 
-    /// The sample with all moves carried out.
+    /// The sample with all maps applied.
     pub fn rendered(&mut self) -> &mut Sample {
         if self.map != Map::IDENTITY {
             let size = [self.sample.image.height, self.sample.image.width];
@@ -59,14 +59,14 @@ impl Canvas {
         &mut self.sample
     }
 
-    /// The sample with all moves carried out.
+    /// The sample with all maps applied.
     pub fn finish(mut self) -> Sample {
         self.rendered();
         self.sample
     }
 }
 
-/// A map between pictures of one size.
+/// A map between pictures of the same size.
 struct Warp<'a> {
     map: &'a Map,
     size: [usize; 2],

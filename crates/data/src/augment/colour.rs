@@ -1,31 +1,30 @@
-//! Colours: brighter, with more contrast, paler, in another hue, gray.
+//! Colour operations: brightness, contrast, saturation, hue, gray.
 
 use crate::Image;
 
 use super::canvas::Canvas;
 use super::operation::{Draw, Kind, Operation};
 
-/// A change of colours: for each pixel and channel
-/// `gain_c * (contrast * (s - mean) + mean)` times the brightness, with `s` the
-/// value mixed with the pixel's gray by the saturation.
+/// A change of colours: each pixel and channel becomes `gain_c * (contrast * (s - mean) + mean)` times the brightness,
+/// where `s` is the value mixed with the pixel's gray according to the saturation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Colour {
     /// Factor of all values.
     pub brightness: f32,
     /// Factor of the distance from the photo's mean gray.
     pub contrast: f32,
-    /// Factor of the distance from the pixel's gray; 0 takes colour away.
+    /// Factor of the distance from the pixel's gray; 0 removes all colour.
     pub saturation: f32,
-    /// Factor of red, green and blue.
+    /// Factors of red, green and blue.
     pub gain: [f32; 3],
 }
 
 impl Colour {
-    /// Colours as they are.
+    /// No change.
     pub const NONE: Colour = Colour { brightness: 1.0, contrast: 1.0, saturation: 1.0, gain: [1.0; 3] };
 }
 
-/// The gray of a pixel: luma as ITU-R BT.601 weighs it; of other than three channels their mean.
+/// The gray of a pixel: luma with the weights of ITU-R BT.601; the mean of the channels if there are not three.
 pub(super) fn gray(pixel: &[u8]) -> f32 {
     match *pixel {
         [red, green, blue] => 0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue),
@@ -33,8 +32,8 @@ pub(super) fn gray(pixel: &[u8]) -> f32 {
     }
 }
 
-/// Changes the colours of a picture of bytes. Where there are not three channels, the saturation and the gains do
-/// nothing.
+/// Changes the colours of a picture of bytes. Without exactly three channels, the saturation and the gains have no
+/// effect.
 pub(crate) fn recolour(image: &mut Image, colour: &Colour) {
     let channels = image.channels.max(1);
     let pixels = (image.height * image.width).max(1) as f32;
@@ -50,8 +49,8 @@ pub(crate) fn recolour(image: &mut Image, colour: &Colour) {
     }
 }
 
-/// Brightness and contrast by 0.6 to 1.4, saturation by 0.8 to 1.2, hue by up to a tenth of the circle (Grill et al.,
-/// "Bootstrap Your Own Latent", 2020, table 6), eight times in ten.
+/// Brightness and contrast by a factor of 0.6 to 1.4, saturation by 0.8 to 1.2, hue by up to a tenth of the circle
+/// (Grill et al., "Bootstrap Your Own Latent", 2020, table 6), with probability 0.8.
 pub(super) const JITTER: Operation = Operation {
     name: "colour_jitter",
     what: "brightness and contrast by 0.6 to 1.4, saturation by 0.8 to 1.2, hue by up to a tenth of the circle",
@@ -73,10 +72,12 @@ fn jitter(canvas: &mut Canvas, draw: &mut Draw) {
     }
 }
 
-/// Turns colours about the axis of grays by a share of the circle (Rodrigues' rotation); the sum of the channels stays.
+/// Rotates colours about the gray axis by a share of the circle (Rodrigues' rotation); the sum of the channels stays
+/// the same.
 fn turn_hue(image: &mut Image, share: f32) {
     let (sine, cosine) = (share * std::f32::consts::TAU).sin_cos();
-    // The part of a channel that goes to the other two by the sine is their difference over the axis' length.
+    // In Rodrigues' formula the sine multiplies the difference of the other two channels, divided by the length of the
+    // axis.
     let sine = sine / 3f32.sqrt();
     for pixel in image.pixels.chunks_exact_mut(3) {
         let v = [pixel[0], pixel[1], pixel[2]].map(f32::from);
@@ -88,8 +89,8 @@ fn turn_hue(image: &mut Image, share: f32) {
     }
 }
 
-/// No colour, one time in five (Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
-/// 2020, appendix A). A strength below 1 leaves some of it.
+/// Gray, with probability 0.2 (Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+/// 2020, appendix A). A strength below 1 keeps some colour.
 pub(super) const GRAY: Operation = Operation {
     name: "gray",
     what: "colour taken away",

@@ -1,4 +1,4 @@
-//! Lists of operations as people write them, in TOML or JSON, and as they are carried out.
+//! Lists of operations as users write them, in TOML or JSON, and as they are applied.
 //!
 //! ```toml
 //! [[operations]]
@@ -20,7 +20,7 @@ use super::operation::{MOST_STRENGTH, Operation};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// The list; samples stay as they are if it is empty.
+    /// The list; if it is empty, samples stay unchanged.
     #[serde(default)]
     pub operations: Vec<OperationConfig>,
 }
@@ -31,10 +31,10 @@ pub struct AugmentConfig {
 pub struct OperationConfig {
     /// Its name in [`OPERATIONS`](super::OPERATIONS).
     pub name: String,
-    /// How likely it is carried out, 0 to 1; the operation's usual probability if it is not given.
+    /// The probability of applying it, 0 to 1; if absent, the operation's usual probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f64>,
-    /// How strong it is, 0 to 2; 1 is the usual range and the default.
+    /// Its strength, 0 to 2; 1 is the usual range and the default.
     #[serde(default = "usual_strength")]
     pub strength: f64,
 }
@@ -50,19 +50,19 @@ impl OperationConfig {
     }
 }
 
-/// An operation with numbers that were checked.
+/// An operation with checked numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub operation: &'static Operation,
     pub probability: f64,
     pub strength: f64,
-    /// What its random streams are named by: the operation's name and how often it stood in the list before, so that
-    /// other operations may come and go without a change of what this one draws.
+    /// The name of its random streams: the operation's name and how often it occurred earlier in the list, so that
+    /// adding or removing other operations does not change what this one draws.
     pub purpose: String,
 }
 
 impl AugmentConfig {
-    /// Whether all names are known and all numbers in range.
+    /// Checks that all names are known and all numbers are in range.
     ///
     /// # Errors
     /// [`DataError::Option`], which names the operation, its place in the list and what to give.

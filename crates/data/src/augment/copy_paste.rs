@@ -1,4 +1,4 @@
-//! Objects of another picture, cut out by its mask and put into this one.
+//! Pastes objects of another picture, cut out by its mask, into this one.
 
 use crate::{Label, Object, Sample};
 
@@ -8,13 +8,13 @@ use super::outline::{cells, drawn};
 use super::paste::{Cover, fit, paste};
 use super::whole::annotated;
 
-/// Each object of another sample with a probability of one half, at its place (Ghiasi et al., "Simple Copy-Paste is a
-/// Strong Data Augmentation Method for Instance Segmentation", 2021, section 3); scale jitter and flips, which the paper
-/// applies to both pictures, are operations of their own and come before this one in a list.
+/// Pastes each object of another sample with a probability of one half, at the same place (Ghiasi et al., "Simple
+/// Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", 2021, section 3). The scale jitter and
+/// flips, which the paper applies to both pictures, are separate operations that come before this one in a list.
 ///
-/// Needs objects of both samples, and a mask of the other that draws them. The class of the picture stays; sets of
-/// classes, which may no longer be right, are left out. An object of a further label comes along where the middle of its
-/// box is pasted.
+/// Needs objects in both samples, and a mask of the other sample that draws its objects. The class of the picture
+/// stays; sets of classes, which may no longer be right, are removed. An object under another label is pasted too if
+/// the centre of its box is pasted.
 pub(super) const COPY_PASTE: Operation = Operation {
     name: "copy_paste",
     what: "each object of another sample that its mask draws pasted with a probability of one half",

@@ -1,13 +1,13 @@
-//! A rectangle of another picture in this one.
+//! Pastes a rectangle of another picture into this one.
 
 use super::canvas::Canvas;
 use super::operation::{Draw, Kind, Operation};
 use super::paste::{Cover, fit, paste};
 use super::whole::Whole;
 
-/// A rectangle of the picture's proportions at the same place of another sample, with a share of the area from
-/// Beta(1, 1), its centre anywhere (Yun et al., "CutMix", 2019, section 3.1), one time in two, as their code does on
-/// CIFAR. Below strength 1 the area shrinks with it.
+/// A rectangle with the picture's aspect ratio, at the same place of another sample, with a share of the area from
+/// Beta(1, 1), its centre anywhere (Yun et al., "CutMix", 2019, section 3.1), with probability 0.5, as in their code
+/// for CIFAR. Below strength 1 the area shrinks in proportion.
 pub(super) const CUTMIX: Operation = Operation {
     name: "cutmix",
     what: "a rectangle of another sample pasted at its place, of 0 to 100 % of the area before it is clipped",

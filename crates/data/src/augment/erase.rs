@@ -1,6 +1,6 @@
-//! Rectangles taken out of a picture, so that a network cannot lean on one part of a thing. What was there is not
-//! judged any more: masks are ignored inside the rectangle and values unknown, and objects are cut back to what is
-//! still seen of them.
+//! Erases rectangles of a picture, so that a network cannot rely on one part of an object. Labels inside the rectangle
+//! are no longer used: masks are ignored there, values are unknown, and objects are cut back to the part that is still
+//! visible.
 
 use crate::{IGNORED, Label, Pixels, Sample};
 
@@ -9,8 +9,8 @@ use super::operation::{Draw, Kind, Operation};
 use super::paste::{Cover, hide};
 use super::render::FILL;
 
-/// A square of half the shorter side, its centre anywhere, filled with middle gray (DeVries and Taylor, "Improved
-/// Regularization of Convolutional Neural Networks with Cutout", 2017: 16 of 32 pixels on CIFAR-10).
+/// A square with half the length of the shorter side, its centre anywhere, filled with middle gray (DeVries and Taylor,
+/// "Improved Regularization of Convolutional Neural Networks with Cutout", 2017: 16 of 32 pixels on CIFAR-10).
 pub(super) const CUTOUT: Operation = Operation {
     name: "cutout",
     what: "a square of half the shorter side made plain, anywhere, also past the edge",
@@ -31,8 +31,8 @@ fn cutout(canvas: &mut Canvas, draw: &mut Draw) {
     erase(canvas.rendered(), [left, top, right, bottom], None);
 }
 
-/// A rectangle of 2 to 40 % of the area and 0.3 to 1/0.3 of the proportions, filled at random, one time in two (Zhong et
-/// al., "Random Erasing Data Augmentation", 2020, algorithm 1).
+/// A rectangle with 2 to 40 % of the area and an aspect ratio of 0.3 to 1/0.3, filled with random values, with
+/// probability 0.5 (Zhong et al., "Random Erasing Data Augmentation", 2020, algorithm 1).
 pub(super) const RANDOM_ERASING: Operation = Operation {
     name: "random_erasing",
     what: "a rectangle of 2 to 40 % of the area and 0.3 to 3.3 of the proportions filled with random values",
@@ -58,7 +58,7 @@ fn random_erasing(canvas: &mut Canvas, draw: &mut Draw) {
     }
 }
 
-/// Takes a rectangle `left, top, right, bottom` out, filled from `noise` or plain.
+/// Erases a rectangle `left, top, right, bottom` and fills it from `noise`, or with one value.
 fn erase(sample: &mut Sample, rectangle: [usize; 4], mut noise: Option<&mut Draw>) {
     let image = &mut sample.image;
     let size = [image.height, image.width];
@@ -70,7 +70,7 @@ fn erase(sample: &mut Sample, rectangle: [usize; 4], mut noise: Option<&mut Draw
             places.for_each(|place| values[place] = fill());
         }
         Pixels::Floats(values) => {
-            // Any of the picture's own values: their range is not known.
+            // A random value of the picture itself: the range of floats is unknown.
             let own = if noise.is_some() { values.clone() } else { Vec::new() };
             let mut fill = || noise.as_mut().map_or(0.0, |draw| own[draw.within(0..own.len())]);
             places.for_each(|place| values[place] = fill());

@@ -1,10 +1,10 @@
-//! Mirror images: the oldest operation, and right wherever left and right (or up and down) mean the same.
+//! Mirror images: useful wherever left and right (or up and down) mean the same.
 
 use super::canvas::Canvas;
 use super::map::Map;
 use super::operation::{Draw, Kind, Operation};
 
-/// Left and right change places. Any strength above 0 does it in full.
+/// Swaps left and right. Any strength above 0 does it fully.
 pub(super) const HORIZONTAL: Operation = Operation {
     name: "horizontal_flip",
     what: "left and right change places",
@@ -18,7 +18,7 @@ pub(super) const HORIZONTAL: Operation = Operation {
     },
 };
 
-/// Top and bottom change places. Any strength above 0 does it in full.
+/// Swaps top and bottom. Any strength above 0 does it fully.
 pub(super) const VERTICAL: Operation = Operation {
     name: "vertical_flip",
     what: "top and bottom change places",

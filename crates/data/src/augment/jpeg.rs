@@ -1,4 +1,4 @@
-//! Pictures that were saved too small: blocks and rings around edges.
+//! JPEG artefacts: blocks, and rings around edges.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
@@ -7,7 +7,7 @@ use crate::Image;
 
 use super::operation::{Kind, Operation};
 
-/// Written as JPEG of quality 30 to 95 and read again (Wang et al., "Real-ESRGAN", 2021, section 4.1).
+/// Encoded as JPEG of quality 30 to 95 and decoded again (Wang et al., "Real-ESRGAN", 2021, section 4.1).
 pub(super) const ARTEFACTS: Operation = Operation {
     name: "jpeg",
     what: "written as JPEG of quality 30 to 95 and read again; pictures of 1 or 3 channels only",
@@ -27,7 +27,7 @@ pub(super) const ARTEFACTS: Operation = Operation {
     },
 };
 
-/// `None` for what a JPEG file cannot hold: other channels, sides of more than 65,535 pixels.
+/// `None` for a picture that JPEG cannot hold: another number of channels, or sides of more than 65,535 pixels.
 fn through_jpeg(image: &Image, quality: u8) -> Option<Image> {
     let colour = match image.channels {
         1 => ExtendedColorType::L8,

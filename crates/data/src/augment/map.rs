@@ -1,12 +1,13 @@
-//! The one map of all geometric operations: a homography, 3x3 numbers that take points of a picture to points of
-//! another. Flips, crops, rotations, shears and perspective are all of this kind and so are their compositions, which
-//! is why a chain of them needs to render the picture only once.
+//! The one map of all geometric operations: a homography, 3x3 numbers that map points of one picture to points of
+//! another. Flips, crops, rotations, shears and perspective are all homographies, and so are their compositions. A
+//! chain of them therefore needs to render the picture only once.
 //!
 //! Points are `x, y` in pixels, and pixel (row r, column c) covers `[c, c + 1] x [r, r + 1]`, as in boxes.
 
-/// A homography from points of a source to points of an output: `(x, y, 1)` times the matrix, divided by the last.
+/// A homography from points of a source to points of an output: the matrix times `(x, y, 1)`, divided by the last entry
+/// of the result.
 ///
-/// A point with a last number that is not positive lies behind the viewer and is not seen.
+/// A point whose last entry is not positive lies behind the viewer and is not visible.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Map {
     // [3, 3], row after row
@@ -22,22 +23,22 @@ impl Map {
         Map { matrix: [[a, b, s], [c, d, t], [0.0, 0.0, 1.0]] }
     }
 
-    /// Moved by `x, y` pixels.
+    /// A translation by `x, y` pixels.
     pub const fn shift(x: f64, y: f64) -> Map {
         Map::affine([1.0, 0.0, 0.0, 1.0], [x, y])
     }
 
-    /// Stretched by a factor across and one down, from the corner at 0, 0.
+    /// Scales by one factor horizontally and one vertically, about the point (0, 0).
     pub const fn scale(across: f64, down: f64) -> Map {
         Map::affine([across, 0.0, 0.0, down], [0.0, 0.0])
     }
 
-    /// A linear map `[a, b, c, d]` about a point that stays where it is.
+    /// A linear map `[a, b, c, d]` about a fixed point.
     pub fn about([x, y]: [f64; 2], linear: [f64; 4]) -> Map {
         Map::shift(-x, -y).then(&Map::affine(linear, [x, y]))
     }
 
-    /// The unit square's corners (0, 0), (1, 0), (1, 1), (0, 1) to the corners of a convex quadrilateral (Heckbert,
+    /// Maps the unit square's corners (0, 0), (1, 0), (1, 1), (0, 1) to the corners of a convex quadrilateral (Heckbert,
     /// "Fundamentals of Texture Mapping and Image Warping", 1989, chapter 2).
     pub fn square_to(corners: [[f64; 2]; 4]) -> Map {
         let [[x0, y0], [x1, y1], [x2, y2], [x3, y3]] = corners;
@@ -54,7 +55,7 @@ impl Map {
         }
     }
 
-    /// This map first, then `next`.
+    /// Applies this map first, then `next`.
     pub fn then(&self, next: &Map) -> Map {
         let product = |row: usize, column: usize| -> f64 {
             (0..3).map(|k| next.matrix[row][k] * self.matrix[k][column]).sum()
@@ -62,10 +63,11 @@ impl Map {
         Map { matrix: std::array::from_fn(|row| std::array::from_fn(|column| product(row, column))) }
     }
 
-    /// The map back. Of a map that flattens the picture it holds numbers that are not finite: nothing is seen.
+    /// The inverse map. If the map flattens the picture, the inverse holds numbers that are not finite: nothing is
+    /// visible.
     pub fn inverse(&self) -> Map {
         let m = &self.matrix;
-        // The adjugate's entry, by the rows and columns that go on after a number of the other's.
+        // An entry of the adjugate: the two other rows and columns in cyclic order.
         let cofactor = |row: usize, column: usize| {
             let (r1, r2) = ((row + 1) % 3, (row + 2) % 3);
             let (c1, c2) = ((column + 1) % 3, (column + 2) % 3);
@@ -76,24 +78,24 @@ impl Map {
         Map { matrix: std::array::from_fn(|row| std::array::from_fn(|column| entry(row, column))) }
     }
 
-    /// `x, y, w` of a point before the division.
+    /// `x, y, w` of the mapped point before the division.
     pub fn homogeneous(&self, [x, y]: [f64; 2]) -> [f64; 3] {
         self.matrix.map(|[a, b, c]| a * x + b * y + c)
     }
 
-    /// Where a point goes; `None` if it lies behind the viewer.
+    /// The mapped point; `None` if it lies behind the viewer.
     pub fn point(&self, point: [f64; 2]) -> Option<[f64; 2]> {
         let [x, y, w] = self.homogeneous(point);
         (w > 0.0).then(|| [x / w, y / w])
     }
 
-    /// Whether rectangles with upright sides remain such: a crop, a scale, a flip.
+    /// Whether axis-aligned rectangles stay axis-aligned: a crop, a scale, a flip.
     pub fn keeps_boxes(&self) -> bool {
         let [[_, b, _], [c, _, _], [g, h, _]] = self.matrix;
         [b, c, g, h] == [0.0; 4]
     }
 
-    /// How long a step of one pixel to the right, and one down, becomes near a point.
+    /// The lengths of a one-pixel step to the right and of one down after the map, near a point.
     pub fn stretch(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         let step = |to: [f64; 2]| {
             let (from, to) = (self.point([x, y]), self.point(to));

@@ -1,4 +1,4 @@
-//! Two pictures in one, as in a window pane.
+//! Blends two pictures into one.
 
 use rand::RngExt;
 use rand_distr::Beta;
@@ -11,12 +11,14 @@ use super::outline::LEFT;
 use super::paste::fit;
 use super::whole::Whole;
 
-/// The mean of two samples, weighted by a share from Beta(0.2, 0.2), of which the larger goes to the sample itself
-/// (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, section 3.1). The strength is a factor of the 0.2.
+/// The weighted mean of two samples. The weight is drawn from Beta(0.2, 0.2), and the larger share goes to the sample
+/// itself (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, section 3.1). The strength is a factor of
+/// the 0.2.
 ///
-/// Objects of both are to be found (Zhang et al., "Bag of Freebies for Training Object Detection Neural Networks",
-/// 2019), but those of a picture whose share is below a quarter are hard to see and become crowds. Masks and value maps
-/// are the sample's own where the other's share is below a quarter; else pixels on which the two differ are not judged.
+/// The objects of both pictures are targets (Zhang et al., "Bag of Freebies for Training Object Detection Neural
+/// Networks", 2019), but the objects of a picture whose share is below a quarter are hard to see and become crowds. If
+/// the other picture's share is below a quarter, masks and value maps are those of the sample itself; otherwise pixels
+/// where the two differ are ignored.
 pub(super) const MIXUP: Operation = Operation {
     name: "mixup",
     what: "the mean of two samples with weights from Beta(0.2, 0.2)",
@@ -29,7 +31,7 @@ pub(super) const MIXUP: Operation = Operation {
 
 fn mixup(canvas: &mut Canvas, draw: &mut Draw) {
     let alpha = (0.2 * draw.strength) as f32;
-    // Below a ten thousandth, all of one picture: no distribution is drawn from there.
+    // A parameter below a ten thousandth would also give one picture all the weight.
     let Ok(beta) = Beta::new(alpha.max(1e-4), alpha.max(1e-4)) else { return };
     let drawn: f32 = draw.random.sample(beta);
     let other = draw.partners.swap_remove(0);
@@ -39,7 +41,7 @@ fn mixup(canvas: &mut Canvas, draw: &mut Draw) {
     }
 }
 
-/// The mean of two samples that fit, with a share of at least a half for the first.
+/// The weighted mean of two samples that fit; the first has a share of at least a half.
 fn mean(base: &Sample, other: &Sample, share: f32) -> Sample {
     let rest = 1.0 - share;
     let mix = |a: f32, b: f32| share * a + rest * b;

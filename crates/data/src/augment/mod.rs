@@ -1,16 +1,16 @@
 //! Augmentation: training samples changed at random, picture and labels together.
 //!
-//! [`OPERATIONS`] lists what can be done by name, an [`AugmentConfig`] which of it, how often and how strongly, and
-//! [`Augmented`] does it to the training samples of any data set. The table with ranges and sources is in
-//! `docs/augmentation.md`.
+//! [`OPERATIONS`] lists all operations by name. An [`AugmentConfig`] says which of them to apply, how often and how
+//! strongly, and [`Augmented`] applies them to the training samples of any data set. The table with ranges and sources
+//! is in `docs/augmentation.md`.
 //!
-//! **Moves.** Geometric operations are homographies; a chain of them is one, and is rendered once: bilinear for the
-//! picture, the nearest pixel for masks and value maps, the bounds of the moved outline for boxes. What comes into the
-//! picture from outside is middle gray (0 in floats), [`IGNORED`](crate::IGNORED) in masks and not finite in value
-//! maps. A box is clipped to the picture; an object of which less than a quarter is left becomes a crowd.
+//! **Moves.** Geometric operations are homographies; a chain of them is one homography and is rendered once: bilinear
+//! for the picture, the nearest pixel for masks and value maps, the bounds of the moved outline for boxes. Areas from
+//! outside the picture become middle gray (0 in floats), [`IGNORED`](crate::IGNORED) in masks and not finite in value
+//! maps. A box is clipped to the picture; an object with less than a quarter left becomes a crowd.
 //!
-//! **Adding one.** An operation is a constant of type [`Operation`] in a file of its own and a line in the list. The
-//! tests take it from there.
+//! **Adding one.** An operation is a constant of type [`Operation`] in its own file, and a line in the list. The tests
+//! cover every operation of the list.
 
 mod augmented;
 mod blur;
@@ -72,7 +72,7 @@ pub static OPERATIONS: &[Operation] = &[
     copy_paste::COPY_PASTE,
 ];
 
-/// The operation of this name.
+/// The operation with this name.
 ///
 /// # Errors
 /// [`DataError::Option`] with the list of names if there is none.
@@ -84,7 +84,7 @@ pub fn operation(name: &str) -> Result<&'static Operation, DataError> {
     })
 }
 
-/// What to give for a name that is not known.
+/// The remedy for an unknown name: the list of names.
 fn names() -> String {
     let names: Vec<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
     format!("give one of {}", names.join(", "))

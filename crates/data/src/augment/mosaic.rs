@@ -1,4 +1,4 @@
-//! Four pictures in one, smaller: objects at other sizes, in other surroundings.
+//! Four smaller pictures in one: objects at other sizes, in other surroundings.
 
 use crate::{Label, Sample};
 
@@ -8,8 +8,9 @@ use super::operation::{Draw, Kind, Operation};
 use super::paste::{Cover, fit, hide, paste};
 use super::whole::Whole;
 
-/// Four samples around a point, which lies within a quarter of each side from the centre (Bochkovskiy et al., "YOLOv4",
-/// 2020, section 3.3). Each fills its part: shrunk in proportion, and cut where the part is too narrow.
+/// Four samples around a point that lies within a quarter of each side from the centre (Bochkovskiy et al., "YOLOv4",
+/// 2020, section 3.3). Each sample fills its part: it is shrunk with its aspect ratio kept, and cut where the part is
+/// too narrow.
 pub(super) const MOSAIC: Operation = Operation {
     name: "mosaic",
     what: "four samples around a point that lies up to a quarter of each side from the centre",
@@ -38,7 +39,7 @@ fn mosaic(canvas: &mut Canvas, draw: &mut Draw) {
     let whole = Whole::of(&shares);
     let mut shown = sources.iter().zip(parts).zip(&covers).filter(|(_, cover)| cover.share() > 0.0);
     let mut moved = |(&source, part): (&&Sample, [usize; 4])| into(source, part, frame, draw);
-    // The first keeps its own part alone, so that what is pasted beside it takes nothing more away.
+    // The first picture is cut to its own part, so that pasting the others beside it hides nothing more of its objects.
     let Some((first, cover)) = shown.next() else { return };
     let mut picture = moved(first);
     only(&mut picture, cover);
@@ -49,12 +50,13 @@ fn mosaic(canvas: &mut Canvas, draw: &mut Draw) {
     *base = picture;
 }
 
-/// A sample in proportion over a part of the frame; where it reaches past the part, any cut of it.
+/// A sample scaled over a part of the frame with its aspect ratio kept; where it reaches past the part, the cut is
+/// random.
 fn into(source: &Sample, part: [usize; 4], [width, height]: [f64; 2], draw: &mut Draw) -> Sample {
     let [left, top, right, bottom] = part.map(|side| side as f64);
     let factor = ((right - left) / width).max((bottom - top) / height);
     let mut start = |from: f64, to: f64, len: f64| {
-        // Rounding may make the picture a trace smaller than its part.
+        // Rounding may make the picture slightly smaller than its part.
         let past = (factor * len - (to - from)).max(0.0);
         from - draw.within(0.0..=past)
     };
@@ -64,7 +66,7 @@ fn into(source: &Sample, part: [usize; 4], [width, height]: [f64; 2], draw: &mut
     canvas.finish()
 }
 
-/// Leaves out objects, and parts of them, that are not in the cover.
+/// Removes objects, and parts of them, that are outside the cover.
 fn only(sample: &mut Sample, cover: &Cover) {
     let hidden = cover.others();
     let mask = sample.mask.as_ref();

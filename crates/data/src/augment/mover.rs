@@ -1,23 +1,23 @@
-//! Everything that is known about a picture, moved with it. The list of labels that have a place in the picture is
-//! here alone, so no way of moving can forget one.
+//! Moves a picture together with all its labels. Only this file lists the labels that have a position in the picture,
+//! so no way of moving can forget one.
 
 use crate::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};
 
 /// A way of moving pictures.
 pub(crate) trait Mover {
-    /// Rows and columns of what comes out.
+    /// Rows and columns of the result.
     fn size(&self) -> [usize; 2];
 
-    /// The picture.
+    /// The moved picture.
     fn image(&self, image: &Image) -> Image;
 
-    /// Objects, whose outlines the mask may draw; those that are not seen are left out.
+    /// The moved objects; the mask may draw their outlines. Objects that are no longer visible are left out.
     fn objects(&self, objects: &[Object], mask: Option<&Mask>) -> Vec<Object>;
 
-    /// Values `[height, width]` that cannot be mixed; `outside` where the picture does not reach.
+    /// Moves values `[height, width]` that cannot be interpolated; pixels outside the picture become `outside`.
     fn nearest<V: Copy>(&self, values: &[V], size: [usize; 2], outside: V) -> Vec<V>;
 
-    /// The picture with all its labels. What says something about the whole picture stays.
+    /// The moved picture with all its labels. Labels of the whole picture stay.
     fn sample(&self, sample: &Sample) -> Sample {
         let [height, width] = self.size();
         let mask = |mask: &Mask| Mask {

@@ -1,4 +1,4 @@
-//! Pictures from a sensor in the dark.
+//! Sensor noise, as in the dark.
 
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -7,9 +7,9 @@ use crate::Pixels;
 
 use super::operation::{Kind, Operation};
 
-/// Normal noise of every value, its standard deviation drawn from 0 to 0.08 of the range: the mildest of the five
+/// Gaussian noise on every value. Its standard deviation is drawn from 0 to 0.08 of the range: the mildest of the five
 /// severities of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-/// Perturbations", 2019. The range of floats is four of their own standard deviations, as that of a picture is when it
+/// Perturbations", 2019. For floats, the range is four of their own standard deviations, as for a picture when it
 /// enters a batch.
 pub(super) const GAUSSIAN: Operation = Operation {
     name: "gaussian_noise",
@@ -34,7 +34,7 @@ pub(super) const GAUSSIAN: Operation = Operation {
     },
 };
 
-/// The standard deviation of the values that are finite.
+/// The standard deviation of the finite values.
 fn spread(values: &[f32]) -> f32 {
     let finite = || values.iter().copied().filter(|value| value.is_finite()).map(f64::from);
     let count = finite().count().max(1) as f64;

@@ -1,4 +1,4 @@
-//! What an operation is: a name, what to expect of it, and a function of a canvas and of what was drawn.
+//! The definition of an operation: a name, its properties, and a function of a canvas and of random draws.
 
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
@@ -8,34 +8,34 @@ use crate::Sample;
 
 use super::canvas::Canvas;
 
-/// What an operation does to a sample.
+/// The kind of change that an operation makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Moves the picture and its labels by one homography.
     Geometry,
-    /// Changes each pixel by its own value and those of the whole picture.
+    /// Changes each pixel based on its own value and on statistics of the whole picture.
     Colour,
-    /// Changes pixels by what is around them, or by chance, or takes them away.
+    /// Changes pixels based on their neighbours or at random, or erases them.
     Pixels,
-    /// Puts other samples of the data set into this one.
+    /// Mixes other samples of the data set into this one.
     Mixing,
-    /// Draws other operations.
+    /// Draws and applies other operations.
     Policy,
 }
 
 /// A named way of changing samples.
 pub struct Operation {
-    /// What a configuration calls it.
+    /// Its name in a configuration.
     pub name: &'static str,
-    /// What it does at strength 1, in words that follow the name.
+    /// Its effect at strength 1, as a text that follows the name.
     pub what: &'static str,
-    /// What it does to a sample.
+    /// The kind of change it makes.
     pub kind: Kind,
     /// How many other samples it needs.
     pub partners: usize,
-    /// How likely it is carried out where a configuration does not say.
+    /// The probability of applying it if a configuration does not give one.
     pub probability: f64,
-    /// Whether it acts on images of floats; if not, it leaves them as they are.
+    /// Whether it works on images of floats; if not, it leaves them unchanged.
     pub floats: bool,
     pub(super) apply: fn(&mut Canvas, &mut Draw),
 }
@@ -47,9 +47,9 @@ impl std::fmt::Debug for Operation {
 }
 
 impl Operation {
-    /// The sample after the operation; `strength` 0 leaves it as it is, 1 is the usual range, 2 the most.
-    /// Operations that need [`partners`](Self::partners) leave the sample as it is where these are fewer, or of
-    /// another size.
+    /// Applies the operation to the sample; `strength` 0 leaves it unchanged, 1 is the usual range, 2 the maximum.
+    /// Operations that need [`partners`](Self::partners) leave the sample unchanged if there are too few of them, or if
+    /// they have another size.
     ///
     /// # Panics
     /// When the image or a label of a sample does not hold as many values as its size says.
@@ -68,9 +68,9 @@ impl Operation {
     }
 }
 
-/// What an operation decides by.
+/// The inputs of an operation's decisions.
 pub(crate) struct Draw {
-    /// Above 0, at most [`MOST_STRENGTH`].
+    /// Above 0 and at most [`MOST_STRENGTH`].
     pub strength: f64,
     pub random: Stream,
     pub partners: Vec<Sample>,
@@ -80,18 +80,18 @@ pub(crate) struct Draw {
 pub const MOST_STRENGTH: f64 = 2.0;
 
 impl Draw {
-    /// A number from a range; the range must not be empty.
+    /// A random number from a range, which must not be empty.
     pub fn within<N: SampleUniform>(&mut self, range: impl SampleRange<N>) -> N {
         self.random.random_range(range)
     }
 
-    /// A number of at most `reach` times the strength, either way.
+    /// A random number from minus to plus `reach` times the strength.
     pub fn either_way(&mut self, reach: f64) -> f64 {
         let reach = reach * self.strength;
         self.within(-reach..=reach)
     }
 
-    /// A factor around 1: from `1 - reach` times the strength, at least 0, to `1 + reach` times the strength.
+    /// A random factor around 1: from `1 - reach` times the strength, at least 0, to `1 + reach` times the strength.
     pub fn factor(&mut self, reach: f64) -> f64 {
         (1.0 + self.either_way(reach)).max(0.0)
     }

@@ -1,15 +1,15 @@
-//! What becomes of an object's box under a map: the bounds of what is still seen of its outline.
+//! Moves an object's box by a map: the new box is the bounds of the visible part of the object's outline.
 //!
-//! The outline is the object's pixels in the mask where the mask draws it, else the rectangle of its box. It is cut
-//! into rectangles; each is moved, clipped to the picture (Sutherland and Hodgman, "Reentrant Polygon Clipping", 1974)
-//! and measured. Clipping is done before the division, so that what lies behind the viewer is cut off as well.
+//! The outline is the object's pixels in the mask if the mask draws it, otherwise the rectangle of its box. It is split
+//! into rectangles; each is mapped, clipped to the picture (Sutherland and Hodgman, "Reentrant Polygon Clipping", 1974)
+//! and measured. Clipping comes before the division, so that points behind the viewer are cut off as well.
 
 use crate::{ClassId, IGNORED, Mask, Object};
 
 use super::map::Map;
 
-/// The share of an object that must be left of it. An object of which less is left is no longer one to be found, and
-/// becomes a crowd: neither right nor wrong.
+/// The share of an object that must remain visible. An object with less left is no longer a target and becomes a crowd:
+/// neither right nor wrong.
 pub(crate) const LEFT: f32 = 0.25;
 
 /// Width times height.
@@ -17,19 +17,21 @@ pub(crate) fn box_area([x1, y1, x2, y2]: &[f32; 4]) -> f32 {
     (x2 - x1) * (y2 - y1)
 }
 
-/// Objects under a map, seen in a picture of `height` rows and `width` columns; `mask` may draw their outlines.
+/// Moves objects by a map, into a picture of `height` rows and `width` columns; `mask` may draw their outlines.
 pub fn move_objects(objects: &[Object], mask: Option<&Mask>, map: &Map, size: [usize; 2]) -> Vec<Object> {
     objects.iter().filter_map(|object| move_object(object, mask, map, size)).collect()
 }
 
 fn move_object(object: &Object, mask: Option<&Mask>, map: &Map, size: [usize; 2]) -> Option<Object> {
-    // An upright box that is wholly seen is the bounds of whatever it holds, to a fraction of a pixel.
+    // If the box stays axis-aligned and fully visible, the moved box bounds its contents to a fraction of a pixel: no
+    // outline is needed.
     let runs =
         if is_whole(&object.bbox, map, size) { None } else { mask.and_then(|mask| runs_of(object, mask)) };
     let rectangles = runs.unwrap_or_else(|| vec![object.bbox.map(f64::from)]);
     let back = map.inverse();
     let mut bounds = [f64::MAX, f64::MAX, f64::MIN, f64::MIN];
-    // In pixels of the source, of the part that is seen, and that part in pixels of the output.
+    // Areas: the whole object and its visible part in pixels of the source, and the visible part in pixels of the
+    // output.
     let (mut whole, mut seen, mut shown) = (0.0, 0.0, 0.0);
     for [x1, y1, x2, y2] in rectangles {
         whole += (x2 - x1) * (y2 - y1);
@@ -48,7 +50,7 @@ fn move_object(object: &Object, mask: Option<&Mask>, map: &Map, size: [usize; 2]
     let left = (seen / whole) as f32;
     let crowd = object.crowd || left < LEFT;
     let area = object.area * (shown / whole) as f32;
-    // Written so that boxes without area, and numbers that are not finite, are left out.
+    // This condition also rejects boxes without area and numbers that are not finite.
     (box_area(&bbox) > 0.0 && bbox[2] > bbox[0] && left > 0.0).then_some(Object {
         bbox,
         crowd,
@@ -57,7 +59,7 @@ fn move_object(object: &Object, mask: Option<&Mask>, map: &Map, size: [usize; 2]
     })
 }
 
-/// Whether a box stays an upright rectangle and lies in the picture.
+/// Whether a box stays an axis-aligned rectangle and lies in the picture.
 fn is_whole([x1, y1, x2, y2]: &[f32; 4], map: &Map, [height, width]: [usize; 2]) -> bool {
     let inside = |corner: [f32; 2]| {
         let moved = map.point(corner.map(f64::from));
@@ -66,15 +68,15 @@ fn is_whole([x1, y1, x2, y2]: &[f32; 4], map: &Map, [height, width]: [usize; 2])
     map.keeps_boxes() && inside([*x1, *y1]) && inside([*x2, *y2])
 }
 
-/// The pixels of a box that lie in a picture: first and end of its columns, first and end of its rows.
+/// The pixels of a box that lie in a picture: start and end of its columns, start and end of its rows.
 pub fn cells([x1, y1, x2, y2]: [f32; 4], [height, width]: [usize; 2]) -> [usize; 4] {
-    // Those whose centres are in the box; the cast saturates.
+    // The pixels whose centres are in the box; the cast saturates.
     let cell = |side: f32, most: usize| ((side - 0.5).ceil() as usize).min(most);
     [cell(x1, width), cell(x2, width), cell(y1, height), cell(y2, height)]
 }
 
-/// The pixels `(row, column)` that a mask draws for an object, if it does: those of the object's class inside its box,
-/// where they reach all four sides of it to within a pixel.
+/// The pixels `(row, column)` that a mask draws for an object: those of the object's class inside its box. `None`
+/// unless they reach all four sides of the box to within a pixel.
 pub fn drawn(object: &Object, mask: &Mask) -> Option<Vec<[usize; 2]>> {
     let value = ClassId::try_from(object.class).ok()?.checked_add(1).filter(|&value| value != IGNORED)?;
     let [left, right, top, bottom] = cells(object.bbox, [mask.height, mask.width]);
@@ -87,7 +89,7 @@ pub fn drawn(object: &Object, mask: &Mask) -> Option<Vec<[usize; 2]>> {
     near.then_some(found)
 }
 
-/// The same as rectangles, one for each row and stretch without a gap.
+/// The same pixels as rectangles, one for each run of pixels in a row.
 fn runs_of(object: &Object, mask: &Mask) -> Option<Vec<[f64; 4]>> {
     let mut runs: Vec<[f64; 4]> = Vec::new();
     for [row, column] in drawn(object, mask)? {
@@ -102,7 +104,7 @@ fn runs_of(object: &Object, mask: &Mask) -> Option<Vec<[f64; 4]>> {
 
 /// The part of a polygon, corners `x, y, w` before the division, that lies in the picture.
 fn clip(mut polygon: Vec<[f64; 3]>, [height, width]: [usize; 2]) -> Vec<[f64; 2]> {
-    // Each a half-space `a x + b y + c w >= 0`; the first is what lies before the viewer.
+    // Each side is a half-space `a x + b y + c w >= 0`; the first is the half-space in front of the viewer.
     let sides = [
         [0.0, 0.0, 1.0],
         [1.0, 0.0, 0.0],
@@ -111,7 +113,7 @@ fn clip(mut polygon: Vec<[f64; 3]>, [height, width]: [usize; 2]) -> Vec<[f64; 2]
         [0.0, -1.0, height as f64],
     ];
     for (number, side) in sides.into_iter().enumerate() {
-        // A point at the viewer's own height would lie infinitely far away.
+        // A point at `w` = 0 would lie infinitely far away.
         let least = if number == 0 { 1e-9 } else { 0.0 };
         let distance = |p: &[f64; 3]| side[0] * p[0] + side[1] * p[1] + side[2] * p[2] - least;
         let mut kept = Vec::with_capacity(polygon.len() + 1);
@@ -131,7 +133,7 @@ fn clip(mut polygon: Vec<[f64; 3]>, [height, width]: [usize; 2]) -> Vec<[f64; 2]
     polygon.into_iter().map(|[x, y, w]| [x / w, y / w]).collect()
 }
 
-/// The shoelace formula.
+/// The area of a polygon by the shoelace formula.
 fn area(polygon: &[[f64; 2]]) -> f64 {
     let next = polygon.iter().cycle().skip(1);
     let doubled: f64 = polygon.iter().zip(next).map(|(p, q)| p[0] * q[1] - q[0] * p[1]).sum();

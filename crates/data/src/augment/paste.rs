@@ -1,8 +1,8 @@
-//! Some pixels of one sample in the place of another's, with the labels that belong to them: what CutMix, mosaic and
-//! copy-paste have in common.
+//! Pastes some pixels of one sample over another, with the labels that belong to them: the common part of CutMix,
+//! mosaic and copy-paste.
 //!
-//! A label that only one of the two samples has is unknown for the other's pixels: masks are ignored there, value maps
-//! are not finite, and objects, of which some would be missing, are not known at all.
+//! A label that only one of the two samples has is unknown for the other's pixels: masks are ignored there and value
+//! maps are not finite. Objects would then be incomplete, so that label becomes missing.
 
 use crate::{ClassId, IGNORED, Label, Mask, Object, Pixels, Sample, ValueMap};
 
@@ -17,7 +17,7 @@ pub(super) struct Cover {
 }
 
 impl Cover {
-    /// No pixel of a picture of `size` rows and columns.
+    /// No pixel of a picture with `size` rows and columns.
     pub fn none(size: [usize; 2]) -> Cover {
         Cover { size, covered: vec![false; size[0] * size[1]] }
     }
@@ -41,12 +41,12 @@ impl Cover {
         Cover { size: self.size, covered: self.covered.iter().map(|covered| !covered).collect() }
     }
 
-    /// Whether a pixel is covered; one outside of the picture is not.
+    /// Whether a pixel is covered; a pixel outside the picture is not.
     pub fn has(&self, [row, column]: [usize; 2]) -> bool {
         row < self.size[0] && column < self.size[1] && self.covered[row * self.size[1] + column]
     }
 
-    /// The numbers of the covered pixels, row after row.
+    /// The indices of the covered pixels, row after row.
     pub fn places(&self) -> impl Iterator<Item = usize> {
         (0..self.covered.len()).filter(|&place| self.covered[place])
     }
@@ -57,8 +57,8 @@ impl Cover {
     }
 }
 
-/// Objects of which the covered pixels can no longer be seen: cut back to the rest, crowds where less than a quarter is
-/// left, gone where nothing is. `mask`, as it was before, may draw their outlines.
+/// Objects after the covered pixels are hidden: they are cut back to the visible part, become crowds if less than a
+/// quarter is left, and are removed if nothing is. `mask`, as it was before, may draw their outlines.
 pub(super) fn hide(objects: &[Object], mask: Option<&Mask>, cover: &Cover) -> Vec<Object> {
     objects.iter().filter_map(|object| hide_one(object, mask, cover)).collect()
 }
@@ -73,7 +73,7 @@ fn hide_one(object: &Object, mask: Option<&Mask>, cover: &Cover) -> Option<Objec
     if seen.len() == own.len() {
         return Some(*object);
     }
-    // Sides that are hidden move to the pixels that are seen, the others keep their fractions.
+    // Hidden sides move to the visible pixels; the other sides keep their fractions.
     let (before, after) = (bounds(&own)?, bounds(&seen)?);
     let bbox =
         std::array::from_fn(
@@ -85,21 +85,21 @@ fn hide_one(object: &Object, mask: Option<&Mask>, cover: &Cover) -> Option<Objec
     Some(Object { bbox, crowd: object.crowd || left < LEFT, area: object.area * left, ..*object })
 }
 
-/// `x1, y1, x2, y2` of pixels that are ordered by rows.
+/// `x1, y1, x2, y2` of pixels that are sorted by row.
 fn bounds(places: &[[usize; 2]]) -> Option<[usize; 4]> {
     let columns = || places.iter().map(|place| place[1]);
     Some([columns().min()?, places.first()?[0], columns().max()? + 1, places.last()?[0] + 1])
 }
 
-/// Whether two samples can stand in one picture: the same size, channels and kind of values.
+/// Whether two samples can be in one picture: the same size, channels and kind of values.
 pub(super) fn fit(a: &Sample, b: &Sample) -> bool {
     let size = |sample: &Sample| (sample.image.height, sample.image.width, sample.image.channels);
     let kind = |sample: &Sample| matches!(sample.image.pixels, Pixels::Bytes(_));
     size(a) == size(b) && kind(a) == kind(b)
 }
 
-/// Puts the covered pixels of `other` over those of `base`, a sample that [`fit`]s, with all labels that have a place in
-/// the picture. Labels of the whole picture stay those of `base`.
+/// Pastes the covered pixels of `other` over `base`, which must [`fit`], with all labels that have a position in the
+/// picture. Labels of the whole picture stay those of `base`.
 pub(super) fn paste(base: &mut Sample, other: &Sample, cover: &Cover) {
     let channels = base.image.channels;
     let values = cover.places().flat_map(|place| place * channels..(place + 1) * channels);
@@ -126,12 +126,12 @@ pub(super) fn paste(base: &mut Sample, other: &Sample, cover: &Cover) {
     }
 }
 
-/// Objects of the picture below and of that above.
+/// The objects of the lower and of the upper picture.
 fn join(objects: [&Vec<Object>; 2], masks: [Option<&Mask>; 2], cover: &Cover) -> Vec<Object> {
     [hide(objects[0], masks[0], cover), hide(objects[1], masks[1], &cover.others())].concat()
 }
 
-/// One label over another; `None` where the two do not say the same kind of thing, or too little.
+/// Pastes one label over another; `None` if the two are of different kinds, or if a label is missing that is needed.
 fn over(below: Option<&Label>, above: Option<&Label>, cover: &Cover) -> Option<Label> {
     match (below, above) {
         (Some(Label::Objects(below)), Some(Label::Objects(above))) => {

@@ -1,4 +1,4 @@
-//! RandAugment: a few operations of a list, drawn anew for every picture, all as strong.
+//! RandAugment: a few operations of a list, drawn anew for every picture, all with the same strength.
 
 use crate::Image;
 
@@ -8,8 +8,8 @@ use super::operation::{Kind, Operation};
 use super::warp::{rotate, shear, translate};
 
 /// Two of 14 operations at magnitude 9 of 10 (Cubuk et al., "RandAugment", 2020, N = 2 and M = 9 on ImageNet; the
-/// operations and their ranges are those of Cubuk et al., "AutoAugment", 2019, table 6). The strength is a factor of the
-/// magnitude, which stays below 10.
+/// operations and their ranges are those of Cubuk et al., "AutoAugment", 2019, table 6). The strength is a factor of
+/// the magnitude, which stays below 10.
 pub(super) const RAND_AUGMENT: Operation = Operation {
     name: "rand_augment",
     what: "two of 14 changes of place, colour and tone at magnitude 9 of 10; floats take those of place alone",
@@ -29,7 +29,8 @@ pub(super) const RAND_AUGMENT: Operation = Operation {
 
 const OPERATIONS_DRAWN: usize = 2;
 
-/// What can be drawn: functions of the canvas and a magnitude of -1 to 1, of which some take the sign and others not.
+/// The operations to draw from: functions of the canvas and a magnitude of -1 to 1. Some use the sign, others ignore
+/// it.
 const CHANGES: [fn(&mut Canvas, f64); 14] = [
     |_, _| {},
     |canvas, magnitude| rotate(canvas, 30.0 * magnitude),
@@ -59,14 +60,14 @@ fn colour(canvas: &mut Canvas, of: impl Fn(f32) -> Colour, magnitude: f64) {
     }
 }
 
-/// Another value for each value.
+/// Maps each value to another value.
 fn tone(canvas: &mut Canvas, change: impl Fn(u8) -> u8) {
     if let Some(image) = canvas.bytes() {
         image.pixels.iter_mut().for_each(|value| *value = change(*value));
     }
 }
 
-/// The distance from a smoothed copy (weights 1 around 5, over 13) times a factor.
+/// Scales the distance from a smoothed copy (weights 1 around 5, over 13) by a factor.
 fn sharpen(canvas: &mut Canvas, factor: f32) {
     if canvas.bytes().is_none() {
         return;
@@ -74,7 +75,7 @@ fn sharpen(canvas: &mut Canvas, factor: f32) {
     let image = &mut canvas.rendered().image;
     let Image { height, width, channels, .. } = *image;
     let before = image.pixels.to_vec();
-    // The outermost pixels have no neighbours on one side and stay.
+    // The outermost pixels lack neighbours on one side and stay unchanged.
     for row in 1..height.saturating_sub(1) {
         for column in 1..width.saturating_sub(1) {
             for channel in 0..channels {
@@ -92,7 +93,7 @@ fn sharpen(canvas: &mut Canvas, factor: f32) {
     }
 }
 
-/// Each channel stretched to the whole range.
+/// Stretches each channel to the whole range.
 fn stretch_tones(canvas: &mut Canvas) {
     each_channel(canvas, |histogram| {
         let first = histogram.iter().position(|&count| count > 0)?;
@@ -102,7 +103,7 @@ fn stretch_tones(canvas: &mut Canvas) {
     });
 }
 
-/// Each channel's values spread so that each range of them is as frequent as any other.
+/// Equalises the histogram of each channel.
 fn equalise(canvas: &mut Canvas) {
     each_channel(canvas, |histogram| {
         let total: usize = histogram.iter().sum();
@@ -120,7 +121,7 @@ fn equalise(canvas: &mut Canvas) {
     });
 }
 
-/// Gives each channel other values by a table made of its histogram; `None` leaves it.
+/// Maps each channel's values by a table made from its histogram; `None` leaves the channel unchanged.
 fn each_channel(canvas: &mut Canvas, table: impl Fn(&[usize; 256]) -> Option<[u8; 256]>) {
     let Some(image) = canvas.bytes() else { return };
     let channels = image.channels.max(1);

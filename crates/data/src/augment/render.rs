@@ -1,16 +1,18 @@
-//! A picture and its ids under a map: bilinear for what can be mixed, the nearest pixel for what cannot.
+//! Renders a picture and its ids under a map: bilinear for values that can be interpolated, the nearest pixel for the
+//! others.
 //!
-//! A pixel of the output shows what its centre is the image of. Where the map shrinks the picture, a pixel takes the
-//! mean of several points, or fine patterns would become coarse ones. What lies outside the source is filled.
+//! A pixel of the output shows the source point that the map takes to the pixel's centre. Where the map shrinks the
+//! picture, a pixel is the mean of several points; otherwise fine patterns would become coarse ones (aliasing). Points
+//! outside the source are filled.
 
 use crate::{Image, Pixels};
 
 use super::map::Map;
 
-/// What pictures of bytes show outside of the source: middle gray, which a network sees as 0.
+/// The fill of byte pictures outside the source: middle gray, which a network sees as 0.
 pub const FILL: u8 = 128;
 
-/// The most points across or down that a pixel is the mean of.
+/// The maximum number of points, across or down, that are averaged for a pixel.
 const MOST_POINTS: f64 = 8.0;
 
 /// A value of a picture.
@@ -53,13 +55,13 @@ pub fn picture(image: &Image, map: &Map) -> Image {
     Image { pixels, ..*image }
 }
 
-// values: [height, width, channels] of the image
+// values: [height, width, channels] , from the image
 fn bilinear<V: Value>(values: &[V], image: &Image, map: &Map) -> Vec<V> {
     let Image { height, width, channels, .. } = *image;
     let back = map.inverse();
     let points = back
         .stretch([width as f64 / 2.0, height as f64 / 2.0])
-        // A quarter more than a pixel is not worth a second point.
+        // A quarter of a pixel more does not justify a second point.
         .map(|length| (length - 0.25).ceil().clamp(1.0, MOST_POINTS) as usize);
     let [across, down] = points;
     let share = 1.0 / (across * down) as f32;
@@ -81,12 +83,12 @@ fn bilinear<V: Value>(values: &[V], image: &Image, map: &Map) -> Vec<V> {
     out
 }
 
-/// The point of the source that a point of the output shows.
+/// The point of the source that a point of the output shows; `None` if it lies outside.
 fn inside(back: &Map, point: [f64; 2], [height, width]: [usize; 2]) -> Option<[f64; 2]> {
     back.point(point).filter(|&[x, y]| x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64)
 }
 
-/// Adds the values at a point: of the four pixels whose centres surround it, by their nearness.
+/// Adds the interpolated values at a point, from the four pixels whose centres surround it.
 fn add<V: Value>(sum: &mut [f32], values: &[V], [height, width]: [usize; 2], [x, y]: [f64; 2]) {
     let along = |place: f64, len: usize| {
         let place = (place - 0.5).clamp(0.0, (len - 1) as f64);
@@ -100,7 +102,7 @@ fn add<V: Value>(sum: &mut [f32], values: &[V], [height, width]: [usize; 2], [x,
         (y1, x0, fy * (1.0 - fx)),
         (y1, x1, fy * fx),
     ];
-    // Without weight a pixel is not touched: it may hold a float that is not finite.
+    // Pixels with weight 0 are skipped: they may hold a float that is not finite.
     for (row, column, weight) in corners.into_iter().filter(|corner| corner.2 != 0.0) {
         let start = (row * width + column) * sum.len();
         for (sum, value) in sum.iter_mut().zip(&values[start..]) {
@@ -109,8 +111,8 @@ fn add<V: Value>(sum: &mut [f32], values: &[V], [height, width]: [usize; 2], [x,
     }
 }
 
-/// Values `[height, width]` under a map, each pixel with the one nearest to its centre: ids cannot be mixed, and a
-/// depth between two surfaces is that of neither.
+/// Values `[height, width]` under a map, each pixel with the value nearest to its centre. Ids cannot be interpolated,
+/// and a depth between two surfaces belongs to neither.
 pub fn nearest<V: Copy>(values: &[V], [height, width]: [usize; 2], map: &Map, outside: V) -> Vec<V> {
     let back = map.inverse();
     let pixel = |place: usize| {

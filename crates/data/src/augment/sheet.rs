@@ -1,4 +1,4 @@
-//! What an operation does, to look at: several of its results for one sample.
+//! Shows the effect of an operation: several of its results for one sample.
 
 use cerberus_tensor::random::stream;
 
@@ -8,8 +8,8 @@ use super::canvas::Canvas;
 use super::flip;
 use super::operation::{Draw, Operation};
 
-/// `count` results of an operation at strength 1, drawn from the streams (seed, "sheet NAME", 0, number). Operations
-/// that put other samples into this one take its mirror image upside down for them.
+/// `count` results of an operation at strength 1, drawn from the streams (seed, "sheet NAME", 0, number). Mixing
+/// operations use the sample itself, flipped in both directions, as partner.
 ///
 /// # Panics
 /// When the image or a label of the sample does not hold as many values as its size says.

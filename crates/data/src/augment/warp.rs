@@ -1,16 +1,16 @@
-//! Pictures seen from elsewhere: turned, sheared, shifted, scaled, in perspective. All about their centre.
+//! Changes of viewpoint: rotation, shear, translation, scale and perspective, all about the centre of the picture.
 
 use super::canvas::Canvas;
 use super::map::Map;
 use super::operation::{Draw, Kind, Operation};
 
-/// Turns the picture about its centre, clockwise where the angle is positive.
+/// Rotates the picture about its centre, clockwise for a positive angle.
 pub(super) fn rotate(canvas: &mut Canvas, degrees: f64) {
     let (sine, cosine) = degrees.to_radians().sin_cos();
     canvas.warp(&Map::about(canvas.centre(), [cosine, -sine, sine, cosine]));
 }
 
-/// Moves rows sideways by `x` pixels for each pixel down from the centre, columns down by `y` for each to the right.
+/// Moves rows sideways by `x` pixels per pixel below the centre, and columns down by `y` per pixel to the right.
 pub(super) fn shear(canvas: &mut Canvas, x: f64, y: f64) {
     let centre = canvas.centre();
     canvas.warp(&Map::about(centre, [1.0, x, 0.0, 1.0]));
@@ -23,7 +23,7 @@ pub(super) fn translate(canvas: &mut Canvas, x: f64, y: f64) {
     canvas.warp(&Map::shift(x * width, y * height));
 }
 
-/// By up to 30 degrees either way, the largest angle of Cubuk et al., "AutoAugment", 2019, table 6.
+/// Rotated by up to 30 degrees either way, the largest angle of Cubuk et al., "AutoAugment", 2019, table 6.
 pub(super) const ROTATION: Operation = Operation {
     name: "rotation",
     what: "turned by up to 30 degrees either way",
@@ -37,9 +37,9 @@ pub(super) const ROTATION: Operation = Operation {
     },
 };
 
-/// Sheared by up to 0.3 in each direction (Cubuk et al., "AutoAugment", 2019, table 6), moved by up to a tenth of each
-/// side (Ge et al., "YOLOX", 2021, whose code moves by so much), and scaled by 0.8 to 1.25 (the standard scale jittering
-/// of Ghiasi et al., 2021).
+/// Sheared by up to 0.3 in each direction (Cubuk et al., "AutoAugment", 2019, table 6), translated by up to a tenth of
+/// each side (as in the code of Ge et al., "YOLOX", 2021), and scaled by 0.8 to 1.25 (the standard scale jittering of
+/// Ghiasi et al., 2021).
 pub(super) const AFFINE: Operation = Operation {
     name: "affine",
     what: "sheared by up to 0.3 across and down, scaled by 0.8 to 1.25, moved by up to a tenth of each side",
@@ -59,8 +59,8 @@ fn affine(canvas: &mut Canvas, draw: &mut Draw) {
     translate(canvas, x, y);
 }
 
-/// Each corner moves inwards by up to a quarter of each side: the distortion of 0.5 that is the default of torchvision's
-/// `RandomPerspective`, the customary form of the operation.
+/// Each corner moves inwards by up to a quarter of each side: a distortion of 0.5, the default of torchvision's
+/// `RandomPerspective`.
 pub(super) const PERSPECTIVE: Operation = Operation {
     name: "perspective",
     what: "each corner moved inwards by up to a quarter of each side",
@@ -71,7 +71,7 @@ pub(super) const PERSPECTIVE: Operation = Operation {
     apply: perspective,
 };
 
-/// The farthest that any strength moves a corner, as a share of the side: at a half, corners could meet.
+/// The farthest that a corner moves at any strength, as a share of the side: at one half, corners could meet.
 const FARTHEST: f64 = 0.4;
 
 fn perspective(canvas: &mut Canvas, draw: &mut Draw) {

@@ -1,4 +1,4 @@
-//! What is said about a whole picture that is made of several: classes by the share that each has of it.
+//! Labels of a whole picture that is mixed from several: each class has a share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use crate::dataset::{CLASS, is_annotated_key};
 use crate::sample::largest_share;
 use crate::{Label, Sample};
 
-/// Labels of a whole picture by name; `None` where they are not known of a part.
+/// Labels of a whole picture by name; `None` if a part does not have the label.
 pub(super) struct Whole {
     class: Option<usize>,
     labels: BTreeMap<String, Option<Label>>,
 }
 
 impl Whole {
-    /// Of samples that have these shares of the picture, which add up to 1.
+    /// Labels of samples with these shares of the picture, which sum to 1.
     ///
-    /// Classes become shares, sets of classes their union, numbers their weighted mean. Annotated are the classes that are
-    /// annotated in all of them.
+    /// Classes become shares, sets of classes their union, numbers their weighted mean. A class counts as annotated if
+    /// all samples annotate it.
     pub fn of(parts: &[(&Sample, f32)]) -> Whole {
         let parts: Vec<(&Sample, f32)> = parts.iter().copied().filter(|part| part.1 > 0.0).collect();
         let names: BTreeSet<&String> = parts
@@ -45,7 +45,7 @@ impl Whole {
         Whole { class, labels }
     }
 
-    /// Puts the labels into the sample that shows the picture.
+    /// Writes the labels into the sample that shows the picture.
     pub fn label(self, sample: &mut Sample) {
         sample.class = self.class;
         for (name, label) in self.labels {
@@ -57,8 +57,8 @@ impl Whole {
     }
 }
 
-/// The classes that every one of the samples annotates, by the names under which they say so: of a class that one of them
-/// leaves out, nobody knows whether that one shows it.
+/// The classes that all samples annotate, by annotation key. If one sample does not annotate a class, nobody knows
+/// whether that sample shows it.
 pub(super) fn annotated(samples: &[&Sample]) -> BTreeMap<String, Label> {
     let mut common: BTreeMap<String, Label> = BTreeMap::new();
     for (name, label) in samples.iter().flat_map(|sample| &sample.more) {
@@ -78,7 +78,7 @@ fn is_of_the_whole(label: &Label) -> bool {
     matches!(label, Label::Class(_) | Label::Shares(_) | Label::Classes(_) | Label::Values(_))
 }
 
-/// A label of all parts; `None` where one lacks it or they disagree about its kind.
+/// A label mixed from all parts; `None` if a part lacks it or the kinds differ.
 fn mixed(name: &str, parts: &[(&Sample, f32)]) -> Option<Label> {
     let mut sum: Option<Label> = None;
     for (sample, share) in parts {

@@ -1,17 +1,18 @@
-//! Making a square gray picture smaller as Pillow does: Keys' cubic (1981, a = -1/2)
-//! stretched by the factor of reduction, rows first, then columns, each pass
-//! rounded to 8 bits. The weights are whole numbers of 2^-22, so that the result
-//! is Pillow's to the last bit: published setups were made with it.
+//! Shrinks a square gray picture exactly as Pillow does: Keys' cubic (1981, a =
+//! -1/2) stretched by the factor of reduction, rows first, then columns, each
+//! pass rounded to 8 bits. The weights are integer multiples of 2^-22, so that
+//! the result is bit for bit the same as Pillow's, with which published data
+//! sets were made.
 
 /// Fractional bits of a weight.
 const PRECISION: u32 = 22;
 /// Half the width of the cubic.
 const SUPPORT: f64 = 2.0;
 
-/// Weights from a side of pixels to a shorter one.
+/// The weights that resize a side of pixels to a shorter one.
 pub(super) struct Shrink {
     from: usize,
-    /// Of every output pixel: the first input pixel, and the weights from there on.
+    /// For each output pixel: the first input pixel, and the weights from there on.
     taps: Vec<(usize, Vec<i32>)>,
 }
 
@@ -32,7 +33,7 @@ impl Shrink {
         Self { from, taps: taps.collect() }
     }
 
-    /// `[from, from]` to `[to, to]`.
+    /// Resizes `[from, from]` to `[to, to]`.
     pub fn apply(&self, picture: &[u8]) -> Vec<u8> {
         let across: Vec<u8> = picture.chunks_exact(self.from).flat_map(|row| self.line(row, 1)).collect();
         let to = self.taps.len();

@@ -1,16 +1,17 @@
 //! Multi-Fashion: two garments in one gray picture, one task for each.
 //!
-//! The relative of MultiMNIST (Sabour, Frosst and Hinton, 2017; as two tasks:
-//! Sener and Koltun, 2018) with both pictures from Fashion-MNIST. One garment lies
-//! in the upper left of a black canvas of 36x36, the other in the lower right;
-//! where they overlap the brighter pixel shows. The canvas is resized to 28x28
-//! as Pillow does by default, bicubic, to the last bit. Setups of this data
-//! differ by several points of accuracy, so: this is the one of PaMaL (Dimitriadis,
-//! Frossard and Fleuret, "Pareto Manifold Learning", 2023), 50,000 training,
-//! 10,000 validation and 10,000 test pairs of two different garments, drawn once.
+//! A relative of MultiMNIST (Sabour, Frosst and Hinton, 2017; as two tasks:
+//! Sener and Koltun, 2018) with both pictures from Fashion-MNIST. One garment
+//! is in the upper left of a black canvas of 36x36, the other in the lower
+//! right; where they overlap, the brighter pixel shows. The canvas is resized
+//! to 28x28 by Pillow's default, bicubic, bit for bit. Published versions of
+//! this data differ by several points of accuracy. This is the version of PaMaL
+//! (Dimitriadis, Frossard and Fleuret, "Pareto Manifold Learning", 2023):
+//! 50,000 training, 10,000 validation and 10,000 test pairs of two different
+//! garments, drawn once.
 //!
-//! One thing is stricter: the validation pairs are made of garments of their own,
-//! the last sixth of each class in file order, so no garment is in two splits.
+//! One rule is stricter: the validation pairs use separate garments, the last
+//! sixth of each class in file order, so no garment is in two splits.
 
 mod bicubic;
 
@@ -25,14 +26,14 @@ use crate::fashion_mnist::{Garments, SIDE};
 use crate::{DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Label, Sample, Split};
 use bicubic::Shrink;
 
-/// Rows and columns of the canvas, and where the second garment begins.
+/// Rows and columns of the canvas, and the offset of the second garment.
 const CANVAS: usize = 36;
 const SECOND: usize = 6;
-/// Values of a picture.
+/// Pixels of a picture.
 const PIXELS: usize = SIDE * SIDE;
-/// The share of each class that validation pairs are made of.
+/// One in this many garments of each class is used for validation pairs.
 const HELD_OUT: usize = 6;
-/// Pairs of train, validation and test.
+/// Pairs of the train, validation and test splits.
 const PAIRS: [usize; 3] = [50_000, 10_000, 10_000];
 /// The pairs are the same for every run.
 const FIXED_SEED: u64 = 0;
@@ -40,25 +41,25 @@ const FIXED_SEED: u64 = 0;
 /// Pairs of garments: the label [`LEFT`](Self::LEFT) is the class of the upper
 /// left one, [`RIGHT`](Self::RIGHT) that of the lower right one.
 ///
-/// There are as many pairs whatever the number of garments: every garment is the
-/// left one as often as any other (once in training, with the whole of
+/// The number of pairs does not depend on the number of garments. Every garment
+/// is the left one equally often (once in training, with the whole of
 /// Fashion-MNIST; six times with the 8,334 embedded ones), and the right one is
-/// any other of its split.
+/// any other garment of the split.
 pub struct MultiFashion {
     source: Arc<FashionMnist>,
     splits: [Part; 3],
     info: DatasetInfo,
 }
 
-/// The pairs of a split, as places in its file, and their pictures.
+/// The pairs of a split, as indices into its file, and their pictures.
 struct Part {
     pairs: Vec<[usize; 2]>,
-    // [pairs, 28, 28], made when first asked for.
+    // [pairs, 28, 28], made at the first use.
     pictures: OnceLock<Vec<u8>>,
 }
 
 impl MultiFashion {
-    /// What it is called.
+    /// The name of the data set.
     pub const NAME: &str = "multi-fashion";
     /// The label of the upper left garment.
     pub const LEFT: &str = "left";
@@ -159,7 +160,7 @@ impl Dataset for MultiFashion {
     }
 }
 
-/// The places of the first five sixths of each class, and of the last sixth.
+/// The indices of the first five sixths of each class, and of the last sixth.
 fn hold_out_last_sixth(garments: &Garments) -> (Vec<usize>, Vec<usize>) {
     let mut left = [0; GARMENTS.len()];
     garments.labels().iter().for_each(|&class| left[usize::from(class)] += 1);
@@ -171,7 +172,7 @@ fn hold_out_last_sixth(garments: &Garments) -> (Vec<usize>, Vec<usize>) {
     })
 }
 
-/// The garments in turn on the left, any other on the right.
+/// Each garment in turn on the left, a random other one on the right.
 fn draw_pairs(pool: &[usize], name: &str, pairs: usize) -> Vec<[usize; 2]> {
     let mut random = stream(FIXED_SEED, &format!("pairs to {name}"), 0, 0);
     let pair = |number: usize| {

@@ -1,24 +1,22 @@
-//! One photo, many views: a crop, a flip and a change of colour, applied to
-//! image, boxes and masks alike.
+//! Random views of a photo: a crop, a flip and a change of colour, applied to image, boxes and masks alike.
 //!
-//! A [`View`] says what is seen: a rectangle of the photo, whether left and
-//! right change places, and how colours change. [`View::draw`] draws one from a
-//! random stream, [`show`] renders it with all labels.
+//! A [`View`] describes what is shown: a rectangle of the photo, whether it is mirrored, and how colours change.
+//! [`View::draw`] draws one from a random stream, and [`show`] renders it with all labels.
 //!
 //! - **Crop and scale**: a rectangle with 45 to 100 % of the photo's area and
-//!   3/4 to 4/3 of its proportions, anywhere in it (Szegedy et al., "Going
-//!   Deeper with Convolutions", 2015, section 6, less small), stretched or
-//!   letterboxed to the sample's size. It must keep half of the largest object,
-//!   else another is drawn, and after ten the whole photo is shown.
-//! - **Flip**: one time in two.
+//!   3/4 to 4/3 of its aspect ratio, anywhere in it (Szegedy et al., "Going
+//!   Deeper with Convolutions", 2015, section 6, with a larger minimum area),
+//!   stretched or letterboxed to the sample's size. It must keep half of the
+//!   largest object; otherwise another one is drawn, and after ten attempts the
+//!   whole photo is shown.
+//! - **Flip**: with probability 0.5.
 //! - **Colour**: brightness, contrast and saturation by a factor of up to 1.4,
 //!   each channel by one of up to 1.1, and one photo in ten gray.
 //!
-//! The margin of a letterbox stays gray; a view is flipped and tinted without it.
+//! The margin of a letterbox stays gray: flips and colour changes apply only to the picture inside it.
 //!
-//! All of it shrinks with the strength of the augmentation. Boxes are clipped
-//! to the view; an object of which less than a quarter is left is no longer
-//! one to be found, and becomes a crowd: neither right nor wrong.
+//! All changes shrink with the strength of the augmentation. Boxes are clipped to the view; an object with less than a
+//! quarter left is no longer a target and becomes a crowd: neither right nor wrong.
 
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
@@ -28,36 +26,35 @@ pub use crate::augment::Colour;
 use crate::augment::{LEFT, Mover, box_area, recolour};
 use crate::{Image, Mask, Object, Sample};
 
-/// The least share of the photo's area that is seen.
+/// The smallest share of the photo's area in a view.
 const LEAST_AREA: f64 = 0.45;
-/// The largest change of proportions.
+/// The largest change of the aspect ratio.
 const STRETCH: f64 = 4.0 / 3.0;
 /// The largest factor of brightness, contrast and saturation.
 const TINT: f64 = 1.4;
 /// The largest factor of a single channel.
 const CAST: f64 = 1.1;
-/// How many photos lose their colour.
+/// The share of photos that lose their colour.
 const GRAY: f64 = 0.1;
 
-/// What is seen of a photo, and how.
+/// The visible part of a photo, and how it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// Left, top, width and height of the rectangle that is seen, in pixels.
+    /// Left, top, width and height of the visible rectangle, in pixels.
     pub window: [usize; 4],
-    /// Whether left and right change places.
+    /// Whether left and right are swapped.
     pub flip: bool,
-    /// What happens to colours.
+    /// The change of colours.
     pub colour: Colour,
 }
 
 impl View {
-    /// All of the photo as it is.
+    /// The whole photo, unchanged.
     pub fn whole(image: &Image) -> View {
         View { window: [0, 0, image.width, image.height], flip: false, colour: Colour::NONE }
     }
 
-    /// A view drawn from `random`; `strength` 1 is the full range described
-    /// above, 0 all of the photo as it is.
+    /// A view drawn from `random`; `strength` 1 is the full range described above, 0 the whole photo unchanged.
     pub fn draw(photo: &Sample, strength: f64, random: &mut Stream) -> View {
         if strength <= 0.0 {
             return View::whole(&photo.image);
@@ -105,7 +102,7 @@ fn share_inside(bbox: &[f32; 4], [x, y, w, h]: [usize; 4]) -> f32 {
     across * down / box_area(bbox).max(f32::MIN_POSITIVE)
 }
 
-/// The view of a photo and its labels, as `size` rows and columns that it is brought to by `fit`.
+/// The view of a photo and its labels, resized to `size` rows and columns according to `fit`.
 ///
 /// # Panics
 /// When the window does not lie in the photo, or the photo is not of 3 channels.
@@ -116,13 +113,14 @@ pub fn show(photo: &Sample, view: &View, size: [usize; 2], fit: Fit) -> Sample {
     placement.framed(render(photo, view, placement.covered))
 }
 
-/// A sample whose picture has its size already, and whose labels are those of a picture of `from` rows and columns.
+/// A sample whose picture already has its size, but whose labels are still in pixels of a picture of `from` rows and
+/// columns.
 pub(super) fn resize_labels(photo: &Sample, from: [usize; 2]) -> Sample {
     let view = View { window: [0, 0, from[1], from[0]], flip: false, colour: Colour::NONE };
     LabelsOnly(Shown { view: &view, size: [photo.image.height, photo.image.width] }).sample(photo)
 }
 
-/// Moves labels to where their picture is.
+/// Moves labels to the size of their picture.
 struct LabelsOnly<'a>(Shown<'a>);
 
 impl Mover for LabelsOnly<'_> {
@@ -147,7 +145,7 @@ fn render(photo: &Sample, view: &View, size: [usize; 2]) -> Sample {
     Shown { view, size }.sample(photo)
 }
 
-/// A view at a size.
+/// A view at its output size.
 struct Shown<'a> {
     view: &'a View,
     size: [usize; 2],
@@ -213,8 +211,8 @@ fn move_objects(objects: &[Object], view: &View, [height, width]: [usize; 2]) ->
     moved.collect()
 }
 
-/// Each pixel takes the value nearest to its centre: ids cannot be mixed, and
-/// a depth between two surfaces is that of neither.
+/// Each pixel takes the value nearest to its centre: ids cannot be interpolated, and a depth between two surfaces
+/// belongs to neither.
 fn nearest<V: Copy>(values: &[V], stride: usize, view: &View, [height, width]: [usize; 2]) -> Vec<V> {
     let [x, y, w, h] = view.window;
     let columns: Vec<usize> = (0..width)

@@ -1,14 +1,14 @@
-//! Decoded pictures on disk: a photo is decoded and made smaller once, and read as bytes from then on.
+//! Decoded pictures on disk: a photo is decoded and shrunk once, and from then on read as bytes.
 //!
-//! Each picture is kept as training needs it: at most [twice](super::prepare::reduced) what it covers of a sample, so that a crop
-//! of half its sides is not enlarged, and never above its own size. It is an uncompressed PPM file, which any viewer
-//! shows, called after a digest of its [key](Cache::key): path, length and time of change of the photo's file, which way
-//! up it is read, and the rows and columns that are kept. The key stands in the file as well, and an entry counts only if its
-//! head and length are exactly those expected: one of a photo that has changed, of other options, or broken off, does not,
-//! and is written anew.
+//! Each picture is kept at the size that training needs: at most [twice](super::prepare::reduced) its size in a sample,
+//! so that a crop of half its sides is not enlarged, and never above its own size. It is an uncompressed PPM file,
+//! which any viewer shows. Its name is a digest of its [key](Cache::key): path, length and modification time of the
+//! photo's file, the orientation in which it is read, and the rows and columns that are kept. The file contains the key
+//! as well. An entry is valid only if its header and length are exactly as expected. An entry for a photo that has
+//! changed, for other options, or one that is truncated is not valid and is written again.
 //!
-//! Entries are written under another name and renamed, so several programs may share a folder. A folder that cannot be
-//! written to costs one warning, and the run goes on without.
+//! Entries are written under a temporary name and renamed, so several programs may share a folder. If the folder is not
+//! writable, there is one warning, and the run continues without the cache.
 
 use std::fs;
 use std::io;
@@ -20,19 +20,19 @@ use super::Photo;
 use super::digest::fnv;
 use crate::Image;
 
-/// Changes when the same photo would give other bytes.
+/// Must change when the same photo would give other bytes.
 const VERSION: u32 = 1;
 
 /// A folder of decoded pictures.
 pub(super) struct Cache {
     folder: PathBuf,
-    /// Whether writing failed, which is told once.
+    /// Whether writing failed, which is reported once.
     refused: AtomicBool,
-    /// Tells the files apart that one program writes at the same time.
+    /// Distinguishes the files that one program writes at the same time.
     written: AtomicU64,
 }
 
-/// An entry: where it lies and how it begins.
+/// An entry: its path and its expected header.
 pub(super) struct Entry {
     path: PathBuf,
     head: String,
@@ -44,7 +44,7 @@ impl Cache {
         Cache { folder: folder.into(), refused: AtomicBool::new(false), written: AtomicU64::new(0) }
     }
 
-    /// The entry of a photo that is kept as `size` rows and columns; `None` where the system does not tell when its file
+    /// The entry of a photo that is kept as `size` rows and columns; `None` if the system does not know when its file
     /// changed.
     pub fn entry(&self, photo: &Photo, size: [usize; 2]) -> Option<Entry> {
         let key = key(photo, size).ok()?;
@@ -54,7 +54,7 @@ impl Cache {
         Some(Entry { path, head: format!("P6\n# {key}\n{} {}\n255\n", size[1], size[0]), size })
     }
 
-    /// Keeps a picture under its entry, if it can be written.
+    /// Writes a picture to its entry, if possible.
     pub fn keep(&self, entry: &Entry, image: &Image) {
         if self.refused.load(Ordering::Relaxed) {
             return;
@@ -77,7 +77,7 @@ impl Cache {
         let bytes = [entry.head.as_bytes(), &image.pixels].concat();
         let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &entry.path));
         if written.is_err() {
-            // The first error is the one worth telling.
+            // Only the first error is reported.
             let _ = fs::remove_file(&temporary);
         }
         written
@@ -85,7 +85,7 @@ impl Cache {
 }
 
 impl Entry {
-    /// The picture, if there is a sound one.
+    /// The picture, if the entry is valid.
     pub fn read(&self) -> Option<Image> {
         let [height, width] = self.size;
         let mut bytes = fs::read(&self.path).ok()?;
@@ -96,11 +96,11 @@ impl Entry {
     }
 }
 
-/// Everything that the kept bytes depend on, in a line.
+/// Everything that the kept bytes depend on, as one line.
 fn key(photo: &Photo, size: [usize; 2]) -> io::Result<String> {
     let data = fs::metadata(&photo.path)?;
     let changed = data.modified()?.duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_nanos();
     let path = absolute(&photo.path)?;
-    // Written with its escapes, a path has no line ends.
+    // Debug formatting escapes the path, so it contains no line break.
     Ok(format!("{VERSION} {path:?} {} {changed} {:?} {:?} {size:?}", data.len(), photo.turn, photo.size))
 }

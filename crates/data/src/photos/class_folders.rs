@@ -1,15 +1,16 @@
-//! A folder of pictures for each class: `FOLDER/CLASS/NAME.jpg`, or `FOLDER/train/CLASS/NAME.jpg` with folders of the parts
-//! in any of their spellings. What lies in folders below a class is of that class.
+//! One folder of pictures per class: `FOLDER/CLASS/NAME.jpg`, or `FOLDER/train/CLASS/NAME.jpg` with folders for the
+//! parts, in any of their spellings. Pictures in folders below a class belong to that class.
 //!
 //! | label | says |
 //! |---|---|
 //! | `class` | the name of the folder; the classes are in alphabetical order |
 //!
-//! Any folder of folders of pictures looks like this, so a folder is taken for it only if nothing speaks against it: at least
-//! two folders with pictures, whose names are neither those that other layouts have (`images`, `labels`, `masks`, ..) nor
-//! those of parts, without files of labels beside the pictures. `--format class-folders` reads any other as well.
+//! Any folder with folders of pictures looks like this layout, so a folder is only recognised if nothing contradicts
+//! it: it must have at least two folders with pictures, with names that are neither those of other layouts (`images`,
+//! `labels`, `masks`, ..) nor those of parts, and no label files beside the pictures. `--format class-folders` reads
+//! any other folder as well.
 //!
-//! A class whose folders are all empty is none. Pictures that lie in no class's folder are left out.
+//! A class whose folders are all empty is not a class. Pictures outside all class folders are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
-/// Names of folders that other layouts have, in small letters; none of them is taken for a class unasked.
+/// Folder names of other layouts, in lower case; they are not taken for classes unless the format is given.
 const OTHERS: [&str; 22] = [
     "images",
     "image",
@@ -52,18 +53,18 @@ const OTHERS: [&str; 22] = [
     "json",
     "__macosx",
 ];
-/// Files of labels that lie beside pictures, by their endings.
+/// Extensions of label files that lie beside pictures.
 const LABELS: [&str; 3] = ["xml", "txt", "json"];
 
-/// How the folders of a set lie.
+/// The arrangement of the folders.
 enum Layout {
     /// Folders of classes.
     Classes(Vec<PathBuf>),
-    /// Folders of parts, and those beside them that stand for none.
+    /// Folders of parts, and the other folders beside them.
     Parts(Vec<(Split, PathBuf)>, Vec<PathBuf>),
 }
 
-/// Whether a folder is called as those of other layouts are.
+/// Whether a folder has a name that other layouts use.
 fn is_other(folder: &Path) -> bool {
     OTHERS.contains(&files::name(folder).to_lowercase().as_str())
 }
@@ -72,15 +73,14 @@ fn holds_loose_picture(folder: &Path) -> bool {
     files::entries(folder).unwrap_or_default().iter().any(|path| path.is_file() && files::is_picture(path))
 }
 
-/// Whether a picture lies in the folder or below it; folders in folders are looked through as deep as
-/// [`files::files_below`] does.
+/// Whether a picture is in the folder or below it; subfolders are searched as deep as [`files::files_below`] does.
 fn holds_picture(folder: &Path) -> bool {
     holds_loose_picture(folder)
         || files::files_below(folder).is_ok_and(|files| files.iter().any(|path| files::is_picture(path)))
 }
 
-/// A folder named after a part is one where its pictures lie in folders. Where they lie in it, it is a class (`train`, beside
-/// `car`), unless folders of parts with classes are beside it.
+/// A folder with the name of a part is a part if its pictures are in subfolders. If the pictures are directly in it, it
+/// is a class (`train`, beside `car`), unless there are folders of parts with classes beside it.
 fn layout(path: &Path) -> Layout {
     let below = files::folders(path);
     let part = |folder: &PathBuf| files::part(&files::name(folder));
@@ -116,17 +116,17 @@ fn is_at(path: &Path) -> bool {
         .collect();
     let names: BTreeSet<&String> =
         looks.iter().filter(|(_, look)| look.pictures && !look.is_set).map(|(name, _)| name).collect();
-    // `train` may be a class. `train` and `test` are parts, whose pictures nobody has sorted.
+    // `train` alone may be a class. `train` and `test` together are parts with unsorted pictures.
     let like_parts = names.iter().filter(|name| files::part(name).is_some()).count();
     like_parts <= 1 && names.len() >= 2 + like_parts && !looks.iter().any(|(_, look)| look.labelled)
 }
 
-/// What lies in a folder that may be a class, and in those below it.
+/// The contents of a folder that may be a class, and of the folders below it.
 struct Look {
     pictures: bool,
-    /// A folder is called as those of other layouts are: `day/images` and `day/labels` are no pictures of a class "day".
+    /// A subfolder has a name that other layouts use: `day/images` and `day/labels` are not pictures of a class "day".
     is_set: bool,
-    /// A file of labels has the name of a picture beside it.
+    /// A label file has the name of a picture beside it.
     labelled: bool,
 }
 
@@ -189,7 +189,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let of = of.pop().unwrap_or_default();
     for (class, part, picture) in found {
         let Some(size) = reading.header(&picture).map(|header| header.upright) else { continue };
-        // Names count from the part: `cat/1` stays what it is when a part gets another name.
+        // Names are relative to the part: `cat/1` keeps its name if the part is renamed.
         let base = part
             .and_then(|_| picture.strip_prefix(path).ok()?.components().next())
             .map(|first| path.join(first));
@@ -200,7 +200,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The pictures of the classes whose folders lie in one folder.
+/// The pictures of the class folders inside one folder.
 fn read_classes(
     folder: &Path,
     classes: &[PathBuf],
@@ -229,7 +229,7 @@ fn leave_out(picture: &Path, what: &str, reading: &mut Reading) {
     reading.findings.add(LeftOut, what, picture.display());
 }
 
-/// Tells the pictures that lie beside the folders of classes or parts.
+/// Reports the pictures that lie beside the folders of classes or parts.
 fn leave_out_loose(folder: &Path, reading: &mut Reading) -> Result<(), DataError> {
     for path in files::entries(folder)?.iter().filter(|path| path.is_file() && files::is_picture(path)) {
         leave_out(path, "pictures in no folder of a class", reading);
@@ -237,7 +237,7 @@ fn leave_out_loose(folder: &Path, reading: &mut Reading) -> Result<(), DataError
     Ok(())
 }
 
-/// One part alone beside folders of pictures may be a class that is called so, with folders below it.
+/// A single part beside folders of pictures may be a class with the name of a part, with folders below it.
 fn refuse_classes_beside_a_part(
     path: &Path,
     parts: &[(Split, PathBuf)],
@@ -259,7 +259,7 @@ fn refuse_classes_beside_a_part(
     })
 }
 
-/// Two spellings of a name would be two classes.
+/// Two spellings of one name would be two classes.
 fn tell_names_alike(names: &[(String, String)], reading: &mut Reading) {
     let mut folded: BTreeMap<String, &String> = BTreeMap::new();
     for (name, _) in names {

@@ -1,14 +1,14 @@
-//! Lists of the classes that masks show.
+//! Lists of the classes in masks.
 //!
 //! | file | says |
 //! |---|---|
 //! | `classes.txt` | a name per line: line n, counted from 1, is id n; id 0 is background |
-//! | the same, its first line a name of what is no class | the first line is id 0 |
+//! | the same, if its first line is not a class | the first line is id 0 |
 //! | `classes.csv`, `class_dict.csv`, `colors.txt` and the like | `name,r,g,b` or `r,g,b,name`, or `id,name` or `name,id`; a header or none |
 //!
-//! Some names are no classes: what is called `background` is background, and what is called `void`, `ignore` or
-//! `unlabeled` is not judged, for nobody has said what it is. Where a list of ids leaves out 0 that is background, and
-//! 255 (65535 in 16 bits) is not judged.
+//! Some names are not classes: `background` is background, and pixels named `void`, `ignore` or `unlabeled` are
+//! ignored, because nobody has said what they are. If a list of ids does not contain them, 0 is background and 255
+//! (65535 in 16 bits) is ignored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,13 +34,13 @@ const TABLES: [&str; 8] = [
 ];
 const REMEDY: &str = "compare with the lists of classes in docs/data.md, and mend the list";
 
-/// Whether a file has the name of a list of classes.
+/// Whether a file has one of the names of class lists.
 pub(super) fn is_list(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     NAMES.iter().chain(&TABLES).any(|list| *list == name)
 }
 
-/// What a name says of the pixels that bear it.
+/// The meaning of a name for the pixels that have it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Class,
@@ -57,7 +57,7 @@ fn meaning(name: &str) -> Meaning {
     }
 }
 
-/// A value that pixels may have, as messages show it.
+/// A pixel value as messages show it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u32, bool);
 
@@ -67,7 +67,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// The classes of masks and the ids or colours they are known by.
+/// The classes of masks and their ids or colours.
 pub(super) struct ClassList {
     path: PathBuf,
     /// Whether values are colours.
@@ -77,7 +77,7 @@ pub(super) struct ClassList {
 }
 
 impl ClassList {
-    /// Ids and names from elsewhere than a list of its own.
+    /// A list from ids and names that come from another source than a list file.
     pub fn of_ids(path: &Path, named: impl IntoIterator<Item = (usize, String)>) -> ClassList {
         let key = |(id, name)| (u32::try_from(id).unwrap_or(u32::MAX), name);
         ClassList { path: path.into(), colours: false, named: named.into_iter().map(key).collect() }
@@ -120,7 +120,7 @@ impl ClassList {
         let (mut named, mut colours) = (Vec::new(), None);
         for (line, fields) in rows(path, &content)? {
             let Some((key, name, colour)) = entry(&fields) else {
-                // A header.
+                // A header line is skipped.
                 if named.is_empty() && line == 1 {
                     continue;
                 }
@@ -136,12 +136,12 @@ impl ClassList {
         Ok(ClassList { path: path.into(), colours: colours.unwrap_or(false), named })
     }
 
-    /// How many of the names are classes.
+    /// The number of names that are classes.
     pub fn len(&self) -> usize {
         self.named.iter().filter(|(_, name)| meaning(name) == Meaning::Class).count()
     }
 
-    /// The names of classes, and what each value of a pixel stands for; `binary` masks hold 0 and 255 alone.
+    /// The names of the classes, and the meaning of each pixel value; `binary` masks contain only 0 and 255.
     ///
     /// # Errors
     /// Those of [`classes`].
@@ -161,7 +161,7 @@ impl ClassList {
                     of.insert(*key, IGNORED);
                 }
                 Meaning::Class => {
-                    // The one class of masks that hold 0 and 255 alone.
+                    // The one class of masks that contain only 0 and 255.
                     let key = if binary { 255 } else { *key };
                     named.push((Key(key, self.colours), name.clone()));
                 }
@@ -181,7 +181,7 @@ impl ClassList {
     }
 }
 
-/// The fields of every line that is not empty, with the line's number.
+/// The fields of every non-empty line, with the line number.
 fn rows(path: &Path, content: &str) -> Result<Vec<(usize, Vec<String>)>, DataError> {
     if path.extension().is_some_and(|end| end != "csv") {
         let fields = |line: &str| -> Vec<String> {
@@ -225,7 +225,7 @@ fn entry(fields: &[String]) -> Option<(u32, String, bool)> {
     if count < 4 {
         return None;
     }
-    // Names of several words are several fields where blanks separate.
+    // Where spaces separate fields, a name of several words is several fields.
     let (before, after) = (colour(&fields[..3]), colour(&fields[count - 3..]));
     match (before, after) {
         (_, Some(key)) => Some((key, fields[..count - 3].join(" "), true)),

@@ -1,22 +1,22 @@
 //! COCO's annotations (Lin et al., "Microsoft COCO", 2014): one JSON file with
 //! images, categories and annotations with boxes and polygons.
 //!
-//! `--data` is the JSON file, or a folder that holds such files: itself (`annotations.json`, `_annotations.coco.json`), in
-//! `annotations/` (`instances_train2017.json`), or in folders of the parts (`train/_annotations.coco.json`). A word in a
-//! file's name or its folder's says the part. Pictures are looked for beside the file, in `images/`, and in the folder the
-//! file is named after (`train2017/` for `instances_train2017.json`), there and one level up.
+//! `--data` is the JSON file, or a folder that holds such files: itself (`annotations.json`, `_annotations.coco.json`),
+//! in `annotations/` (`instances_train2017.json`), or in folders of the parts (`train/_annotations.coco.json`). A word
+//! in the name of the file or its folder gives the part. Pictures are searched beside the file, in `images/`, and in
+//! the folder that the file is named after (`train2017/` for `instances_train2017.json`), each there and one level up.
 //!
 //! | label | says |
 //! |---|---|
 //! | `objects` | every annotation's box, or the box of its outline; `iscrowd` as in the file |
-//! | `mask` | the classes of polygons and run-length coded masks, smaller ones above larger; not judged are the masks of crowds, and boxes of annotations without a mask |
-//! | `present` | for each class whether the image shows it |
+//! | `mask` | the classes of polygons and run-length coded masks, smaller ones above larger; masks of crowds and boxes of annotations without a mask are ignored |
+//! | `present` | for each class, whether the image shows it |
 //!
-//! Masks may also lie beside the file as PNGs that hold category ids ([`semantic`]), which then count instead.
+//! Masks may also lie beside the file as PNGs that hold category ids ([`semantic`]); these are then used instead.
 //!
-//! Category ids become classes in rising order; files of several parts are brought together by the names of categories.
-//! An image without annotations shows none of them; a validation or test file without any annotation was never labelled
-//! and is left out.
+//! Categories become classes in ascending order of their ids; files of several parts are merged by category name. An
+//! image without annotations shows none of the categories; a validation or test file without any annotation was never
+//! labelled and is left out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ struct Annotation {
 enum Segmentation {
     Polygons(Vec<Vec<f32>>),
     Runs(RunLengths),
-    /// Null, or what is no mask.
+    /// Null, or a value that is not a mask.
     Other(serde_json::Value),
     #[default]
     Missing,
@@ -89,10 +89,10 @@ fn is_at(path: &Path) -> bool {
     files(path).is_ok_and(|files| !files.is_empty())
 }
 
-/// The annotation files at a path and the part each stands for, if a name says one.
+/// The annotation files at a path and the part of each, if a name gives one.
 fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
     if path.is_file() {
-        // A single file is what there is to train on, whatever its name says.
+        // A single file is training data, whatever its name says.
         return Ok(vec![(path.into(), None)]);
     }
     let json = |folder: &Path| -> Vec<PathBuf> {
@@ -108,7 +108,7 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
     }
     let is_instances = |path: &PathBuf| {
         let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
-        // Files of other tasks lie beside them: captions, key points, stuff.
+        // Files of other tasks lie beside them: captions, keypoints, stuff.
         name.starts_with("instances")
     };
     let mut found: Vec<PathBuf> = json(&path.join("annotations"));
@@ -127,7 +127,7 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>, DataError> {
     found.into_iter().map(|path| part_of(&path).map(|part| (path, part))).collect()
 }
 
-/// The part that a file's name says, or else its folder's.
+/// The part that the file's name gives, or else its folder's name.
 pub(super) fn part_of(path: &Path) -> Result<Option<Split>, DataError> {
     let stem = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
     let folder =
@@ -183,7 +183,7 @@ pub(super) fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> Da
     DataError::malformed(path, place, expected, found, REMEDY)
 }
 
-/// Ids and names of a file's categories by rising id.
+/// Ids and names of a file's categories, in ascending order of ids.
 fn categories(content: &File) -> Vec<(i64, String)> {
     let mut sorted: Vec<(i64, String)> = content.categories.iter().map(|c| (c.id, c.name.clone())).collect();
     sorted.sort_by_key(|(id, _)| *id);
@@ -193,7 +193,7 @@ fn categories(content: &File) -> Vec<(i64, String)> {
 struct Reader {
     /// Whether any object has a mask.
     masks: bool,
-    /// How many classes there are.
+    /// The number of classes.
     count: usize,
 }
 
@@ -258,7 +258,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What an annotation says; `None` for one without box and outline, which is noted.
+    /// The object that an annotation describes; `None` if it has neither box nor outline, which is noted.
     fn thing(
         &mut self,
         path: &Path,
@@ -312,10 +312,10 @@ impl Reader {
     }
 }
 
-/// What an annotation covers, with its area; `None` if the file does not say.
+/// The area and the shape of an annotation; `None` if the file does not give them.
 type Covered = Option<(f32, Shape)>;
 
-/// What is expected and what was found, where a mask cannot be.
+/// The shape of an annotation. An invalid mask gives what was expected and what was found.
 fn shape(segmentation: &Segmentation, size: [usize; 2]) -> Result<Covered, (String, String)> {
     match segmentation {
         Segmentation::Polygons(lists) => {
@@ -340,7 +340,7 @@ fn shape(segmentation: &Segmentation, size: [usize; 2]) -> Result<Covered, (Stri
     }
 }
 
-/// Lists of x, y, x, y as points; `None` where one is no polygon.
+/// Converts lists of x, y, x, y to points; `None` if one of them is not a polygon.
 pub(super) fn points(lists: &[Vec<f32>]) -> Option<Vec<Vec<[f32; 2]>>> {
     let polygon = |list: &Vec<f32>| {
         let whole = list.len() >= 6 && list.len().is_multiple_of(2) && list.iter().all(|v| v.is_finite());
@@ -349,10 +349,10 @@ pub(super) fn points(lists: &[Vec<f32>]) -> Option<Vec<Vec<[f32; 2]>>> {
     lists.iter().map(polygon).collect()
 }
 
-/// Looks for pictures where COCO's are.
+/// Searches for pictures in the folders where COCO keeps them.
 pub(super) struct Finder<'a> {
     annotations: &'a Path,
-    /// In the order in which they are tried.
+    /// In the order of searching.
     folders: Vec<PathBuf>,
     part: &'a str,
 }
@@ -369,8 +369,8 @@ impl<'a> Finder<'a> {
         Finder { annotations, folders: folders.collect(), part }
     }
 
-    /// The picture of this name, however its system writes paths; of a path that is not there, as those of another computer
-    /// are not, the file of that name.
+    /// The picture with this name, in the path notation of any system. If the path does not exist, as with paths of
+    /// another computer, the file name alone is searched.
     pub fn find(&self, name: &str) -> Result<PathBuf, DataError> {
         let mut names: Vec<PathBuf> = files::as_written(name).into_iter().map(PathBuf::from).collect();
         let last = names.last().and_then(|path| path.file_name()).map(PathBuf::from);

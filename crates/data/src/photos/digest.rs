@@ -1,5 +1,5 @@
-//! Digests of pictures and labels, by which a run knows its data again: FNV-1a in 64 bits (Fowler, Noll and Vo, 1991).
-//! They find changes, not forgeries.
+//! Digests of pictures and labels, by which a run recognises its data: FNV-1a in 64 bits (Fowler, Noll and Vo, 1991).
+//! They detect changes, but not deliberate manipulation.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     digest.0
 }
 
-/// A digest under way.
+/// A digest that is being computed.
 struct Digest(u64);
 
 impl Digest {
@@ -28,7 +28,7 @@ impl Digest {
             .fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     }
 
-    /// A number; the next one cannot be mistaken for a part of it.
+    /// Adds a number at a fixed length, so that it cannot be confused with the next one.
     fn number(&mut self, number: impl Into<u64>) {
         self.bytes(&number.into().to_le_bytes());
     }
@@ -108,7 +108,8 @@ impl Shape {
 }
 
 impl Photo {
-    /// Of its name, the part the files put it into, size, length in bytes, and labels, as 16 hexadecimal digits.
+    /// The digest of the name, the part given by the files, the size, the length in bytes, and the labels, as 16
+    /// hexadecimal digits.
     pub(super) fn digest(&self) -> String {
         let mut digest = Digest::new();
         digest.text(&self.name);
@@ -133,7 +134,7 @@ impl Photo {
     }
 }
 
-/// Of all pictures, in whatever order they were found and whatever share of them is held back.
+/// The digest of all pictures, independent of the order in which they were found and of the share that is held back.
 pub(crate) fn of_pictures(pictures: &[Picture]) -> String {
     let mut lines: Vec<String> = pictures.iter().map(|p| format!("{} {}", p.name, p.digest)).collect();
     lines.sort_unstable();

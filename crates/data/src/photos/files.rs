@@ -1,5 +1,5 @@
-//! Finding things: the pictures of a folder and of those below it, the part that a word stands for, and which
-//! pictures belong to which files of labels.
+//! Finds files: the pictures of a folder and of its subfolders, the part that a word names, and which pictures belong
+//! to which label files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -9,26 +9,26 @@ use super::reading::Reading;
 use crate::FindingKind::LeftOut;
 use crate::{DataError, Split};
 
-/// Endings of pictures that are read.
+/// Extensions of pictures that can be read.
 const READ: [&str; 13] =
     ["jpg", "jpeg", "jfif", "jpe", "png", "webp", "bmp", "dib", "tif", "tiff", "gif", "mpo", "apng"];
-/// Endings of pictures that are not.
+/// Extensions of pictures that cannot be read.
 const NOT_READ: [&str; 20] = [
     "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "raw", "dng", "cr2", "nef", "arw", "exr",
     "hdr", "tga", "ico", "pgm", "ppm", "pnm",
 ];
-/// Endings of what lies beside pictures and is none.
+/// Extensions of other files that lie beside pictures.
 const OTHER: [&str; 24] = [
     "txt", "xml", "json", "csv", "tsv", "yaml", "yml", "toml", "md", "html", "pdf", "cache", "npy", "npz",
     "mat", "db", "ini", "log", "py", "zip", "gz", "tar", "lock", "xlsx",
 ];
-/// Folders in folders, at most.
+/// The maximum depth of subfolders.
 const DEPTH: usize = 24;
 
-/// The part of a data set that a word names, in any of the spellings that are in use; `None` for any other word.
+/// The part of a data set that a word names, in any of the common spellings; `None` for any other word.
 pub(crate) fn part(word: &str) -> Option<Split> {
     let word = word.trim().to_lowercase();
-    // A year or a number does not matter: train2017, test-dev, trainval35k.
+    // Years and numbers are ignored: train2017, test-dev, trainval35k.
     let letters: String = word.chars().filter(|c| c.is_alphabetic()).collect();
     match letters.trim_end_matches('k') {
         "train" | "training" | "trainval" | "trn" | "tr" | "learn" | "traindata" | "trainset" => {
@@ -43,8 +43,8 @@ pub(crate) fn part(word: &str) -> Option<Split> {
     }
 }
 
-/// The part that a file name mentions among other words, as `instances_val2017` does; an error of `Err(words)` where it
-/// mentions several.
+/// The part that a file name contains among other words, as in `instances_val2017`; `Err(parts)` if it contains
+/// several.
 pub(crate) fn part_in(name: &str) -> Result<Option<Split>, Vec<Split>> {
     let words = name.split(|c: char| !c.is_alphanumeric());
     let parts: BTreeSet<usize> = words.filter_map(part).map(|part| part as usize).collect();
@@ -55,17 +55,17 @@ pub(crate) fn part_in(name: &str) -> Result<Option<Split>, Vec<Split>> {
     }
 }
 
-/// Whether a file's name begins with a dot: hidden files, and the `._` files that another system leaves behind.
+/// Whether a file's name begins with a dot: hidden files, and the `._` files that macOS leaves behind.
 pub(crate) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// A path's ending in small letters.
+/// A path's extension in lower case.
 pub(crate) fn ending(path: &Path) -> String {
     path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
-/// The entries of a folder by name, hidden ones left out.
+/// The entries of a folder, sorted by name, without hidden ones.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |source| DataError::Read {
         path: folder.into(),
@@ -83,28 +83,28 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// The folders in a folder by name; none where it cannot be read.
+/// The folders in a folder, sorted by name; none if it cannot be read.
 pub(super) fn folders(folder: &Path) -> Vec<PathBuf> {
     entries(folder).unwrap_or_default().into_iter().filter(|path| path.is_dir()).collect()
 }
 
-/// The first folder in a folder that has one of these names, given in small letters, whatever its capitals.
+/// The first folder in a folder with one of these names, given in lower case; upper and lower case do not matter.
 pub(super) fn folder_named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     let folders = folders(folder);
     names.iter().find_map(|wanted| folders.iter().find(|path| name(path).to_lowercase() == *wanted).cloned())
 }
 
-/// The last part of a path as text.
+/// The last component of a path as text.
 pub(super) fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
 }
 
-/// All files of a folder and of the folders below it, by path.
+/// All files of a folder and its subfolders, sorted by path.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let (mut files, mut folders) = (Vec::new(), vec![(folder.to_path_buf(), 0)]);
     let mut seen = BTreeSet::new();
     while let Some((folder, depth)) = folders.pop() {
-        // A link that leads back to a folder above is followed once.
+        // A link to a folder above is followed only once.
         let place = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
         if depth > DEPTH || !seen.insert(place) {
             continue;
@@ -121,14 +121,15 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// Whether a file is a picture of a format that is read: by its ending, or, where that says nothing, by its first bytes.
+/// Whether a file is a picture in a format that can be read: by its extension or, if that is not conclusive, by its
+/// first bytes.
 pub(crate) fn is_picture(path: &Path) -> bool {
     let end = ending(path);
     READ.contains(&end.as_str())
         || !(OTHER.contains(&end.as_str()) || NOT_READ.contains(&end.as_str())) && looks_like_picture(path)
 }
 
-/// Whether a file's ending says that it is a picture, or another thing that is no data of its own; packed files may be.
+/// Whether a file's extension marks it as a picture or as another kind of file; compressed files may be data.
 pub(crate) fn has_known_ending(path: &Path) -> bool {
     let end = ending(path);
     let known = READ.iter().chain(&NOT_READ).chain(&OTHER);
@@ -142,7 +143,8 @@ fn looks_like_picture(path: &Path) -> bool {
     read.is_ok() && image::guess_format(&first).is_ok()
 }
 
-/// The pictures of a folder and of those below it, by path: those whose ending, or first bytes, say a format that is read.
+/// The pictures of a folder and its subfolders, sorted by path: files whose extension, or first bytes, show a format
+/// that can be read.
 ///
 /// # Errors
 /// [`DataError::Read`] if a folder cannot be read.
@@ -150,7 +152,7 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files_below(folder)?.into_iter().filter(|path| is_picture(path)).collect())
 }
 
-/// The pictures of a folder and of those below it, by path. Pictures in formats that are not read become a finding.
+/// The pictures of a folder and its subfolders, sorted by path. Pictures in other formats become a finding.
 pub(super) fn pictures(folder: &Path, reading: &mut Reading) -> Result<Vec<PathBuf>, DataError> {
     let mut pictures = Vec::new();
     for path in files_below(folder)? {
@@ -165,16 +167,16 @@ pub(super) fn pictures(folder: &Path, reading: &mut Reading) -> Result<Vec<PathB
     Ok(pictures)
 }
 
-/// Files by the name that pictures and their labels have in common: the path below a folder without its ending.
+/// Files by the name that pictures and their labels share: the path below a folder, without extension.
 pub(super) struct ByStem {
     exact: BTreeMap<OsString, PathBuf>,
-    /// In small letters, where that is not ambiguous.
+    /// In lower case, if that is unambiguous.
     folded: BTreeMap<String, Option<OsString>>,
     used: BTreeSet<OsString>,
 }
 
 impl ByStem {
-    /// The files below `folder` with one of the endings.
+    /// The files below `folder` with one of the extensions.
     pub fn new(folder: &Path, endings: &[&str]) -> Result<ByStem, DataError> {
         let mut found = ByStem { exact: BTreeMap::new(), folded: BTreeMap::new(), used: BTreeSet::new() };
         for path in files_below(folder)? {
@@ -189,7 +191,7 @@ impl ByStem {
         Ok(found)
     }
 
-    /// The file of this name, also where capitals differ.
+    /// The file with this name, even if upper and lower case differ.
     pub fn take(&mut self, name: &OsStr) -> Option<PathBuf> {
         let folded = || self.folded.get(&name.to_string_lossy().to_lowercase())?.clone();
         let stem = if self.exact.contains_key(name) { name.to_os_string() } else { folded()? };
@@ -198,36 +200,37 @@ impl ByStem {
         Some(path)
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub fn len(&self) -> usize {
         self.exact.len()
     }
 
-    /// The files that were never taken.
+    /// The files that were not taken.
     pub fn left(&self) -> impl Iterator<Item = &PathBuf> {
         self.exact.iter().filter(|(stem, _)| !self.used.contains(*stem)).map(|(_, path)| path)
     }
 }
 
-/// A file's path below a folder, without its ending.
+/// A file's path below a folder, without extension.
 pub(super) fn stem(folder: &Path, path: &Path) -> OsString {
     path.strip_prefix(folder).unwrap_or(path).with_extension("").into_os_string()
 }
 
-/// A path without the `.` in it that come of joining paths.
+/// A path without the `.` components that joining paths leaves.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     let parts = path.components().filter(|part| !matches!(part, std::path::Component::CurDir));
     let tidy: PathBuf = parts.collect();
     if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
 }
 
-/// Whether a file is called like those of panoptic annotations.
+/// Whether a file has a name of panoptic annotations.
 pub(crate) fn is_panoptic(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     name.starts_with("panoptic") && ending(path) == "json"
 }
 
-/// A path as annotations of any system write it, in this system's way: back-slashes as slashes where no file has them in its name.
+/// The candidates for a path that annotations of any system may have written: unchanged, and with back-slashes as
+/// slashes.
 pub(super) fn as_written(name: &str) -> Vec<String> {
     let plain = name.trim().to_string();
     let turned = plain.replace('\\', "/");

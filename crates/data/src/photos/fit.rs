@@ -1,12 +1,10 @@
-//! How a picture of any size comes into the network's image of one size, and
-//! how what was found there comes back.
+//! Maps a picture of any size to the network's image of fixed size, and maps results back.
 //!
-//! A [`Placement`] is one such move. With [`Fit::Stretch`] the picture covers
-//! the image; its proportions change. With [`Fit::Letterbox`] it is scaled by
-//! one factor until it just fits, centred, and the margin is gray
-//! (114 of 255, as in YOLOv5); labels call the margin unknown.
+//! A [`Placement`] is one such mapping. With [`Fit::Stretch`] the picture covers the image and its aspect ratio
+//! changes. With [`Fit::Letterbox`] it is scaled by one factor until it just fits, and centred; the margin is gray (114
+//! of 255, as in YOLOv5), and labels treat the margin as unknown.
 //!
-//! Boxes go both ways: `network = scale * picture + offset`, across and down.
+//! Boxes are mapped in both directions: `network = scale * picture + offset`, horizontally and vertically.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -15,14 +13,14 @@ use crate::{IGNORED, Image, Label, Mask, Object, Sample, ValueMap};
 /// The gray of the margin, in each channel.
 pub const MARGIN: u8 = 114;
 
-/// How a picture fills an image of other proportions.
+/// How a picture fills an image with another aspect ratio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// Both sides become those of the image, each by its own factor.
+    /// Both sides become those of the image, each scaled by its own factor.
     #[default]
     Stretch,
-    /// Both sides by one factor, centred, with a margin.
+    /// Both sides scaled by one factor, centred, with a margin.
     Letterbox,
 }
 
@@ -38,10 +36,10 @@ impl std::str::FromStr for Fit {
     }
 }
 
-/// Rows and columns as they are written on command lines: `N` for a square, or `HxW`, rows first.
+/// Reads rows and columns as on the command line: `N` for a square, or `HxW`, rows first.
 ///
 /// # Errors
-/// A sentence that says how to write a size.
+/// A sentence that explains how to write a size.
 pub fn parse_size(text: &str) -> Result<[usize; 2], String> {
     let (rows, columns) = text.split_once('x').unwrap_or((text, text));
     match (rows.parse(), columns.parse()) {
@@ -52,12 +50,12 @@ pub fn parse_size(text: &str) -> Result<[usize; 2], String> {
     }
 }
 
-/// A size as [`parse_size`] reads it.
+/// Writes a size in the form that [`parse_size`] reads.
 pub(super) fn write_size([rows, columns]: [usize; 2]) -> String {
     if rows == columns { rows.to_string() } else { format!("{rows}x{columns}") }
 }
 
-/// Rows and columns in a file: both, or one number for a square, as files from before had it.
+/// Rows and columns in a file: both, or one number for a square, as older files have it.
 pub(super) fn read_size<'de, D: Deserializer<'de>>(source: D) -> Result<[usize; 2], D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a number of pixels, or [rows, columns]")]
@@ -71,7 +69,7 @@ pub(super) fn read_size<'de, D: Deserializer<'de>>(source: D) -> Result<[usize; 
     })
 }
 
-/// Where a picture, or what is seen of it, lies in the network's image.
+/// Position of a picture, or of its visible part, in the network's image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Rows and columns of the picture.
@@ -80,15 +78,15 @@ pub struct Placement {
     pub network: [usize; 2],
     /// The rows and columns of the network's image that the picture covers.
     pub covered: [usize; 2],
-    /// Rows above and columns left of them.
+    /// Rows above the covered area and columns to its left.
     pub offset: [usize; 2],
 }
 
 impl Placement {
-    /// A picture of these rows and columns in an image of those.
+    /// Places a picture of `picture` rows and columns in an image of `network` rows and columns.
     ///
-    /// A letterboxed picture covers a whole number of pixels, at least one, so that its two factors may differ by the
-    /// rounding. Of a margin that is odd the larger part is below or on the right.
+    /// A letterboxed picture covers a whole number of pixels, at least one, so its two factors may differ by rounding.
+    /// If the margin is odd, the larger part is below or on the right.
     pub fn new(fit: Fit, picture: [usize; 2], network: [usize; 2]) -> Self {
         let [rows, columns] = picture.map(|side| side.max(1));
         let rounded = |side: usize, by: usize, of: usize| (2 * side * by + of) / (2 * of);
@@ -108,14 +106,14 @@ impl Placement {
         [1, 0].map(|axis| self.covered[axis] as f32 / self.picture[axis] as f32)
     }
 
-    /// A box `x1, y1, x2, y2` in pixels of the picture, in those of the network's image.
+    /// Maps a box `x1, y1, x2, y2` in pixels of the picture to pixels of the network's image.
     pub fn to_network(&self, bbox: [f32; 4]) -> [f32; 4] {
         let scale = self.scale();
         self.moved([0, 1, 2, 3].map(|side| bbox[side] * scale[side % 2]))
     }
 
-    /// A box in pixels of the network's image, in those of the picture, clipped to it; `None` for one that lies in the
-    /// margin alone.
+    /// Maps a box in pixels of the network's image to pixels of the picture, and clips it to the picture; `None` for a
+    /// box that lies only in the margin.
     pub fn to_picture(&self, bbox: [f32; 4]) -> Option<[f32; 4]> {
         let area = |[x1, y1, x2, y2]: [f32; 4]| (x2 - x1) * (y2 - y1);
         let inside: [f32; 4] = std::array::from_fn(|side| {
@@ -139,11 +137,11 @@ impl Placement {
         self.framed_image(picture.resized(self.covered[0], self.covered[1]))
     }
 
-    /// What a map of a value per pixel, `[rows, columns]` of the network's image, says of the picture: the map without
-    /// its margin, [`covered`](Self::covered) rows and columns.
+    /// The part of a map with one value per pixel, `[rows, columns]` of the network's image, that belongs to the
+    /// picture: the map without its margin, [`covered`](Self::covered) rows and columns.
     ///
     /// # Panics
-    /// If the map has another number of values than the network's image has pixels.
+    /// If the map does not have one value per pixel of the network's image.
     #[track_caller]
     pub fn without_margin<V: Copy>(&self, values: &[V]) -> Vec<V> {
         let [rows, columns] = self.network;
@@ -157,8 +155,8 @@ impl Placement {
         (0..height).flat_map(row).copied().collect()
     }
 
-    /// A sample as large as what the picture covers, in the network's image: the picture in gray, its mask
-    /// [`IGNORED`] and its values unknown in the margin.
+    /// Puts a sample of the covered size into the network's image: in the margin, the picture is gray, the mask is
+    /// [`IGNORED`] and the values are unknown.
     pub(super) fn framed(&self, sample: Sample) -> Sample {
         if self.covered == self.network {
             return sample;
@@ -202,12 +200,12 @@ impl Placement {
         objects.into_iter().map(|object| Object { bbox: self.moved(object.bbox), ..object }).collect()
     }
 
-    /// A box by the offset to the right and down.
+    /// Moves a box by the offset, to the right and down.
     fn moved(&self, bbox: [f32; 4]) -> [f32; 4] {
         [0, 1, 2, 3].map(|side| bbox[side] + self.offset[1 - side % 2] as f32)
     }
 
-    /// Values of what is covered, `[rows, columns, per_pixel]`, in the network's image.
+    /// Puts values of the covered area, `[rows, columns, per_pixel]`, into the network's image.
     fn with_margin<V: Copy>(&self, values: &[V], per_pixel: usize, margin: V) -> Vec<V> {
         let ([rows, columns], [above, left]) = (self.network, self.offset);
         let width = self.covered[1] * per_pixel;

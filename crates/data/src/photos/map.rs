@@ -1,10 +1,10 @@
-//! Classes under other names, and in the order of an expected list: what `--map OLD=NEW` and [`PhotoOptions::classes`] ask
-//! for, done to everything that was read.
+//! Renames classes and brings them into the order of an expected list, as `--map OLD=NEW` and [`PhotoOptions::classes`]
+//! request. It applies to everything that was read.
 //!
-//! Readers know the names of their files alone. Here each label's list of classes is renamed, classes that get the same
-//! name become one, and those that are dropped go with what was annotated of them: objects are left out, a picture of
-//! a dropped class has no class, pixels of it are background. Classes of an expected list that no class of the files goes to
-//! are not annotated, which samples say under [`annotated_key`](crate::annotated_key).
+//! Readers know only the names in their files. Here each label's list of classes is renamed, and classes that get the
+//! same name are merged. Annotations of dropped classes are removed: their objects are left out, a picture of a dropped
+//! class has no class, and their pixels become background. If no class of the files maps to a class of the expected
+//! list, that class is not annotated; samples record this under [`annotated_key`](crate::annotated_key).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::{ClassId, DataError, IGNORED, Label, LabelInfo, MOST_CLASSES, Object}
 /// The name that drops a class.
 const DROPPED: &str = "-";
 
-/// For each class of a label its new place, `None` for one that is dropped.
+/// The new index of each class of a label; `None` for a dropped class.
 type Places = Vec<Option<usize>>;
 
-/// One renaming as it is written on command lines: `OLD=NEW`, or `OLD=-`.
+/// Reads one renaming as on the command line: `OLD=NEW`, or `OLD=-`.
 ///
 /// # Errors
-/// A sentence that says how to write it.
+/// A sentence that explains how to write it.
 pub fn parse_map(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.into(), new.into())),
@@ -35,11 +35,12 @@ pub fn parse_map(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Renames the classes of all labels, and brings them to the lists that the options expect. Returns, for each label whose
-/// list has classes that the files do not annotate, which ones they do.
+/// Renames the classes of all labels, and maps them to the lists that the options expect. If the files do not annotate
+/// all classes of a label's list, the result says which ones they annotate.
 ///
 /// # Errors
-/// [`DataError::Option`] when a label has no class left, or one that its expected list has not, or when that is too long.
+/// [`DataError::Option`] when a label has no class left, when a class is not in the expected list, or when that list is
+/// too long.
 pub(super) fn apply(
     options: &PhotoOptions,
     reading: &mut Reading,
@@ -56,7 +57,7 @@ pub(super) fn apply(
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for label in labels.iter_mut().filter(|label| has_classes(label)) {
         let (classes, places) = renamed(options, label)?;
-        // Labels that share a list of classes are read under the name of one of them.
+        // Labels with the same list of classes are read under the name of one of them.
         let shared = || read.values().find(|(names, _)| *names == label.classes);
         let own = read
             .get(&label.name)
@@ -93,7 +94,7 @@ pub(super) fn apply(
     Ok(annotated)
 }
 
-/// Sets of classes get as many entries as their label has classes.
+/// Extends sets of classes to the number of classes of their label.
 fn lengthen(photos: &mut [Photo], name: &str, count: usize) {
     for photo in photos {
         if let Some(Label::Classes(shown)) = photo.more.get_mut(name) {
@@ -102,12 +103,12 @@ fn lengthen(photos: &mut [Photo], name: &str, count: usize) {
     }
 }
 
-/// Numbers have names, but no classes.
+/// Number labels have names, but no classes.
 fn has_classes(label: &LabelInfo) -> bool {
     !matches!(label.kind, LabelKind::Values | LabelKind::ValueMap) && !label.classes.is_empty()
 }
 
-/// A label's new list of classes, and where its own go.
+/// A label's new list of classes, and the new indices of its own classes.
 fn renamed(options: &PhotoOptions, label: &LabelInfo) -> Result<(Vec<String>, Places), DataError> {
     let refuse =
         |value: &str, remedy: String| Err(DataError::Option { option: "--map", value: value.into(), remedy });
@@ -154,7 +155,7 @@ fn renamed(options: &PhotoOptions, label: &LabelInfo) -> Result<(Vec<String>, Pl
     }
 }
 
-/// One label of a photo under its new classes.
+/// Maps one label of a photo to the new classes.
 fn move_label(photo: &mut Photo, name: &str, places: &Places, count: usize, findings: &mut Findings) {
     let picture = photo.path.display().to_string();
     let mut objects = |found: Vec<Object>| -> Vec<Object> {
@@ -171,7 +172,7 @@ fn move_label(photo: &mut Photo, name: &str, places: &Places, count: usize, find
         CLASS => photo.class = photo.class.and_then(|class| places[class]),
         OBJECTS => photo.objects = photo.objects.take().map(objects),
         MASK => {
-            // Mask values are background, then the classes; what is not judged stays so.
+            // Mask values are background, then the classes; ignored pixels stay ignored.
             let values = places.iter().map(|place| place.map_or(0, |place| place as ClassId + 1));
             let values: Arc<[ClassId]> = std::iter::once(0).chain(values).collect();
             photo.mask = match std::mem::replace(&mut photo.mask, MaskSource::Missing) {
@@ -206,7 +207,7 @@ fn move_label(photo: &mut Photo, name: &str, places: &Places, count: usize, find
     }
 }
 
-/// Mask values under new classes.
+/// Maps mask values to the new classes.
 pub(super) fn map_mask(classes: &mut [ClassId], values: &[ClassId]) {
     for class in classes.iter_mut().filter(|class| **class != IGNORED) {
         *class = values.get(usize::from(*class)).copied().unwrap_or(*class);

@@ -1,11 +1,12 @@
-//! Pictures and their masks side by side: a folder of each, with files of the same names.
+//! Pictures and their masks in two folders, with files of the same names.
 //!
 //! | folder of pictures | folder of masks |
 //! |---|---|
 //! | `images`, `image`, `imgs`, `img` | `masks`, `mask`, `labels`, `annotations`, `gt` |
 //!
-//! The parts are folders above (`train/images`, `train/masks`) or below (`images/train`, `masks/train`). A mask is called
-//! like its picture, or has `_mask` or the like behind that. Or a YAML file says where they are:
+//! The folders of the parts are above (`train/images`, `train/masks`) or below (`images/train`, `masks/train`). A mask
+//! has the name of its picture, or that name with `_mask` or a similar suffix. Alternatively, a YAML file gives the
+//! folders:
 //!
 //! ```yaml
 //! train: { images: pictures/train, masks: masks/train }
@@ -13,12 +14,13 @@
 //! classes: { 0: background, 1: cat, 7: dog }
 //! ```
 //!
-//! Its paths are relative to it, to its `path`, or to a folder named after it. A validation or test part of which there is
-//! neither folder was not fetched: it is left out, and the account says so.
+//! Its paths are relative to it, to its `path`, or to a folder named after it. If both folders of a validation or test
+//! part are missing, the part was not downloaded: it is left out, and the account says so.
 //!
-//! Masks hold ids or colours, and a [list](super::class_list) names the classes: in the folder, or among the masks. With a
-//! list, masks are read when the set is opened until one holds something else than 0 and 255: then 255 is not judged. Masks
-//! that hold these two alone show one class. Without a list all masks are read, and the ids are the classes' names.
+//! Masks hold ids or colours, and a [list](super::class_list) in the folder, or among the masks, names the classes.
+//! With a list, opening the set reads masks until one contains a value other than 0 and 255; 255 is then ignored. Masks
+//! that contain only these two values show one class. Without a list all masks are read, and the ids are the names of
+//! the classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -40,9 +42,9 @@ use crate::{DataError, Split};
 
 const PICTURES: [&str; 4] = ["images", "image", "imgs", "img"];
 const MASKS: [&str; 5] = ["masks", "mask", "labels", "annotations", "gt"];
-/// Formats that keep numbers as they are; JPEG does not.
+/// Formats that keep numbers exactly; JPEG does not.
 const ENDINGS: [&str; 5] = ["png", "bmp", "tif", "tiff", "gif"];
-/// What may stand behind the picture's name in the mask's.
+/// Suffixes of a mask's name after the picture's name.
 const SUFFIXES: [&str; 9] =
     ["", "_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation"];
 const REMEDY: &str = "compare with the layout in docs/data.md";
@@ -61,7 +63,7 @@ fn is_at(path: &Path) -> bool {
     if path.is_file() {
         return is_description(path);
     }
-    // A table may say which mask is whose.
+    // A table may assign the masks to the pictures.
     description_in(path).is_some() || !pairs(path).is_empty() && !table::names_masks(path)
 }
 
@@ -79,7 +81,7 @@ fn description_in(folder: &Path) -> Option<PathBuf> {
     is_description(only).then(|| only.clone())
 }
 
-/// The pairs of a folder, and those of the parts in it.
+/// The pairs of a folder, and those of its part folders.
 fn pairs(folder: &Path) -> Vec<Pair> {
     let entries = files::entries(folder).unwrap_or_default();
     let folders: Vec<PathBuf> = entries.into_iter().filter(|path| path.is_dir()).collect();
@@ -105,7 +107,7 @@ fn pair(folder: &Path, part: Option<Split>) -> Option<Pair> {
     Some(Pair { pictures, masks, part })
 }
 
-/// Whether a folder holds pictures and no annotations of another kind: other formats keep theirs in folders of the same name.
+/// Whether a folder holds pictures and no annotations of another kind: other formats use folders with the same names.
 fn holds_masks(folder: &Path) -> bool {
     let found = files::files_below(folder).unwrap_or_default();
     let is_mask = |path: &PathBuf| ENDINGS.contains(&files::ending(path).as_str());
@@ -114,7 +116,7 @@ fn holds_masks(folder: &Path) -> bool {
     found.iter().any(is_mask) && !found.iter().any(is_other)
 }
 
-/// What the YAML file says.
+/// The content of the YAML file.
 #[derive(Deserialize)]
 struct Description {
     path: Option<String>,
@@ -163,7 +165,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let masks: Vec<&Path> = matched.iter().map(|found| found.mask.as_path()).collect();
     let (names, code) = code(&masks, list, reading)?;
     for Found { name, picture, mask, part } in matched {
-        // The mask's size says which way up the picture was annotated.
+        // The mask's size shows in which orientation the picture was annotated.
         let size = Header::read(&mask)?.stored;
         if !reading.check(&picture, size)? {
             continue;
@@ -175,7 +177,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The pairs of a YAML file that are there, and its classes.
+/// The pairs of a YAML file that exist, and its classes.
 fn described(yaml: &Path, reading: &mut Reading) -> Result<(Vec<Pair>, Option<ClassList>), DataError> {
     let text = text::read(yaml)?;
     let description: Description = serde_saphyr::from_str(&text).map_err(|error| {
@@ -219,7 +221,7 @@ struct Found {
     part: Option<Split>,
 }
 
-/// The pictures of a pair that have a mask; what else there is becomes a finding.
+/// The pictures of a pair that have a mask; everything else becomes a finding.
 fn match_up(pair: &Pair, reading: &mut Reading) -> Result<Vec<Found>, DataError> {
     let pictures = files::pictures(&pair.pictures, reading)?;
     reading.found += pictures.len();
@@ -253,7 +255,7 @@ fn match_up(pair: &Pair, reading: &mut Reading) -> Result<Vec<Found>, DataError>
     Ok(found)
 }
 
-/// The classes of masks, and what their pixels stand for.
+/// The classes of masks, and the meaning of their pixels.
 pub(super) fn code(
     masks: &[&Path],
     list: Option<ClassList>,
@@ -291,7 +293,7 @@ fn tell_binary(masks: &[&Path], reading: &mut Reading) {
     reading.findings.add(Changed, what, masks[0].display());
 }
 
-/// Masks in colours need a list of them.
+/// Adds the remedy for masks in colours: they need a list of the colours.
 fn with_colours_remedy(error: DataError) -> DataError {
     match error {
         DataError::Malformed { path, place, expected, found, .. } => {

@@ -1,25 +1,20 @@
-//! Folders of annotated photographs: many sizes on disk, one size in training.
+//! Folders of annotated photographs: files of many sizes, samples of one size.
 //!
-//! Nine layouts are read: that of Oxford-IIIT Pet as it is distributed (`oxford`)
-//! and as one table (`pets`), COCO's JSON (`coco`) and its panoptic masks
-//! (`panoptic`), YOLO's text files (`yolo`), Pascal VOC's XML files (`voc`), a
-//! folder of pictures for each class (`class_folders`), pictures and masks side by
-//! side (`masks`), and tables (`table`). Each reader makes a list of `Photo`s,
-//! labels in the pixels of the file; everything after that is the same for all and
-//! lives here.
+//! Nine layouts are read: Oxford-IIIT Pet as it is distributed (`oxford`) and as one table (`pets`), COCO's JSON
+//! (`coco`) and its panoptic masks (`panoptic`), YOLO's text files (`yolo`), Pascal VOC's XML files (`voc`), one folder
+//! of pictures per class (`class_folders`), folders of pictures and masks (`masks`), and tables (`table`). Each reader
+//! makes a list of `Photo`s with labels in the pixels of the file; everything after that is the same for all layouts
+//! and is done here.
 //!
-//! **Size.** Every photo is brought to [`PhotoOptions::size`], by default
-//! stretched. That keeps all of it and all of the network's input in use; overlaps
-//! of boxes and masks do not change by it. Proportions do, which the crops of
-//! training vary anyway. Where proportions tell things apart, or the photos are
-//! much wider or taller than the size, a letterbox keeps them; see [`fit`].
+//! **Size.** Every photo is resized to [`PhotoOptions::size`], by default stretched. This uses the whole photo and the
+//! whole network input, and it does not change overlaps of boxes and masks. It changes aspect ratios, but the crops of
+//! training vary them anyway. If aspect ratios distinguish classes, or the photos are much wider or taller than the
+//! size, a letterbox keeps them; see [`fit`].
 //!
-//! **Splits.** Photos that the files themselves put into a validation or test
-//! part stay there. Of the others, [`PhotoOptions::hold_back`] says which share
-//! becomes the test split: within each class those whose names have the
-//! smallest hash (FNV-1a, then a mixing step), so that the split depends on the
-//! names alone, not on their order. There is no validation split unless the
-//! files have one: a few hundred photos are too few for three parts.
+//! **Splits.** Photos that the files themselves put into a validation or test part stay there. Of the others, the share
+//! [`PhotoOptions::hold_back`] becomes the test split: within each class, the photos whose names have the smallest hash
+//! (FNV-1a, then a mixing step), so that the split depends only on the names, not on their order. There is no
+//! validation split unless the files have one: a few hundred photos are too few for three parts.
 //!
 //! **Training.** One epoch shows every photo [`PhotoOptions::repeats`] times,
 //! each time flipped, cropped and tinted anew; see [`augment`]. A sample is a
@@ -72,15 +67,14 @@ use prepare::prepare;
 use reading::Reading;
 use splits::split;
 
-/// Pixels of prepared photos that are kept in memory, at most; with more
-/// photos than fit, each is read again every time.
+/// The most bytes of prepared photos that are kept in memory; if the photos do not fit, each is read again every time.
 const KEPT_BYTES: usize = 1 << 30;
 
-/// A format that annotated photographs come in.
+/// A format of annotated photographs.
 pub(crate) struct Format {
-    /// What `--format` calls it.
+    /// Its name for `--format`.
     pub name: &'static str,
-    /// What lies at a path of this format.
+    /// A description of its layout.
     pub what: &'static str,
     /// Whether a path looks like it.
     is_at: fn(&Path) -> bool,
@@ -88,7 +82,7 @@ pub(crate) struct Format {
     read: fn(&Path, &mut Reading) -> Result<(), DataError>,
 }
 
-/// The formats there are, each a module and a line here.
+/// All formats: each is a module and a line here.
 const FORMATS: [Format; 9] = [
     pets::FORMAT,
     oxford::FORMAT,
@@ -107,31 +101,32 @@ pub struct PhotoOptions {
     /// Rows and columns of every sample; files may give one number for a square.
     #[serde(deserialize_with = "fit::read_size")]
     pub size: [usize; 2],
-    /// How photos of other proportions are brought to that size.
+    /// How photos with another aspect ratio are fitted to that size.
     #[serde(default)]
     pub fit: Fit,
-    /// The share of photos, 0 to 1, that is kept from training to test on; with
-    /// 1 all of them are, wherever the files put them.
+    /// The share of photos, 0 to 1, that is held back from training for testing; with 1 all photos are for testing,
+    /// whatever part the files put them into.
     pub hold_back: f64,
     /// How often an epoch shows each training photo.
     pub repeats: usize,
-    /// How strongly training photos are changed; 0 shows them as they are.
+    /// How strongly training photos are changed; 0 leaves them unchanged.
     pub augment: f64,
-    /// The format to read, by name, where a path could be of several.
+    /// The name of the format to read, if a path could be of several formats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Whether pictures that cannot be read, and parts not trained on that are not there, are left out instead of refused.
+    /// Whether pictures that cannot be read, and missing validation or test parts, are left out instead of causing an
+    /// error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_broken: bool,
-    /// Class names that are expected, in this order, for a label by name: those of a trained model, or of all sets of a
-    /// mixture. Those that the files lack are [not annotated](crate::annotated_key). Labels not named here take theirs
-    /// from the files.
+    /// The expected class names of a label, in order, by label name: those of a trained model, or of all sets of a
+    /// mixture. Classes that the files lack are [not annotated](crate::annotated_key). Labels not named here take their
+    /// classes from the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<String, Vec<String>>,
-    /// A folder where decoded pictures are kept, to be read faster from the second time on; nowhere if absent.
+    /// A folder for decoded pictures, which makes later reads faster; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Other names for classes: those of the files with the names that they get, "-" to leave a class out.
+    /// Other names for classes: a map from the names in the files to new names, "-" to leave a class out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub map: BTreeMap<String, String>,
 }
@@ -174,62 +169,62 @@ impl PhotoOptions {
     }
 }
 
-/// Where a photo's mask comes from.
+/// The source of a photo's mask.
 #[derive(Clone, Debug)]
 enum MaskSource {
-    /// Nobody drew one.
+    /// There is none.
     Missing,
     /// An Oxford-IIIT trimap: 1 animal, 2 background, 3 border.
     Trimap(PathBuf),
-    /// A PNG whose pixels stand for classes.
+    /// A PNG with a class for each pixel value.
     Classes(PathBuf, Arc<voc::masks::MaskValues>),
     /// Outlines, later ones above earlier ones.
     Outlines(Vec<Outline>),
-    /// A picture whose numbers or colours stand for classes.
+    /// A picture with a class for each number or colour.
     Painted(PathBuf, Arc<painted::Code>),
-    /// Another source under other classes: what becomes of each of its values.
+    /// Another source with a new value for each of its mask values.
     Mapped(Box<MaskSource>, Arc<[ClassId]>),
 }
 
-/// What an object covers, with its mask value, in pixels of the file.
+/// The area of an object and its mask value, in pixels of the file.
 #[derive(Clone, Debug)]
 struct Outline {
     value: ClassId,
     shape: Shape,
 }
 
-/// How an annotation draws an object.
+/// The shape of an object in an annotation.
 #[derive(Clone, Debug)]
 enum Shape {
     /// The corners of its parts.
     Polygons(Vec<Vec<[f32; 2]>>),
-    /// Pixels outside and inside in turn, column by column.
+    /// Runs of pixels outside and inside in turn, column by column.
     Runs(Vec<usize>),
 }
 
 /// A photo on disk and its labels, in pixels of the file.
 #[derive(Clone, Debug)]
 struct Photo {
-    /// What splits go by.
+    /// The name that decides the split.
     name: String,
     path: PathBuf,
-    /// Rows and columns as the annotations count them.
+    /// Rows and columns in the orientation of the annotations.
     size: [usize; 2],
-    /// Whether the annotations name that size, or it is the picture's own.
+    /// Whether the size comes from the annotations; otherwise it is the picture's own.
     sized: bool,
     turn: Turn,
-    /// The part the files put it into, if they say.
+    /// The part that the files put it into, if any.
     part: Option<Split>,
     class: Option<usize>,
     objects: Option<Vec<Object>>,
     mask: MaskSource,
     more: BTreeMap<String, Label>,
-    /// Numbers for every pixel by label, read when a sample is asked for.
+    /// Maps with a number for every pixel, by label; they are read when a sample is requested.
     maps: BTreeMap<String, DepthMap>,
 }
 
 impl Photo {
-    /// A photo of which nothing is known yet but its size.
+    /// A photo without labels.
     fn new(name: String, path: PathBuf, size: [usize; 2]) -> Photo {
         Photo {
             name,
@@ -253,34 +248,32 @@ pub struct Photos {
     options: PhotoOptions,
     seed: u64,
     photos: Vec<Photo>,
-    /// What every sample says of the classes that its set annotates.
+    /// The annotated classes of the set, which are added to every sample.
     annotated: BTreeMap<String, Label>,
-    /// Places in `photos`, of train, validation and test.
+    /// Indices into `photos`, of train, validation and test.
     splits: [Vec<usize>; 3],
-    /// Prepared photos, where they fit into memory.
+    /// Prepared photos, if they fit into memory.
     kept: Vec<OnceLock<Sample>>,
     keeps: bool,
     cache: Option<Cache>,
 }
 
 impl Photos {
-    /// Whether `path` is of a layout that is read here.
+    /// Whether `path` has a layout that is read here.
     pub fn is_at(path: &Path) -> bool {
         FORMATS.iter().any(|format| (format.is_at)(path))
     }
 
-    /// Reads the annotations at `path` and checks every picture's header;
-    /// pixels are read when a sample is asked for. `seed` chooses the
-    /// augmentations.
+    /// Reads the annotations at `path` and checks every picture's header; pixels are read when a sample is requested.
+    /// `seed` decides the augmentations.
     ///
     /// # Errors
-    /// [`DataError`], which names the file and the place and says what to do, when a
-    /// file is missing, damaged, or does not agree with the others; when the path could be
-    /// of several formats; when no photo is left to train on.
+    /// [`DataError`], which names the file and the place and says what to do, when a file is missing, damaged, or does
+    /// not agree with the others; when the path could be of several formats; when no photo is left for training.
     pub fn open(path: &Path, seed: u64, options: PhotoOptions) -> Result<Photos, DataError> {
         options.check()?;
         let format = choose(path, options.format.as_deref())?;
-        // Readers know the names in the files alone: expected ones are those after renaming.
+        // Readers see only the names in the files, while the expected names are those after renaming.
         let unnamed = PhotoOptions { classes: BTreeMap::new(), ..options.clone() };
         let mut reading = Reading::new(if options.map.is_empty() { &options } else { &unnamed }, format.name);
         (format.read)(path, &mut reading)?;
@@ -296,7 +289,8 @@ impl Photos {
             used: photos.len(),
             ..Account::default()
         };
-        // A head for a label that training never shows would learn nothing; where all is tested, every label counts.
+        // A head cannot learn from a label that never occurs in training; if all photos are for testing, every label
+        // counts.
         let learns_from = if splits[0].is_empty() { &splits[2] } else { &splits[0] };
         let (labels, absent): (Vec<LabelInfo>, Vec<LabelInfo>) = labels
             .into_iter()
@@ -330,7 +324,7 @@ impl Photos {
         Ok(Photos { info, options, seed, photos, annotated, splits, kept, keeps, cache })
     }
 
-    /// How many photos there are, in all splits.
+    /// The number of photos, in all splits.
     pub fn photos(&self) -> usize {
         self.photos.len()
     }
@@ -343,8 +337,7 @@ impl Photos {
         }
     }
 
-    /// The whole photo with its labels, made smaller where it is much larger
-    /// than any sample needs.
+    /// The whole photo with its labels, shrunk if it is much larger than any sample needs.
     fn prepared(&self, place: usize) -> Result<Sample, DataError> {
         if let Some(kept) = self.kept[place].get() {
             return Ok(kept.clone());
@@ -384,7 +377,7 @@ impl Dataset for Photos {
     }
 }
 
-/// The format of a path: the one that is named, or the only one it looks like.
+/// The format of a path: the given one, or the only one that fits.
 fn choose(path: &Path, named: Option<&str>) -> Result<&'static Format, DataError> {
     let names = || FORMATS.map(|format| format.name).join(", ");
     if let Some(named) = named {
@@ -421,7 +414,7 @@ fn choose(path: &Path, named: Option<&str>) -> Result<&'static Format, DataError
     }
 }
 
-/// Refuses to train on nothing, and a share held back that holds back nothing.
+/// Refuses an empty training part, and a `hold_back` that selects no photo.
 fn refuse_empty_parts(
     path: &Path,
     photos: &[Photo],
@@ -461,7 +454,7 @@ fn refuse_empty_parts(
     Ok(())
 }
 
-/// What a part has of every label.
+/// Counts every label in a part.
 fn count(part: Split, places: &[usize], photos: &[Photo], labels: &[LabelInfo]) -> PartAccount {
     let of_label = |label: &LabelInfo| {
         let mut counts = vec![0; label.classes.len()];

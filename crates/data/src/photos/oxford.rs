@@ -1,21 +1,21 @@
 //! Oxford-IIIT Pet (Parkhi et al., "Cats and Dogs", 2012) as Oxford distributes it: `images/NAME.jpg` and, in
 //! `annotations/`, `list.txt`, `trainval.txt`, `test.txt`, `xmls/NAME.xml` and `trimaps/NAME.png`.
 //!
-//! A line of a list is `NAME CLASS-ID SPECIES BREED-ID`: the breed from 1 to 37, 1 for a cat or 2 for a dog, and the breed
-//! among those of its species, which is not used here. `trainval.txt` and `test.txt` say the part; without both of them
-//! the pictures of `list.txt` are all to train on.
+//! A line of a list is `NAME CLASS-ID SPECIES BREED-ID`: the breed from 1 to 37, 1 for a cat or 2 for a dog, and the
+//! breed within its species, which is not used here. `trainval.txt` and `test.txt` give the part; without both of them,
+//! all pictures of `list.txt` are for training.
 //!
 //! | label | from | says |
 //! |---|---|---|
-//! | `class` | list | the breed: the name before the last `_`, by rising id |
+//! | `class` | list | the breed: the name before the last `_`, in ascending order of ids |
 //! | `objects` | trimap | the animal's box; one class, "pet" |
-//! | `mask` | trimap | 1 animal, 2 background, 3 border: not judged |
+//! | `mask` | trimap | 1 animal, 2 background, 3 border: ignored |
 //! | `species` | list | cat or dog |
-//! | `head` | XML | the head's box; one class; about half of the pictures have none, those of the test part |
+//! | `head` | XML | the head's box; one class; about half of the pictures, those of the test part, have none |
 //!
-//! These are the labels of [`super::pets`]. Oxford drew boxes of heads alone: that of the body is the box around all pixels
-//! of the trimap that are animal or border, since the border lies half on the animal. A picture without trimap has neither
-//! mask nor body. XML files count pixels as those of VOC do; see [`Corners`].
+//! These are the labels of [`super::pets`]. Oxford drew only the boxes of heads: the box of the body bounds all pixels
+//! of the trimap that are animal or border, since half of the border lies on the animal. A picture without trimap has
+//! neither mask nor body. XML files count pixels like VOC's; see [`Corners`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn is_at(path: &Path) -> bool {
 struct Row {
     name: String,
     breed: usize,
-    /// From 0.
+    /// Counted from 0.
     species: usize,
     part: Option<Split>,
     path: PathBuf,
@@ -74,10 +74,10 @@ impl Row {
     }
 }
 
-/// The pictures of all lists by name, in the part that is furthest from training where two lists name one.
+/// The pictures of all lists by name. If two lists contain a picture, it gets the part that is furthest from training.
 fn rows(folder: &Path, reading: &mut Reading) -> Result<BTreeMap<String, Row>, DataError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    // Name, species and first place of every class id, and the id of every name.
+    // Name, species and first occurrence of every class id, and the id of every name.
     let mut breeds: BTreeMap<usize, (String, usize, String)> = BTreeMap::new();
     let mut ids: BTreeMap<String, usize> = BTreeMap::new();
     for (list, part) in LISTS {
@@ -106,7 +106,7 @@ fn rows(folder: &Path, reading: &mut Reading) -> Result<BTreeMap<String, Row>, D
                 None => {
                     rows.insert(row.name.clone(), row);
                 }
-                // The list of all pictures repeats those of the parts.
+                // The list of all pictures repeats the pictures of the parts.
                 Some(known) if known.path != row.path && row.part.is_none() => {}
                 Some(known) if known.path != row.path => {
                     let what = "pictures that the lists of two parts name: they are kept from training";
@@ -123,7 +123,7 @@ fn rows(folder: &Path, reading: &mut Reading) -> Result<BTreeMap<String, Row>, D
     Ok(rows)
 }
 
-/// What comes before the last underscore.
+/// The text before the last underscore.
 fn breed_of(name: &str) -> String {
     name.rsplit_once('_').map_or(name, |(breed, _)| breed).to_string()
 }
@@ -205,7 +205,7 @@ impl Finder {
             let folder = folder.join("annotations").join(name);
             if folder.is_dir() { ByStem::new(&folder, &[ending]).map(Some) } else { Ok(None) }
         };
-        // Pictures that are not read are told.
+        // Reports pictures in formats that cannot be read.
         files::pictures(&folder.join("images"), reading)?;
         Ok(Finder {
             folder: folder.into(),
@@ -215,7 +215,7 @@ impl Finder {
         })
     }
 
-    /// The picture of a row and what its XML file says; `None` where it cannot be read, which is noted.
+    /// The picture of a row and the content of its XML file; `None` if the picture cannot be read, which is noted.
     fn photo(
         &mut self,
         row: &Row,
@@ -247,7 +247,7 @@ impl Finder {
         Ok(Some((Photo { part: row.part, ..photo }, annotation)))
     }
 
-    /// Tells the files that belong to no line of a list.
+    /// Reports the files that belong to no line of a list.
     fn tell_left(&self, reading: &mut Reading) {
         for path in self.pictures.left() {
             reading.found += 1;
@@ -263,7 +263,7 @@ impl Finder {
     }
 }
 
-/// The box around the animal and its border; `None` where a trimap shows neither.
+/// The box around the animal and its border; `None` if the trimap shows neither.
 fn body(trimap: &Path, size: [usize; 2]) -> Result<Option<Vec<Object>>, DataError> {
     let mask = read_trimap(trimap, size)?;
     let mut bbox: Option<[usize; 4]> = None;

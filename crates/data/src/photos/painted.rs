@@ -1,22 +1,22 @@
-//! Masks that are pictures: the number or the colour of a pixel stands for a class.
+//! Masks stored as pictures: each number or colour of a pixel means a class.
 //!
-//! A [`Code`] says what each stands for. It is made once for a set, from a list of classes or from the masks
-//! themselves; a mask is read with it when a sample is asked for. Panoptic masks have a code for each picture.
+//! A [`Code`] gives the class of each value. It is made once for a set, from a list of classes or from the masks
+//! themselves; it is used to read a mask when a sample is requested. Panoptic masks have one code per picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::{ClassId, DataError, Image, Mask};
 
-/// What the values of a mask's pixels stand for.
+/// The meaning of the pixel values of a mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Code {
-    /// Whether a pixel's value is its colour, as R + 256 G + 65536 B; else it is the number it holds, or its index in a
-    /// palette.
+    /// Whether a pixel's value is its colour, as R + 256 G + 65536 B; otherwise it is the stored number, or the palette
+    /// index.
     pub colours: bool,
-    /// What each stands for in a [`Mask`].
+    /// The value in a [`Mask`] for each pixel value.
     pub classes: BTreeMap<u32, ClassId>,
-    /// What is expected of a pixel, for the error about one that is something else.
+    /// The valid pixel values, as text for the error about an invalid one.
     pub expected: String,
     /// What to do about it.
     pub remedy: &'static str,
@@ -26,13 +26,13 @@ impl Code {
     /// The mask in a file.
     ///
     /// # Errors
-    /// [`DataError`] naming the file, the row and the column when a pixel stands for nothing, and when the file is missing,
-    /// damaged or of another size than its photo.
+    /// [`DataError`] naming the file, the row and the column when a pixel has a value without meaning, and when the
+    /// file is missing, damaged or of another size than its photo.
     pub fn read(&self, path: &Path, [height, width]: [usize; 2]) -> Result<Mask, DataError> {
         let (values, found) = values(path, self.colours)?;
         same_size(path, [height, width], found)?;
         let mut classes = Vec::with_capacity(values.len());
-        // Neighbours are mostly of one class.
+        // Neighbouring pixels mostly have the same class.
         let mut last = None;
         for (place, value) in values.into_iter().enumerate() {
             let class = match last {
@@ -52,7 +52,7 @@ impl Code {
     }
 }
 
-/// A pixel's value as people write it.
+/// A pixel's value as messages show it.
 pub(super) fn shown(value: u32, colour: bool) -> String {
     let [r, g, b, _] = value.to_le_bytes();
     if colour { format!("the colour ({r}, {g}, {b})") } else { format!("the id {value}") }
@@ -63,7 +63,7 @@ pub(super) fn packed(rgb: [u8; 3]) -> u32 {
     u32::from_le_bytes([rgb[0], rgb[1], rgb[2], 0])
 }
 
-/// The different values of a mask.
+/// The distinct values of a mask.
 pub(super) fn different(path: &Path, colours: bool) -> Result<BTreeSet<u32>, DataError> {
     let (mut values, _) = values(path, colours)?;
     values.dedup();
@@ -80,7 +80,7 @@ fn values(path: &Path, colours: bool) -> Result<(Vec<u32>, [usize; 2]), DataErro
     match Image::read_ids(path) {
         Ok((ids, size)) => Ok((ids.into_iter().map(u32::from).collect(), size)),
         Err(error @ DataError::Malformed { .. }) => {
-            // Ids are also written into all three channels of a picture in colours.
+            // Some programs write ids into all three channels of a colour picture.
             let image = Image::read(path)?;
             let pixels = image.pixels.chunks_exact(3);
             if pixels.clone().any(|p| p[0] != p[1] || p[1] != p[2]) {
@@ -92,7 +92,7 @@ fn values(path: &Path, colours: bool) -> Result<(Vec<u32>, [usize; 2]), DataErro
     }
 }
 
-/// Refuses a map of pixels that has another size than its photo.
+/// Refuses a map of pixels whose size differs from its photo's.
 pub(super) fn same_size(path: &Path, photo: [usize; 2], found: [usize; 2]) -> Result<(), DataError> {
     if photo == found {
         return Ok(());

@@ -1,14 +1,15 @@
-//! COCO's panoptic annotations (Kirillov et al., "Panoptic Segmentation", 2019): a JSON file whose segments are drawn in
-//! PNGs, a colour for each.
+//! COCO's panoptic annotations (Kirillov et al., "Panoptic Segmentation", 2019): a JSON file whose segments are drawn
+//! in PNGs, each in its own colour.
 //!
-//! `--data` is `panoptic_NAME.json`, or a folder with such files, itself or in `annotations/`. The PNGs lie in
-//! `panoptic_NAME/` beside the file, pictures where COCO's are. A segment's id is R + 256 G + 65536 B of its colour.
+//! `--data` is `panoptic_NAME.json`, or a folder with such files, itself or in `annotations/`. The PNGs are in
+//! `panoptic_NAME/` beside the file, and the pictures where COCO keeps them. A segment's id is R + 256 G + 65536 B of
+//! its colour.
 //!
 //! | label | says |
 //! |---|---|
 //! | `objects` | the box of every segment that is a thing; `iscrowd` as in the file |
-//! | `mask` | the class of every segment, things before stuff; not judged are crowds, and pixels of no segment |
-//! | `present` | for each class, of things and of stuff, whether the image shows it |
+//! | `mask` | the class of every segment, things before stuff; crowds and pixels of no segment are ignored |
+//! | `present` | for each class of things and stuff, whether the image shows it |
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -97,7 +98,7 @@ impl Parsed {
 fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let mut parsed = Vec::new();
     if path.is_file() {
-        // A single file is what there is to train on, whatever its name says.
+        // A single file is training data, whatever its name says.
         parsed.push(Parsed::read(path, None)?);
     } else {
         for file in files_in(path) {
@@ -111,7 +112,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     let lists = |of: fn(&Parsed) -> &Vec<(i64, String)>| -> Vec<(&Path, Vec<(i64, String)>)> {
         parsed.iter().map(|parsed| (parsed.path.as_path(), of(parsed).clone())).collect()
     };
-    // A file may list stuff alone.
+    // A file may list only stuff.
     let no_things = parsed.iter().all(|parsed| parsed.things.is_empty());
     let (thing_names, of_things) = if no_things {
         (Vec::new(), vec![BTreeMap::new(); parsed.len()])
@@ -138,10 +139,10 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
 
 struct Reader<'a> {
     path: &'a Path,
-    /// The class of a category under `objects`, and under `mask`.
+    /// The class of each category under `objects`, and under `mask`.
     things: &'a BTreeMap<i64, usize>,
     all: &'a BTreeMap<i64, usize>,
-    /// Classes under `mask`.
+    /// The number of classes under `mask`.
     count: usize,
 }
 

@@ -5,13 +5,12 @@
 //! |---|---|---|
 //! | `class` | `class` and the name before the last `_` | the breed |
 //! | `objects` | `body_*` | the animal's box; one class, "pet" |
-//! | `mask` | trimap | 1 animal, 2 background, 3 border: not judged |
+//! | `mask` | trimap | 1 animal, 2 background, 3 border: ignored |
 //! | `species` | `species` | cat or dog |
 //! | `head` | `head_*` | the head's box; one class; missing in some rows |
 //!
-//! Boxes are `xmin, ymin, xmax, ymax` with the last pixel exclusive. A row may
-//! leave out its boxes and, by not having a file, its trimap: those labels are
-//! then missing. `split` may name a part, or be empty.
+//! Boxes are `xmin, ymin, xmax, ymax` with the last pixel exclusive. A row may have no boxes, and no trimap if its file
+//! does not exist: those labels are then missing. `split` may name a part, or be empty.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ pub(super) const FORMAT: Format =
     Format { name: "pets", what: "labels.csv, images/ and trimaps/", is_at, read };
 
 fn is_at(path: &Path) -> bool {
-    // A table with a column of pictures is of another format: here they are found by the column "name".
+    // A table with a column of pictures is another format: here pictures are found by the column "name".
     path.join(TABLE).is_file() && path.join("images").is_dir() && !table::names_pictures(&path.join(TABLE))
 }
 
@@ -150,12 +149,12 @@ fn columns(path: &Path, header: &csv::StringRecord) -> Result<Columns, DataError
     Ok(Columns { places })
 }
 
-/// What comes before the last underscore.
+/// The text before the last underscore.
 fn breed_of(name: &str) -> String {
     name.rsplit_once('_').map_or(name, |(breed, _)| breed).to_string()
 }
 
-/// Ids of a column as classes in rising order, with names.
+/// Ids of a column as classes in ascending order, with names.
 struct Classes {
     names: Vec<String>,
     /// From the id in the file to the class.
@@ -180,7 +179,7 @@ impl Classes {
             return Ok(Classes { names: Vec::new(), of: BTreeMap::new() });
         }
         let ids: Vec<usize> = named.keys().copied().collect();
-        // Photos of one class that go by different names are named by number.
+        // If the photos of one class have different names, the class is named by its number.
         let names: Vec<String> = named
             .into_iter()
             .map(|(id, (name, same))| if same { name } else { format!("{label} {id}") })
@@ -189,7 +188,7 @@ impl Classes {
             && !names.iter().all(|name| known.contains(name))
             && ids.iter().all(|&id| id < known.len())
         {
-            // Renamed photos: their numbers still identify them.
+            // The photos were renamed: their numbers still identify the classes.
             let annotated = (0..known.len()).map(|id| ids.contains(&id)).collect();
             reading.annotated.insert(label.to_string(), (known.clone(), annotated));
             return Ok(Classes { names: known.clone(), of: ids.into_iter().map(|id| (id, id)).collect() });
@@ -227,7 +226,7 @@ fn photo(
     let mut boxes = |kind: &str| -> Result<Option<Vec<Object>>, DataError> {
         let Some(bbox) = row.bbox(kind)? else { return Ok(None) };
         let (objects, _) = reading.things(vec![Thing::new(0, bbox, place(kind))], size);
-        // A box of no area says that somebody looked and marked nothing: no label.
+        // A box without area means that somebody looked and marked nothing: the label is missing.
         Ok((!objects.is_empty()).then_some(objects))
     };
     let objects = boxes("body")?;

@@ -1,4 +1,4 @@
-//! Outlines as masks.
+//! Draws outlines as masks.
 //!
 //! A pixel belongs to a polygon if its centre is inside by the even-odd rule:
 //! each row is cut with every edge, and filled between the first and second
@@ -7,7 +7,7 @@
 use super::{Outline, Shape, run_lengths};
 use crate::{ClassId, Mask};
 
-/// The mask of outlines, later ones above earlier ones; 0 where there is none.
+/// The mask of outlines, later ones drawn over earlier ones; 0 where there is none.
 pub(super) fn fill(outlines: &[Outline], [height, width]: [usize; 2]) -> Mask {
     let mut classes = vec![0; height * width];
     for outline in outlines {
@@ -22,7 +22,7 @@ pub(super) fn fill(outlines: &[Outline], [height, width]: [usize; 2]) -> Mask {
 }
 
 impl Shape {
-    /// The box around it.
+    /// The bounding box of the shape.
     pub(super) fn bounds(&self, [height, _]: [usize; 2]) -> [f32; 4] {
         match self {
             Shape::Polygons(polygons) => around(&polygons.concat()),
@@ -34,7 +34,7 @@ impl Shape {
 fn fill_one(classes: &mut [ClassId], polygon: &[[f32; 2]], value: ClassId, [height, width]: [usize; 2]) {
     let (low, high) =
         polygon.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), p| (l.min(p[1]), h.max(p[1])));
-    // A cast of a number below 0 gives 0.
+    // Casting a negative number gives 0.
     let rows = (low.floor() as usize)..(high.ceil().max(0.0) as usize).min(height);
     let mut cuts: Vec<f32> = Vec::new();
     for row in rows {
@@ -43,7 +43,7 @@ fn fill_one(classes: &mut [ClassId], polygon: &[[f32; 2]], value: ClassId, [heig
         let mut previous = polygon[polygon.len() - 1];
         for &point in polygon {
             let ([x1, y1], [x2, y2]) = (previous, point);
-            // Half-open, so that a corner on the line is one cut and not two.
+            // Half-open, so that a corner exactly on the line counts as one cut, not two.
             if (y1 <= y) != (y2 <= y) {
                 cuts.push(x1 + (y - y1) / (y2 - y1) * (x2 - x1));
             }

@@ -1,12 +1,12 @@
-//! From a photo's file to what training takes its views of: pixels and labels read, and made smaller once where the photo
-//! is much larger than its samples.
+//! Prepares photos for training: reads pixels and labels, and shrinks them once if the photo is much larger than its
+//! samples.
 
 use super::cache::Cache;
 use super::fit::{Fit, Placement};
 use super::{MaskSource, Photo, PhotoOptions, augment, map, pets, polygon};
 use crate::{DataError, Image, Label, Mask, Sample};
 
-/// Reads the pixels, and makes image and labels smaller where they are much larger than samples.
+/// Reads the pixels, and shrinks image and labels if they are much larger than samples.
 pub(super) fn prepare(
     photo: &Photo,
     options: &PhotoOptions,
@@ -23,7 +23,7 @@ pub(super) fn prepare(
     Ok(if is_whole { sample } else { augment::resize_labels(&sample, photo.size) })
 }
 
-/// The picture as it is prepared, from the cache or from its file.
+/// The prepared picture, from the cache or from its file.
 fn reduced_image(photo: &Photo, options: &PhotoOptions, cache: Option<&Cache>) -> Result<Image, DataError> {
     let size = reduced(photo.size, options).unwrap_or(photo.size);
     let cache = cache.and_then(|cache| Some((cache, cache.entry(photo, size)?)));
@@ -38,15 +38,16 @@ fn reduced_image(photo: &Photo, options: &PhotoOptions, cache: Option<&Cache>) -
     Ok(image)
 }
 
-/// The rows and columns that a photo of these is made smaller to once, if it is much larger than its samples: twice what it
-/// covers of them, so that a view of half its sides is not enlarged.
+/// The rows and columns to which a photo is shrunk once, if it is much larger than its samples: twice its size in a
+/// sample, so that a view of half its sides is not enlarged.
 pub(super) fn reduced([height, width]: [usize; 2], options: &PhotoOptions) -> Option<[usize; 2]> {
     let [rows, columns] = options.size.map(|side| 2 * side);
     let size = match options.fit {
-        // By one factor, the larger of the two sides': crops of all proportions are drawn from the photo as it is.
+        // One factor for both sides, the larger of the two, because crops of all aspect ratios are drawn from the
+        // photo.
         Fit::Stretch if rows * width >= columns * height => [rows, (width * rows).div_ceil(height)],
         Fit::Stretch => [(height * columns).div_ceil(width), columns],
-        // Of twice the whole number of pixels that it covers, the whole photo covers just as many again.
+        // Twice the whole number of pixels that the photo covers, so that the whole photo covers the same number again.
         Fit::Letterbox => {
             Placement::new(options.fit, [height, width], options.size).covered.map(|side| 2 * side)
         }

@@ -1,9 +1,9 @@
-//! What every reader does alike: pictures looked at, boxes made fit for use, and the rest counted.
+//! The common work of all readers: checking pictures, correcting boxes, and counting the rest.
 //!
-//! A reader of a format finds pictures and labels and hands them to a [`Reading`] as they stand in its files. The
-//! reading looks at each picture's header, clips boxes, leaves out what cannot be used, merges what is written twice,
-//! and keeps account of it. [`Reading::finish`] then judges what only all the pictures together can tell: which way
-//! up the annotations count turned pictures, whether boxes are written as corners, which labels there are.
+//! A reader of a format finds pictures and labels and passes them to a [`Reading`] unchanged. The reading checks each
+//! picture's header, clips boxes, leaves out what cannot be used, merges duplicates, and records all of it.
+//! [`Reading::finish`] then decides what only all pictures together can show: which orientation the annotations use for
+//! rotated pictures, whether boxes are written as corners, and which labels exist.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -16,22 +16,23 @@ use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::image_file::{Header, Turn, fits};
 use crate::{ClassId, DataError, IGNORED, Label, MOST_CLASSES, Object, Split};
 
-/// How far a box may reach past a picture's edge, as a share of its side, before that is worth a word: rounding.
+/// How far a box may reach past a picture's edge, as a share of its side, before it is reported: smaller excess is
+/// rounding.
 const ROUNDING: f32 = 0.01;
 
-/// A thing as an annotation describes it, in pixels of the file.
+/// An object as an annotation describes it, in pixels of the file.
 pub(super) struct Thing {
     pub class: usize,
     /// x1, y1, x2, y2.
     pub bbox: [f32; 4],
     pub crowd: bool,
-    /// Its area, where that is not the box's.
+    /// Its area, if it differs from the box's.
     pub area: Option<f32>,
-    /// What it covers.
+    /// Its shape, if known.
     pub shape: Option<Shape>,
-    /// Whether the pixels it covers are of its class; if not, they are not judged.
+    /// Whether the pixels of the shape belong to its class; if not, they are ignored.
     pub judged: bool,
-    /// Where it stands: file and line.
+    /// Its position: file and line.
     pub place: String,
 }
 
@@ -41,24 +42,25 @@ impl Thing {
     }
 }
 
-/// What has been read so far.
+/// Everything read so far.
 pub(super) struct Reading<'a> {
     pub options: &'a PhotoOptions,
-    /// What the format is called in the account.
+    /// The name of the format in the account.
     pub format: String,
     /// Pictures that were found, used or not.
     pub found: usize,
     pub photos: Vec<Photo>,
-    /// Labels that the format has.
+    /// The labels of the format.
     pub labels: Vec<LabelInfo>,
     pub findings: Findings,
-    /// Of each label that was read under an expected list: that list, and which of its classes the files have.
+    /// For each label that was read with an expected list: that list, and which of its classes the files have.
     pub annotated: BTreeMap<String, (Vec<String>, Vec<bool>)>,
     /// Pictures that cannot be read, with the reason.
     broken: Vec<(PathBuf, DataError)>,
-    /// Headers of pictures, of which several entries may speak.
+    /// Headers of pictures, since several entries may refer to one picture.
     headers: HashMap<PathBuf, Header>,
-    /// Boxes given as a corner and sides: all, those that reach far past the edge, and those that would be boxes as two corners.
+    /// Counts of boxes given as a corner and sides: all, those that reach far past the edge, and those that would be
+    /// valid as two corners.
     sided: [usize; 3],
 }
 
@@ -78,7 +80,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A picture's header; `None` for one that cannot be read, which is noted.
+    /// A picture's header; `None` if it cannot be read, which is noted.
     pub fn header(&mut self, path: &Path) -> Option<Header> {
         self.findings.picture = Some(path.into());
         if let Some(&known) = self.headers.get(path) {
@@ -96,10 +98,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A picture that was annotated as one of `size` rows and columns: checks its header.
+    /// Checks the header of a picture whose annotations give it `size` rows and columns.
     ///
     /// # Errors
-    /// [`DataError::Malformed`] when it has another size, upright and as it is stored.
+    /// [`DataError::Malformed`] when the picture has another size, both upright and as stored.
     pub fn check(&mut self, path: &Path, size: [usize; 2]) -> Result<bool, DataError> {
         let Some(header) = self.header(path) else { return Ok(false) };
         if header.stored != size {
@@ -108,8 +110,8 @@ impl<'a> Reading<'a> {
         Ok(true)
     }
 
-    /// Things made fit for use: clipped to the picture, without those that have no area, each once; with what they cover as
-    /// outlines, larger ones first.
+    /// Converts things to objects: clips them to the picture, and drops duplicates and those without area. Their shapes
+    /// become outlines, larger ones first.
     pub fn things(&mut self, things: Vec<Thing>, size: [usize; 2]) -> (Vec<Object>, Vec<Outline>) {
         let mut objects: Vec<Object> = Vec::with_capacity(things.len());
         let mut outlines: Vec<(f32, Outline)> = Vec::new();
@@ -119,7 +121,7 @@ impl<'a> Reading<'a> {
                 self.findings.add(LabelLeftOut, "boxes without area", &thing.place);
                 continue;
             };
-            // Two things may have the same box, but not the same outline as well.
+            // Two objects may have the same box, but not the same outline as well.
             let outline = thing.shape.as_ref().map(Shape::digest);
             if !seen.insert((thing.class, bbox.map(f32::to_bits), outline, thing.crowd)) {
                 self.findings.add(Changed, "objects that are written twice, counted once", &thing.place);
@@ -139,7 +141,7 @@ impl<'a> Reading<'a> {
                 ..Object::new(class, bbox)
             };
             if let Some(shape) = thing.shape {
-                // What is not judged lies below everything else.
+                // Ignored areas are drawn below everything else.
                 let (rank, value) =
                     if thing.judged { (object.area, class as ClassId + 1) } else { (f32::INFINITY, IGNORED) };
                 outlines.push((rank, Outline { value, shape }));
@@ -150,7 +152,7 @@ impl<'a> Reading<'a> {
         (objects, outlines.into_iter().map(|(_, outline)| outline).collect())
     }
 
-    /// Counts a box that is given as left, top, width and height, to find out whether it is not two corners.
+    /// Counts a box that is given as left, top, width and height, to detect boxes that are really two corners.
     pub fn saw_sides(&mut self, [x, y, w, h]: [f32; 4], [height, width]: [usize; 2]) {
         let [height, width] = [height as f32, width as f32];
         let far = |start: f32, side: f32, limit: f32| start + side > limit * (1.0 + ROUNDING) + 1.0;
@@ -159,7 +161,7 @@ impl<'a> Reading<'a> {
         self.sided[2] += usize::from(w > x && h > y && w <= width + 1.0 && h <= height + 1.0);
     }
 
-    /// Refuses boxes that were written as two corners where a corner and sides are expected: every one of them is a box as
+    /// Refuses boxes that were written as two corners where a corner and sides are expected: all of them are valid as
     /// corners, and most reach past their pictures as sides.
     pub fn check_sides(&self, path: &Path) -> Result<(), DataError> {
         let [all, far, corners] = self.sided;
@@ -177,7 +179,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The photos, after what only all of them together can tell; refused if a picture is broken or there is none.
+    /// The photos, after the checks that need all of them; an error if a picture is broken or there is no picture.
     pub fn finish(mut self, path: &Path) -> Result<Reading<'a>, DataError> {
         self.findings.picture = None;
         self.judge_turns();
@@ -196,8 +198,9 @@ impl<'a> Reading<'a> {
         Ok(self)
     }
 
-    /// Which way up pictures are read that have a turn noted. Where sides differ, the annotated size tells; the others are
-    /// taken like those, and doubtful if there are none or they disagree.
+    /// Decides the orientation in which pictures with a noted rotation are read. If the sides differ, the annotated
+    /// size decides. The other pictures are treated the same way; they are doubtful if there is no such case or if the
+    /// cases disagree.
     fn judge_turns(&mut self) {
         let mut seen = [0, 0];
         let mut open = Vec::new();
@@ -258,7 +261,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Splits go by names: two pictures of one name would always be held back together.
+    /// Splits depend on names: two pictures with one name would always be held back together.
     fn photos_of_one_name(&mut self) {
         let mut seen: BTreeMap<(&str, usize), &Path> = BTreeMap::new();
         for photo in &self.photos {
@@ -271,7 +274,7 @@ impl<'a> Reading<'a> {
     }
 
     fn same_picture_in_two_parts(&mut self) {
-        // Only files of one length can be the same, and only those are read.
+        // Only files of the same length can be equal, and only those are read.
         let mut by_length: BTreeMap<(u64, [usize; 2]), Vec<usize>> = BTreeMap::new();
         let has_parts = self.photos.iter().any(|photo| photo.part != self.photos[0].part);
         for (place, photo) in self.photos.iter().enumerate().filter(|_| has_parts) {
@@ -279,7 +282,7 @@ impl<'a> Reading<'a> {
             by_length.entry((length, photo.size)).or_default().push(place);
         }
         for places in by_length.into_values().filter(|places| places.len() > 1) {
-            // By digest: the pictures of a set of uncompressed files may all be of one length.
+            // By digest: in a set of uncompressed files, all pictures may have the same length.
             let mut by_content: BTreeMap<u64, usize> = BTreeMap::new();
             for place in places {
                 let photo = &self.photos[place];
@@ -295,8 +298,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A box of the files made fit for use: clipped to the image. `None` for one
-/// that is then empty, which real sets have and no detector can find.
+/// A box of the files, clipped to the image. `None` if it is then empty; real data sets have such boxes, and no
+/// detector can find them.
 fn usable_box(bbox: [f32; 4], [height, width]: [usize; 2]) -> Option<[f32; 4]> {
     let within = |v: f32, limit: usize| v.clamp(0.0, limit as f32);
     let [x1, y1, x2, y2] = bbox;
@@ -304,15 +307,16 @@ fn usable_box(bbox: [f32; 4], [height, width]: [usize; 2]) -> Option<[f32; 4]> {
     (bbox[2] - bbox[0] > 0.0 && bbox[3] - bbox[1] > 0.0).then_some(bbox)
 }
 
-/// Class names, and for each file the class of each key.
+/// Class names, and for each file a map from key to class.
 type ClassList<K> = (Vec<String>, Vec<BTreeMap<K, usize>>);
 
-/// The classes of a label and, for each file, the class of each key that it knows them by. Files are brought together by
-/// names, which are told apart by their keys where two of a file are the same; where the label's classes are
-/// expected, in that order.
+/// The classes of a label and, for each file, the class of each key that the file uses. Files are merged by class name;
+/// if a file has the same name twice, the keys are added to the names. If the label has expected classes, their order
+/// is used.
 ///
 /// # Errors
-/// [`DataError::Malformed`] when a file has none or too many, or a key twice, or when the expected classes lack one.
+/// [`DataError::Malformed`] when a file has no classes, too many, or a key twice, or when a class is not among the
+/// expected ones.
 pub(super) fn classes<K: Ord + Clone + std::fmt::Display>(
     label: &str,
     files: Vec<(&Path, Vec<(K, String)>)>,
@@ -379,7 +383,7 @@ pub(super) fn classes<K: Ord + Clone + std::fmt::Display>(
     Ok((names, of_files))
 }
 
-/// The labels `objects`, `mask` where anything has an outline, and `present`.
+/// The labels `objects`, `mask` (if anything has an outline), and `present`.
 pub(super) fn object_labels(classes: &[String], masks: bool) -> Vec<LabelInfo> {
     let mut labels = vec![LabelInfo::new(OBJECTS, LabelKind::Objects, classes)];
     if masks {
@@ -389,7 +393,7 @@ pub(super) fn object_labels(classes: &[String], masks: bool) -> Vec<LabelInfo> {
     labels
 }
 
-/// For each of `count` classes whether a thing of it is there.
+/// For each of `count` classes, whether an object of it is there.
 pub(super) fn present(classes: impl Iterator<Item = usize>, count: usize) -> Label {
     let mut present = vec![false; count];
     classes.for_each(|class| present[class] = true);
@@ -407,7 +411,7 @@ impl Photo {
         }
     }
 
-    /// The classes it shows under a label, once for each time; of masks only where outlines tell.
+    /// The classes that it shows under a label, once per occurrence; for masks only if outlines are known.
     pub(super) fn classes_of(&self, label: &str) -> Vec<usize> {
         let of_objects = |objects: &[Object]| objects.iter().map(|object| object.class).collect();
         match label {
@@ -415,7 +419,7 @@ impl Photo {
             OBJECTS => of_objects(self.objects.as_deref().unwrap_or(&[])),
             MASK => match &self.mask {
                 MaskSource::Outlines(outlines) => {
-                    // What is not judged, and what was left out, is of no class.
+                    // Ignored and dropped outlines have no class.
                     let judged = outlines.iter().filter(|outline| ![0, IGNORED].contains(&outline.value));
                     judged.map(|outline| usize::from(outline.value) - 1).collect()
                 }

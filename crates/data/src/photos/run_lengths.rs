@@ -1,17 +1,17 @@
-//! COCO's run-length coded masks, plain and compressed.
+//! COCO's run-length coded masks, uncompressed and compressed.
 //!
-//! Pixels are counted column by column, from the top left corner down: first
-//! those outside, then those inside, and so on in turn. `counts` is a list of
-//! these numbers, or a string. In the string each number, from the fourth on
-//! less the one two places before it, stands as characters of five bits each,
-//! the lowest first, from `'0'` on; a sixth bit says that more follow, and the
-//! highest bit of the last is its sign (`rleToString` in COCO's `maskApi.c`).
+//! Pixels are counted column by column, from the top left corner down: first a run outside, then a
+//! run inside, and so on in turn. `counts` is a list of the run lengths, or a string. In the
+//! string, each number from the fourth on is stored as the difference to the number two places
+//! before it. A number is a sequence of characters from `'0'` on with five bits each, the lowest
+//! bits first; a sixth bit says that more follow, and the highest bit of the last character is the
+//! sign (`rleToString` in COCO's `maskApi.c`).
 
 use serde::Deserialize;
 
 use crate::ClassId;
 
-/// A mask as the files have it.
+/// A mask as it is in the files.
 #[derive(Deserialize)]
 pub(super) struct RunLengths {
     /// Rows and columns.
@@ -27,10 +27,10 @@ enum Counts {
 }
 
 impl RunLengths {
-    /// Lengths of runs outside and inside in turn, which fill `size` rows and columns.
+    /// Lengths of the runs outside and inside in turn, which fill `size` rows and columns.
     ///
     /// # Errors
-    /// What is expected instead, and what was found.
+    /// The expected value and the value found.
     pub fn runs(&self, size: [usize; 2]) -> Result<Vec<usize>, (String, String)> {
         if self.size != size {
             let expected = format!("run lengths for the image's {} rows and {} columns", size[0], size[1]);
@@ -54,14 +54,14 @@ impl RunLengths {
     }
 }
 
-/// The numbers in a compressed string.
+/// Decodes the numbers of a compressed string.
 fn numbers(text: &str) -> Result<Vec<i64>, (String, String)> {
     let fail = |found: String| Err(("counts as COCO compresses them".to_string(), found));
     let mut all: Vec<i64> = Vec::new();
     let (mut value, mut shift) = (0i64, 0);
     for (place, byte) in text.bytes().enumerate() {
         let bits = i64::from(byte) - 48;
-        // Seven characters hold more than any count of pixels.
+        // Seven characters hold more than any number of pixels.
         if !(0..64).contains(&bits) || shift > 35 {
             return fail(format!("the character {:?} at place {place}", char::from(byte)));
         }
@@ -80,7 +80,7 @@ fn numbers(text: &str) -> Result<Vec<i64>, (String, String)> {
     if shift > 0 { fail("a number without its end".into()) } else { Ok(all) }
 }
 
-/// The box around the pixels inside, of a picture of so many rows; without area if there are none.
+/// The box around the pixels inside, for a picture of `height` rows; without area if there are none.
 pub(super) fn bounds(runs: &[usize], height: usize) -> [f32; 4] {
     let height = height.max(1);
     let (mut start, mut bounds) = (0, [usize::MAX, usize::MAX, 0, 0]);
@@ -88,7 +88,7 @@ pub(super) fn bounds(runs: &[usize], height: usize) -> [f32; 4] {
         start += pair[0];
         let Some(&inside) = pair.get(1).filter(|&&inside| inside > 0) else { continue };
         let last = start + inside - 1;
-        // A run that goes on in the next column touches the bottom of this one and the top of that.
+        // A run that continues in the next column touches the bottom of its column and the top of the next.
         let (left, right) = (start / height, last / height);
         let (top, bottom) = if left == right { (start % height, last % height) } else { (0, height - 1) };
         bounds =
@@ -98,7 +98,7 @@ pub(super) fn bounds(runs: &[usize], height: usize) -> [f32; 4] {
     if bounds[2] == 0 { [0.0; 4] } else { bounds.map(|side| side as f32) }
 }
 
-/// Writes `value` where the runs are inside; `classes` is `[height, width]`.
+/// Writes `value` to the pixels inside the runs; `classes` is `[height, width]`.
 pub(super) fn fill(classes: &mut [ClassId], runs: &[usize], value: ClassId, [height, width]: [usize; 2]) {
     let mut start = 0;
     for (index, &run) in runs.iter().enumerate() {
@@ -117,7 +117,7 @@ mod tests {
         serde_json::from_str::<RunLengths>(json).unwrap().runs(size)
     }
 
-    /// Answers of pycocotools 2.0's `mask.encode`.
+    /// Results of pycocotools 2.0's `mask.encode`.
     #[test]
     fn plain_and_compressed_counts_are_those_of_pycocotools() {
         for (size, text, expected) in [

@@ -1,8 +1,8 @@
 //! Masks beside COCO's JSON: gray or paletted PNGs that hold category ids.
 //!
-//! They lie in `semantic_NAME/` for `instances_NAME.json`, in `semantic/NAME/`, or in `semantic/`, beside the file or one
-//! level up, and are called like their pictures. 0 is background, and 255 is not judged unless it is a category. A folder of
-//! another name is not looked at, such as `stuffthingmaps`, whose numbers are ids less one.
+//! They are in `semantic_NAME/` for `instances_NAME.json`, in `semantic/NAME/`, or in `semantic/`, beside the file or
+//! one level up, and have the names of their pictures. 0 is background, and 255 is ignored unless it is a category.
+//! Folders with other names are not read, such as `stuffthingmaps`, whose numbers are ids minus one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::FindingKind::LabelLeftOut;
 use crate::image_file::Header;
 use crate::{ClassId, DataError, IGNORED};
 
-/// Gives the photos from `start` on the masks that lie beside `json`; whether there are any.
+/// Assigns the masks beside `json` to the photos from `start` on. Returns whether there are any.
 ///
 /// # Errors
 /// [`DataError`] when a mask is damaged, or of another size than its picture.
@@ -58,14 +58,14 @@ pub(super) fn read(
                 MaskSource::Painted(mask, Arc::clone(&code))
             }
             None => {
-                // Its outlines alone would say that there is no stuff.
+                // Its outlines alone would wrongly mean that there is no stuff.
                 let what = "masks of pictures for which there is no semantic PNG although others have one";
                 reading.findings.add(LabelLeftOut, what, name.to_string_lossy());
                 MaskSource::Missing
             }
         };
     }
-    // Of a folder that several files share, the rest is another file's.
+    // If several files share the folder, the remaining masks belong to another file.
     for mask in masks.left().filter(|_| !folder.ends_with("semantic")) {
         reading.findings.add(LabelLeftOut, "masks that belong to no picture", mask.display());
     }

@@ -1,11 +1,12 @@
-//! Which photos are trained on, and which are held back: by the files' own parts, and of the rest by their names.
+//! Decides which photos are for training and which are held back: by the parts in the files, and for the others by
+//! name.
 
 use std::collections::BTreeMap;
 
 use super::{Photo, digest};
 use crate::Split;
 
-/// Places of train, validation and test; see the description of [`super`].
+/// Indices of train, validation and test; see the description of [`super`].
 pub(super) fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
     if hold_back >= 1.0 {
         return [Vec::new(), Vec::new(), (0..photos.len()).collect()];
@@ -31,8 +32,8 @@ pub(super) fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
     [train, validation, test]
 }
 
-/// How many of each group are held back: together the share of all, each as near to its own share as whole numbers allow
-/// (the largest remainders are rounded up; of equal ones, that of the smaller hash).
+/// How many photos of each group are held back: in total the share of all, and in each group as near to its own share
+/// as whole numbers allow (the largest remainders are rounded up; among equal ones, the one with the smaller hash).
 fn shares<'a, K: Ord>(
     hold_back: f64,
     groups: impl Iterator<Item = &'a Vec<usize>>,
@@ -40,7 +41,7 @@ fn shares<'a, K: Ord>(
 ) -> Vec<usize> {
     let groups: Vec<&Vec<usize>> = groups.collect();
     let own: Vec<f64> = groups.iter().map(|places| hold_back * places.len() as f64).collect();
-    // A product such as 0.2 * 15 may lie a rounding error below a whole number.
+    // Rounding can make a product such as 0.2 * 15 slightly less than a whole number.
     let mut held: Vec<usize> = own.iter().map(|share| (share + 1e-9).floor() as usize).collect();
     let total = (own.iter().sum::<f64>()).round() as usize;
     let mut order: Vec<usize> =
@@ -55,8 +56,8 @@ fn shares<'a, K: Ord>(
     held
 }
 
-/// FNV-1a and the last step of SplitMix64, without which names that differ in
-/// their last letter alone have neighbouring hashes.
+/// FNV-1a and the last step of SplitMix64. Without that step, names that differ only in their last letter have
+/// neighbouring hashes.
 fn name_hash(name: &str) -> u64 {
     let hash = digest::fnv(name.as_bytes());
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

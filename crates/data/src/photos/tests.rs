@@ -1,4 +1,4 @@
-//! Readers on small folders made by the test, and the moves of augmentation.
+//! Tests the readers on small folders that the test makes, and the moves of augmentation.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn pets(folder: &Path, rows: &[String], ends: &str) {
     fs::create_dir_all(folder.join("trimaps")).unwrap();
     for row in rows {
         let name = row.split(',').next().unwrap();
-        // PNG inside, as in real sets.
+        // The content is PNG, as in some real data sets.
         fs::write(folder.join(format!("images/{name}.jpg")), white_at([10, 5, 30, 25]).to_png().unwrap())
             .unwrap();
         let ids = (0..1200)
@@ -284,7 +284,7 @@ fn yolo_boxes_and_polygons_are_relative_and_ids_may_have_gaps() {
     }
 }
 
-/// A photo whose white rectangle, box and mask say the same.
+/// A photo whose white rectangle, box and mask agree.
 fn consistent(place: [usize; 4]) -> Sample {
     let image = white_at(place);
     let classes = image.pixels.chunks_exact(3).map(|p| ClassId::from(p[0] / 255)).collect();
@@ -306,7 +306,7 @@ fn image_box_and_mask_move_together() {
         let shown = show(&photo, &view, [64, 64], Fit::Stretch);
         let mask = shown.mask.unwrap();
         let [x1, y1, x2, y2] = shown.objects.unwrap()[0].bbox;
-        // The mask's pixels are those whose centre lies in the box, to the rounding of one source pixel.
+        // The mask contains the pixels whose centre lies in the box, up to the rounding of one source pixel.
         let slack = 64.0 / view.window[2].min(view.window[3]) as f32;
         let lit: Vec<(f32, f32)> = (0..64 * 64)
             .filter(|&p| mask.classes[p] == 1)
@@ -320,7 +320,7 @@ fn image_box_and_mask_move_together() {
         assert!(
             (reach(f32::min, |p| p.1) - y1).abs() <= slack && (reach(f32::max, |p| p.1) - y2).abs() <= slack
         );
-        // And the picture is bright where the mask is, but for the soft edge.
+        // The picture is bright where the mask is set, except for the soft edge.
         let agree =
             (0..64 * 64).filter(|&p| (shown.image.pixels[3 * p] > 127) == (mask.classes[p] == 1)).count();
         assert!(agree as f32 > 0.94 * 4096.0, "{agree} of 4096 at view {view:?}");

@@ -1,11 +1,11 @@
-//! Text files of annotations: UTF-8 or, with its byte-order mark, UTF-16, with
-//! any line ends, and errors that name the line.
+//! Text files of annotations: UTF-8 or, with its byte-order mark, UTF-16, with any line endings, and errors that name
+//! the line.
 
 use std::path::Path;
 
 use crate::DataError;
 
-/// A text file without its byte-order mark and with `\n` at the end of its lines, whatever they end with.
+/// Reads a text file without its byte-order mark and with `\n` as the only line ending.
 pub(super) fn read(path: &Path) -> Result<String, DataError> {
     let failed = |source, remedy: &str| DataError::Read { path: path.into(), source, remedy: remedy.into() };
     let invalid = |what: &'static str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<String, DataError> {
     Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_string() })
 }
 
-/// The text of a file that begins with UTF-16's byte-order mark; `Some(None)` where it is damaged.
+/// The text of a file that begins with UTF-16's byte-order mark; `Some(None)` if it is damaged.
 fn utf16(bytes: &[u8]) -> Option<Option<String>> {
     let unit: fn([u8; 2]) -> u16 = match bytes {
         [0xFF, 0xFE, ..] => u16::from_le_bytes,
@@ -33,16 +33,16 @@ fn utf16(bytes: &[u8]) -> Option<Option<String>> {
     Some(String::from_utf16(&units).ok().filter(|_| bytes.len().is_multiple_of(2)))
 }
 
-/// The error of a line, counted from 1.
+/// The error for a line, counted from 1.
 pub(super) fn wrong(path: &Path, line: usize, expected: &str, found: &str, remedy: &str) -> DataError {
     DataError::malformed(path, &format!("line {line}"), expected, &format!("\"{}\"", short(found)), remedy)
 }
 
-/// What separates the cells of a table: whichever of comma, semicolon and tab its first line has most of.
+/// The separator of a table's cells: comma, semicolon or tab, whichever is most frequent in the first line.
 pub(super) fn delimiter(content: &str) -> u8 {
     let first = content.lines().next().unwrap_or("");
     let often = |delimiter: u8| first.bytes().filter(|&byte| byte == delimiter).count();
-    // Of equal ones the last counts.
+    // In a tie, the last one is taken.
     [b'\t', b';', b','].into_iter().max_by_key(|&delimiter| often(delimiter)).unwrap_or(b',')
 }
 

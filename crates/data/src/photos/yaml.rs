@@ -1,4 +1,4 @@
-//! What the YAML files of several layouts have in common: how they are known, and lists of class names.
+//! The common part of the YAML layouts: recognising the files, and lists of class names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::files;
 
-/// Whether a file is YAML by its ending.
+/// Whether a file is YAML, by its extension.
 pub(super) fn is_yaml(path: &Path) -> bool {
     path.is_file() && ["yaml", "yml"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
 }
 
-/// Ids and names of classes by rising id, from a list or a map. Read straight from the file and not by trial, so that a name
-/// that looks like a number stays as it is written.
+/// Ids and names of classes in ascending order of ids, from a list or a map. Names are read directly as text, so that a
+/// name that looks like a number stays as written.
 pub(super) struct Names(pub BTreeMap<usize, String>);
 
 impl<'de> Deserialize<'de> for Names {

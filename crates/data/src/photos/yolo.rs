@@ -1,20 +1,22 @@
-//! The layout YOLO's programs read: a YAML file with class names and where the pictures are; for `images/../NAME.jpg` a
-//! text file `labels/../NAME.txt` with a line per object, all relative to the picture's size:
+//! The layout of YOLO's programs: a YAML file gives class names and picture folders. `images/../NAME.jpg` belongs to a
+//! text file `labels/../NAME.txt` with one line per object, in fractions of the picture's size:
 //!
 //! | line | says |
 //! |---|---|
 //! | `class x y width height` | a box, by its centre |
 //! | `class x1 y1 x2 y2 x3 y3 ..` | an outline |
-//! | `class x y width height` and key points, where the YAML file has `kpt_shape` | a box; the key points are left out |
+//! | `class x y width height` and keypoints, if the YAML file has `kpt_shape` | a box; the key points are left out |
 //!
-//! `train`, `val` and `test` are the parts: each a folder, of which the folders below are part; a `.txt` file with a path
-//! per line; or a list of those. They are relative to `path`, and that to the YAML file. What is named must be there;
-//! where `../train/images` is not, `train/images` beside the YAML file is, as export tools mean it.
+//! `train`, `val` and `test` are the parts: each is a folder, with its subfolders; a `.txt` file with one path per
+//! line; or a list of those. They are relative to `path`, which is relative to the YAML file. Everything named must
+//! exist. If `../train/images` does not exist, `train/images` beside the YAML file is used, because export tools mean
+//! that.
 //!
-//! The last `images` of a picture's path stands for `labels`; without one, the text files lie beside the pictures. Where there
-//! is no such folder, one in a folder named after the YAML file is taken. A picture without a text file shows nothing; with
-//! `skip_if_label_file_missing: true` it is left out. A part without any text file was never labelled: as training part it is
-//! refused, any other is left out. Class ids need not be without gaps: they become classes in rising order.
+//! To find the text files, the last `images` in a picture's path is replaced by `labels`; without `images`, the text
+//! files are beside the pictures. If that folder does not exist, one inside a folder named after the YAML file is used.
+//! A picture without a text file shows nothing; with `skip_if_label_file_missing: true` it is left out. A part without
+//! any text file was never labelled: as training part it is an error, any other part is left out. Class ids may have
+//! gaps: they become classes in ascending order.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -57,7 +59,7 @@ fn yaml_in(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// What the YAML file says, as far as it is used here.
+/// The content of the YAML file, as far as it is used here.
 #[derive(Deserialize)]
 struct Settings {
     path: Option<String>,
@@ -101,12 +103,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Ids and names of classes by rising id.
+    /// Ids and names of classes in ascending order of ids.
     fn named(&self) -> Vec<(usize, String)> {
         self.names.0.iter().map(|(&id, name)| (id, name.clone())).collect()
     }
 
-    /// Values of a key point and how many there are, in one number.
+    /// The total number of values of all keypoints.
     fn key_point_values(&self) -> Option<usize> {
         self.kpt_shape.as_deref().map(|shape| shape.iter().product())
     }
@@ -140,7 +142,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
         let mut batch = Vec::new();
         for place in places.iter().filter(|place| !place.trim().is_empty()) {
             let place = match resolve(&yaml, settings.path.as_deref(), key, place) {
-                // A set is often fetched without the part that its file names for validation.
+                // Sets are often downloaded without the validation part that their file names.
                 Err(_) if reading.options.skip_broken && part != Split::Train => {
                     reading.findings.add(
                         LeftOut,
@@ -169,7 +171,7 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The file or folder that a part names, among the places where it can be meant to lie.
+/// The file or folder that a part names, among all places that the path can mean.
 fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<PathBuf, DataError> {
     let beside = yaml.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut tried: Vec<PathBuf> = Vec::new();
@@ -180,7 +182,7 @@ fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<Pa
             .flat_map(|path| [beside.join(&path), PathBuf::from(&path)]);
         for base in bases.chain([beside.to_path_buf()]) {
             tried.push(base.join(&place));
-            // An export tool writes paths that count from a folder below.
+            // Export tools write paths that are relative to a subfolder.
             if let Some(rest) = place.strip_prefix("../") {
                 tried.push(base.join(rest));
             }
@@ -199,7 +201,7 @@ fn resolve(yaml: &Path, path: Option<&str>, key: &str, place: &str) -> Result<Pa
     Err(error)
 }
 
-/// The pictures of a folder, or those that a list names; each with the folder it was found in.
+/// The pictures of a folder or of a list file; each with the folder where it was found.
 fn listed(yaml: &Path, place: &Path, reading: &mut Reading) -> Result<Vec<(PathBuf, PathBuf)>, DataError> {
     if place.is_dir() {
         let pictures = files::pictures(place, reading)?;
@@ -224,7 +226,7 @@ fn listed(yaml: &Path, place: &Path, reading: &mut Reading) -> Result<Vec<(PathB
     Ok(found)
 }
 
-/// The folder of text files that belongs to a folder of pictures: the last `images` of its path is `labels`.
+/// The folder of text files for a folder of pictures: the last `images` of its path becomes `labels`.
 fn labels_of(yaml: &Path, pictures: &Path) -> PathBuf {
     let parts: Vec<&OsStr> = pictures.components().map(|part| part.as_os_str()).collect();
     let Some(images) = parts.iter().rposition(|part| *part == "images") else { return pictures.into() };
@@ -238,20 +240,20 @@ fn labels_of(yaml: &Path, pictures: &Path) -> PathBuf {
     if beside.is_dir() {
         return beside;
     }
-    // One set of pictures with several sets of labels, each in a folder named after its YAML file.
+    // One set of pictures may have several sets of labels, each in a folder named after its YAML file.
     let below: PathBuf = parts[images + 1..].iter().collect();
     let named = yaml.with_extension("").join("labels").join(below);
     if named.is_dir() { named } else { beside }
 }
 
 struct Reader {
-    /// From ids to classes.
+    /// Maps ids to classes.
     classes: BTreeMap<usize, usize>,
     count: usize,
-    /// Values of key points behind each box.
+    /// The number of keypoint values after each box.
     key_points: Option<usize>,
     polygons: bool,
-    /// Outlines of another number of corners than four, and those of four.
+    /// Outlines with other than four corners, and those with four.
     corners: [usize; 2],
 }
 
@@ -350,7 +352,7 @@ impl Reader {
         Ok(Some(Photo { objects: Some(objects), mask, more, ..Photo::new(name, path, size) }))
     }
 
-    /// What one line says.
+    /// The object that one line describes.
     fn thing(
         &mut self,
         labels: &Path,

@@ -1,8 +1,9 @@
-//! Who stands where, and above whom.
+//! Places garments in a scene and decides which is above which.
 //!
 //! The pixels of a placed garment are 64 numbers of 64 bits, one per row of the
-//! scene. What hides what is then "and", "or" and counting ones: testing one
-//! place for a garment costs well under a microsecond, so trying many is free.
+//! scene. Visibility is then computed with "and", "or" and bit counts: testing
+//! one position of a garment takes well under a microsecond, so many positions
+//! can be tried.
 
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
@@ -13,7 +14,7 @@ use super::sprite::Sprite;
 /// Bit x of entry y is pixel (y, x).
 pub(super) type Pixels = [u64; SCENE_SIZE];
 
-/// Places tried for a garment before it is left out.
+/// Positions tried for a garment before it is left out.
 const TRIES: usize = 24;
 /// At most one in this many of a garment's pixels may be hidden.
 pub(super) const HIDDEN_AT_MOST_ONE_IN: u32 = 3;
@@ -35,14 +36,14 @@ pub(super) struct Placed {
 pub(super) struct Layout {
     /// In the order of placing; the first is the subject.
     pub garments: Vec<Placed>,
-    /// Their numbers, from the one farthest down to the top.
+    /// Their indices, from the lowest layer to the top.
     pub depth: Vec<usize>,
 }
 
 impl Layout {
-    /// Puts a garment somewhere inside the scene, at a random depth, so that no
-    /// garment is hidden by more than a third; leaves it out when `TRIES`
-    /// random places do not do. The first always finds one.
+    /// Puts a garment somewhere inside the scene, at a random depth, so that at
+    /// most a third of any garment is hidden; leaves it out if none of `TRIES`
+    /// random positions works. The first garment always finds one.
     pub fn place(&mut self, sprite: Sprite, tint: Colour, random: &mut Stream) {
         let mut depth = self.depth.clone();
         depth.insert(random.random_range(0..=depth.len()), self.garments.len());
@@ -68,7 +69,7 @@ impl Layout {
         self.depth.iter().map(|&number| &self.garments[number])
     }
 
-    /// The pixels of each garment (in the order of placing) that no other hides.
+    /// The visible pixels of each garment, in the order of placing.
     pub fn visible(&self) -> Vec<Pixels> {
         let mut visible = vec![[0; SCENE_SIZE]; self.garments.len()];
         let mut above = [0; SCENE_SIZE];
@@ -83,7 +84,7 @@ impl Layout {
     }
 }
 
-/// Whether more than a third of any garment lies under those above it.
+/// Whether more than a third of any garment is hidden by those above it.
 fn too_much_hidden(from_the_bottom: impl DoubleEndedIterator<Item = Pixels>) -> bool {
     let mut above = [0; SCENE_SIZE];
     for pixels in from_the_bottom.rev() {
@@ -100,8 +101,8 @@ fn too_much_hidden(from_the_bottom: impl DoubleEndedIterator<Item = Pixels>) -> 
     false
 }
 
-/// x1, y1, x2, y2 of the pixels set, right and bottom exclusive. There is at
-/// least one.
+/// x1, y1, x2, y2 of the set pixels, right and bottom exclusive. There must be
+/// at least one.
 pub(super) fn tight_box(pixels: &Pixels) -> [f32; 4] {
     let columns = pixels.iter().fold(0, |columns, row| columns | row);
     let top = pixels.iter().take_while(|&&row| row == 0).count();
@@ -110,7 +111,7 @@ pub(super) fn tight_box(pixels: &Pixels) -> [f32; 4] {
     [left as f32, top as f32, right as f32, (SCENE_SIZE - below) as f32]
 }
 
-/// The numbers of the bits that are set, from the lowest.
+/// The indices of the set bits, from the lowest.
 pub(super) fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let lowest = bits.trailing_zeros();

@@ -1,18 +1,16 @@
-//! Fashion scenes: small coloured pictures with everything labelled, made from
-//! Fashion-MNIST while training runs.
+//! Fashion scenes: small coloured pictures with labels of all kinds, made from Fashion-MNIST while
+//! training runs.
 //!
-//! A 64x64 scene shows one subject garment and up to three smaller ones, each
-//! flipped at random and tinted with a colour that stands out, on a plain,
-//! graded or noisy background, in a random order of depth. At most a third of
-//! any garment is hidden. The subject's class is the class of the scene; every
-//! garment gives an object with the tight box of its visible pixels, and every
-//! pixel a class. A garment's pixels are those above 25/255, with a soft edge
-//! in the picture; its holes stay holes in picture and mask.
+//! A 64x64 scene shows one subject garment and up to three smaller ones, each flipped at random and
+//! tinted with a colour that stands out, on a plain, graded or noisy background, in a random order
+//! of depth. At most a third of any garment is hidden. The subject's class is the class of the
+//! scene; every garment gives an object with the tight box of its visible pixels, and every pixel
+//! has a class. A garment's pixels are those above 25/255, with a soft edge in the picture; its
+//! holes stay holes in picture and mask.
 //!
-//! How a scene is made is told in three files, in the order of the work:
-//! `sprite` (a garment at its size), `layout` (who stands where, and above
-//! whom), `paint` (colours). Everything is drawn from one random stream per
-//! scene, so a scene is a pure function of (seed, split, epoch, index).
+//! Three files make a scene, in this order: `sprite` (a garment at its size), `layout` (positions
+//! and depth order), `paint` (colours). Everything is drawn from one random stream per scene, so a
+//! scene is a pure function of (seed, split, epoch, index).
 
 mod layout;
 mod paint;
@@ -35,15 +33,15 @@ use layout::{Layout, Placed};
 use paint::Background;
 use sprite::{Cutout, Sprite};
 
-/// Rows and columns of a scene. The layout keeps a row of pixels as the bits of
-/// one 64-bit number, so this is not a free choice.
+/// Rows and columns of a scene. The layout stores a row of pixels as the bits of one 64-bit number,
+/// so this size cannot be changed.
 pub const SCENE_SIZE: usize = 64;
 
 /// The longer side of the subject's tight crop, in pixels of the scene.
 const SUBJECT_SIDE: std::ops::RangeInclusive<usize> = 30..=44;
 /// The longer side of any other garment's.
 const OTHER_SIDE: std::ops::RangeInclusive<usize> = 14..=24;
-/// At most so many garments besides the subject.
+/// The most garments besides the subject.
 const OTHERS: usize = 3;
 /// Validation and test scenes are the same for every run.
 const FIXED_SEED: u64 = 0;
@@ -54,10 +52,10 @@ const FIXED_SEED: u64 = 0;
 /// held out for validation (none of a class with fewer than ten); all test
 /// garments are for testing. Every garment is the subject of one scene of its
 /// split (one per epoch in training), and the smaller garments of a scene come
-/// from the same split. With the embedded
-/// garments that makes 9,000, 1,000 and 2,000 scenes; with the whole of
-/// Fashion-MNIST 54,000, 6,000 and 10,000. A picture without any pixel above
-/// 25/255 is no garment and left out; Fashion-MNIST has none.
+/// from the same split. With the embedded garments there are 9,000, 1,000 and
+/// 2,000 scenes; with the whole of Fashion-MNIST 54,000, 6,000 and 10,000. A
+/// picture without any pixel above 25/255 is not a garment and is left out;
+/// Fashion-MNIST has no such picture.
 ///
 /// Training scenes depend on the seed and are new in every epoch. Validation
 /// and test scenes depend on neither.
@@ -90,12 +88,12 @@ impl FashionScenes {
         FashionScenes { seed, source, pools: [train, validation, test], info }
     }
 
-    /// The same with a long tail: of the training garments, class `c` of `C` keeps its first
-    /// `n ratio^(-c / (C - 1))`, rounded down, with `n` the most that a class has; at least one.
-    /// The profile is that of the long-tailed CIFAR (Cui et al., "Class-Balanced Loss Based on
+    /// The same with a long tail: of the training garments, class `c` of `C` keeps its first `n
+    /// ratio^(-c / (C - 1))`, rounded down, with `n` the size of the largest class; at least one.
+    /// The profile is that of long-tailed CIFAR (Cui et al., "Class-Balanced Loss Based on
     /// Effective Number of Samples", 2019, section 5.1): with the embedded garments and a ratio of
-    /// 100 there are 900, 539, 323, 193, 116, 69, 41, 25, 15 and 9. Rare as subjects, they are
-    /// rare among the smaller garments too. Validation and test stay as they are.
+    /// 100 there are 900, 539, 323, 193, 116, 69, 41, 25, 15 and 9. Garments that are rare as
+    /// subjects are also rare among the smaller garments. Validation and test stay unchanged.
     ///
     /// # Errors
     /// [`DataError::Option`] unless the ratio is finite and at least 1.
@@ -112,7 +110,7 @@ impl FashionScenes {
         let most = left.iter().copied().max().unwrap_or(0) as f64;
         for (class, left) in left.iter_mut().enumerate() {
             let share = ratio.powf(-(class as f64) / (GARMENTS.len() - 1) as f64);
-            // What is a whole number but for rounding counts as one.
+            // A number that is whole except for rounding error counts as whole.
             *left = (*left).min(((most * share + 1e-9) as usize).max(1));
         }
         self.pools[0].retain(|cutout| {
@@ -202,7 +200,7 @@ fn hold_out_last_tenth(garments: &Garments) -> (Vec<Cutout>, Vec<Cutout>) {
     })
 }
 
-/// A scene with everything decided but the grain of its background.
+/// A scene with everything decided except the noise of its background.
 struct Scene {
     background: Background,
     layout: Layout,
@@ -228,7 +226,7 @@ impl Scene {
         }
     }
 
-    /// The subject first, then the others as they were placed.
+    /// The subject first, then the others in the order of placing.
     fn objects(&self) -> Vec<Object> {
         let visible = self.layout.visible();
         let garments = self.layout.garments.iter().zip(&visible);

@@ -1,11 +1,11 @@
-//! Backgrounds, tints, and paint on the canvas.
+//! Backgrounds, tints, and painting on the canvas.
 //!
 //! A garment keeps the gray values of its picture as light and shadow on one
-//! tint. The tint stands out: seen at the garment's mean gray it differs from
-//! every colour of the background by at least [`CONTRAST`], and on a noisy one
-//! by the spread of its grain more. Differences are measured with the weights
-//! the eye gives to red, green and blue (ITU-R BT.601), so that black and white
-//! are 1 apart.
+//! tint. The tint stands out: at the garment's mean gray it differs from every
+//! colour of the background by at least [`CONTRAST`], and on a noisy background
+//! by the spread of the noise in addition. Differences are weighted by the
+//! eye's sensitivity to red, green and blue (ITU-R BT.601), so that black and
+//! white are 1 apart.
 
 use cerberus_tensor::random::Stream;
 use rand::RngExt;
@@ -13,16 +13,16 @@ use rand::RngExt;
 use super::SCENE_SIZE;
 use super::layout::{Colour, Placed};
 
-/// How far a garment's mean colour is from any colour of the background.
+/// The least distance of a garment's mean colour from any colour of the background.
 pub(super) const CONTRAST: f32 = 0.2;
 const EYE: Colour = [0.299, 0.587, 0.114];
-/// What a garment's darkest pixel keeps of its tint; below, dark prints would
-/// be black in every tint.
+/// The share of its tint that a garment's darkest pixel keeps; with less, dark
+/// prints would be black in every tint.
 const SHADOW: f32 = 0.25;
-/// The mean light on a garment is at least this: shadows of dark garments are
-/// lifted, or no tint would make them visible on a background of middle gray.
+/// The least mean light on a garment: shadows of dark garments are lifted,
+/// otherwise no tint would make them visible on a background of middle gray.
 const LIGHT: f32 = 0.62;
-/// Tints drawn before the best of `LAST_RESORT` is taken.
+/// Tints drawn before the best one of `LAST_RESORT` is taken.
 const TRIES: usize = 32;
 const LAST_RESORT: [Colour; 8] = [
     [1.0, 1.0, 1.0],
@@ -35,17 +35,17 @@ const LAST_RESORT: [Colour; 8] = [
     [1.0, 0.1, 0.9],
 ];
 
-/// What is behind the garments.
+/// The background behind the garments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Background {
     Plain(Colour),
-    /// From one colour to the other along a direction (down, right).
+    /// A gradient from one colour to the other along a direction (down, right).
     Graded {
         from: Colour,
         to: Colour,
         direction: [f32; 2],
     },
-    /// A colour with grain: how strong, and how many pixels wide.
+    /// A colour with noise: its strength, and its grain size in pixels.
     Noisy {
         colour: Colour,
         strength: f32,
@@ -54,7 +54,7 @@ pub(super) enum Background {
 }
 
 impl Background {
-    /// Each kind one time in three, in muted colours.
+    /// Draws each kind with probability 1/3, in muted colours.
     pub fn draw(random: &mut Stream) -> Background {
         let hue = random.random_range(0.0..1.0);
         let (saturation, value) = (random.random_range(0.0..0.5), random.random_range(0.1..0.95f32));
@@ -62,7 +62,7 @@ impl Background {
         match random.random_range(0..3) {
             0 => Background::Plain(colour),
             1 => {
-                // Towards the middle, so that the other end is a colour too.
+                // Towards the middle, so that the other end is a valid colour too.
                 let change = random.random_range(0.15..0.4) * if value > 0.5 { -1.0 } else { 1.0 };
                 let to = hsv(hue + random.random_range(-0.12..0.12), saturation, value + change);
                 let direction = [random.random_range(-1.0..1.0), random.random_range(-1.0..1.0)];
@@ -75,7 +75,7 @@ impl Background {
         }
     }
 
-    /// A colour for a garment of mean gray `shade` that stands out.
+    /// Draws a colour that stands out, for a garment of mean gray `shade`.
     pub fn draw_tint(&self, shade: f32, random: &mut Stream) -> Colour {
         let contrast = |tint: Colour| self.distance(mean_colour(tint, shade));
         for _ in 0..TRIES {
@@ -89,15 +89,16 @@ impl Background {
         LAST_RESORT.into_iter().reduce(farther).unwrap_or_default()
     }
 
-    /// How far `colour` is from the nearest colour of the background; less the
-    /// spread of its grain (about half its strength), which is no contrast.
+    /// The distance of `colour` from the nearest colour of the background, less
+    /// the spread of the noise (about half its strength), which is not
+    /// contrast.
     pub fn distance(&self, colour: Colour) -> f32 {
         let (from, to, grain) = match *self {
             Background::Plain(colour) => (colour, colour, 0.0),
             Background::Graded { from, to, .. } => (from, to, 0.0),
             Background::Noisy { colour, strength, .. } => (colour, colour, strength / 2.0),
         };
-        // The nearest point of the line between them, by projection.
+        // The nearest point on the line between the two colours, by projection.
         let dot = |a: Colour, b: Colour| a[0] * b[0] * EYE[0] + a[1] * b[1] * EYE[1] + a[2] * b[2] * EYE[2];
         let minus = |a: Colour, b: Colour| [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
         let (line, offset) = (minus(to, from), minus(colour, from));
@@ -116,7 +117,7 @@ impl Background {
                 }
             }
             Background::Graded { from, to, direction: [down, right] } => {
-                // Along the direction the corners lie between -reach and reach.
+                // Along the direction, the corners lie between -reach and reach.
                 let middle = (SCENE_SIZE - 1) as f32 / 2.0;
                 let reach = (down.abs() + right.abs()).max(1e-3) * middle;
                 for y in 0..SCENE_SIZE {
@@ -134,7 +135,7 @@ impl Background {
                         continue;
                     }
                     for _ in 0..SCENE_SIZE / grain {
-                        // Mostly light and dark, a little colour.
+                        // Mostly noise in brightness, a little in colour.
                         let noise = random.random::<u32>().to_le_bytes().map(|b| f32::from(b) / 127.5 - 1.0);
                         let channel = |c: usize| noise[3] * 0.75 + noise[c] * 0.35;
                         let pixel = [0, 1, 2].map(|c| (colour[c] + strength * channel(c)).clamp(0.0, 1.0));
@@ -147,7 +148,7 @@ impl Background {
     }
 }
 
-/// Paints a garment over what is there, as far as it covers each pixel.
+/// Paints a garment over the canvas, in proportion to its cover of each pixel.
 pub(super) fn garment(canvas: &mut [f32], placed: &Placed) {
     let (sprite, tint) = (&placed.sprite, placed.tint);
     let shadow = shadow(sprite.shade);
@@ -162,19 +163,19 @@ pub(super) fn garment(canvas: &mut [f32], placed: &Placed) {
     }
 }
 
-/// The light on a black pixel of a garment of mean gray `shade`; white has 1.
+/// The light on a black pixel of a garment of mean gray `shade`; a white pixel has 1.
 fn shadow(shade: f32) -> f32 {
     ((LIGHT - shade) / (1.0 - shade).max(1e-3)).max(SHADOW)
 }
 
-/// How a garment of mean gray `shade` looks on the whole in this tint.
+/// The mean colour of a garment of mean gray `shade` in this tint.
 pub(super) fn mean_colour(tint: Colour, shade: f32) -> Colour {
     let shadow = shadow(shade);
     tint.map(|part| part * (shadow + shade * (1.0 - shadow)))
 }
 
-/// Hue (any real number: the circle has length 1), saturation and value (from 0
-/// to 1, cut off there) to red, green, blue.
+/// Converts hue (any real number: the circle has length 1), saturation and
+/// value (clamped to 0 to 1) to red, green, blue.
 fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
     let (saturation, value) = (saturation.clamp(0.0, 1.0), value.clamp(0.0, 1.0));
     [5.0, 3.0, 1.0].map(|shift| {

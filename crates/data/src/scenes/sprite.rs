@@ -1,9 +1,10 @@
-//! A garment cut out of its picture and brought to the size it has in a scene.
+//! A garment cut out of its picture and resized for a scene.
 //!
-//! Two planes are resized side by side: how much of a pixel the garment covers
+//! Two planes are resized together: how much of a pixel the garment covers
 //! (from the pixels above 25/255, so holes stay holes and edges become soft),
-//! and its gray value times that cover. Multiplied beforehand, the dark surround
-//! of the picture cannot bleed into the garment's edge.
+//! and its gray value times that cover. Because the gray is multiplied by the
+//! cover first, the dark surround of the picture cannot bleed into the
+//! garment's edge.
 
 use super::SCENE_SIZE;
 use crate::Garments;
@@ -12,13 +13,13 @@ use crate::fashion_mnist::SIDE;
 /// Values above this belong to the garment.
 pub(super) const EDGE: u8 = 25;
 
-/// A triangle filter that shrinks to half at most touches 5 pixels.
+/// A triangle filter that shrinks at most to half touches 5 pixels.
 const MOST_TAPS: usize = 5;
 
-/// Where a garment is in its picture: the tight box of its pixels.
+/// The position of a garment in its picture: the tight box of its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cutout {
-    /// The picture's number among the garments.
+    /// The picture's index among the garments.
     pub picture: usize,
     pub class: usize,
     pub top: usize,
@@ -28,7 +29,7 @@ pub(super) struct Cutout {
 }
 
 impl Cutout {
-    /// The garments in file order, without pictures that show nothing.
+    /// The garments in file order, without empty pictures.
     pub fn all(garments: &Garments) -> impl Iterator<Item = Cutout> {
         (0..garments.len()).filter_map(|picture| Cutout::find(garments, picture))
     }
@@ -40,7 +41,7 @@ impl Cutout {
             rows |= u32::from(bits != 0) << y;
             columns |= bits;
         }
-        // First and last bit set, as (start, length).
+        // First and last set bit, as (start, length).
         let span = |bits: u32| {
             let start = bits.trailing_zeros();
             (start as usize, (u32::BITS - bits.leading_zeros() - start) as usize)
@@ -54,14 +55,14 @@ impl Cutout {
     }
 }
 
-/// A garment at its size in the scene, not yet placed or coloured.
+/// A garment at its size in the scene, without position and colour.
 pub(super) struct Sprite {
     pub class: usize,
     pub height: usize,
     pub width: usize,
     /// `[height, width]` of (cover, cover * gray), both from 0 to 1.
     pub pixels: Vec<[f32; 2]>,
-    /// Bit x of row y is set where the garment covers at least half the pixel:
+    /// Bit x of row y is set if the garment covers at least half of the pixel:
     /// these are its pixels in the labels.
     pub rows: Vec<u64>,
     /// The mean gray of the garment, from 0 to 1.
@@ -80,8 +81,8 @@ impl Sprite {
         let wide = resize_rows(&pixels, width, out_width); // [height, out_width]
         let pixels = resize_columns(&wide, out_width, out_height); // [out_height, out_width]
 
-        // A garment of a few scattered pixels may nowhere cover half a pixel of
-        // a smaller picture; its best-covered pixels then stand for it.
+        // A garment of a few scattered pixels may cover half of no pixel after
+        // shrinking; its best-covered pixels are then used.
         let most = pixels.iter().fold(0.0f32, |most, pixel| most.max(pixel[0]));
         let enough = most.min(0.5);
         let bits =
@@ -110,7 +111,7 @@ fn cut(garments: &Garments, cutout: &Cutout, flip: bool) -> Vec<[f32; 2]> {
     pixels
 }
 
-/// What one output pixel takes from the input: `weights[k]` of pixel `start + k`.
+/// The input weights of one output pixel: `weights[k]` for pixel `start + k`.
 struct Taps {
     start: usize,
     count: usize,
@@ -118,7 +119,8 @@ struct Taps {
 }
 
 /// A triangle filter with half-pixel centres, widened when it shrinks so that
-/// every input pixel counts; at the border the weights inside are scaled to one.
+/// every input pixel counts; at the border, the weights inside are rescaled to
+/// sum to one.
 fn taps(input: usize, output: usize) -> impl Iterator<Item = Taps> {
     let scale = input as f32 / output as f32;
     let reach = scale.max(1.0);
@@ -138,7 +140,7 @@ fn taps(input: usize, output: usize) -> impl Iterator<Item = Taps> {
     })
 }
 
-/// `[h, width]` to `[h, out_width]`.
+/// Resizes `[h, width]` to `[h, out_width]`.
 fn resize_rows(pixels: &[[f32; 2]], width: usize, out_width: usize) -> Vec<[f32; 2]> {
     let height = pixels.len() / width;
     let mut out = vec![[0.0; 2]; height * out_width];
@@ -155,7 +157,7 @@ fn resize_rows(pixels: &[[f32; 2]], width: usize, out_width: usize) -> Vec<[f32;
     out
 }
 
-/// `[h, width]` to `[out_height, width]`.
+/// Resizes `[h, width]` to `[out_height, width]`.
 fn resize_columns(pixels: &[[f32; 2]], width: usize, out_height: usize) -> Vec<[f32; 2]> {
     let mut out = vec![[0.0; 2]; out_height * width];
     for (taps, out) in taps(pixels.len() / width, out_height).zip(out.chunks_exact_mut(width)) {

@@ -1,4 +1,4 @@
-//! The rules of scenes, each checked over several hundred of them.
+//! The rules for scenes, each checked on several hundred scenes.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn scenes() -> FashionScenes {
     FashionScenes::embedded(11)
 }
 
-/// 300 composed scenes of all splits, each with what is rendered from it.
+/// 300 composed scenes of all splits, each with the labels rendered from it.
 fn each_scene(mut check: impl FnMut(Labels)) {
     let data = scenes();
     for split in SPLITS {
@@ -137,7 +137,7 @@ fn the_picture_shows_the_background_where_no_garment_is_near() {
 fn a_scene_is_a_pure_function_of_seed_split_epoch_and_index() {
     let (a, b) = (scenes(), scenes());
     for split in SPLITS {
-        // In another order the second time.
+        // The second time in another order.
         let mut first: Vec<Sample> = (0..40).map(|index| a.sample(split, 2, index).unwrap()).collect();
         let second: Vec<Sample> = (0..40).rev().map(|index| b.sample(split, 2, index).unwrap()).collect();
         first.reverse();
@@ -191,7 +191,7 @@ fn a_sample_past_the_end_is_an_error() {
 fn holes_stay_holes_and_flipping_mirrors_every_pixel() {
     let source = FashionMnist::embedded();
     for cutout in Cutout::all(&source.test).take(50) {
-        // At its own size a sprite is the crop itself.
+        // At its original size, a sprite is the crop itself.
         let side = cutout.height.max(cutout.width);
         let [plain, flipped] = [false, true].map(|flip| Sprite::new(&source.test, &cutout, side, flip));
         let picture = source.test.pixels(cutout.picture);
@@ -251,7 +251,8 @@ fn the_test_scenes_are_the_ones_the_published_figures_were_measured_on() {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
-    // A change here makes every earlier figure incomparable: say so where they stand.
+    // A change here makes all earlier results incomparable: say so where they
+    // are reported.
     assert_eq!(hash, 0x5a12_1f00_6bc1_5ca7);
 }
 

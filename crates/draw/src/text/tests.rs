@@ -1,11 +1,11 @@
-//! What a text must leave on the canvas in every script, and how it is measured and shortened.
+//! The pixels that a text must draw in every script, and how texts are measured and shortened.
 
 use super::*;
 use crate::canvas::Canvas;
 use image::{Rgb, RgbImage};
 
 const PLAIN: TextStyle = TextStyle { zoom: 1, bold: false };
-/// In no font, and never will be: the last character for private use.
+/// The last private-use character: no font has it, or ever will.
 const UNKNOWN: &str = "\u{10fffd}";
 const ALL_STYLES: [TextStyle; 4] = [
     PLAIN,
@@ -14,7 +14,7 @@ const ALL_STYLES: [TextStyle; 4] = [
     TextStyle { zoom: 2, bold: true },
 ];
 
-/// Two class names of each script.
+/// Two class names in each script.
 const NAMES: [(&str, &str, &str); 24] = [
     ("Latin", "Tür", "Ångström"),
     ("Vietnamese", "Tiếng", "Việt"),
@@ -108,7 +108,7 @@ fn ink_stays_within_the_measured_width_and_a_pixel_at_either_side() {
 
 #[test]
 fn capitals_and_small_letters_end_on_whole_rows() {
-    // The rows of a flat letter are full of ink or have none: no row is a blurred edge.
+    // The rows of a flat letter are either full of ink or empty: no row is a blurred edge.
     for style in [ALL_STYLES[0], ALL_STYLES[2]] {
         for (letter, height) in [("T", 8), ("z", 6)] {
             let picture = drawn(letter, style);
@@ -129,7 +129,7 @@ fn letters_of_an_arabic_word_are_joined_and_those_of_hebrew_run_from_right_to_le
     let glyph = |text: &str| Line::new(text, PLAIN).glyphs[0].glyph.map(|(_, id)| id);
     assert_eq!(glyph("אב"), glyph("ב"));
     assert_ne!(glyph("אב"), glyph("א"));
-    // A number within keeps its direction.
+    // A number inside the text keeps its direction.
     assert_eq!(glyph("כלב 25"), glyph("25"));
 }
 

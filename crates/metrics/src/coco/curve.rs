@@ -1,8 +1,8 @@
-//! From hits and misses to precision-recall curves and their averages.
+//! Computes precision-recall curves and their averages from hits and misses.
 //!
-//! After n detections by falling score, `precision = hits / (hits + misses)` and `recall = hits / objects`.
-//! Precision zigzags; it is replaced by its maximum at the same or any higher recall, and read at 101 recalls
-//! (0 where the curve does not get there). Ignored detections change neither count and are left out.
+//! After n detections in descending order of score, `precision = hits / (hits + misses)` and `recall = hits / objects`.
+//! Precision goes up and down; it is replaced by its maximum at the same or any higher recall, and read at 101 recalls
+//! (0 where the curve does not reach them). Ignored detections change neither count and are left out.
 
 use super::matching::{ClassRecords, MAX_DETECTIONS};
 use super::{ALL, AREAS, RECALLS, THRESHOLDS};
@@ -19,7 +19,7 @@ pub(super) struct ClassCurves {
 }
 
 impl ClassCurves {
-    /// Sorts the class's detections once and reads every curve.
+    /// Sorts the class's detections once and computes every curve.
     pub fn new(records: &ClassRecords) -> Self {
         let order = records.by_falling_score();
         let precision = std::array::from_fn(|area| {
@@ -43,7 +43,7 @@ impl ClassCurves {
         Some(precision.iter().sum::<f64>() / precision.len() as f64)
     }
 
-    /// Recall with at most `limit` detections per image: 1 or 10 (all sizes alone) or 100.
+    /// Recall with at most `limit` detections per image: 1 or 10 (only for all sizes) or 100.
     pub fn recall(&self, area: usize, limit: usize) -> Option<f64> {
         match limit {
             1 => self.recall_at_1_and_10[0],
@@ -53,7 +53,7 @@ impl ClassCurves {
     }
 }
 
-/// Precision at the 101 recalls, of records in the given order.
+/// Precision at the 101 recalls, with the records in the given order.
 pub(super) fn precision_curve(
     records: &ClassRecords,
     order: &[usize],
@@ -63,8 +63,8 @@ pub(super) fn precision_curve(
     let bit = 1 << threshold;
     let objects = records.positives[area] as f64;
     let (mut hits, mut misses) = (0.0, 0.0);
-    // A point per hit is enough: within a stretch of equal recall precision only falls, so that its maximum is
-    // at the hit that opened it. (Before the first hit it is 0, and the maximum to the right is taken.)
+    // One point per hit is enough: while recall stays equal, precision only falls, so its maximum is at the hit that
+    // reached this recall. (Before the first hit precision is 0, and the maximum to the right is used.)
     let mut points: Vec<(f64, f64)> = Vec::new(); // (recall, precision)
     for &index in order {
         let record = &records.records[index];

@@ -1,24 +1,24 @@
-//! Which detections of an image are hits: COCO's greedy matching.
+//! Decides which detections of an image are hits: COCO's greedy matching.
 //!
-//! For every class, the IoU of each detection with each object is computed once. Then, for each area range and
-//! each IoU threshold, detections choose by falling score: each takes the free object it overlaps most, if by
-//! at least the threshold. Objects outside the area range are not to be found: they come last, a detection
-//! matched to one is ignored, and so is an unmatched detection that is itself outside the range.
+//! For every class, the IoU of each detection with each object is computed once. Then, for each area range and each IoU
+//! threshold, detections choose in descending order of score: each takes the free object with the largest overlap, if
+//! that is at least the threshold. Objects outside the area range are ignored: they are tried last, a detection matched
+//! to one is ignored, and so is an unmatched detection that is itself outside the range.
 
 use super::{AREAS, Detection, GroundTruth, THRESHOLDS, iou_threshold};
 use crate::boxes::by_falling_score;
 
-/// Detections looked at per image and class.
+/// Detections used per image and class.
 pub(super) const MAX_DETECTIONS: usize = 100;
 
 /// Smallest and largest area of each range, both inclusive, in square pixels: all, small, medium, large.
 const AREA_RANGES: [(f64, f64); AREAS] = [(0.0, 1e10), (0.0, 1024.0), (1024.0, 9216.0), (9216.0, 1e10)];
 
-/// What is kept of one detection after matching.
+/// The data kept for one detection after matching.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub score: f64,
-    /// Place among its image's detections of this class, by falling score.
+    /// Rank among its image's detections of this class, in descending order of score.
     pub rank: usize,
     /// Per area range, bit t: a hit at IoU threshold t.
     pub hits: [u16; AREAS],
@@ -26,17 +26,17 @@ pub(super) struct Record {
     pub ignored: [u16; AREAS],
 }
 
-/// What is kept of one class over all images.
+/// The data kept for one class over all images.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClassRecords {
-    /// In the order of the images; within an image by falling score.
+    /// In the order of the images; within an image in descending order of score.
     pub records: Vec<Record>,
-    /// Objects to be found, per area range.
+    /// Objects that count as ground truth, per area range.
     pub positives: [u64; AREAS],
 }
 
 impl ClassRecords {
-    /// Indices of the records by falling score; ties stay in the order of the images.
+    /// Indices of the records in descending order of score; ties keep the order of the images.
     pub fn by_falling_score(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.records.len()).collect();
         order.sort_by(|&i, &j| by_falling_score(self.records[i].score, self.records[j].score));
@@ -65,7 +65,7 @@ pub(super) fn match_image(
     }
 }
 
-/// Matches one image and class. `detections` by falling score.
+/// Matches one image and class. `detections` are in descending order of score.
 fn match_class(records: &mut ClassRecords, truths: &[&GroundTruth], detections: &[&Detection]) {
     // overlaps: [detections, truths]
     let overlaps: Vec<f64> = detections
@@ -100,15 +100,15 @@ fn match_class(records: &mut ClassRecords, truths: &[&GroundTruth], detections: 
 
 const ALL_THRESHOLDS: u16 = (1 << THRESHOLDS) - 1;
 
-/// An object as one area range sees it.
+/// An object for one area range.
 struct Candidate {
-    /// Its column in the overlaps.
+    /// Its column in the overlap matrix.
     truth: usize,
     crowd: bool,
     ignored: bool,
 }
 
-/// The objects in the order in which they are tried: those to be found first, then the ignored ones.
+/// The objects in the order of matching: those that count first, then the ignored ones.
 fn candidates(truths: &[&GroundTruth], outside: impl Fn(f64) -> bool) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = truths
         .iter()
@@ -141,7 +141,7 @@ fn match_at(
             if taken[index] && !candidate.crowd {
                 continue;
             }
-            // The ignored come last: with a real match in hand they are not looked at.
+            // Ignored objects come last: once a real match is found, they are not tried.
             if candidate.ignored && chosen.is_some_and(|chosen| !candidates[chosen].ignored) {
                 break;
             }
@@ -159,8 +159,8 @@ fn match_at(
     }
 }
 
-/// IoU of two boxes `x, y, width, height`, with a crowd the share of the detection inside it. The order of the
-/// operations is the reference's: an overlap may lie exactly on a threshold.
+/// IoU of two boxes `x, y, width, height`; for a crowd, the share of the detection inside it. The order of the
+/// operations is the reference's, because an overlap may lie exactly on a threshold.
 fn overlap(detection: &[f64; 4], truth: &[f64; 4], crowd: bool) -> f64 {
     let side = |axis: usize| {
         let end = (detection[axis] + detection[axis + 2]).min(truth[axis] + truth[axis + 2]);

@@ -1,16 +1,15 @@
-//! COCO detection scores, equal to those of pycocotools 2.0.11 (`COCOeval`, `bbox`).
+//! COCO detection metrics, equal to those of pycocotools 2.0.11 (`COCOeval`, `bbox`).
 //!
-//! What the score is: detections of a class are taken from all images by falling score, each a hit if it can
-//! be matched to a ground-truth box of its class and image with an IoU above a threshold, otherwise a miss.
-//! That gives a precision-recall curve; its precision, made monotone and read at 101 recalls, averages to the
-//! average precision (AP). mAP is its mean over the classes and the ten IoU thresholds 0.50, 0.55 .. 0.95.
-//! Recall (AR) is the share of ground truth found with at most 1, 10 or 100 detections per image and class.
-//! Small, medium and large restrict the ground truth to areas of up to 32^2, 32^2 to 96^2, and above 96^2
-//! square pixels.
+//! Definition: the detections of a class are taken from all images in descending order of score. Each is a hit if it
+//! can be matched to a ground-truth box of its class and image with an IoU above a threshold, otherwise a miss. This
+//! gives a precision-recall curve. Its precision is made monotone and read at 101 recalls; the mean is the average
+//! precision (AP). mAP is the mean of AP over the classes and the ten IoU thresholds 0.50, 0.55 .. 0.95. Recall (AR) is
+//! the share of ground truth found with at most 1, 10 or 100 detections per image and class. Small, medium and large
+//! restrict the ground truth to areas of up to 32^2, 32^2 to 96^2, and above 96^2 square pixels.
 //!
-//! How it is computed: [`CocoEvaluator::add_image`] matches an image as it comes (`matching.rs`) and keeps of
-//! each detection only its score and two bits per area range and threshold; [`CocoEvaluator::evaluate`] sorts
-//! these per class and reads the curves (`curve.rs`).
+//! Computation: [`CocoEvaluator::add_image`] matches each image when it is added (`matching.rs`). For each detection it
+//! keeps only its score and two bits per area range and threshold. [`CocoEvaluator::evaluate`] sorts these per class
+//! and computes the curves (`curve.rs`).
 
 mod curve;
 mod matching;
@@ -44,21 +43,21 @@ pub fn iou_threshold(index: usize) -> f64 {
 pub struct GroundTruth {
     /// Class index, from 0.
     pub class: usize,
-    /// Left, top, **width, height** in pixels, as in COCO's files: converting to corners and back would round.
+    /// Left, top, **width, height** in pixels, as in COCO's files: conversion to corners and back would round.
     pub xywh: [f64; 4],
-    /// Area in square pixels, which decides between small, medium and large. COCO annotates the area of the
-    /// object's mask; [`GroundTruth::from_corners`] takes that of the box.
+    /// Area in square pixels, which decides between small, medium and large. COCO annotates the area of the object's
+    /// mask; [`GroundTruth::from_corners`] uses the area of the box.
     pub area: f64,
-    /// The box is around a crowd: it may absorb any number of detections, which then count neither as hits
-    /// nor as misses, and need not be found. Overlap with it is measured as a share of the detection.
+    /// The box surrounds a crowd: it may match any number of detections, which then count neither as hits nor as
+    /// misses, and it is not a target. Overlap with it is measured as a share of the detection.
     pub crowd: bool,
-    /// The object need not be found, and a detection matched to it does not count ("difficult" in Pascal VOC).
-    /// pycocotools overwrites this flag with `crowd`: leave it `false` for equal scores.
+    /// The object is not a target, and a detection matched to it does not count ("difficult" in Pascal VOC).
+    /// pycocotools overwrites this flag with `crowd`: leave it `false` to get the same scores.
     pub ignore: bool,
 }
 
 impl GroundTruth {
-    /// An ordinary object with box `x1, y1, x2, y2`, its area that of the box.
+    /// An ordinary object with box `x1, y1, x2, y2` and the area of the box.
     pub fn from_corners(class: usize, bbox: BBox) -> Self {
         let xywh = corners_to_xywh(bbox);
         Self { class, xywh, area: xywh[2] * xywh[3], crowd: false, ignore: false }
@@ -72,7 +71,7 @@ pub struct Detection {
     pub class: usize,
     /// Left, top, **width, height** in pixels.
     pub xywh: [f64; 4],
-    /// Confidence: only the order matters. One that is not a number counts as the lowest of all.
+    /// Confidence: only the order matters. NaN counts as the lowest.
     pub score: f64,
 }
 
@@ -88,8 +87,8 @@ fn corners_to_xywh(bbox: BBox) -> [f64; 4] {
     [x1, y1, x2 - x1, y2 - y1]
 }
 
-/// The twelve numbers of COCO's summary, in its order. Each is in [0, 1], or **-1** where there is no ground
-/// truth to score (no large objects, say).
+/// The twelve numbers of COCO's summary, in its order. Each is in [0, 1], or **-1** if there is no ground truth to
+/// score (for example no large objects).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CocoSummary {
     /// AP, mean over IoU 0.50 to 0.95: COCO's main metric.
@@ -118,7 +117,7 @@ pub struct CocoSummary {
     pub ar_large: f64,
 }
 
-/// The scores of one class; -1 where it has no ground truth.
+/// The scores of one class; -1 if it has no ground truth.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClassAp {
     /// AP, mean over IoU 0.50 to 0.95.
@@ -133,7 +132,7 @@ pub struct ClassAp {
     pub ar100: f64,
     /// The same recall of small, medium and large objects.
     pub ar_by_size: [f64; 3],
-    /// Number of objects to be found.
+    /// Number of objects that count as ground truth.
     pub ground_truths: u64,
 }
 
@@ -171,11 +170,11 @@ impl CocoEvaluator {
         self.classes.len()
     }
 
-    /// Adds an image's objects and detections, in any order. Per class only the 100 detections with the
-    /// highest scores are looked at.
+    /// Adds an image's objects and detections, in any order. Per class, only the 100 detections with the highest scores
+    /// are used.
     ///
-    /// Detections with equal scores stay in the order given, images in the order added: to equal pycocotools
-    /// where scores tie, add images by rising id. A box with a coordinate that is not a number matches
+    /// Detections with equal scores keep the order given, and images the order in which they were added: to get
+    /// pycocotools' results when scores tie, add images in ascending order of id. A box with a NaN coordinate matches
     /// nothing.
     ///
     /// # Panics
@@ -228,8 +227,8 @@ impl CocoEvaluator {
         CocoReport { summary, per_class }
     }
 
-    /// The precision of `class` at recalls 0, 0.01 .. 1 and IoU threshold `0.5 + 0.05 * threshold_index`, over
-    /// objects of all sizes; `None` for a class without ground truth, or indices there are none of.
+    /// The precision of `class` at recalls 0, 0.01 .. 1 and IoU threshold `0.5 + 0.05 * threshold_index`, over objects
+    /// of all sizes; `None` for a class without ground truth, or for an index out of range.
     pub fn precision_curve(&self, class: usize, threshold_index: usize) -> Option<[f64; RECALLS]> {
         let records = self.classes.get(class)?;
         if threshold_index >= THRESHOLDS || records.positives[ALL] == 0 {
@@ -239,7 +238,7 @@ impl CocoEvaluator {
     }
 }
 
-/// The mean of the classes that have a value, -1 if none has.
+/// The mean over the classes that have a value; -1 if none has.
 fn mean(values: impl Iterator<Item = Option<f64>>) -> f64 {
     let (sum, count) = values.flatten().fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     if count == 0 { -1.0 } else { sum / f64::from(count) }

@@ -1,6 +1,6 @@
-//! A slow, plain evaluator, the oracle of the fast one: COCO's protocol told step by step, with every list kept
-//! and every combination of class, size and threshold computed from the start. The property test compares the
-//! two over random images with ties, crowds, and nothing in them.
+//! A slow, plain evaluator that checks the fast one: COCO's protocol step by step, with every list kept and every
+//! combination of class, size and threshold computed from the start. The property test compares the two on random
+//! images with ties, crowds, and empty images.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ struct Plain<'a> {
     classes: usize,
 }
 
-/// What one class, area range and threshold come to.
+/// The results of one class, area range and threshold.
 struct Outcome {
     precision: Option<Vec<f64>>,
     recall: Option<f64>,
@@ -90,7 +90,7 @@ impl Plain<'_> {
         Outcome { precision: Some(curve), recall: Some(recalls.last().copied().unwrap_or(0.0)) }
     }
 
-    /// Mean over classes, thresholds and recalls of what there is, or -1.
+    /// The mean over the existing values of all classes, thresholds and recalls, or -1.
     fn ap(&self, classes: std::ops::Range<usize>, area: usize, thresholds: std::ops::Range<usize>) -> f64 {
         let outcomes = classes.flat_map(|c| thresholds.clone().map(move |t| (c, t)));
         let curves =
@@ -122,7 +122,7 @@ fn plain_iou(d: &[f64; 4], g: &[f64; 4], crowd: bool) -> f64 {
     w * h / union
 }
 
-/// Boxes on a coarse lattice, so that equal overlaps and overlaps on a threshold are common.
+/// Boxes on a coarse grid, so that equal overlaps, and overlaps exactly on a threshold, are common.
 fn a_box() -> impl Strategy<Value = [f64; 4]> {
     (0..8u8, 0..8u8, 1..6u8, 1..6u8, prop_oneof![Just(8.0), Just(25.0)])
         .prop_map(|(x, y, w, h, unit)| [x, y, w, h].map(|v| f64::from(v) * unit))
@@ -135,11 +135,11 @@ fn a_truth() -> impl Strategy<Value = GroundTruth> {
 }
 
 fn an_image() -> impl Strategy<Value = Image> {
-    // Scores of a few values alone: ties within and across images.
+    // Only a few distinct scores: ties within and across images.
     let detection = (0..3usize, a_box(), 0..6u8);
     let detection =
         detection.prop_map(|(class, xywh, score)| Detection { class, xywh, score: f64::from(score) / 5.0 });
-    // A third of the detections stand exactly on an object.
+    // A third of the detections coincide exactly with an object.
     let parts = (prop::collection::vec(a_truth(), 0..6), prop::collection::vec(detection, 0..10), 0..6usize);
     parts.prop_map(|(truths, mut found, copies)| {
         for (truth, detection) in truths.iter().zip(&mut found).take(copies) {

@@ -1,4 +1,4 @@
-//! Properties of the COCO scores that the reference's vectors do not reach.
+//! Properties of the COCO metrics that the reference vectors do not cover.
 
 use super::*;
 use approx::assert_abs_diff_eq;

@@ -4,7 +4,7 @@ use super::*;
 use crate::dataset::no_such_sample;
 use crate::{DataError, Dataset, DatasetInfo, Split};
 
-/// Scenes with their rectangle at another place each; the last mask of the split may be broken.
+/// Scenes whose rectangles are at different places; the last mask of the split may be broken.
 struct Scenes {
     info: DatasetInfo,
     broken: bool,
@@ -102,7 +102,8 @@ fn partners_go_through_the_operations_that_stand_before_theirs() {
         let seen = (0..6).map(|index| data.sample(Split::Train, 0, index).unwrap());
         seen.flat_map(|sample| mask_of(&sample).to_vec()).filter(|&id| id == crate::IGNORED).count()
     };
-    // Shifted apart, the padding of both is seen; of the picture alone, less.
+    // Padding is ignored in masks. It shows in a padded picture and in a mosaic of padded pictures;
+    // a mosaic alone has none.
     let (alone, mixed) = (gray(&["pad_and_crop"]), gray(&["pad_and_crop", "mosaic"]));
     assert!(alone > 0 && mixed > 0, "{alone} {mixed}");
     assert_eq!(gray(&["mosaic"]), 0);

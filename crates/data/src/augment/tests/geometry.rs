@@ -1,4 +1,4 @@
-//! Labels moved by a map against labels read off the moved pixels.
+//! Compares labels moved by a map with labels read from the moved pixels.
 
 use rand::RngExt;
 
@@ -6,14 +6,16 @@ use super::*;
 use crate::augment::canvas::Canvas;
 use crate::augment::operation::Draw;
 
-/// The least brightness of what is taken for the rectangle: above that of what lies outside, half the way to white.
+/// The least brightness of a pixel counted as part of the rectangle: above the fill of the outside, about half way from
+/// black to white.
 const BRIGHT: u8 = 150;
-/// How far a side read off the pixels may be from the box's.
+/// How far a side read from the pixels may be from the side of the box.
 const PIXEL: f32 = 1.0;
-/// The same where a turned or sheared corner makes the side. One of 57 degrees, the sharpest here, is thinner than a pixel
-/// for 0.9 of one; the next centre of a pixel is up to 1 away, and lights up if more than half of its surroundings do.
+/// The same if a rotated or sheared corner makes the side. A corner of 57 degrees, the sharpest here, is thinner than a
+/// pixel for 0.9 pixels; the next pixel centre is up to 1 away, and is bright if more than half of its surroundings
+/// are.
 const TIP: f32 = 2.4;
-/// A corner that is cut off by the frame, or a strip at its edge, may be thinner than this and light up no pixel.
+/// A corner that is cut off by the frame, or a strip at its edge, may be thinner than this and light no pixel.
 const THIN: f32 = 1.5;
 
 fn acted(operations: &[&Operation], sample: &Sample, strength: f64, random: Stream) -> Canvas {
@@ -25,17 +27,17 @@ fn acted(operations: &[&Operation], sample: &Sample, strength: f64, random: Stre
     canvas
 }
 
-/// Moves a sample with a `round` object, or a rectangle, and compares everything with everything; whether the object is
-/// still seen.
+/// Moves a sample with a `round` object, or a rectangle, and compares all labels with each other. Returns whether the
+/// object is still visible.
 fn all_agree(canvas: Canvas, round: bool, told: &str) -> bool {
     let most = if round || canvas.map().keeps_boxes() { PIXEL } else { TIP };
-    // Where the picture is enlarged, what it shows between two of its pixels is a ramp.
+    // Where the picture is enlarged, the values between two of its pixels form a ramp.
     let ramp = canvas.map().stretch(canvas.centre()).into_iter().fold(1.0, f64::max) as f32;
     let moved = &canvas.finish();
     masks_and_values_agree(moved, told);
     let bright = brightness(moved);
     for (&bright, &id) in bright.iter().zip(mask_of(moved)) {
-        // A pixel that is white alone is one of the rectangle, one that is black alone is not.
+        // A fully white pixel belongs to the rectangle; a fully black pixel does not.
         assert!(
             (bright < 255 || id == 1) && (bright > 0 || id == 0),
             "{told}: {bright} where the mask has {id}"
@@ -54,7 +56,7 @@ fn all_agree(canvas: Canvas, round: bool, told: &str) -> bool {
             }
             (Some(found), [object]) => {
                 let near = object.bbox.iter().zip(found).all(|(a, b)| (a - b).abs() <= most);
-                // A flat arc that the frame cuts may be wide and yet thinner than any pixel shows.
+                // A flat arc that the frame cuts may be wide and yet too thin for any pixel to show it.
                 let cut = round && object.bbox != clear_of_the_frame(object.bbox);
                 assert!(
                     near || cut && holds(object.bbox, found, most),
@@ -79,12 +81,12 @@ fn clear_of_the_frame([x1, y1, x2, y2]: [f32; 4]) -> [f32; 4] {
     [x1.max(0.5), y1.max(0.5), x2.min(width - 0.5), y2.min(height - 0.5)]
 }
 
-/// Whether a box holds another, but for `most` pixels.
+/// Whether a box contains another, up to `most` pixels.
 fn holds(outer: [f32; 4], inner: [f32; 4], most: f32) -> bool {
     (0..2).all(|side| outer[side] <= inner[side] + most && outer[side + 2] >= inner[side + 2] - most)
 }
 
-/// A disc around the middle of a square box, which the box bounds more tightly than its corners do when it is turned.
+/// A disc that fills a square box. When it is rotated, its bounds are tighter than those of the rotated box's corners.
 fn disc([left, top]: [f32; 2], across: f32) -> Sample {
     let middle = [left + across / 2.0, top + across / 2.0];
     let from = |place: usize, middle: f32| place as f32 + 0.5 - middle;
@@ -103,7 +105,7 @@ fn picture_box_mask_and_values_that_agree_before_agree_after() {
         for (sample, round) in rectangles.chain(discs.iter().map(|sample| (sample, true))) {
             for (number, random) in draws(operation.name, 60).enumerate() {
                 let told = format!("{} {number} of {:?}", operation.name, sample.objects);
-                // Shears of more than the usual range make corners so sharp that their tips are not seen.
+                // Shears beyond the usual range make corners so sharp that their tips are not visible.
                 let most = if round { 2.0 } else { 1.0 };
                 let canvas = acted(&[operation], sample, [0.3, 0.7, most][number % 3], random);
                 seen += usize::from(all_agree(canvas, round, &told));

@@ -1,4 +1,4 @@
-//! Labels of pictures that are made of several.
+//! Labels of pictures that are mixed from several.
 
 use super::*;
 use crate::{Batch, CLASS, IGNORED, annotated_key};
@@ -24,7 +24,7 @@ fn pasted_and_covered_things_agree_with_their_pixels() {
     for operation in pasting {
         let mut seen = 0;
         for (number, random) in draws(operation.name, 120).enumerate() {
-            // The thing is in the picture itself, or in its first partner.
+            // The object is in the picture itself, or in its first partner.
             let own = number % 2 == 0;
             let mut partners = vec![of_class(1, NOTHING); operation.partners];
             let base = of_class(1, if own { THING } else { NOTHING });
@@ -139,7 +139,7 @@ fn sets_of_classes_are_joined_numbers_averaged_and_further_classes_shared() {
     assert_eq!(mixed.more["number"], Label::Values(vec![5.0]));
     assert_eq!(mixed.more["kind"], Label::Shares(vec![0.25, 0.75]));
     assert_eq!((mixed.class, shares(&mixed)), (Some(0), None));
-    // Mixed once more.
+    // Mixed a second time.
     let before = mixed.clone();
     whole::Whole::of(&[(&before, 0.5), (&b, 0.5)]).label(&mut mixed);
     assert_eq!(mixed.more["kind"], Label::Shares(vec![0.625, 0.375]));

@@ -1,5 +1,5 @@
-//! What every operation of the list must keep to. The sample is a bright rectangle on black, of which the box, the mask
-//! and a value map say the same, so that labels can be compared with what is read off the pixels.
+//! The requirements for every operation of the list. The sample is a bright rectangle on black. Its box, its mask and a
+//! value map describe the same rectangle, so labels can be compared with the pixels.
 
 mod data_set;
 mod geometry;
@@ -16,13 +16,13 @@ use crate::{Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 /// Rows and columns of the scene.
 const SIZE: [usize; 2] = [48, 64];
 
-/// A bright rectangle `left, top, right, bottom` on black; nothing but black if it has no area.
+/// A bright rectangle `left, top, right, bottom` on black; all black if it has no area.
 fn scene([left, top, right, bottom]: [usize; 4]) -> Sample {
     let rectangle = [left, top, right, bottom].map(|side| side as f32);
     scene_of(rectangle, |x, y| (left..right).contains(&x) && (top..bottom).contains(&y))
 }
 
-/// Bright where a pixel (column, row) is inside, which it is within `bbox` alone.
+/// Bright where `inside` is true for a pixel (column, row), which happens only within `bbox`.
 fn scene_of(bbox: [f32; 4], inside: impl Fn(usize, usize) -> bool) -> Sample {
     let [height, width] = SIZE;
     let inside = |place: usize| inside(place % width, place / width);
@@ -46,7 +46,7 @@ fn scene_of(bbox: [f32; 4], inside: impl Fn(usize, usize) -> bool) -> Sample {
     }
 }
 
-/// Whether two are the same, unknown values included.
+/// Whether two samples are the same, unknown values included.
 fn equal<S: std::fmt::Debug>(a: &S, b: &S) -> bool {
     format!("{a:?}") == format!("{b:?}")
 }
@@ -74,7 +74,7 @@ fn bounds(holds: impl Fn(usize) -> bool) -> Option<[f32; 4]> {
     Some([columns().min()?, first, columns().max()? + 1, last + 1].map(|side| side as f32))
 }
 
-/// Both masks and the value map say the same of every pixel.
+/// Checks that both masks and the value map agree at every pixel.
 fn masks_and_values_agree(sample: &Sample, told: &str) {
     let Label::Mask(outline) = &sample.more["outline"] else { panic!("no mask") };
     assert_eq!(&outline.classes, mask_of(sample), "{told}");
@@ -94,7 +94,7 @@ fn of_kind(kind: Kind) -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(move |operation| operation.kind == kind)
 }
 
-/// Other samples for an operation that needs them.
+/// Partner samples for an operation that needs them.
 fn partners(operation: &Operation, sample: &Sample) -> Vec<Sample> {
     vec![sheet(&flip::VERTICAL, sample, 1, 0).remove(0); operation.partners]
 }
@@ -112,7 +112,7 @@ fn strength_0_is_the_identity() {
 
 #[test]
 fn a_strength_near_0_changes_nearly_nothing() {
-    // All or nothing, at the least a JPEG file, or without a measure.
+    // Operations without gradual strength: all or nothing, at least a JPEG file, or not measurable.
     let sudden = ["horizontal_flip", "vertical_flip", "jpeg", "rand_augment", "mosaic", "mixup"];
     let sample = scene([20, 10, 40, 30]);
     for operation in OPERATIONS.iter().filter(|operation| !sudden.contains(&operation.name)) {
@@ -137,14 +137,14 @@ fn equal_streams_give_equal_samples_and_others_others() {
         let first = results("a");
         assert_eq!(first, results("a"), "{}", operation.name);
         let flip = operation.name.ends_with("flip");
-        // Black, white and gray have no colour to take.
+        // Black, white and gray have no colour to remove.
         if !flip && operation.name != "gray" {
             assert_ne!(first, results("b"), "{}", operation.name);
         }
     }
 }
 
-/// Pictures of odd sizes, of bytes and floats, without labels and with some.
+/// Pictures of odd sizes, of bytes and floats, with and without labels.
 fn odd_samples() -> Vec<Sample> {
     let mut samples = Vec::new();
     for [height, width, channels] in

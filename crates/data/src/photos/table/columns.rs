@@ -1,9 +1,9 @@
-//! What the columns of a table say: by their names, by a declared kind, or by what is in them.
+//! The meaning of the columns of a table: by name, by a declared kind, or by content.
 //!
-//! The table of names is in the description of [`super`]. A column of another name is judged by its cells, and only where
-//! they leave no doubt: several words separated by `;` or `|` that come again are labels, words that come again are
-//! classes, numbers of which some have decimals are numbers. Whole numbers may be ids, counts or years, and words of which
-//! each stands there once may be anything: such a column is left out, and the account asks to declare it.
+//! The table of names is in the description of [`super`]. A column with another name is classified by its cells, but
+//! only in clear cases: several words separated by `;` or `|` that repeat are labels, words that repeat are classes,
+//! and numbers of which some have decimals are numbers. Whole numbers may be ids, counts or years, and words that do
+//! not repeat may be anything: such a column is left out, and the account asks the user to declare it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{Row, Table};
 use crate::dataset::{CLASS, MASK, OBJECTS};
 use crate::{DataError, FindingKind};
 
-/// Names of the column of pictures, the first that is there.
+/// Names of the column of pictures; the first one that exists is used.
 const PICTURE: [&str; 8] =
     ["path", "image_path", "image", "file", "filename", "file_name", "image_name", "img"];
 const PART: [&str; 4] = ["split", "part", "subset", "set"];
@@ -30,10 +30,10 @@ const SIDES: [[&str; 4]; 4] = [
     ["left", "top", "width", "height"],
     ["bbox_x", "bbox_y", "bbox_width", "bbox_height"],
 ];
-/// Kinds that a column may be declared as.
+/// Kinds that a column may declare.
 const KINDS: &str = "class:NAME, labels:NAME, number:NAME, depth:NAME";
 
-/// What a label's column holds.
+/// The content of a label's column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Class,
@@ -42,22 +42,22 @@ pub enum Kind {
     Depth,
 }
 
-/// A label and its column, or its columns: several numbers may be one label.
+/// A label and its column, or its columns: several number columns may form one label.
 #[derive(Clone, Debug)]
 pub struct LabelColumn {
     pub name: String,
     pub kind: Kind,
-    /// Places in the row, with the names of numbers.
+    /// Column indices, with the names of numbers.
     pub places: Vec<(usize, String)>,
-    /// Steps of a depth map per metre, if declared.
+    /// Steps per metre of a depth map, if declared.
     pub steps: Option<f32>,
 }
 
-/// Four columns of a box, and that of its class.
+/// The four columns of a box, and the column of its class.
 #[derive(Clone, Debug)]
 pub struct BoxColumns {
     pub places: [usize; 4],
-    /// Whether the last two are width and height.
+    /// Whether the last two columns are width and height.
     pub sides: bool,
     pub class: Option<usize>,
 }
@@ -67,19 +67,19 @@ pub struct BoxColumns {
 pub struct Columns {
     pub picture: usize,
     pub part: Option<usize>,
-    /// Width and height of the picture.
+    /// Columns of the picture's width and height.
     pub size: Option<[usize; 2]>,
     pub boxes: Option<BoxColumns>,
     pub mask: Option<usize>,
     pub labels: Vec<LabelColumn>,
 }
 
-/// The place of the column of pictures.
+/// The index of the column of pictures.
 pub fn picture_column(header: &[String]) -> Option<usize> {
     PICTURE.iter().find_map(|name| place(header, name))
 }
 
-/// The place of the column of masks.
+/// The index of the column of masks.
 pub fn mask_column(header: &[String]) -> Option<usize> {
     any(header, &["mask", "mask_path"])
 }
@@ -100,10 +100,10 @@ fn four(header: &[String], names: &[[&str; 4]]) -> Option<[usize; 4]> {
 }
 
 impl Columns {
-    /// What the columns of a table say; what cannot be told becomes a finding.
+    /// The meaning of a table's columns; a column without clear meaning becomes a finding.
     ///
     /// # Errors
-    /// [`DataError::Malformed`] naming the column when it is declared as what there is not, or a label stands there twice.
+    /// [`DataError::Malformed`] naming the column when its declared kind does not exist, or when a label occurs twice.
     pub fn new(table: &Table, findings: &mut crate::account::Findings) -> Result<Columns, DataError> {
         let header = &table.header;
         let wrong = |expected: &str, found: &str| {
@@ -138,7 +138,7 @@ impl Columns {
             used.extend(boxes.places.into_iter().chain(boxes.class));
         }
         match columns.size {
-            // Those of a box are not the picture's.
+            // Width and height of a box are not those of the picture.
             Some(size) if size.iter().all(|place| !used.contains(place)) => used.extend(size),
             _ => columns.size = None,
         }
@@ -159,7 +159,7 @@ impl Columns {
                 findings.add(FindingKind::LabelLeftOut, "columns without any value", name);
                 continue;
             }
-            // Numbers before and behind a slash are a label and one of its numbers.
+            // For numbers, a slash separates the label from the name of one of its numbers.
             let (label, value) = match label.split_once('/') {
                 Some((label, value)) if kind == Kind::Number => (label.to_string(), value.to_string()),
                 _ => (label.clone(), label),
@@ -182,8 +182,8 @@ impl Columns {
         Ok(columns)
     }
 
-    /// The kind, label and scale of a column that declares them or has a name that does; the column's name where it
-    /// declares what there is not.
+    /// The kind, label and scale of a column that declares them or has a known name; the column's name as an error if
+    /// the declaration is not valid.
     fn declared(&self, column: &str) -> Result<Option<(Kind, String, Option<f32>)>, String> {
         let lower = column.to_lowercase();
         let (word, rest) =
@@ -220,7 +220,7 @@ impl Columns {
         })
     }
 
-    /// Names that mean other labels; the first that is taken.
+    /// Checks that no label has the name of another label; the error is the first such name.
     fn check_names(&self) -> Result<(), String> {
         let reserved = |column: &&LabelColumn| {
             [OBJECTS, MASK, "present"].contains(&column.name.as_str())
@@ -230,10 +230,10 @@ impl Columns {
     }
 }
 
-/// The kind of a column from what is in it, where that leaves no doubt.
+/// The kind of a column from its content, in clear cases.
 fn judged<'a>(name: &str, cells: impl Iterator<Item = &'a str>) -> Option<(Kind, String, Option<f32>)> {
     let cells: Vec<&str> = cells.collect();
-    // Each comes twice at least, on average.
+    // On average, each item occurs at least twice.
     let again = |items: &[&str]| {
         let mut often: BTreeMap<&str, usize> = BTreeMap::new();
         items.iter().for_each(|item| *often.entry(item).or_default() += 1);
@@ -254,19 +254,19 @@ fn judged<'a>(name: &str, cells: impl Iterator<Item = &'a str>) -> Option<(Kind,
     kind.filter(|_| !name.is_empty()).map(|kind| (kind, name.to_string(), None))
 }
 
-/// A number, or what other programs write for one that is missing.
+/// A number, or NaN for the usual markers of a missing number.
 pub fn number(cell: &str) -> Option<f32> {
     let missing = ["nan", "na", "n/a", "null"].contains(&cell.to_lowercase().as_str());
     if missing { Some(f32::NAN) } else { text::number(cell) }
 }
 
-/// The labels in a cell; `-` says that there is none.
+/// The labels in a cell; `-` means none.
 pub fn items(cell: &str) -> impl Iterator<Item = &str> {
     cell.split([';', '|']).map(str::trim).filter(|item| !item.is_empty() && *item != "-")
 }
 
 impl Row {
-    /// The cell of a column, without blanks around it.
+    /// The cell of a column, trimmed.
     pub fn cell(&self, place: usize) -> &str {
         self.cells.get(place).map_or("", |cell| cell.trim())
     }

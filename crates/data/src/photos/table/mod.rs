@@ -1,23 +1,23 @@
-//! Tables of labels: CSV with a header and a row for each picture, or for each object.
+//! Tables of labels: CSV with a header and one row per picture or per object.
 //!
-//! `--data` is a `.csv` or `.tsv` file, or a folder with such files: itself, or in folders of the parts. Cells are separated
-//! by commas, semicolons or tabs, whichever the header has. A word in a file's name or its folder's says the part of rows
-//! that do not say it. Columns, whatever their capitals:
+//! `--data` is a `.csv` or `.tsv` file, or a folder with such files: itself, or in folders of the parts. Cells are
+//! separated by commas, semicolons or tabs, depending on the header. A word in the name of the file or its folder gives
+//! the part of rows that do not name one. Columns, in upper or lower case:
 //!
 //! | column | says |
 //! |---|---|
-//! | `image`, `file`, `filename`, `path`, .. | the picture, relative to the table, to `images/` beside it or to the part's folder; the ending may be missing |
+//! | `image`, `file`, `filename`, `path`, .. | the picture, relative to the table, to `images/` beside it or to the part's folder; the extension may be missing |
 //! | `split`, `part`, `subset`, `set` | train, validation or test |
 //! | `class`, `label`, `category`, or `class:NAME` | a class: any text |
 //! | `labels`, `tags`, or `labels:NAME` | several, separated by `;` or `|`; `-` for none |
 //! | `number:NAME`, `number:NAME/A` and `number:NAME/B` | a number, or several that are one label |
 //! | `xmin`, `ymin`, `xmax`, `ymax` (or `x1`, .., `left`, ..) | a box in pixels, right and bottom exclusive; `class` is then its class, and a picture may have several rows; `-` in all four for no object |
-//! | `x`, `y`, `width`, `height` (or `w`, `h`) | the same by its sides |
+//! | `x`, `y`, `width`, `height` (or `w`, `h`) | the same by left, top, width and height |
 //! | `width`, `height` beside corners or without boxes | the picture's size |
 //! | `mask` | a mask's file: ids or colours as [`masks`](super::masks) reads them |
 //! | `depth`, `depth:NAME`, `depth@5000` | a depth map's file: 16-bit gray PNG in millimetres, or with so many steps per metre; 0 is unknown |
 //!
-//! Columns of other names are [judged by what is in them](columns). An empty cell is a label that is missing.
+//! Columns with other names are [classified by their content](columns). An empty cell means that the label is missing.
 
 mod columns;
 mod reader;
@@ -36,30 +36,30 @@ const REMEDY: &str = "mend the table, or empty the cell if the label is missing"
 pub(super) const FORMAT: Format =
     Format { name: "table", what: "a .csv or .tsv file with a column of pictures", is_at, read };
 
-/// A row of a table, and where it stands.
+/// A row of a table, and its position.
 struct Row {
     path: PathBuf,
     line: usize,
     cells: Vec<String>,
-    /// What the file's name says of its part.
+    /// The part that the file's name gives.
     part: Option<Split>,
 }
 
-/// The rows of all files, which have one header.
+/// The rows of all files, which share one header.
 struct Table {
     path: PathBuf,
     header: Vec<String>,
     rows: Vec<Row>,
 }
 
-/// A picture as the table calls it, and its rows.
+/// A picture's name in the table, and its rows.
 type Grouped<'a> = (&'a str, Vec<&'a Row>);
 
 fn is_table(path: &Path) -> bool {
     path.is_file() && ["csv", "tsv"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
 }
 
-/// The names of a table's columns, if one is that of pictures.
+/// The names of a table's columns, if one of them is for pictures.
 fn header(path: &Path) -> Option<Vec<String>> {
     let text = is_table(path).then(|| text::read(path).ok())??;
     let mut reader = csv::ReaderBuilder::new().delimiter(text::delimiter(&text)).from_reader(text.as_bytes());
@@ -72,7 +72,7 @@ pub(super) fn names_pictures(path: &Path) -> bool {
     header(path).is_some()
 }
 
-/// Whether a table of a folder has a column of masks.
+/// Whether a table in a folder has a column of masks.
 pub(super) fn names_masks(folder: &Path) -> bool {
     tables_in(folder)
         .iter()
@@ -84,7 +84,7 @@ fn is_at(path: &Path) -> bool {
     if path.is_file() { is_table(path) } else { !tables_in(path).is_empty() }
 }
 
-/// The tables of a folder, and those in folders of the parts.
+/// The tables of a folder, and those in its part folders.
 fn tables_in(folder: &Path) -> Vec<PathBuf> {
     let tables = |folder: &Path| -> Vec<PathBuf> {
         let entries = files::entries(folder).unwrap_or_default();
@@ -122,7 +122,7 @@ impl Table {
     fn read(paths: &[PathBuf], alone: bool) -> Result<Table, DataError> {
         let mut table = Table { path: paths[0].clone(), header: Vec::new(), rows: Vec::new() };
         for path in paths {
-            // A file named alone is what there is to train on, whatever its name says.
+            // A file given alone is training data, whatever its name says.
             let part = if alone { None } else { part_of(path)? };
             table.add(path, part)?;
         }
@@ -157,7 +157,7 @@ impl Table {
         Ok(())
     }
 
-    /// The rows of each picture, in the order in which pictures come first.
+    /// The rows of each picture, in the order in which the pictures first occur.
     fn by_picture(&self, columns: &Columns) -> Result<Vec<Grouped<'_>>, DataError> {
         let mut places: BTreeMap<(&Path, &str), usize> = BTreeMap::new();
         let mut grouped: Vec<Grouped> = Vec::new();

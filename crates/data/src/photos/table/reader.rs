@@ -1,4 +1,4 @@
-//! From rows to photos with their labels.
+//! Makes photos with their labels from rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
 use crate::image_file::Header;
 use crate::{DataError, Label, Object};
 
-/// Endings that are tried where the table leaves them out.
+/// Extensions to try if the table leaves them out.
 const ENDINGS: [&str; 7] = ["", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"];
 
 struct Reader<'a> {
     table: &'a Table,
     columns: &'a Columns,
-    /// How many classes each label has and the class of each text, that of boxes under [`OBJECTS`].
+    /// The number of classes of each label and the class of each text; the classes of boxes are under [`OBJECTS`].
     classes: BTreeMap<String, (usize, BTreeMap<String, usize>)>,
     /// Pictures that the table names.
     named: BTreeSet<PathBuf>,
-    /// Places of photos, and their masks.
+    /// Indices of photos, and their masks.
     masks: Vec<(usize, PathBuf)>,
-    /// Boxes, and those of which no side is above 1.
+    /// The number of boxes, and of those with no side above 1.
     boxes: [usize; 2],
 }
 
@@ -60,7 +60,7 @@ pub fn read(
 }
 
 impl Reader<'_> {
-    /// The labels of the columns, whose classes are then known.
+    /// The labels of the columns; this also fills in their classes.
     fn labels(&mut self, reading: &mut Reading) -> Result<Vec<LabelInfo>, DataError> {
         let mut labels = Vec::new();
         if let Some(boxes) = &self.columns.boxes {
@@ -90,7 +90,7 @@ impl Reader<'_> {
         Ok(labels)
     }
 
-    /// The classes of a column in rising order, numbers as numbers.
+    /// The classes of a column in ascending order; numbers are sorted as numbers.
     fn class_names(
         &mut self,
         label: &str,
@@ -117,7 +117,7 @@ impl Reader<'_> {
         self.classes.get(label)?.1.get(name).copied()
     }
 
-    /// What the rows of a picture say of all of it: the cell that is not empty.
+    /// The value of a column for the whole picture: the non-empty cell among its rows.
     fn one<'r>(&self, rows: &[&'r Row], place: usize) -> Result<(&'r Row, &'r str), DataError> {
         let filled = |row: &&&Row| !row.cell(place).is_empty();
         let row = rows.iter().find(filled).unwrap_or(&rows[0]);
@@ -185,7 +185,8 @@ impl Reader<'_> {
         Ok(Some(photo))
     }
 
-    /// The picture's rows and columns, and whether the table or a map of its pixels says so; `None` if it cannot be read.
+    /// The picture's rows and columns, and whether they come from the table or from a mask or depth map; `None` if the
+    /// picture cannot be read.
     fn size<'p>(
         &self,
         rows: &[&Row],
@@ -217,7 +218,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The file in a column, relative to the table, a folder above it, or a folder of one of these names.
+    /// The file in a column, relative to the table, to the folder above it, or to a folder with one of these names.
     fn file(&self, rows: &[&Row], place: usize, folders: &[&str]) -> Result<Option<PathBuf>, DataError> {
         let (row, cell) = self.one(rows, place)?;
         if cell.is_empty() {
@@ -235,7 +236,7 @@ impl Reader<'_> {
         found.map(Some).ok_or_else(|| row.wrong(self.table, place, "a file that is there"))
     }
 
-    /// The objects of a picture's rows; `None` if none of them has a box.
+    /// The objects of a picture's rows; `None` if no row has a box.
     fn objects(
         &mut self,
         rows: &[&Row],
@@ -290,7 +291,7 @@ impl Reader<'_> {
         Ok(looked.then(|| reading.things(things, size).0))
     }
 
-    /// What a column says of a picture; `None` if the label is missing.
+    /// The label of a column for a picture; `None` if it is missing.
     fn label(&self, rows: &[&Row], column: &LabelColumn) -> Result<Option<Label>, DataError> {
         if column.kind == Kind::Number {
             let mut values = Vec::with_capacity(column.places.len());
@@ -312,7 +313,7 @@ impl Reader<'_> {
         Ok(Some(present(items(cell).filter_map(|item| of.get(item).copied()), *count)))
     }
 
-    /// Refuses boxes that are shares of the picture's sides, and sides that are corners.
+    /// Refuses boxes that are fractions of the picture's sides, and widths and heights that are really corners.
     fn check_boxes(&self, reading: &Reading) -> Result<(), DataError> {
         let [all, shares] = self.boxes;
         if all > 0 && shares == all {
@@ -328,7 +329,7 @@ impl Reader<'_> {
         reading.check_sides(&self.table.path)
     }
 
-    /// Gives photos their masks, once all are known.
+    /// Assigns masks to photos, once all masks are known.
     fn read_masks(&self, reading: &mut Reading) -> Result<(), DataError> {
         let Some((_, first)) = self.masks.first() else { return Ok(()) };
         let folders = [self.table.path.parent(), first.parent()];
@@ -343,7 +344,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Notes the pictures in `images/` that no row names.
+    /// Reports the pictures in `images/` that no row names.
     fn tell_unnamed(&self, reading: &mut Reading) -> Result<(), DataError> {
         let bases: BTreeSet<&Path> = self.table.rows.iter().filter_map(|row| row.path.parent()).collect();
         for folder in bases.into_iter().map(|base| base.join("images")).filter(|folder| folder.is_dir()) {
@@ -362,14 +363,14 @@ impl Reader<'_> {
     }
 }
 
-/// The folders that paths in a row may count from.
+/// The folders to which paths in a row may be relative.
 fn bases(row: &Row) -> [PathBuf; 2] {
     let beside = row.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     [beside.to_path_buf(), beside.join("..")]
 }
 
-/// A picture by the name that a row gives it, in a part of this name; of a path that is not there, as those of another
-/// computer are not, the file of that name.
+/// The picture that a row names, in the folder of a part. If the path does not exist, as with paths of another
+/// computer, the file name alone is searched.
 fn find_picture(row: &Row, name: &str, part: &str) -> Option<PathBuf> {
     let stem = row.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let mut folders = Vec::new();

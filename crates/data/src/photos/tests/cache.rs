@@ -1,4 +1,4 @@
-//! Decoded pictures on disk: used when they are those of the file, and only then.
+//! Decoded pictures on disk are used if, and only if, they match the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::{TempDir, tempdir};
 use super::made::{picture, write};
 use crate::{Dataset, PhotoOptions, Photos, Sample, Split};
 
-/// Two classes of a photo each; samples are so small that photos are made smaller first.
+/// Two classes with one photo each; samples are so small that photos are shrunk first.
 fn set() -> TempDir {
     let set = tempdir().unwrap();
     write(set.path(), "cat/a.png", picture(1));

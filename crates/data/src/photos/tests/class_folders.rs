@@ -1,4 +1,4 @@
-//! A folder for each class, and folders that are none.
+//! Class folders, and folders that look like them but are not.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Photos brought to sizes of other proportions than theirs.
+//! Photos fitted to sizes with another aspect ratio.
 
 use super::*;
 use crate::photos::fit::MARGIN;
@@ -31,7 +31,7 @@ fn image_box_and_mask_move_together_in_every_size_and_fit_and_the_margin_is_unkn
             assert_eq!(depth.values[p].is_nan(), !covered);
             assert!(covered || shown.image.pixels[3 * p..3 * p + 3] == [MARGIN; 3]);
         }
-        // The mask's pixels are those whose centre lies in the box, to the rounding of one source pixel.
+        // The mask contains the pixels whose centre lies in the box, up to the rounding of one source pixel.
         let bbox = shown.objects.unwrap()[0].bbox;
         let slack = placement.scale().map(|scale| scale.max(1.0));
         let lit = || (0..rows * columns).filter(|&p| mask.classes[p] == 1);
@@ -57,7 +57,7 @@ fn letterboxed_photographs_of_a_folder_keep_their_proportions() {
     let open = |fit| Photos::open(folder.path(), 1, options(fit)).unwrap();
     let of = |fit| open(fit).sample(Split::Train, 0, 0).unwrap();
     let boxed = of(Fit::Letterbox);
-    // 40x30 pixels fit as they are, with 20 columns on either side.
+    // 40x30 pixels fit without scaling, with 20 columns on each side.
     assert_eq!(boxed.objects.unwrap()[0].bbox, [30.0, 5.0, 50.0, 25.0]);
     let first: Vec<u8> = (0..80).map(|column| boxed.image.pixels[3 * (80 * 10 + column)]).collect();
     assert_eq!(first, [vec![MARGIN; 20], vec![0; 10], vec![255; 20], vec![0; 10], vec![MARGIN; 20]].concat());
@@ -66,7 +66,7 @@ fn letterboxed_photographs_of_a_folder_keep_their_proportions() {
     assert_eq!([open(Fit::Stretch).info().height, open(Fit::Stretch).info().width], [30, 80]);
 }
 
-/// A photo that is much larger than its samples is made smaller once; the box must not move by it.
+/// A photo that is much larger than its samples is shrunk once; this must not move its box.
 #[test]
 fn photographs_far_larger_than_their_samples_keep_boxes_in_their_place() {
     let folder = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Classes under other names: renamed, made one, left out.
+//! Classes that are renamed, merged and dropped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,7 +95,7 @@ fn a_name_that_is_no_class_is_told_and_a_label_without_classes_is_refused() {
     assert!(open(set.path(), &all, &[]).err().unwrap().to_string().contains("keep one"));
 }
 
-/// What the first sample says of the annotated classes of a label.
+/// The annotated classes of a label in the first sample.
 fn annotated(photos: &Photos, label: &str) -> Option<Label> {
     first(photos).more.get(&annotated_key(label)).cloned()
 }

@@ -1,4 +1,4 @@
-//! Oxford-IIIT Pet as it is distributed.
+//! The layout of Oxford-IIIT Pet as it is distributed.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn head(corners: [usize; 4]) -> String {
     )
 }
 
-/// Two cats and a dog to train on, and a cat to test on without a head.
+/// Two cats and a dog for training, and a cat without a head box for testing.
 fn set() -> TempDir {
     let set = tempdir().unwrap();
     let rows = ["Bengal_1 6 1 2", "Bengal_2 6 1 2", "pug_7 3 2 1", "Bengal_3 6 1 2"];

@@ -1,4 +1,4 @@
-//! No format may be taken for another: a folder that holds the files of two is refused until one is named.
+//! No format may be mistaken for another: a folder that holds the files of two is refused until the format is given.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::made::{account, open, open_as, picture, write};
 const XML: &str = "<annotation><object><name>cup</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax>\
      <ymax>9</ymax></bndbox></object></annotation>";
 
-/// The files of a small set of a format. Some share pictures; every set has two.
+/// The files of a small set in a format. Some share pictures; every set has two.
 fn make(format: &str, folder: &Path) {
     for (seed, name) in ["images/a_1.jpg", "images/a_2.jpg"].iter().enumerate() {
         if !["class-folders", "yolo"].contains(&format) {
@@ -49,7 +49,7 @@ fn make(format: &str, folder: &Path) {
 
 #[test]
 fn every_format_is_known_alone_and_every_two_of_them_are_refused_until_one_is_named() {
-    // Those of masks and tables meet the others in tests of their own.
+    // Other tests cover masks and tables together with the other formats.
     let elsewhere = ["panoptic", "masks", "table"];
     let names = FORMATS.iter().map(|format| format.name).filter(|name| !elsewhere.contains(name));
     let names: Vec<&str> = names.collect();
@@ -78,14 +78,14 @@ fn every_format_is_known_alone_and_every_two_of_them_are_refused_until_one_is_na
 
 #[test]
 fn class_folders_in_parts_are_not_taken_for_the_parts_of_another_format_nor_they_for_classes() {
-    // The parts of COCO and VOC hold pictures themselves, those of YOLO folders that are no classes.
+    // The parts of COCO and VOC contain pictures directly; those of YOLO contain folders that are not classes.
     let folder = tempdir().unwrap();
     for part in ["train", "valid"] {
         write(folder.path(), &format!("{part}/a.jpg"), picture(part.len() as u8));
         write(folder.path(), &format!("{part}/a.xml"), XML);
     }
     assert_eq!(account(&open(folder.path()).unwrap()).format, "voc");
-    // Classes in the parts, and beside their pictures XML files of VOC: nothing tells which is meant.
+    // The parts contain class folders, with VOC's XML files beside the pictures: nothing shows which is meant.
     write(folder.path(), "train/cup/b.jpg", picture(7));
     write(folder.path(), "train/box/c.jpg", picture(8));
     assert_eq!(account(&open(folder.path()).unwrap()).format, "voc", "pictures lie in the part itself");

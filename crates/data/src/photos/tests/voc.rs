@@ -1,4 +1,4 @@
-//! Pascal VOC: the original's layout, those of programs that export it, and their mistakes.
+//! Pascal VOC: the original layout, the layouts of export programs, and their mistakes.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::made::{account, first, halves, open, open_as, options, parts, picture
 use crate::FindingKind::{Changed, LabelLeftOut, LeftOut, Suspicious};
 use crate::{IGNORED, Image, Label, Split};
 
-/// An object with its corners and further elements.
+/// An object with its corners and more elements.
 fn object(name: &str, [x1, y1, x2, y2]: [f32; 4], more: &str) -> String {
     format!(
         "<object>\n<name>{name}</name>{more}\n<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>\
@@ -28,7 +28,7 @@ fn xml(filename: &str, size: &str, objects: &[String]) -> String {
 const SIZE: &str = "<size><width>40</width><height>30</height><depth>3</depth></size>";
 const BOX: [f32; 4] = [11.0, 6.0, 30.0, 25.0];
 
-/// A set of these pictures in the original's layout, each with a cat.
+/// A set of these pictures in the original layout, each with a cat.
 fn set(names: &[&str]) -> TempDir {
     let folder = tempdir().unwrap();
     for (seed, name) in names.iter().enumerate() {
@@ -42,7 +42,7 @@ fn annotate(folder: &Path, name: &str, objects: &[String]) {
     write(folder, &format!("Annotations/{name}.xml"), xml(&format!("{name}.jpg"), SIZE, objects));
 }
 
-/// The boxes of the first picture, without the stretch from 30 to 40 rows.
+/// The boxes of the first picture, with the stretch from 30 to 40 rows undone.
 fn boxes(photos: &Photos) -> Vec<[f32; 4]> {
     let objects = first(photos).objects.unwrap();
     objects
@@ -132,18 +132,18 @@ fn how_boxes_count_pixels_is_seen_from_all_of_them_together() {
     let whole = |photos: &Photos| {
         (boxes(photos)[0], told(photos, Changed, "count pixels"), told(photos, Suspicious, "begin at 0"))
     };
-    // From 1 with the last pixel, as VOC: also where nothing tells.
+    // Counted from 1 with the last pixel included, like VOC; also in unclear cases.
     let photos = of([[1.0, 1.0, 40.0, 30.0], BOX, BOX]);
     assert_eq!(whole(&photos), ([0.0, 0.0, 40.0, 30.0], 3, 0));
     assert_eq!(whole(&of([BOX, BOX, BOX])), ([10.0, 5.0, 30.0, 25.0], 3, 0));
     assert_eq!(whole(&of([BOX, BOX, [5.5, 6.0, 9.0, 9.0]])).1, 3, "a fraction tells nothing");
-    // Edges from 0: one of them begins there.
+    // Edges from 0: one of them begins at 0.
     assert_eq!(whole(&of([BOX, [0.0, 4.0, 40.0, 9.0], BOX])), ([11.0, 6.0, 30.0, 25.0], 0, 0));
     assert_eq!(whole(&of([[5.5, 6.0, 9.0, 9.0], [1.5, 1.0, 9.0, 9.0], BOX])).1, 0, "most have fractions");
-    // Pixels from 0 with the last one: they begin at 0 and end a pixel before the picture's side.
+    // Pixels from 0 with the last one included: boxes begin at 0 and end one pixel before the picture's side.
     let photos = of([[0.0, 0.0, 39.0, 29.0], [0.0, 5.0, 39.0, 9.0], BOX]);
     assert_eq!(whole(&photos), ([0.0, 0.0, 40.0, 30.0], 3, 0));
-    // One at 0 among several at 1.
+    // One box at 0 among several at 1.
     assert_eq!(whole(&of([[1.0, 1.0, 9.0, 9.0], [1.0, 1.0, 40.0, 9.0], [0.0, 1.0, 9.0, 9.0]])).2, 1);
 }
 
@@ -222,7 +222,7 @@ fn a_wrong_filename_does_not_part_a_picture_from_its_xml_file() {
     }
     write(set.path(), "Annotations/a.xml", xml("b.jpg", SIZE, &[object("dog", BOX, "")]));
     assert_eq!(told(&open(set.path()).unwrap(), Suspicious, "filename is that of another"), 1);
-    // The other way round: the XML file's name is its own, and filename tells.
+    // The other way round: the XML file has another name, and its `filename` gives the picture.
     fs::rename(set.path().join("Annotations/a.xml"), set.path().join("Annotations/0001.xml")).unwrap();
     write(set.path(), "Annotations/0001.xml", xml("D:\\a.bmp", SIZE, &[object("dog", BOX, "")]));
     let photos = open(set.path()).unwrap();
@@ -357,7 +357,7 @@ fn classes_are_those_of_a_list_in_its_order_and_names_that_differ_in_capitals_ar
     assert!(message.contains("\"ape\"") && message.contains("the model was trained on"), "{message}");
 }
 
-/// A set with a cat in every picture and a mask of its first.
+/// A set with a cat in every picture and a mask for the first.
 fn masked(mask: impl AsRef<[u8]>) -> TempDir {
     let set = set(&["a", "b"]);
     write(set.path(), "SegmentationClass/a.png", mask);
@@ -399,7 +399,7 @@ fn masks_in_colours_have_those_of_the_label_map_or_of_vocs_palette() {
 
 #[test]
 fn masks_of_unknown_classes_are_left_out_and_told_until_a_list_names_them() {
-    // Objects that VOC has not got, and objects that it has but with other numbers.
+    // Objects that VOC does not have, and objects that it has with other numbers.
     for (name, id) in [("cup", 1), ("cat", 1), ("cat", 77)] {
         let set = masked(halves(10, [id, 0]));
         ["a", "b"].iter().for_each(|picture| annotate(set.path(), picture, &[object(name, BOX, "")]));

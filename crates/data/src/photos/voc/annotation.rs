@@ -1,4 +1,4 @@
-//! One XML file of Pascal VOC: a picture's name, its size and its objects; and how a set counts the pixels of boxes.
+//! One XML file of Pascal VOC (a picture's name, size and objects), and how a set counts the pixels of boxes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,31 +10,31 @@ use crate::FindingKind::{Changed, LabelLeftOut, Suspicious};
 
 pub(crate) const REMEDY: &str = "compare with the layout in docs/data.md, and mend the file";
 
-/// An object as it stands in the file.
+/// An object as it is in the file.
 pub(crate) struct Marked {
     pub name: String,
     /// xmin, ymin, xmax, ymax as they are written; see [`Corners`].
     pub corners: [f32; 4],
     pub difficult: bool,
-    /// Where it stands: line and file.
+    /// Its position: line and file.
     pub place: String,
 }
 
-/// What an XML file says.
+/// The content of an XML file.
 pub(crate) struct Annotation {
     pub path: PathBuf,
     /// The picture's name, with or without folders.
     pub filename: Option<String>,
-    /// Rows and columns; `None` where they are missing or 0.
+    /// Rows and columns; `None` if they are missing or 0.
     pub size: Option<[usize; 2]>,
     pub objects: Vec<Marked>,
 }
 
 impl Annotation {
-    /// What a file says; `None` for XML of another kind.
+    /// Reads a file; `None` for XML of another kind.
     ///
     /// # Errors
-    /// [`DataError::Malformed`] with the line of what is damaged or missing.
+    /// [`DataError::Malformed`] with the line of the damaged or missing element.
     pub fn read(path: &Path, reading: &mut Reading) -> Result<Option<Annotation>, DataError> {
         let root = Element::read(path)?;
         if root.name != "annotation" {
@@ -63,7 +63,7 @@ impl Annotation {
     }
 }
 
-/// An object; `None` where it has no upright box, which is noted. Its parts (head, hands, feet) are not looked at.
+/// An object; `None` if it has no axis-aligned box, which is noted. Its parts (head, hands, feet) are not read.
 fn marked(path: &Path, object: &Element, reading: &mut Reading) -> Result<Option<Marked>, DataError> {
     let wrong = |line, expected: &str, found: &str| text::wrong(path, line, expected, found, REMEDY);
     let place = format!("line {} of {}", object.line, path.display());
@@ -101,15 +101,15 @@ fn marked(path: &Path, object: &Element, reading: &mut Reading) -> Result<Option
     Ok(Some(Marked { name: name.into(), corners, difficult, place }))
 }
 
-/// How the boxes of a set count pixels. Files do not say, so all boxes of a set together must tell:
+/// How the boxes of a set count pixels. The files do not say it, so all boxes of a set together must show it:
 ///
-/// - VOC itself counts from 1 and its last pixel belongs to the box. No box of it begins at 0.
+/// - VOC itself counts from 1 and its last pixel belongs to the box. None of its boxes begins at 0.
 /// - Most programs that export the format write edges, counted from 0: a box of the whole picture ends at its width.
 /// - A few take first and last pixels from an array, counted from 0: a box ends one before the width at most.
 ///
-/// A box that begins at 0 rules out the first, one that ends at the picture's side the last. Sides with fractions are edges;
-/// where a few have them (VOC has a handful), that tells nothing. What remains open is read as VOC itself; a mistake
-/// costs one pixel.
+/// A box that begins at 0 excludes the first, a box that ends at the picture's side the last. If most boxes have
+/// fractions, they are edges; a few with fractions (VOC has a handful) prove nothing. In unclear cases the boxes are
+/// read like VOC's own; a mistake costs one pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Corners {
     /// Pixels from 1, the last one included.
@@ -120,7 +120,7 @@ pub(crate) enum Corners {
     FromZero,
 }
 
-/// What boxes were seen to do.
+/// Counts of the boxes' positions.
 #[derive(Default)]
 struct Seen {
     boxes: usize,
@@ -128,13 +128,13 @@ struct Seen {
     /// Left and top sides at 0, and at 1.
     at_zero: usize,
     at_one: usize,
-    /// Right and bottom sides at the picture's or past it, and one pixel before.
+    /// Right and bottom sides at the picture's side or past it, and those one pixel before it.
     at_end: usize,
     before_end: usize,
 }
 
 impl Corners {
-    /// How the boxes of all these pictures, of so many rows and columns, count pixels; told where it is not as they stand.
+    /// Decides how the boxes of all these pictures count pixels, and reports boxes that are changed.
     pub fn judge<'a>(
         pictures: impl Iterator<Item = (&'a [Marked], [usize; 2])> + Clone,
         reading: &mut Reading,
@@ -176,8 +176,8 @@ impl Corners {
         corners
     }
 
-    /// A box with its right and bottom edges exclusive. One that was drawn as a point or a line has no area, whatever
-    /// it counts: nobody marks a single pixel.
+    /// A box with its right and bottom edges exclusive. A box that was drawn as a point or a line has no area in any
+    /// convention: nobody marks a single pixel.
     pub fn bbox(self, [x1, y1, x2, y2]: [f32; 4]) -> [f32; 4] {
         if x1 == x2 || y1 == y2 {
             return [x1, y1, x2, y2];
@@ -198,7 +198,7 @@ impl Seen {
         if self.at_zero == 0 {
             return Corners::FromOne;
         }
-        // Of edges about as many lie at the end as at the beginning; several must be missing there to be sure.
+        // With edges, about as many boxes end at the last side as begin at 0. Several must be missing there to be sure.
         let ends_before = self.at_end == 0 && self.at_zero >= 3 && 2 * self.before_end >= self.at_zero;
         if ends_before { Corners::FromZero } else { Corners::Edges }
     }

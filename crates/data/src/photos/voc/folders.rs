@@ -1,4 +1,4 @@
-//! Where the files of a set lie, and which picture, XML file and mask belong together.
+//! Finds the files of a set, and which picture, XML file and mask belong together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use crate::FindingKind::{Changed, LabelLeftOut, LeftOut, Suspicious};
 use crate::image_file::{Header, fits};
 use crate::{DataError, Split};
 
-/// What folders of XML files, of pictures and of masks are called, in small letters.
+/// Names of the folders of XML files, of pictures and of masks, in lower case.
 const ANNOTATIONS: [&str; 6] = ["annotations", "annotation", "xml", "xmls", "labels", "label"];
 const PICTURES: [&str; 8] = ["jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "pics"];
 const MASKS: [&str; 2] = ["segmentationclass", "segmentationclasspng"];
@@ -23,13 +23,13 @@ fn holds(folder: &Path, ending: &str) -> bool {
     entries.any(|path| files::ending(&path) == ending && path.is_file())
 }
 
-/// Whether XML files of this format lie in the folder itself: one of the first few says so in its first bytes.
+/// Whether XML files of this format are directly in the folder: one of the first few shows it in its first bytes.
 fn holds_loose(folder: &Path) -> bool {
     let says = |path: &PathBuf| {
         use std::io::Read;
         let mut first = Vec::new();
         let read = std::fs::File::open(path).and_then(|file| file.take(2048).read_to_end(&mut first));
-        // UTF-16 has a zero beside every letter.
+        // UTF-16 has a zero byte beside every ASCII letter.
         first.retain(|&byte| byte != 0);
         read.is_ok()
             && first.windows(12).any(|tag| tag.starts_with(b"<annotation") && b"> \t\r\n".contains(&tag[11]))
@@ -39,7 +39,7 @@ fn holds_loose(folder: &Path) -> bool {
     xml.take(20).any(|path| says(&path))
 }
 
-/// A folder that holds a set, or a part of one.
+/// A folder that holds a set, or one part of it.
 pub(super) struct Root {
     pub folder: PathBuf,
     annotations: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// The set whose folders of XML files or masks lie in `folder`.
+    /// The set in `folder`, if `folder` has subfolders of XML files or masks.
     fn at(folder: &Path, part: Option<Split>) -> Option<Root> {
         let in_parts = |folder: &Path| {
             files::folders(folder)
@@ -73,7 +73,7 @@ impl Root {
     }
 }
 
-/// The folders at a path that hold a set or parts of it; none if it is no set of this format.
+/// The folders at a path that hold a set or parts of it; none if the path is not a set of this format.
 pub(super) fn roots(path: &Path) -> Vec<Root> {
     let kit = path.join("VOCdevkit");
     let path = if kit.is_dir() { kit.as_path() } else { path };
@@ -81,7 +81,7 @@ pub(super) fn roots(path: &Path) -> Vec<Root> {
         return vec![root];
     }
     let below = files::folders(path);
-    // Any other folder is a set by itself, and not a part of one.
+    // Any other folder is a separate set, not a part of this one.
     let is_year = |name: &str| {
         name.strip_prefix("voc").is_some_and(|year| year.starts_with(|c: char| c.is_ascii_digit()))
     };
@@ -103,23 +103,23 @@ pub(super) fn roots(path: &Path) -> Vec<Root> {
     Vec::new()
 }
 
-/// A picture with what belongs to it.
+/// A picture and the files that belong to it.
 pub(super) struct Entry {
     pub name: String,
     pub picture: PathBuf,
     pub part: Option<Split>,
     pub annotation: Option<Annotation>,
     pub mask: Option<PathBuf>,
-    /// Rows and columns, and whether the XML file names them.
+    /// Rows and columns, and whether the XML file gives them.
     pub size: [usize; 2],
     pub sized: bool,
 }
 
 impl Root {
-    /// The pictures that have an XML file or a mask, and are in a list where there are lists.
+    /// The pictures that have an XML file or a mask and, if there are lists, are in a list.
     pub fn entries(&self, reading: &mut Reading) -> Result<Vec<Entry>, DataError> {
         let mut pictures = files::pictures(&self.pictures, reading)?;
-        // Masks are no pictures, where those lie in the folder itself.
+        // Masks in the picture folder itself are not pictures.
         pictures.retain(|path| {
             let below = path.strip_prefix(&self.pictures).unwrap_or(path);
             let mut names = below.parent().into_iter().flat_map(Path::components);
@@ -186,7 +186,7 @@ impl Root {
         Ok(entries)
     }
 
-    /// The XML files of the pictures, by the pictures' places.
+    /// The XML files of the pictures, by the pictures' indices.
     fn annotations(
         &self,
         pictures: &[PathBuf],
@@ -242,7 +242,8 @@ impl Root {
         Ok(found)
     }
 
-    /// Which of the pictures named like an XML file it means: that of its `filename`, or else the first.
+    /// Decides which of the pictures with an XML file's name the file describes: the one of its `filename`, or else the
+    /// first.
     fn meant(
         &self,
         annotation: &Annotation,
@@ -265,14 +266,14 @@ impl Root {
     }
 }
 
-/// What a picture's XML file is.
+/// The XML file of a picture.
 enum Matched {
     Own(Annotation),
-    /// There is one of its name, which means another picture.
+    /// There is a file with its name, but it describes another picture.
     Other,
 }
 
-/// The part that the first folder of a picture's path names.
+/// The part named by the first folder of a picture's path.
 fn part_of(stem: &OsStr) -> Option<Split> {
     let mut folders = Path::new(stem).parent()?.components();
     folders.next().and_then(|first| files::part(&first.as_os_str().to_string_lossy()))

@@ -1,4 +1,4 @@
-//! `ImageSets`: text files that name the pictures of each part, one a line.
+//! `ImageSets`: text files that name the pictures of each part, one per line.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::annotation::REMEDY;
 use crate::FindingKind::{Changed, LabelLeftOut, Suspicious};
 use crate::{DataError, Split};
 
-/// Pictures by the names that lists and annotations give them: the path below their folder, with or without its ending,
-/// or the last part of that where no other picture has the same.
+/// Pictures by the names that lists and annotations use: the path below their folder, with or without extension, or its
+/// last component if no other picture has the same.
 #[derive(Default)]
 pub(super) struct ByName {
     exact: HashMap<String, usize>,
@@ -18,7 +18,7 @@ pub(super) struct ByName {
 }
 
 impl ByName {
-    /// `place` is what [`ByName::find`] gives for the picture at `path`, in or below `folder`.
+    /// Adds the picture at `path`, in or below `folder`; [`ByName::find`] returns its `place`.
     pub fn add(&mut self, folder: &Path, path: &Path, place: usize) {
         let below = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/");
         let stem = files::stem(folder, path).to_string_lossy().replace('\\', "/");
@@ -30,7 +30,7 @@ impl ByName {
         }
     }
 
-    /// The picture of a name, also where the name has another ending or folder than the picture.
+    /// The picture with a name, even if the name has another extension or folder than the picture.
     pub fn find(&self, name: &str) -> Option<usize> {
         let name = name.trim().replace('\\', "/");
         let name = name.trim_start_matches("./");
@@ -42,8 +42,8 @@ impl ByName {
     }
 }
 
-/// The lists of a folder that stand for parts: those of `Main`, or else of `Segmentation`, or else of `ImageSets` itself.
-/// Lists of single classes (`cat_train.txt`) are none.
+/// The lists of a folder that are parts: those of `Main`, or else of `Segmentation`, or else of `ImageSets` itself.
+/// Lists of single classes (`cat_train.txt`) do not count.
 fn lists(folder: &Path) -> Vec<(PathBuf, Split)> {
     let Some(sets) = files::folder_named(folder, &["imagesets"]) else { return Vec::new() };
     let of = |folder: PathBuf| -> Vec<(PathBuf, Split)> {
@@ -57,19 +57,19 @@ fn lists(folder: &Path) -> Vec<(PathBuf, Split)> {
     tried.chain([sets.clone()]).map(of).find(|lists| !lists.is_empty()).unwrap_or_default()
 }
 
-/// Whether a list is that of training and validation together.
+/// Whether a list contains training and validation together.
 fn is_both(list: &Path) -> bool {
     let stem = list.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().to_lowercase());
     stem.chars().filter(|c| c.is_alphabetic()).collect::<String>().starts_with("trainval")
 }
 
-/// The part of every picture that a list of the folder names; `None` where there are no lists, or empty ones.
+/// The part of every picture that a list of the folder names; `None` if there are no lists, or only empty ones.
 ///
-/// A picture in two lists goes to the part that is furthest from training, so that no score is too good. `trainval` says
-/// nothing of pictures that the lists of its two parts name.
+/// A picture in two lists gets the part that is furthest from training, so that no score is too good. `trainval` has no
+/// effect on pictures that the separate train and val lists name.
 ///
 /// # Errors
-/// [`DataError::Malformed`] for a list none of whose names is that of a picture.
+/// [`DataError::Malformed`] for a list that names no existing picture.
 pub(super) fn parts(
     folder: &Path,
     pictures: &ByName,
@@ -131,7 +131,7 @@ pub(super) fn parts(
     Ok(any.then_some(parts))
 }
 
-/// The picture that a line names, with ` 1`, ` 0` or ` -1` behind it where the list is one of VOC's for a class.
+/// The picture that a line names. In VOC's lists for a class, ` 1`, ` 0` or ` -1` follows the name.
 fn named(line: &str, pictures: &ByName) -> Option<usize> {
     let line = line.trim();
     let plain = |name: &str| pictures.find(name.trim().trim_matches('"'));

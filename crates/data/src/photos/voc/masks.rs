@@ -1,8 +1,8 @@
-//! `SegmentationClass`: what the numbers, or the colours, of a mask's pixels stand for.
+//! `SegmentationClass`: the meaning of the numbers, or colours, of a mask's pixels.
 //!
-//! A paletted or gray PNG holds the place of a class in a list, where 0 is the background and 255 is not judged. Which list
-//! that is stands in no mask: a file of class names says it, or it is VOC's own. A PNG in colours, as some programs export
-//! it, has the colours that `labelmap.txt` gives, or those of VOC's own palette.
+//! A paletted or gray PNG holds the index of a class in a list; 0 is the background and 255 is ignored. The mask does
+//! not say which list it uses: a file of class names gives it, otherwise it is VOC's own. A PNG in colours, as some
+//! programs export it, has the colours that `labelmap.txt` gives, or those of VOC's own palette.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,14 +35,14 @@ pub(super) const TWENTY: [&str; 20] = [
     "train",
     "tvmonitor",
 ];
-/// The id of pixels that are not judged.
+/// The id of ignored pixels.
 const VOID: u16 = 255;
-/// The files that list class names, in the order they are looked for.
+/// The files that list class names, in the order of searching.
 const LISTS: [&str; 4] = ["labelmap.txt", "classes.txt", "class_names.txt", "labels.txt"];
 
-/// The names of classes with their ids, and colours where the file gives them.
+/// The names of classes with their ids, and colours if the file gives them.
 pub(super) struct ClassList {
-    /// The file, or the folder whose classes are VOC's.
+    /// The file, or the folder if the classes are VOC's own.
     pub path: PathBuf,
     /// Id, name and colour; the name is `None` for the background.
     entries: Vec<(u16, Option<String>, Option<[u8; 3]>)>,
@@ -85,25 +85,25 @@ impl ClassList {
             entries.push((entries.len() as u16, (!is_background).then(|| name.to_string()), colour));
         }
         if entries.iter().all(|(_, name, _)| name.is_some()) {
-            // A list of classes alone: ids begin behind the background.
+            // A list of classes only: ids begin after the background.
             entries.iter_mut().for_each(|(id, _, _)| *id += 1);
             entries.insert(0, (0, None, Some([0; 3])));
         }
         Ok(Some(ClassList { path, entries }))
     }
 
-    /// VOC's own, of the data in a folder.
+    /// VOC's own list, for the data in a folder.
     pub fn twenty(folder: &Path) -> ClassList {
         let named = TWENTY.iter().zip(1..).map(|(name, id)| (id, Some(name.to_string()), None));
         ClassList { path: folder.into(), entries: [(0, None, None)].into_iter().chain(named).collect() }
     }
 
-    /// The names of the classes by rising id.
+    /// The names of the classes in ascending order of ids.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.entries.iter().filter_map(|(_, name, _)| name.as_ref())
     }
 
-    /// What pixels stand for, where `classes` are the classes by name.
+    /// The meaning of the pixel values; `classes` maps names to classes.
     pub fn values(&self, classes: &BTreeMap<String, usize>) -> MaskValues {
         let mut values = MaskValues::default();
         for (id, name, colour) in &self.entries {
@@ -116,13 +116,13 @@ impl ClassList {
             values.colours.insert(colour.unwrap_or(voc_colour(*id)), value);
         }
         values.ids.insert(VOID, IGNORED);
-        // VOC's palette at 255, which is the colour of its outlines.
+        // The colour of 255 in VOC's palette is the colour of its outlines.
         values.colours.entry(voc_colour(VOID)).or_insert(IGNORED);
         values
     }
 }
 
-/// A line of `labelmap.txt` is `name:red,green,blue:parts:actions`; of other files, the name alone.
+/// A line of `labelmap.txt` is `name:red,green,blue:parts:actions`; in other files it is only the name.
 fn split_colour(line: &str) -> (&str, Option<[u8; 3]>) {
     let cells: Vec<&str> = line.rsplitn(4, ':').collect();
     let [_, _, colour, name] = cells[..] else { return (line, None) };
@@ -130,7 +130,7 @@ fn split_colour(line: &str) -> (&str, Option<[u8; 3]>) {
     (name.trim(), <[u8; 3]>::try_from(bytes).ok())
 }
 
-/// VOC's palette: the bits of an id, three at a time, are the high bits of red, green and blue.
+/// VOC's palette: three bits of an id at a time become the high bits of red, green and blue.
 fn voc_colour(id: u16) -> [u8; 3] {
     let channel = |first: u32| {
         (0..8).fold(0, |value, step| value | ((u32::from(id) >> (3 * step + first)) & 1) << (7 - step))
@@ -138,7 +138,7 @@ fn voc_colour(id: u16) -> [u8; 3] {
     [0, 1, 2].map(|first| channel(first) as u8)
 }
 
-/// What the numbers and the colours of masks stand for.
+/// The meaning of the numbers and colours of masks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MaskValues {
     ids: BTreeMap<u16, ClassId>,
@@ -149,7 +149,7 @@ impl MaskValues {
     /// The mask of a picture of `size` rows and columns.
     ///
     /// # Errors
-    /// [`DataError`] naming the file, and the pixel of another number or colour.
+    /// [`DataError`] naming the file, and the pixel that has an unknown number or colour.
     pub fn read(&self, path: &Path, [height, width]: [usize; 2]) -> Result<Mask, DataError> {
         let wrong = |place: String, expected: String, found: String| DataError::Malformed {
             path: path.into(),
@@ -175,7 +175,7 @@ impl MaskValues {
                 };
                 ids.into_iter().enumerate().map(value).collect::<Result<_, _>>()?
             }
-            // It has colours.
+            // The mask has colours.
             Err(DataError::Malformed { .. }) => {
                 let image = Image::read(path)?;
                 fits([image.height, image.width])?;

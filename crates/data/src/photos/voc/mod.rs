@@ -9,19 +9,20 @@
 //! | `SegmentationClass/NAME.png` | masks; see [`masks`] |
 //! | `labelmap.txt`, `classes.txt` | the classes in order, if there is such a file |
 //!
-//! That lies in the folder itself, in folders of the parts (`train/`, `valid/`, `test/`), or of the years (`VOC2007/`,
-//! also in `VOCdevkit/`). Where pictures and XML files lie side by side, it is in the folder or in folders of the parts.
+//! These files are in the folder itself, or in folders of the parts (`train/`, `valid/`, `test/`) or years (`VOC2007/`,
+//! also in `VOCdevkit/`). If pictures and XML files are in the same folder, it is the folder itself or folders of the
+//! parts.
 //!
 //! | label | says |
 //! |---|---|
 //! | `objects` | every object's box; see [`annotation::Corners`] for how boxes count pixels |
 //! | `mask` | the class of every pixel |
-//! | `present` | for each class whether the picture shows it |
+//! | `present` | for each class, whether the picture shows it |
 //!
-//! Picture and XML file belong together by name; what `filename` says counts only for XML files of no picture, as it is
-//! often that of another folder or of the picture before it was converted. With lists, what no list names is left
-//! out. Without an XML file or a mask nobody has looked at a picture: it is left out too. An XML file
-//! without objects says that there are none.
+//! A picture and an XML file with the same name belong together. `filename` is only used for XML files without such a
+//! picture, because it often names another folder, or the picture before it was converted. If there are lists, pictures
+//! in no list are left out. A picture without XML file and mask was not annotated: it is left out too. An XML file
+//! without objects means that there are none.
 
 pub(super) mod annotation;
 mod folders;
@@ -49,7 +50,7 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
-/// Masks that are compared with the boxes of their pictures.
+/// The number of masks that are compared with the boxes of their pictures.
 const COMPARED: usize = 32;
 
 fn is_at(path: &Path) -> bool {
@@ -89,8 +90,8 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
                     let what = "objects marked as difficult: finding them is neither right nor wrong";
                     reading.findings.add(Changed, what, &marked.place);
                 }
-                // VOC's scores count neither a difficult object that is missed nor one that is found (section 4.2 of the paper);
-                // the same holds for crowds here.
+                // VOC's metric ignores a difficult object, whether it is found or missed (section 4.2 of the paper);
+                // crowds are treated the same way here.
                 let bbox = corners.bbox(marked.corners);
                 things.push(Thing {
                     crowd: marked.difficult,
@@ -112,11 +113,12 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The classes of a set, the class of each name, and what the pixels of its masks stand for, if that is known.
+/// The classes of a set, the class of each name, and the meaning of its mask pixels, if known.
 type Known = (Vec<String>, BTreeMap<String, usize>, Option<Arc<MaskValues>>);
 
-/// The classes that a file lists, or else VOC's twenty where there are masks of them, or else the names of the objects in
-/// alphabetical order. Masks that agree with none of them are taken from the entries, and told.
+/// The classes that a file lists; otherwise VOC's twenty, if there are masks and all objects have VOC's names;
+/// otherwise the names of the objects in alphabetical order. Masks that agree with none of these are removed from the
+/// entries and reported.
 fn class_names(
     path: &Path,
     listed: Option<ClassList>,
@@ -173,11 +175,11 @@ fn class_names(
     Ok((names, of, values.map(Arc::new)))
 }
 
-/// Whether masks show what the boxes of their pictures do, in most of the first that have both. A mask does not say what its
-/// numbers stand for: those of a set of one's own, read as VOC's classes, would be learnt wrong without a word.
+/// Whether most of the first masks agree with the boxes of their pictures. A mask does not say what its numbers mean:
+/// masks of a user's own classes, read as VOC's classes, would teach the wrong classes without any error.
 ///
 /// # Errors
-/// Those of a mask that holds other numbers than a `given` list of classes has.
+/// The error of a mask that holds numbers outside a `given` list of classes.
 fn agree(
     values: &MaskValues,
     given: bool,

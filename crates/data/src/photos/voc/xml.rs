@@ -1,7 +1,7 @@
-//! XML as a tree whose elements know their lines, so that every mistake in a file can be told with its place.
+//! XML as a tree whose elements know their lines, so that every error can give its position.
 //!
-//! Annotations are small: the whole file is read. Attributes, comments and processing instructions say nothing in the
-//! formats that are read and are passed over.
+//! Annotations are small: the whole file is read. Attributes, comments and processing instructions have no meaning in
+//! these formats and are skipped.
 
 use std::path::Path;
 
@@ -13,40 +13,41 @@ use super::super::text;
 use crate::DataError;
 
 const REMEDY: &str = "mend the XML file, or export it again";
-/// Elements in elements, at most.
+/// The maximum depth of nested elements.
 const DEPTH: usize = 32;
 
-/// An element with what stands in it.
+/// An element with its content.
 pub(crate) struct Element {
     pub name: String,
-    /// Where it begins, counted from 1.
+    /// The line where it begins, counted from 1.
     pub line: usize,
-    /// The text in it, that of its children aside.
+    /// Its own text, without that of its children.
     pub text: String,
     pub children: Vec<Element>,
 }
 
 impl Element {
-    /// The root of a file.
+    /// Reads a file and returns the root element.
     ///
     /// # Errors
-    /// [`DataError::Read`] when it cannot be read as text, [`DataError::Malformed`] with the line where it is no XML.
+    /// [`DataError::Read`] when the file cannot be read as text, [`DataError::Malformed`] with the line where it is not
+    /// XML.
     pub fn read(path: &Path) -> Result<Element, DataError> {
         parse(path, &text::read(path)?)
     }
 
-    /// The first child of this name.
+    /// The first child with this name.
     pub fn child(&self, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// The trimmed text of the first child of this name; `None` where it is empty, too.
+    /// The trimmed text of the first child with this name; `None` also if it is empty.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| child.text.trim()).filter(|text| !text.is_empty())
     }
 }
 
-/// Lines of places in a text that are asked for in rising order.
+/// Line numbers of positions in a text, requested in ascending order.
 struct Lines<'a> {
     text: &'a str,
     place: usize,
@@ -114,7 +115,7 @@ fn parse(path: &Path, text: &str) -> Result<Element, DataError> {
                 None
             }
             Event::Empty(tag) => Some(element(tag.name().as_ref(), line)),
-            // The reader has checked that it is the end of the element that is open.
+            // The XML reader has checked that this ends the innermost open element.
             Event::End(_) => open.pop(),
             Event::Eof => break,
             _ => None,
