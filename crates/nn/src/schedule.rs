@@ -1,7 +1,7 @@
 //! Learning-rate schedules: pure functions of the step.
 //!
-//! A schedule holds no position, so resuming a run needs nothing but its
-//! number of steps, and a plot of a schedule is a loop.
+//! A schedule has no state, so resuming a run needs only the number of steps so
+//! far, and a loop is enough to plot one.
 
 use std::f64::consts::PI;
 
@@ -70,7 +70,7 @@ fn default_final_div_factor() -> f64 {
     1e4
 }
 
-/// A schedule from outside has a number that cannot be.
+/// A schedule from outside has an invalid number.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("schedule: {field} is {value}; it must be {rule}")]
 pub struct ScheduleError {
