@@ -57,7 +57,7 @@ impl<T: Element> Strategy<T> for DbMtl<T> {
             .map(|(norm, share)| if *norm > 0.0 { longest / norm * share } else { 0.0 })
             .collect();
         let direction = Some(rows.combine(&stretch));
-        // In terms of the step's own gradients.
+        // As weights of this step's own gradients.
         let weights = stretch.iter().zip(inverse).map(|(s, inverse)| s * inverse * (1.0 - keep)).collect();
         Ok(Decision { weights, direction, order: None })
     }

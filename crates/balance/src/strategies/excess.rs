@@ -1,4 +1,4 @@
-//! Weight by how much better a task could still become.
+//! Weights by the excess risk: how much better a task could still become.
 
 use cerberus_tensor::{Element, Tensor};
 

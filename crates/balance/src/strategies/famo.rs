@@ -1,4 +1,4 @@
-//! Equal relative progress without looking at a single gradient.
+//! Equal relative progress without computing task gradients.
 
 use cerberus_tensor::Element;
 
@@ -13,7 +13,7 @@ pub struct Famo {
     logits: Adam,
     /// Lower bounds of the losses.
     pub floor: f64,
-    /// The losses before the step, above the floor, and whose they are.
+    /// The losses before the step, above the floor, and their tasks.
     before: Vec<f64>,
     tasks: Vec<usize>,
 }
@@ -52,7 +52,7 @@ impl<T: Element> Strategy<T> for Famo {
     }
 
     fn after_step(&mut self, losses: &[f64]) {
-        // A step that led to no number teaches nothing.
+        // Losses that are not finite change nothing.
         if all_finite(losses).is_err() || self.before.len() != losses.len() {
             return;
         }

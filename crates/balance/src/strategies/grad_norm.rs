@@ -1,4 +1,4 @@
-//! Gradients of a length that follows each task's pace of training.
+//! Gradients whose lengths follow each task's pace of training.
 
 use cerberus_tensor::Element;
 

@@ -1,4 +1,4 @@
-//! GradVac with its memory of how similar the tasks usually are.
+//! GradVac with its memory of the usual similarity of each pair of tasks.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::random::stream;

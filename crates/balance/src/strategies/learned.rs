@@ -16,7 +16,7 @@ pub enum LearnedForm {
     Impartial,
 }
 
-/// UW or IMTL-L, with Adam at a rate of its own for the `s_t`. A preference
+/// UW or IMTL-L, with Adam at its own learning rate for the `s_t`. A preference
 /// multiplies each task's summand.
 pub struct Learned {
     form: LearnedForm,

@@ -1,4 +1,4 @@
-//! The shortest combination of gradients that are tracked, not sampled.
+//! The shortest combination of running means of the gradients.
 
 use cerberus_tensor::{Element, Tensor};
 
