@@ -1,4 +1,4 @@
-//! Where a run stands: all that a checkpoint holds beside tensors.
+//! The position of a run: all that a checkpoint holds besides tensors.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct EpochRow {
     pub weights: Vec<f64>,
     /// Figures on the validation split.
     pub validation: Vec<TaskFigures>,
-    /// Mean of the tasks' main metrics; `None` where nothing tells.
+    /// Mean of the tasks' main metrics; `None` if all are unknown.
     #[serde(default)]
     pub score: Option<f64>,
     /// Whether this is the best epoch so far.
@@ -76,7 +76,7 @@ impl State {
         self.history.iter().rev().take_while(|row| !row.is_best).count()
     }
 
-    /// Whether an epoch with this score is the best so far. Where nothing can be scored the last one is.
+    /// Whether an epoch with this score is the best so far. If nothing can be scored, the last epoch is the best.
     pub fn would_be_best(&self, score: Option<f64>) -> bool {
         let best = self.best().map(|row| row.score);
         match (score, best) {
@@ -104,7 +104,7 @@ impl State {
 
 /// `metrics.csv`: a header and a row per epoch.
 pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
-    // What is unknown is an empty cell.
+    // An unknown figure is an empty cell.
     let figure = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
     let mut columns: Vec<String> = ["epoch", "step", "learning_rate"].map(String::from).to_vec();
     columns.extend(tasks.iter().map(|task| format!("train_loss_{task}")));
@@ -122,7 +122,7 @@ pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
         let mut cells =
             vec![row.epoch.to_string(), row.step.to_string(), format!("{:.6e}", row.learning_rate)];
         cells.extend(row.losses.iter().map(|loss| format!("{loss:.6}")));
-        // A run begun before weights were kept has none.
+        // A run that began before weights were recorded has none.
         let weight = |task| row.weights.get(task).map_or(String::new(), |weight| format!("{weight:.6}"));
         cells.extend((0..tasks.len()).map(weight));
         cells.extend(row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| figure(*value))));
