@@ -124,8 +124,7 @@ fn checking_a_function_of_your_own() {
     // prints: x * sigmoid(x): relative error <1e-6
     assert!(error < 1e-6);
 
-    // `detach` cuts the gradient: here half of it is missing, and the check finds
-    // it.
+    // `detach` cuts the gradient: here half of it is missing, as the check shows.
     let cut = Case::unary("cut", sample(1, &[2, 3]), |x| x.clone() * x.detach().sigmoid());
     let error = gradcheck(&cut);
     say!("the same with the gradient cut in one place: {error:.1e}");

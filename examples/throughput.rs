@@ -110,7 +110,7 @@ fn seconds_since_start() -> Option<f64> {
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The 22nd field; counted from behind the program's name, which may hold spaces.
+    // The 22nd field; counted after the program's name, which may hold spaces.
     let ticks: f64 = stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()?;
     // The kernel reports in hundredths of a second on every architecture that we build for.
     Some((now - ticks / 100.0).max(0.0))

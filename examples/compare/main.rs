@@ -65,7 +65,7 @@ struct Options {
     /// Folder for the rows and the report
     #[arg(long, default_value = "comparison")]
     out: PathBuf,
-    /// Continue in a folder that has rows, without the runs that have one
+    /// Continue in a folder that has rows; runs that have one are skipped
     #[arg(long)]
     resume: bool,
     /// Only every N-th run of the plan, from the I-th on: 1/4 to 4/4

@@ -33,7 +33,7 @@ impl std::fmt::Display for Estimate {
     }
 }
 
-/// The 97.5 % point of Student's distribution for so many values.
+/// The 97.5 % point of Student's distribution for this many values.
 fn student(values: usize) -> f64 {
     const POINTS: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     match values {

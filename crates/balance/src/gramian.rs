@@ -2,10 +2,10 @@
 //! that most strategies need.
 //!
 //! With `J` the matrix of one row per task, `G = J Jᵀ` holds the products of the
-//! gradients. It is kept as lengths and cosines, so that tasks whose losses
-//! differ by many orders of magnitude are equally well resolved: every
-//! solver works on the unit diagonal of the cosines, and the lengths come back
-//! in at the end. Angles below about 1e-8 cannot be told from zero in this form.
+//! gradients. It is kept as lengths and cosines, so that tasks whose losses differ
+//! by many orders of magnitude are equally well resolved: every solver works on
+//! the unit diagonal of the cosines, and the lengths are multiplied in at the end.
+//! Angles below about 1e-8 cannot be distinguished from zero in this form.
 
 use super::BalanceError;
 use super::solvers::{Matrix, dot};

@@ -58,7 +58,7 @@ pub enum BalanceError {
     Memory(String),
 }
 
-/// Which gradients a strategy looks at.
+/// Which gradients a strategy needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GradientNeed {
     /// None: one backward pass of the weighted loss is enough, heads included.
@@ -70,7 +70,7 @@ pub enum GradientNeed {
     Rows,
 }
 
-/// What a strategy must be given at each step beyond the losses.
+/// What a strategy needs at each step besides the losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// The tasks' gradients.
@@ -89,7 +89,8 @@ pub struct Needs {
 /// The input of a strategy at a step.
 pub struct Evidence<'a, T: Element = f32> {
     /// The places, in the model's order, of the tasks that the batch has labels for.
-    /// Losses, preference, gradients and lookahead are of those alone, in this order.
+    /// Losses, preference, gradients and lookahead are for these tasks only, in this
+    /// order.
     pub tasks: &'a [usize],
     /// The tasks' losses.
     pub losses: &'a [f64],

@@ -15,7 +15,7 @@ use super::strategies::*;
 use super::{BalanceError, Decision, Evidence, GradientNeed, Strategy};
 
 /// All names, in the order of the documentation. `smooth-NAME` wraps any of those
-/// that look at the Gramian.
+/// that use the Gramian.
 pub const NAMES: [&str; 42] = [
     "fixed",
     "equal",
@@ -64,11 +64,11 @@ pub const NAMES: [&str; 42] = [
 /// The learning rate of learned weights, from the reference code of several papers.
 const RATE: f64 = 0.025;
 
-/// The strategy of that name for so many tasks. `fixed` holds the weights of the
+/// The strategy of that name for `tasks` tasks. `fixed` holds the weights of the
 /// strategy `fixed`; `equal` uses ones.
 ///
 /// # Errors
-/// If there is none, or it needs more tasks.
+/// If there is no such strategy, or it needs more tasks.
 pub fn by_name<T: Element>(
     name: &str,
     tasks: usize,

@@ -45,8 +45,8 @@ pub fn toy([x, y]: [f64; 2], scale: f64) -> ([f64; 2], [[f64; 2]; 2]) {
     (losses, rows)
 }
 
-/// The losses above a bound that none of them reaches, that of FAMO's code: strategies
-/// that take logarithms or ratios need positive ones.
+/// The losses minus the lower bound of FAMO's code, which none of them reaches:
+/// strategies that take logarithms or ratios need positive losses.
 pub fn above_bound([first, second]: [f64; 2], scale: f64) -> [f64; 2] {
     [first + 21.0 * scale, second + 21.0]
 }

@@ -51,7 +51,7 @@ struct Options {
     /// Photographs: the share that would be kept from training
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     hold_back: f64,
-    /// Photographs: the format to read, where a folder could be of several
+    /// Photographs: the format to read, if a folder could be of several
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
     /// Photographs: leave out pictures that cannot be read and missing parts for validation or testing, instead of

@@ -2,8 +2,8 @@
 //!
 //! The picture is resized to the model's images in the same way as the photographs it
 //! was trained on (`fit` in its checkpoint's configuration), and the predictions are
-//! mapped back: boxes by the inverse move, masks and maps by leaving out the margin
-//! of a letterbox. Masks and maps then cover exactly the picture, at a lower
+//! mapped back: boxes by the inverse transform, masks and maps by leaving out the
+//! margin of a letterbox. Masks and maps then cover exactly the picture, at a lower
 //! resolution.
 
 use cerberus::data::{Image, Placement, normalise};

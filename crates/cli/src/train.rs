@@ -32,7 +32,7 @@ struct Options {
     /// Instead of training, try learning rates for up to N steps and suggest one; writes find-rate.csv and .html
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "120", conflicts_with_all = ["resume", "fit_memory"])]
     find_rate: Option<usize>,
-    /// Choose the largest --batch whose steps need at most so many MiB of memory
+    /// Choose the largest --batch whose steps need at most this many MiB of memory
     #[arg(long, value_name = "MIB", conflicts_with_all = ["resume", "batch"])]
     fit_memory: Option<usize>,
     /// With --resume: go on although the data have changed since the run began

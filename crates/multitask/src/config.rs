@@ -20,8 +20,8 @@ const MOST_CHANNELS: usize = 1 << 14;
 const MOST_SIDE: usize = 1 << 16;
 
 impl HeadConfig {
-    /// A head called `name` of `kind` that learns from `label`, or without one from the first label of the data that
-    /// suits the kind.
+    /// A head called `name` of `kind` that learns from `label`, or, if that is `None`, from the first label of the
+    /// data that suits the kind.
     ///
     /// # Errors
     /// A sentence that lists the alternatives, if there is no such kind or the data have no such label.
@@ -210,8 +210,8 @@ impl ModelConfig {
         self.heads.iter().map(|head| head.weight).collect()
     }
 
-    /// The number of weights in the trunk's convolutions of 3x3 pixels: a lower bound of the model's numbers. 0 for
-    /// trunks without stages.
+    /// The number of weights in the trunk's convolutions of 3x3 pixels: a lower bound of the model's parameters. 0
+    /// for trunks without stages.
     pub fn least_numbers(&self) -> u64 {
         let channels: Vec<u64> =
             self.image[2..].iter().chain(self.stages.iter().flatten()).map(|&count| count as u64).collect();

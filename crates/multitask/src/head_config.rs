@@ -31,7 +31,7 @@ pub struct HeadOptions {
     pub dropout: f64,
     /// The share of a class target that is spread over all classes.
     pub label_smoothing: f64,
-    /// A weight per class (masks count background first).
+    /// A weight per class (for masks, the background comes first).
     pub class_weights: Option<Vec<f64>>,
     /// The exponent of the focal loss, used instead of cross-entropy.
     pub focal: Option<f64>,

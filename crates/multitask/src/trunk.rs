@@ -36,7 +36,7 @@ pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
         None
     }
 
-    /// The description of the maps for images with so many rows and columns, from which heads are built.
+    /// The description of the maps for images of so many rows and columns, from which heads are built.
     fn info(&self, image: [usize; 2]) -> FeatureInfo {
         FeatureInfo { image, stages: self.stages(), neck: self.neck() }
     }
@@ -127,7 +127,7 @@ impl<T: Element> ConvTrunk<T> {
     }
 }
 
-/// In a trunk of so many stages, the sides of images are padded to multiples of this. It is also the smallest side:
+/// In a trunk of `stages` stages, the sides of images are padded to multiples of this. It is also the smallest side:
 /// with less, no position of the deepest map would lie in the image.
 pub(crate) const fn halving_unit(stages: usize) -> usize {
     1 << (stages - 1)

@@ -142,7 +142,7 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     };
     let (header_len, header) = match SafeTensors::read_metadata(&bytes) {
         Ok(header) => header,
-        // The file begins like a safetensors file, but its header or its tensors should be longer than the file.
+        // The file begins like a safetensors file, but its length does not fit its header or its tensors.
         Err(SafeTensorError::InvalidHeaderLength) if bytes.get(8) == Some(&b'{') => {
             return Err(CheckpointError::Truncated { path });
         }

@@ -2,9 +2,9 @@
 //!
 //! A model is a struct of layers of parameters. [`Module`] walks such a tree in
 //! declaration order and gives every leaf its path (`trunk.stage1.conv.weight`):
-//! that is all that optimisers and checkpoints ever see of a model. The
-//! [`module!`](crate::module!) macro writes the walk by taking the struct apart
-//! field by field, so a field that is forgotten does not compile.
+//! optimisers and checkpoints see nothing else of a model. The
+//! [`module!`](crate::module!) macro implements the walk by destructuring the
+//! struct, so a field that is forgotten does not compile.
 
 use cerberus_autograd::ParamId;
 use cerberus_tensor::{Element, Tensor};

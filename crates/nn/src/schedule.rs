@@ -49,10 +49,10 @@ pub enum Schedule {
         /// The part of the steps that climb; PyTorch's default is 0.3.
         #[serde(default = "default_pct_start")]
         pct_start: f64,
-        /// Peak over first rate; PyTorch's default is 25.
+        /// The peak divided by the first rate; PyTorch's default is 25.
         #[serde(default = "default_div_factor")]
         div_factor: f64,
-        /// First over last rate; PyTorch's default is 1e4.
+        /// The first rate divided by the last; PyTorch's default is 1e4.
         #[serde(default = "default_final_div_factor")]
         final_div_factor: f64,
     },

@@ -23,7 +23,7 @@ const PHOTO_VIEWS: usize = 108_000;
 const FEWEST_EPOCHS: usize = 3;
 const MOST_EPOCHS: usize = 36;
 
-/// The drawing of training samples by the classes of a label.
+/// How training samples are drawn by the classes of a label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SamplerChoice {
     /// The label.
@@ -90,7 +90,7 @@ pub struct TrainConfig {
     /// model; 0 for none.
     #[serde(default)]
     pub ema: f64,
-    /// Training stops after so many epochs in a row without a better validation score; never if absent.
+    /// Training stops after this many epochs in a row without a better validation score; never if absent.
     #[serde(default)]
     pub patience: Option<usize>,
     /// The augmentation of training samples, in order.
@@ -213,8 +213,8 @@ impl TrainConfig {
         }
     }
 
-    /// Chooses the heads: a name of a present head keeps it, others are read by [`HeadConfig::parse`] and get the
-    /// options of a present head of their kind, if there is one.
+    /// Chooses the heads: the name of an existing head keeps it; others are read by [`HeadConfig::parse`] and get
+    /// the options of an existing head of their kind, if there is one.
     ///
     /// # Errors
     /// [`TrainError::Option`] if there is no such head, or no label for it.

@@ -115,8 +115,8 @@ impl TrainConfig {
         self.photos.as_ref().map_or(Fit::default(), |photos| photos.fit)
     }
 
-    /// Opens other data to score the model on: of photographs all of them, resized like those it was trained on, with
-    /// the classes it was trained with; classes that the data lack do not count as errors.
+    /// Opens other data to score the model on: all photographs are used, resized like those it was trained on, with the
+    /// classes it was trained with; classes that the data lack do not count as errors.
     ///
     /// # Errors
     /// Those of [`cerberus_data::open_photos`].

@@ -36,19 +36,19 @@ pub struct EpochRow {
 pub struct State {
     /// Finished epochs.
     pub epoch: usize,
-    /// Finished batches of the epoch under way.
+    /// Finished batches of the current epoch.
     pub batch: usize,
     /// Steps taken in all.
     pub step: u64,
-    /// Sums over the epoch under way of the tasks' losses times images.
+    /// Sums over the current epoch of the tasks' losses times images.
     pub loss_sums: Vec<f64>,
     /// Images of the batches that had labels for each task.
     #[serde(default)]
     pub loss_images: Vec<usize>,
-    /// Sums of the tasks' weights over the steps of the epoch under way.
+    /// Sums of the tasks' weights over the steps of the current epoch.
     #[serde(default)]
     pub weight_sums: Vec<f64>,
-    /// Images trained on in the epoch under way.
+    /// Images trained on in the current epoch.
     pub images: usize,
     /// Finished epochs' figures.
     pub history: Vec<EpochRow>,
@@ -58,7 +58,7 @@ pub struct State {
     pub training_seconds: f64,
     /// Images trained on in all.
     pub training_images: u64,
-    /// Seconds spent in training steps before the epoch under way.
+    /// Seconds spent in training steps before the current epoch.
     pub training_seconds_before: f64,
     /// Updates of the running mean of the weights.
     #[serde(default)]
@@ -86,12 +86,12 @@ impl State {
         }
     }
 
-    /// Each task's mean loss over the epoch under way; 0 before its first label.
+    /// Each task's mean loss over the current epoch; 0 before its first label.
     pub fn mean_losses(&self) -> Vec<f64> {
         self.loss_sums.iter().zip(&self.loss_images).map(|(sum, &n)| sum / n.max(1) as f64).collect()
     }
 
-    /// Training images per second over the epoch under way.
+    /// Training images per second over the current epoch.
     pub fn epoch_images_per_second(&self) -> f64 {
         self.images as f64 / (self.training_seconds - self.training_seconds_before).max(1e-9)
     }

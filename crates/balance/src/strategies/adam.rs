@@ -10,7 +10,7 @@ use crate::{BalanceError, Memory};
 pub(super) struct Adam {
     pub values: Vec<f64>,
     pub rate: f64,
-    /// The gradient gets this times the values.
+    /// Weight decay: this times the values is added to the gradient.
     pub decay: f64,
     /// The steps of each number.
     steps: Vec<f64>,

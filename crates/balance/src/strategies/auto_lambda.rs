@@ -16,7 +16,7 @@ pub struct AutoLambda {
 }
 
 impl AutoLambda {
-    /// For so many tasks, with the first weight and the rate: 0.1 and 1e-4 in the paper.
+    /// For `tasks` tasks, with the first weight and the rate: 0.1 and 1e-4 in the paper.
     pub fn new(tasks: usize, start: f64, rate: f64) -> Self {
         Self { weights: Adam::new(vec![start; tasks], rate) }
     }

@@ -13,7 +13,7 @@ use crate::{
 pub struct DbMtl<T: Element = f32> {
     /// How much of the old gradient stays: `β / k^σ` at step `k`.
     pub beta: f64,
-    /// How fast that fades.
+    /// How fast `β / k^σ` falls.
     pub sigma: f64,
     steps: f64,
     smoothed: Vec<Vec<Tensor<T>>>,

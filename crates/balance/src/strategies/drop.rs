@@ -18,7 +18,7 @@ pub fn grad_drop<T: Element>(
     leaks: &[f64],
 ) -> (Vec<Tensor<T>>, Vec<f64>) {
     let tasks = gradients.tasks();
-    // Of each task: its kept and its whole absolute sum.
+    // Of each task: the absolute sum of its kept entries, and of all.
     let (direction, sums) = gradients.entrywise(|sums: &mut Vec<[f64; 2]>, rows, out, place| {
         sums.resize(tasks, [0.0; 2]);
         // `½ (1 + Σg / Σ|g|) - uniform` times `2 Σ|g|`: the sign that is kept.

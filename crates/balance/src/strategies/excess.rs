@@ -17,7 +17,7 @@ pub struct ExcessMtl<T: Element = f32> {
 }
 
 impl<T: Element> ExcessMtl<T> {
-    /// For so many tasks.
+    /// For `tasks` tasks.
     pub fn new(tasks: usize, rate: f64) -> Self {
         Self { rate, squares: Vec::new(), first: Vec::new(), logs: vec![0.0; tasks] }
     }

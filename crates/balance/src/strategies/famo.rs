@@ -19,7 +19,7 @@ pub struct Famo {
 }
 
 impl Famo {
-    /// For so many tasks, with the rate and weight decay of ξ: 0.025 and 0.001 in the paper.
+    /// For `tasks` tasks, with the rate and weight decay of ξ: 0.025 and 0.001 in the paper.
     pub fn new(tasks: usize, rate: f64, decay: f64) -> Self {
         let mut logits = Adam::new(vec![0.0; tasks], rate);
         logits.decay = decay;

@@ -24,7 +24,7 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// For so many tasks.
+    /// For `tasks` tasks.
     pub fn new(form: LearnedForm, tasks: usize, rate: f64) -> Self {
         let start = if form == LearnedForm::Uncertainty { -0.5 } else { 0.0 };
         Self::from_scales(form, vec![start; tasks], rate)

@@ -56,8 +56,8 @@ pub(crate) fn at(values: &[f64], tasks: &[usize]) -> Vec<f64> {
     tasks.iter().map(|&task| values[task]).collect()
 }
 
-/// Of weights that sum to one over all tasks, those of the tasks that take part, scaled to sum to one, and the
-/// factor that undoes the scaling. Equal weights if those tasks had none.
+/// The weights of the tasks that take part, scaled to sum to one, and the factor that undoes the scaling, where
+/// `weights` sum to one over all tasks. Equal weights if those tasks had none.
 pub(crate) fn shares_of(weights: &[f64], tasks: &[usize]) -> (Vec<f64>, f64) {
     let mine = at(weights, tasks);
     if tasks.len() == weights.len() {

@@ -21,7 +21,7 @@ pub struct Pcd {
 }
 
 impl Pcd {
-    /// For so many tasks; 0.02 and 0.999 in the paper.
+    /// For `tasks` tasks; 0.02 and 0.999 in the paper.
     pub fn new(tasks: usize, tau: f64, beta: f64) -> Self {
         Self { tau, beta, steps: vec![0.0; tasks], squares: vec![0.0; tasks] }
     }

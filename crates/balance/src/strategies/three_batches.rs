@@ -41,7 +41,7 @@ pub struct MoDo {
 }
 
 impl MoDo {
-    /// For so many tasks; 0.1 and 0.1 in the authors' code.
+    /// For `tasks` tasks; 0.1 and 0.1 in the authors' code.
     pub fn new(tasks: usize, gamma: f64, rho: f64) -> Self {
         Self { gamma, rho, lambda: vec![1.0 / tasks as f64; tasks] }
     }
@@ -85,7 +85,7 @@ pub struct SdmGrad {
 }
 
 impl SdmGrad {
-    /// For so many tasks: λ 0.3, and 20 steps at rate 10 with momentum 0.5.
+    /// For `tasks` tasks: λ 0.3, and 20 steps at rate 10 with momentum 0.5.
     pub fn new(tasks: usize) -> Self {
         Self { lambda: 0.3, inner: (10.0, 0.5, 20), weights: vec![1.0 / tasks as f64; tasks] }
     }

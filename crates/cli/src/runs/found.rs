@@ -56,7 +56,7 @@ pub(super) struct Column {
 /// A run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// Its path below the folder that was looked through.
+    /// Its path below the folder that was searched.
     pub name: String,
     pub path: PathBuf,
     pub state: State,
@@ -74,7 +74,7 @@ pub(super) struct Run {
     pub problem: Option<String>,
 }
 
-/// The runs in a folder, with the folder itself and two levels below it, in the order of their names.
+/// The runs in a folder, itself included, and up to two levels below it, in the order of their names.
 ///
 /// # Errors
 /// If the folder itself cannot be read.

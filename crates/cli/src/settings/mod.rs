@@ -101,7 +101,7 @@ pub struct Settings {
     /// Evaluate and save an exponential moving average of the weights with this decay, such as 0.999 [default: 0, none]
     #[arg(long, value_name = "DECAY")]
     pub ema: Option<f64>,
-    /// Stop after so many epochs in a row without a better validation score [default: never]
+    /// Stop after this many epochs in a row without a better validation score [default: never]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,
     /// Begin with the weights of this model where names and shapes match

@@ -22,8 +22,8 @@ pub enum GradientsWrt {
     /// Koltun, 2018, section 3.3): an upper bound, at a fraction of the cost.
     Features,
     /// The features' gradients summed over the batch before they are multiplied
-    /// (`rep_grad` in LibMTL). They give weights only, and not those of the other
-    /// choices.
+    /// (`rep_grad` in LibMTL). They give only weights, which differ from those of
+    /// the other choices.
     SummedFeatures,
 }
 
@@ -124,7 +124,7 @@ impl<T: Element> StepResult<T> {
         self.weights.is_empty()
     }
 
-    /// The result of a step that was not made.
+    /// The result of a step before the strategy's decision.
     pub(super) fn new(losses: Vec<T>, tasks: Vec<usize>) -> Self {
         Self { losses, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
     }

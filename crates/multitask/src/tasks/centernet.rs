@@ -1,5 +1,5 @@
-//! "Objects as Points" as published (Zhou, Wang and Krähenbühl, 2019): a heat
-//! map of centres, and at each centre the box's size and the rest of its place.
+//! "Objects as Points" as published (Zhou, Wang and Krähenbühl, 2019): a heat map
+//! of centres, and at each centre the box's size and the offset of its centre.
 //!
 //! Three branches on the merged map, each a 3x3 convolution with ReLU and a 1x1:
 //! heat (a logit per class), size (width and height in cells) and offset (the part

@@ -167,7 +167,7 @@ impl<T: Element> Fcos<T> {
         targets
     }
 
-    /// The index of each position's image, for so many images.
+    /// The index of each position's image, in a batch of `images` images.
     fn image_of_positions(&self, images: usize) -> Vec<usize> {
         let of_level = |level: &Level<T>| {
             let [rows, columns] = level.grid(self.image);

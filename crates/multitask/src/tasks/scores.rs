@@ -381,7 +381,7 @@ impl Metric for NumberScores {
     }
 
     fn values(&self) -> Figures {
-        // R2 has no lower bound; a value worse than the mean's counts as 0.
+        // R2 has no lower bound; negative values count as 0.
         let explained = self.errors.r_squared().map(|r2| r2.max(0.0));
         let within = self.within_figures()[0];
         let main = if self.depth { ("delta1", within) } else { ("r2", explained) };

@@ -37,7 +37,7 @@ impl<T: Element> MaxPool2d<T> {
     }
 
     /// With a ReLU. Before or after max pooling it gives the same values, and
-    /// here it needs no pass over memory. The layer before then needs none.
+    /// here it needs no extra pass over memory; leave it out of the layer before.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
     }

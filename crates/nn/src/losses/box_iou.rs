@@ -39,8 +39,8 @@ pub enum BoxOverlap {
 ///
 /// `dx_i = dy/N w_i dloss/dx_i`, by the chain rule through intersection, union,
 /// enclosing box, centres and sides. Where the IoU is not above its lower limit of
-/// 1e-6, the gradient is 0; where a predicted corner equals the target's, each of
-/// the two gets half of the derivative.
+/// 1e-6, the gradient is 0; where a predicted coordinate equals the target's, their
+/// `max` and `min` have the derivative 1/2.
 pub struct BoxIouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
     overlap: BoxOverlap,

@@ -53,9 +53,9 @@ pub struct DiceLoss<T: Element = f64> {
 /// A class's sums over pixels.
 #[derive(Clone, Copy, Default)]
 struct Sums {
-    /// Of `p y`.
+    /// The sum of `p y`.
     overlap: f64,
-    /// Of `p`, or of its square.
+    /// The sum of `p`, or of its square.
     predicted: f64,
 }
 

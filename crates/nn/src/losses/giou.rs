@@ -18,7 +18,8 @@ const EPS: f64 = 1e-7;
 ///
 /// `dx = dy/N w [-dI/(U + eps) + I dU/(U + eps)² - dU/(C + eps) + (U + eps) dC/(C + eps)²]`,
 /// where `dI`, `dU`, `dC` are the areas' derivatives with respect to the predicted corners;
-/// where a predicted corner equals the target's, each of the two gets half of the derivative.
+/// where a predicted coordinate equals the target's, their `max` and `min` have the derivative
+/// 1/2.
 pub struct GiouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
     gradient: SavedGradient<T>,

@@ -125,7 +125,7 @@ impl<T: Element> Moments<T> {
         Self { options, state: State::new(name, ["m", "v"]) }
     }
 
-    /// One step; `place` turns the strength of the decay into where it acts.
+    /// One step; `place` decides where a decay of a given strength acts.
     #[track_caller]
     pub fn step(
         &mut self,

@@ -140,7 +140,7 @@ impl<T: Element, const B: usize> State<T, B> {
     }
 
     /// Updates all parameters that have a gradient: `coefficients` once per
-    /// parameter, `update` on every piece of it, in parallel over everything.
+    /// parameter, `update` on every piece of it, in parallel over all pieces.
     #[track_caller]
     pub fn step<C: Copy + Send + Sync>(
         &mut self,

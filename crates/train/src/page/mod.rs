@@ -34,7 +34,7 @@ use crate::state::State;
 
 pub(crate) use pass::TestPass;
 
-/// The parts of a run that its page is made of.
+/// What the page of a run is made from.
 #[derive(Clone, Copy)]
 pub(crate) struct RunView<'a> {
     pub config: &'a TrainConfig,

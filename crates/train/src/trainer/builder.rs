@@ -92,7 +92,7 @@ impl TrainerBuilder {
         self
     }
 
-    /// Continues a run even if its data are not what they were when it began.
+    /// Continues a run even if its data have changed since it began.
     pub fn accept_changed_data(mut self, accepts: bool) -> Self {
         self.accepts_changed_data = accepts;
         self
@@ -105,7 +105,7 @@ impl TrainerBuilder {
         self
     }
 
-    /// Makes batches on so many threads besides those that compute, 1 by default; with 0 they are made between steps.
+    /// Makes batches on this many threads besides those that compute, 1 by default; with 0 they are made between steps.
     /// This changes only the speed.
     pub fn loader_threads(mut self, threads: usize) -> Self {
         self.loader_threads = threads;

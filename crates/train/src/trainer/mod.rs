@@ -45,11 +45,11 @@ pub enum Outcome {
 /// The report of a step to an [`Observer`].
 #[derive(Clone, Debug)]
 pub struct StepReport {
-    /// The epoch under way, from 1, and of how many.
+    /// The current epoch, from 1, and the number of epochs.
     pub epoch: [usize; 2],
-    /// Finished batches of the epoch, and of how many.
+    /// Finished batches of the epoch, and the number of batches.
     pub batch: [usize; 2],
-    /// Steps taken in all, and of how many.
+    /// Steps taken in all, and the number of steps.
     pub step: [u64; 2],
     /// Each task's mean loss over the epoch so far, in the model's order.
     pub losses: Vec<f64>,
@@ -154,7 +154,7 @@ impl Trainer {
         &self.state
     }
 
-    /// Trains to the end, or until `stop` is set: the step under way is then
+    /// Trains to the end, or until `stop` is set: the current step is then
     /// finished and the run saved.
     ///
     /// # Errors
