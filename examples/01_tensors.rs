@@ -67,8 +67,8 @@ fn broadcasting_and_reductions() {
     // prints: sum over rows [32.0, 34.0, 36.0], over columns [36.0, 66.0]
     assert_eq!(table.sum(&[0]).to_vec(), [32.0, 34.0, 36.0]);
     assert_eq!(table.sum(&[1]).to_vec(), [36.0, 66.0]);
-    // Summing is stretching backwards. Lesson 2 rests on this: the gradient of
-    // a stretched input is the sum over everything it was stretched to.
+    // A sum is the reverse of stretching. Lesson 2 uses this: the gradient of a
+    // stretched input is the sum over everything it was stretched to.
     assert_eq!(table.sum_to(&[2, 1]).to_vec(), [36.0, 66.0]);
 }
 
@@ -112,7 +112,7 @@ fn three_convolutions() {
     // prints: ones under a 3x3 kernel: [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]
     assert_eq!(counts.to_vec(), [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
 
-    // Now a layer of the size networks have, and the clock.
+    // Now a layer of realistic size, with timing.
     let noise = |shape: &[usize]| -> Tensor { Tensor::from_fn(shape, |i| (i as f32 * 0.7).sin()) };
     let (x, weight) = (noise(&[8, 32, 32, 32]), noise(&[3, 3, 32, 64]));
     let work = 2.0 * Geometry::new("lesson", x.shape(), weight.shape(), &spec).multiply_adds() as f64;

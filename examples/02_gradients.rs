@@ -2,10 +2,10 @@
 //!
 //! `cargo run --release --example 02_gradients`
 //!
-//! A tape writes down every operation on the values that matter. Read
-//! backwards, each entry turns the gradient of its output into the gradients of
-//! its inputs, by a rule that knows nothing of the rest. That is all there is
-//! to reverse-mode differentiation; the loop is in `crates/autograd/src/engine.rs`.
+//! A tape records every operation on the values that need gradients. Reverse-mode
+//! differentiation reads it backwards: the rule of each entry turns the gradient of
+//! its output into the gradients of its inputs, and needs nothing of the rest. The
+//! loop is in `crates/autograd/src/engine.rs`.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn vector(values: &[f32]) -> Tensor {
 fn a_first_gradient() {
     say!("-- A first gradient");
     let tape = Tape::new();
-    let x = tape.leaf(vector(&[1.0, 2.0, 3.0])); // recorded: its gradient can be asked for
+    let x = tape.leaf(vector(&[1.0, 2.0, 3.0])); // recorded: its gradient can be computed
     let weights = Var::constant(vector(&[10.0, 20.0, 30.0])); // not recorded
     let loss = (x.clone() * weights).sum_all();
     say!("loss = sum(x * weights) = {}, {} entries on the tape", loss.value().item(), tape.len());
@@ -80,14 +80,15 @@ fn several_losses_on_one_tape() {
     let difference = (&one + &two - &both).map(f32::abs).sum_all().item();
     assert!(difference < 1e-6);
     // Their gradients agree in the first weight and conflict in the second:
-    // balancing tasks begins with looking at this.
+    // balancing strategies start from such conflicts.
     assert!(one.at(&[0]) * two.at(&[0]) > 0.0 && one.at(&[1]) * two.at(&[1]) < 0.0);
 }
 
 fn what_is_kept() {
     say!("\n-- What the tape keeps");
-    // A rule declares what it must see again. exp's derivative is its own
-    // output, so the tape holds on to that; a sum's needs no value at all.
+    // A rule declares which values its backward pass needs. The derivative of exp
+    // is its own output, so the tape keeps that; the derivative of a sum needs no
+    // value.
     let tape = Tape::new();
     let x = tape.leaf(vector(&[0.0, 1.0]));
     let exp = x.clone().exp();
@@ -97,7 +98,7 @@ fn what_is_kept() {
     say!("output of add shared with the tape: {}", !sum.value().is_unique());
     // prints: output of add shared with the tape: false
     assert!(!exp.value().is_unique() && sum.value().is_unique());
-    // What is not kept is free: the next operation may overwrite it in place.
+    // A value that is not kept may be overwritten in place by the next operation.
 }
 
 fn a_drained_tape() {
@@ -133,7 +134,7 @@ fn checking_a_function_of_your_own() {
     // prints: x * sigmoid(x): relative error <1e-6
     assert!(error < 1e-6);
 
-    // `detach` cuts the gradient: here half of it is missing, and it shows.
+    // `detach` cuts the gradient: here half of it is missing, as the check shows.
     let cut = Case::unary("cut", sample(1, &[2, 3]), |x| x.clone() * x.detach().sigmoid());
     let error = gradcheck(&cut);
     say!("the same with the gradient cut in one place: {error:.1e}");

@@ -24,7 +24,7 @@ impl<T: Element> Operation<T> for Swish {
         "swish"
     }
 
-    /// The backward pass reads both inputs again; the output it does not.
+    /// The backward pass needs both inputs, but not the output.
     fn saves(&self) -> Saves {
         Saves::inputs(&[0, 1])
     }
@@ -42,7 +42,7 @@ impl<T: Element> Operation<T> for Swish {
             s + beta * x * slope(s)
         };
         let dbeta = |x: T, beta: T| x * x * slope(sigmoid(beta * x));
-        // The second answer has the shape of x, not of beta. That is allowed:
+        // The second gradient has the shape of x, not of beta. That is allowed:
         // the engine sums it over the dimensions beta was stretched along.
         two(wants, || &dy * &x.clone().zip(beta.clone(), dx), || &dy * &x.clone().zip(beta.clone(), dbeta))
     }
@@ -53,8 +53,8 @@ struct SwishLayer<T: Element = f32> {
     beta: Parameter<T>,
 }
 
-// Writes the walk over the parameters, which optimisers and checkpoints use.
-// A field left out here would not compile.
+// Implements the visit of the parameters, which optimisers and checkpoints use. A
+// field left out here would not compile.
 module!(SwishLayer { beta });
 
 impl SwishLayer {
@@ -109,7 +109,7 @@ fn main() {
     }
     assert!(before < 0.3 && after > 0.7, "from {before} to {after}");
 
-    // The slopes moved: they are parameters like any other.
+    // The slopes have changed: they are parameters like any other.
     for (path, parameter) in model.parameters().iter().filter(|(path, _)| path.ends_with("beta")) {
         let slopes = parameter.value.to_vec();
         say!("{path}: {slopes:.2?}");

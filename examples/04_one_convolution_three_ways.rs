@@ -3,8 +3,8 @@
 //! `cargo run --release --example 04_one_convolution_three_ways`
 //!
 //! The definition as loops, a matrix product over copied windows, and the same
-//! product read from the image in place. They must agree; and the two gradients
-//! of a convolution are convolutions again, tied to it by one identity:
+//! product read from the image in place. They must agree; and the two gradients of
+//! a convolution are convolutions again, related to it by one identity:
 //! `<conv(x), dy> = <x, input_gradient(dy)> = <weight, weight_gradient(x, dy)>`.
 
 use cerberus::prelude::*;

@@ -11,7 +11,7 @@ use cerberus::nn::Optimizer;
 use cerberus::prelude::*;
 use cerberus_cli::say;
 
-/// The valley has one parameter, a point of the plane.
+/// A model with one parameter, a point in the plane.
 struct Point<T: Element> {
     place: Parameter<T>,
 }
@@ -48,7 +48,7 @@ fn descend(optimizer: &mut dyn Optimizer, rate: f64, steps: u64) -> f64 {
     descend_scaled(optimizer, rate, steps, 1.0)
 }
 
-/// The loss after so many steps.
+/// The loss at the last of `steps` steps.
 fn descend_scaled(optimizer: &mut dyn Optimizer, rate: f64, steps: u64, scale: f64) -> f64 {
     let mut point = Point { place: Parameter::new(Tensor::ones(&[2])) };
     let steepness = Tensor::from_vec(vec![0.5, 50.0], &[2]);

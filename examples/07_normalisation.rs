@@ -16,7 +16,7 @@ fn main() {
     say!("-- Four sets of numbers");
     for kind in ["batch", "layer", "group", "instance"] {
         let y = normalised(kind, &x);
-        // Over its own set, each has mean 0 and variance 1 (but for the small eps).
+        // Over its own set, each has mean 0 and variance 1 (up to the small eps).
         let axes: &[usize] = match kind {
             "batch" => &[0, 1, 2],
             "layer" => &[3],
@@ -47,7 +47,8 @@ fn main() {
     }
 
     say!("\n-- What it is blind to");
-    // A picture twice as bright and with a constant added looks the same.
+    // Instance norm sees no difference if an image is twice as bright with a
+    // constant added.
     let brighter = x.clone().map(|x| 2.0 * x + 1.0);
     let difference = (normalised("instance", &x) - normalised("instance", &brighter)).map(f64::abs);
     let largest = difference.to_vec().into_iter().fold(0.0, f64::max);
@@ -57,7 +58,7 @@ fn main() {
 
     say!("\n-- And so is its gradient");
     // If adding a constant to a channel changes nothing, the gradient along that
-    // direction is zero: the gradients of a channel's pixels add up to nothing.
+    // direction is zero: the gradients of a channel's pixels sum to zero.
     let tape = Tape::new();
     let leaf = tape.leaf(x.clone());
     let (gamma, beta) = ones_and_zeros();

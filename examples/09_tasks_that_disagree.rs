@@ -2,11 +2,11 @@
 //!
 //! `cargo run --release --example 09_tasks_that_disagree`
 //!
-//! Several losses on shared features move the same weights. Where their
-//! gradients point apart, one task gets better at the cost of another. `grad`
-//! computes each task's gradient alone; here two of them are compared, weighted, and
-//! one is freed of what hurts the other (Yu et al., "Gradient Surgery for
-//! Multi-Task Learning", 2020).
+//! Several losses on shared features move the same weights. If their gradients
+//! conflict, one task gets better at the cost of another. `grad` computes each task's
+//! gradient alone; here two of them are compared and added, and then each loses the
+//! part that hurts the other task (Yu et al., "Gradient Surgery for Multi-Task
+//! Learning", 2020).
 
 use cerberus::prelude::*;
 use cerberus_cli::say;
@@ -40,7 +40,7 @@ fn main() {
     assert!(change(&sum, 0) > 0.0 && change(&sum, 1) < 0.0, "the louder task wins");
 
     say!("\n-- Without what hurts the other");
-    // Take from each gradient its part against the other.
+    // Remove from each gradient its component against the other.
     let freed = |g: &Tensor<f64>, other: &Tensor<f64>| {
         let against = dot(g, other).min(0.0) / dot(other, other);
         g - &other.clone().scale(against)

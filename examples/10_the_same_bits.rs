@@ -4,9 +4,10 @@
 //!
 //! Sums of floating-point numbers depend on their order. A sum that is split by
 //! the number of threads gives another result on another machine; one that is
-//! split by its length does not. Everything here is split by length, and random
-//! numbers are named instead of drawn in turn, so a training run can be repeated
-//! to the last bit on any number of threads.
+//! split by its length does not. Everything here is split by length, and a random
+//! number depends on its name (seed, purpose, epoch, index) and not on the order
+//! of drawing, so a training run can be repeated to the last bit on any number of
+//! threads.
 
 use cerberus::prelude::*;
 use cerberus_cli::say;
@@ -56,8 +57,8 @@ fn main() {
     assert!(same);
 
     say!("\n-- Random numbers by name");
-    // The order of an epoch is a function of seed and epoch. Who asks first, and
-    // what else was drawn before, does not matter: a run can be continued anywhere.
+    // The order of an epoch is a function of seed and epoch. What was drawn before
+    // does not matter, so a run can be continued anywhere.
     let order = |epoch| EpochPlan { shuffle: true, epoch, seed: 1, ..EpochPlan::new(Split::Train) }.order(6);
     let third_at_once = order(3);
     let in_turn: Vec<Vec<usize>> = (0..4).map(order).collect();

@@ -1,10 +1,10 @@
 //! Lesson 11: a head of your own, in one file.
 //!
-//! Fashion scenes show one to four garments. Nobody labelled how many, but the
-//! boxes say it, so a head can learn to count: `Count` below. It stands beside
-//! the usual classifier on one trunk, and neither knows of the other. Nothing in
-//! the library changes for it; a head that belongs into the library is the same
-//! file in `crates/multitask/src/tasks/` and a line in the list there.
+//! Fashion scenes show one to four garments. The number is not a label, but the
+//! boxes give it, so a head can learn to count: `Count` below. It shares one trunk
+//! with the usual classifier, and neither depends on the other. The library does
+//! not change for it; a head that becomes part of the library is the same file in
+//! `crates/multitask/src/tasks/` and a line in the list there.
 //!
 //! `cargo run --release --example 11_a_head_of_your_own`
 
@@ -34,13 +34,13 @@ module!(Count { output } without { config });
 
 impl<T: Element> Count<T> {
     fn new(info: &FeatureInfo, config: HeadConfig, init: &mut Init) -> Self {
-        // What a scene is full of shows in the deepest map and in the merged one.
+        // The head counts from the deepest map and the merged one.
         let channels = info.channels(info.depth() - 1) + info.main().channels;
         Self { output: Linear::new(channels, MOST, init), config }
     }
 }
 
-// 2. The question: outputs, loss, predictions, figures.
+// 2. The task: outputs, loss, predictions, metric.
 impl<T: Element> Task<T> for Count<T> {
     fn config(&self) -> &HeadConfig {
         &self.config
@@ -74,7 +74,7 @@ impl<T: Element> Task<T> for Count<T> {
     }
 }
 
-/// One garment is class 0; more than the most count as the most.
+/// One garment is class 0; more than `MOST` garments count as `MOST`.
 fn class_of(garments: usize) -> usize {
     garments.clamp(1, MOST) - 1
 }
@@ -104,7 +104,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let trunk = ConvTrunk::new(info.channels, &[vec![16], vec![32], vec![64], vec![64]], &mut init);
     let maps = trunk.info([info.height, info.width]);
     let garments = HeadConfig::new("classify", "classify", None, info)?;
-    // Our kind of head is in no list, so its configuration only names it.
+    // The library's list does not have our kind of head, so its configuration only
+    // names it.
     let numbers: Vec<String> = (1..=MOST).map(|n| n.to_string()).collect();
     let label = LabelInfo::new("objects", LabelKind::Objects, &numbers);
     let count =
@@ -115,7 +116,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let mut model = MultiTaskModel::from_parts(trunk, heads);
 
-    // 4. Training knows of tasks, not of ours.
+    // 4. Training is the same for every task.
     let mut optimizer = AdamW::new(AdamOptions::default());
     let schedule = Schedule::one_cycle(5e-3, STEPS);
     let plan =
@@ -142,7 +143,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let [(name, right), (count_name, counted)] = [metrics[0].values()[0], metrics[1].values()[0]];
-    // What nothing was seen for would be unknown.
+    // A metric without data would be unknown.
     let (right, counted) = (right.unwrap_or(0.0), counted.unwrap_or(0.0));
     say!("{name} on 320 test scenes: {right:.3} (guessing: 0.100)");
     say!("{count_name}: {counted:.3} (guessing: about 0.25)");

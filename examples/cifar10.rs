@@ -24,7 +24,7 @@ struct Options {
     /// Folder with the official binary batches of CIFAR-10
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Times the training images are gone through
+    /// Passes over the training images
     #[arg(long, default_value_t = 10)]
     epochs: usize,
     /// Images per step

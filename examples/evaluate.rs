@@ -2,10 +2,10 @@
 //! metric as one line of JSON: the figures, and under `per_class` those of every
 //! class. `--curves FILE` writes precision against recall as well.
 //!
-//! Where a task gives each image one class, calibration is also scored after
+//! For tasks that give each image one class, calibration is also scored after
 //! temperature scaling. The temperature is fitted on the validation part of the
-//! data; where there is none, on every second image for the others, so that it
-//! never comes from the images it is reported on.
+//! data. Without one, it is fitted on each half of the images for the other half,
+//! so that it never comes from the images it is scored on.
 //!
 //! `cargo run --release --example evaluate -- --model runs/train-1/checkpoints/best.safetensors`
 

@@ -1,7 +1,7 @@
 //! Trains the network of the MultiMNIST literature on pairs of garments under a
-//! balancing strategy and writes down everything that another program needs to
-//! take the same steps, and what it should find. `benches/peers/multi_fashion.py`
-//! is that other program.
+//! balancing strategy and writes everything that another program needs to take the
+//! same steps, and the results that it should find.
+//! `benches/peers/multi_fashion.py` is that other program.
 //!
 //! `cargo run --release --example export_pairs -- --balance mgda --out pairs`
 //!
@@ -13,7 +13,7 @@
 //! | `steps.csv` | each step's losses, the weights that were used, and the order of visits where it was drawn at random |
 //!
 //! Gradients are taken with respect to the trunk's parameters. With `--double` weights and
-//! arithmetic are of 64 bits.
+//! arithmetic have 64 bits.
 
 mod common;
 
@@ -34,7 +34,7 @@ use cerberus::train::{TrainConfig, TrainError};
 use cerberus_cli::say;
 use clap::Parser;
 
-/// Train on pairs of garments and write down all that is needed to do it elsewhere.
+/// Train on pairs of garments and write all that another program needs to do the same.
 #[derive(Parser)]
 #[command(name = "export_pairs")]
 struct Options {

@@ -1,7 +1,7 @@
-//! Trains the default model for a number of steps and writes down everything
-//! that another program needs to take the same steps: initial weights, every
-//! batch with its labels, learning rates; and what it should find: losses, the
-//! first step's gradients, the final weights. `benches/peers/twin.py` is that
+//! Trains the default model for a number of steps and writes everything that
+//! another program needs to take the same steps: initial weights, every batch
+//! with its labels, learning rates; and the results that it should find: losses,
+//! the first step's gradients, the final weights. `benches/peers/twin.py` is that
 //! other program.
 //!
 //! `cargo run --release --example export_steps -- --out steps`
@@ -9,13 +9,13 @@
 //! | file in the folder | holds |
 //! |---|---|
 //! | `initial.safetensors`, `final.safetensors` | checkpoints, as `evaluate` reads them |
-//! | `gradients.safetensors` | of the first step's weighted loss, before clipping, by parameter |
+//! | `gradients.safetensors` | the gradients of the first step's weighted loss, before clipping, by parameter |
 //! | `batches/0000.safetensors`, ... | `images [N, 64, 64, 3]`, `classes [N]`, `masks [N, 64, 64]`, and `objects [M, 6]`, each its image, class and box |
 //! | `steps.csv` | each step's learning rate and losses |
 //!
-//! With `--double` weights and arithmetic are of 64 bits: two programs that
-//! agree then to a dozen digits do the same, and what they differ by in 32 bits
-//! is rounding.
+//! With `--double` weights and arithmetic have 64 bits. Two programs that then
+//! agree to a dozen digits compute the same, and their differences in 32 bits are
+//! rounding.
 
 mod common;
 
@@ -35,14 +35,14 @@ use cerberus::train::{TrainConfig, TrainError};
 use cerberus_cli::say;
 use clap::Parser;
 
-/// Take training steps and write down all that is needed to take them elsewhere.
+/// Take training steps and write all that another program needs to take the same ones.
 #[derive(Parser)]
 #[command(name = "export_steps")]
 struct Options {
     /// Steps to take
     #[arg(long, default_value_t = 50)]
     steps: usize,
-    /// Steps the learning rate's schedule is made for [default: those of a whole default run]
+    /// Steps of the learning-rate schedule [default: those of a whole default run]
     #[arg(long, value_name = "STEPS")]
     schedule: Option<usize>,
     /// Largest learning rate of the schedule [default: that of train]

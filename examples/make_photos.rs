@@ -1,5 +1,5 @@
-//! Writes a small folder of labelled pictures, as a person would have it: to try the chapter "Train on your own images"
-//! before there are labels of one's own.
+//! Writes a small folder of labelled pictures like a user's own, to try the chapter "Train on your own images"
+//! without any.
 //!
 //! `cargo run --release --example make_photos -- --out photos` writes `photos/images/*.png`, `photos/masks/*.png` and
 //! `photos/photos.csv` with a row per object: fashion scenes, three times enlarged.
@@ -21,7 +21,7 @@ struct Options {
     /// Pictures; each fifth is for testing
     #[arg(long, default_value_t = 300)]
     pictures: usize,
-    /// The folder; it must not be there yet
+    /// The folder; it must not exist yet
     #[arg(long, default_value = "photos")]
     out: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! Runs a trained model on pictures: one JSON line per picture on standard
-//! output, and with `--out` the same as files, with a picture of what was found
-//! and everything together as COCO writes annotations.
+//! Runs a trained model on pictures: prints one JSON line per picture, and with
+//! `--out` writes the same as files, with a picture of the predictions, and all
+//! predictions together in COCO's annotation format.
 //!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 

@@ -1,4 +1,5 @@
-//! Lists the runs in a folder, and draws them over one another: `cargo run --release --example runs -- runs --out compared`.
+//! Lists the runs in a folder, and draws their curves in common charts:
+//! `cargo run --release --example runs -- runs --out compared`.
 //! The program itself is in `crates/cli/src/runs`.
 
 use std::process::ExitCode;

@@ -36,8 +36,8 @@ struct Options {
     /// Measure no more steps after this many seconds
     #[arg(long)]
     seconds: Option<f64>,
-    /// Shrink the images' values to numbers that only denormals can represent,
-    /// which slow down CPUs that are not told to take them for zero
+    /// Scale the images' values down to denormals, which slow down CPUs that are
+    /// not told to take them for zero
     #[arg(long)]
     denormals: bool,
 }
@@ -105,12 +105,12 @@ fn measure(options: &Options, start: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Seconds since the system made this process, to a hundredth, where Linux tells it.
+/// Seconds since the system made this process, to a hundredth, if Linux reports it.
 fn seconds_since_start() -> Option<f64> {
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The 22nd field; counted from behind the program's name, which may hold spaces.
+    // The 22nd field; counted after the program's name, which may hold spaces.
     let ticks: f64 = stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()?;
     // The kernel reports in hundredths of a second on every architecture that we build for.
     Some((now - ticks / 100.0).max(0.0))

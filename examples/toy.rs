@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), String> {
     let mut names = options.strategies.clone();
     if names.is_empty() {
-        // These two choose among more than two tasks.
+        // These two need more than two tasks.
         let possible = NAMES.iter().filter(|name| !matches!(**name, "krum" | "trimmed-mean"));
         names = possible.map(|name| name.to_string()).collect();
     }
@@ -58,7 +58,7 @@ fn run(options: &Options) -> Result<(), String> {
         for start in STARTS {
             let mut strategy = by_name::<f64>(name, 2, &[1.0; 2]).map_err(|error| error.to_string())?;
             if name == "famo" {
-                // As its authors do here: losses that never change their meaning leave nothing to forget.
+                // Without weight decay, as its authors do here: the losses do not change their meaning over time.
                 strategy = Box::new(Famo::new(2, 0.025, 0.0));
             }
             walks.push(walk(&mut *strategy, start, options).map_err(|error| error.to_string())?);

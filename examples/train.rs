@@ -3,7 +3,7 @@
 //! checkpoints, and pictures.
 //!
 //! `cargo run --release --example train` trains on the embedded fashion scenes;
-//! `--help` tells all options.
+//! `--help` lists all options.
 
 fn main() -> std::process::ExitCode {
     cerberus_cli::train::main()

@@ -1,14 +1,14 @@
 //! Cerberus: multi-task image recognition on the CPU.
 //!
-//! One convolutional trunk looks at an image once; heads classify, detect and
-//! segment from what it saw. The tensors, SIMD kernels, automatic
-//! differentiation, layers and optimisers underneath are written here, to be
-//! read as much as to be run.
+//! One convolutional trunk processes an image once; heads classify, detect and
+//! segment from its features. The tensors, SIMD kernels, automatic
+//! differentiation, layers and optimisers underneath are written here, to be read
+//! as much as to be run.
 //!
 //! This crate is a facade: it gives the crates below one name and adds nothing of
 //! its own. Each builds only on crates above it in the table.
 //!
-//! | module | what it knows |
+//! | module | what it holds |
 //! |---|---|
 //! | [`tensor`] | n-d arrays and CPU kernels: convolution, products, pooling, reductions |
 //! | [`autograd`] | the tape, one backward rule per operation, the gradient check |

@@ -1,4 +1,4 @@
-//! What several of the example programs share.
+//! Shared by several of the example programs.
 
 #![allow(dead_code, unused_imports)] // Each program uses its own part.
 
@@ -25,7 +25,7 @@ pub fn make_folder(folder: &Path) -> Result<(), TrainError> {
     })
 }
 
-/// Writes a model down as a checkpoint that `evaluate` and the programs in other languages read.
+/// Saves a model as a checkpoint that `evaluate` and the programs in other languages read.
 ///
 /// # Errors
 /// Those of writing the file.
@@ -43,10 +43,10 @@ pub fn save_model<T: Element>(
 /// How a run's data are opened.
 pub type OpenData<'a> = &'a dyn Fn(&TrainConfig) -> Result<Arc<dyn Dataset>, TrainError>;
 
-/// Trains in `folder` to the end, going on where an earlier attempt was cut off.
+/// Trains in `folder` to the end, continuing an interrupted run.
 ///
 /// # Errors
-/// If the folder holds a run with other options, and whatever can go wrong in a run.
+/// If the folder holds a run with other options, and the errors of a run.
 pub fn finish_run(
     config: TrainConfig,
     folder: &Path,
@@ -55,7 +55,7 @@ pub fn finish_run(
 ) -> Result<Summary, TrainError> {
     let mut trainer = if folder.join("config.json").exists() {
         let trainer = Trainer::resume(folder, open)?;
-        // Where the data are and what they were was noted when the run began, and has been checked.
+        // The run recorded the places and fingerprints of the data when it began, and has checked them.
         let TrainConfig { places, fingerprints, .. } = trainer.config().clone();
         let config = TrainConfig { places, fingerprints, ..config };
         if *trainer.config() != config {
@@ -75,10 +75,10 @@ pub fn finish_run(
     }
 }
 
-/// The small network of the classic Keras example for pictures of `size` by
-/// `size` pixels: two convolutions with pooling, then a dense layer that gives
-/// one score per class. The rectifiers act after the poolings, which is the same
-/// function as before them.
+/// The small network of the classic Keras example for pictures of `size` by `size`
+/// pixels: two convolutions with pooling, then a dense layer that gives one score
+/// per class. The ReLUs act after the poolings, which gives the same values as
+/// before them.
 pub fn small_cnn(size: usize, classes: usize, seed: u64) -> Sequential {
     let mut init = Init::new(seed);
     let valid = Conv2dSpec::default();

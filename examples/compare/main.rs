@@ -3,10 +3,10 @@
 //!
 //! `cargo run --release --example compare -- --strategies equal,uw,mgda,upgrad --seeds 5`
 //!
-//! Each finished run appends one row to `rows.csv` in the folder. `--resume` skips
-//! those that are there, `--shard i/n` does every n-th run of the plan, and
-//! `--report` only reads the rows. At the end `table.csv`, `table.md` and `index.html` hold
-//! means with 95 % intervals, Δm in all three conventions, and plots.
+//! Each finished run appends one row to `rows.csv` in the folder. `--resume` skips runs that
+//! have a row, `--shard i/n` does every n-th run of the plan, and `--report` only reads the
+//! rows. At the end `table.csv`, `table.md` and `index.html` hold means with 95 % intervals,
+//! Δm in all three conventions, and plots.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -52,7 +52,8 @@ struct Options {
     /// At most this many samples of each split
     #[arg(long)]
     samples: Option<usize>,
-    /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features, summed-features
+    /// The variables with respect to which strategies take gradients: parameters, streamed-parameters (no copies
+    /// kept), features, summed-features
     #[arg(long, value_name = "PLACE", default_value = "features")]
     gradients: GradientsWrt,
     /// Measure every N steps how much the tasks' gradients conflict; 0 for never
@@ -64,13 +65,13 @@ struct Options {
     /// Folder for the rows and the report
     #[arg(long, default_value = "comparison")]
     out: PathBuf,
-    /// Go on in a folder that has rows, leaving out the runs it has
+    /// Continue in a folder that has rows; runs that have one are skipped
     #[arg(long)]
     resume: bool,
     /// Only every N-th run of the plan, from the I-th on: 1/4 to 4/4
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     shard: String,
-    /// Train nothing, only write the report of the rows there are
+    /// Train nothing, only write the report of the existing rows
     #[arg(long)]
     report: bool,
 }
@@ -101,7 +102,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
         let info = data::open(&options.data, 1)?.info().clone();
         let jobs = plan(options, &info)?;
         train_all(options, jobs, &info, &mut rows)?;
-        // With those that other shards have added meanwhile.
+        // With the rows that other shards have added meanwhile.
         rows = Rows::read(&path).map_err(TrainError::Option)?;
     }
     if rows.all.is_empty() {
@@ -119,7 +120,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// This shard's runs, seed by seed, so that a part of the plan is a fair part.
+/// This shard's runs, seed by seed, so that a part of the plan is fair to all strategies.
 fn plan(options: &Options, info: &DatasetInfo) -> Result<Vec<Job>, TrainError> {
     let fail = || TrainError::Option(format!("--shard {:?} is not I/N with 1 <= I <= N", options.shard));
     let (index, of) = options.shard.split_once('/').ok_or_else(fail)?;
@@ -179,7 +180,7 @@ fn train_all(
         let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
             Ok(data::open(&config.data, config.seed)?)
         };
-        // The peak counts from here: each run has its own.
+        // Reset the peak, so that each run has its own.
         take_peak_bytes();
         let summary = common::finish_run(config, &folder, &open, &mut watch)?;
         let row = Row::of(&job.strategy, &summary, take_peak_bytes());

@@ -67,7 +67,7 @@ pub fn page(table: &Table, rows: &Rows, runs: &Path) -> String {
 
 type Curve = (String, Vec<(f64, f64)>);
 
-/// Columns of a CSV file against its first.
+/// Columns of a CSV file against its first column.
 fn columns(file: &Path, wanted: impl Fn(&str) -> bool) -> Vec<Curve> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let mut lines = text.lines();
@@ -107,8 +107,8 @@ fn cosines(file: &Path) -> Vec<Curve> {
     curves
 }
 
-/// What an axis shows for a range of values: all of them with a margin, and where they
-/// hardly differ a tenth of their size around them.
+/// The range that an axis shows: all values with a margin, which is a tenth of their
+/// size if they hardly differ.
 fn scale(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|v| v.is_finite())
@@ -166,7 +166,7 @@ fn intervals(title: &str, dots: &[(String, f64, f64)]) -> String {
 }
 
 /// Strategies by two figures; hollow dots are worse than another in both. `alone`
-/// is what each figure reaches by itself.
+/// holds what single-task training reaches in each figure.
 fn scatter([xlabel, ylabel]: [&str; 2], points: &[(String, f64, f64)], alone: [Option<f64>; 2]) -> String {
     let (x0, x1) = scale(points.iter().map(|p| p.1).chain(alone[0]));
     let (y0, y1) = scale(points.iter().map(|p| p.2).chain(alone[1]));
@@ -219,7 +219,7 @@ fn curves(title: &str, curves: &[Curve]) -> String {
     }
     let (x0, x1) = scale(points().map(|p| p.0));
     let (y0, y1) = scale(points().map(|p| p.1));
-    // Names side by side, as far as they go.
+    // Names side by side, as many in a row as fit.
     let mut end = [45, 212];
     let legend: Vec<([usize; 2], &str)> = curves
         .iter()
@@ -248,7 +248,7 @@ fn curves(title: &str, curves: &[Curve]) -> String {
     }
     for (index, ((_, points), ([x, y], name))) in curves.iter().zip(legend).enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        // More points than pixels say nothing.
+        // More points than pixels add nothing.
         let step = points.len().div_ceil(300).max(1);
         let path: Vec<String> = points
             .iter()

@@ -79,7 +79,7 @@ pub struct Rows {
 const HEADER: &str = "strategy,seed,images_per_second,seconds,tensors_mib,metrics";
 
 impl Rows {
-    /// None if there is no file.
+    /// Empty if there is no file.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
     pub mean: f64,
-    /// Not a number for a single value.
+    /// NaN for a single value.
     pub half: f64,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Display for Estimate {
     }
 }
 
-/// The 97.5 % point of Student's distribution for so many values.
+/// The 97.5 % point of Student's distribution for this many values.
 fn student(values: usize) -> f64 {
     const POINTS: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     match values {
@@ -48,7 +48,8 @@ fn student(values: usize) -> f64 {
 pub struct DeltaM {
     /// Mean over tasks of the mean over their metrics; positive is better (LibMTL).
     pub by_task: f64,
-    /// Mean over all metrics, sign turned: negative is better (CAGrad, Nash-MTL, FAMO).
+    /// Mean over all metrics, with the opposite sign: negative is better (CAGrad,
+    /// Nash-MTL, FAMO).
     pub flat: f64,
     /// Mean over one metric per task; positive is better (Vandenhende et al., 2021).
     pub main: f64,

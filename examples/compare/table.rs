@@ -7,11 +7,11 @@ use super::statistics::{DeltaM, Estimate, hypervolume};
 pub struct Line {
     pub strategy: String,
     pub seeds: usize,
-    /// In the order of [`Table::metrics`]; none for a task it was not trained on.
+    /// In the order of [`Table::metrics`]; `None` for a task it was not trained on.
     pub metrics: Vec<Option<Estimate>>,
-    /// By task, flat, main: LibMTL, CAGrad, Vandenhende.
+    /// Δm by task, flat and main, the conventions of LibMTL, CAGrad and Vandenhende.
     pub delta: Option<[Estimate; 3]>,
-    /// The first of these against equal weights instead of single tasks.
+    /// Δm by task against equal weights instead of single tasks.
     pub over_equal: Option<Estimate>,
     pub images_per_second: Estimate,
     pub seconds: Estimate,
@@ -20,7 +20,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Against single-task training in the three conventions, and against equal weights.
+    /// Δm against single-task training in the three conventions, and against equal
+    /// weights.
     fn gains(&self) -> [Option<Estimate>; 4] {
         let single = |index: usize| self.delta.map(|delta| delta[index]);
         [single(0), single(1), single(2), self.over_equal]
@@ -37,7 +38,7 @@ pub struct Table {
     /// `task.metric`, a task's main metric first.
     pub metrics: Vec<String>,
     pub lines: Vec<Line>,
-    /// Of the strategies' mean main metrics, where there are two tasks.
+    /// The hypervolume of the strategies' mean main metrics, if there are two tasks.
     pub hypervolume: Option<f64>,
 }
 

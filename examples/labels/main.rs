@@ -3,13 +3,13 @@
 //! - `long-tail`: classes that are rare in training (a hundredth of the most
 //!   frequent one), and what each method does for the rare, the middle and the
 //!   frequent ones;
-//! - `missing`: a third of each task's labels taken away at random, between all
-//!   labels and a third of the scenes with all theirs.
+//! - `missing`: a third of each task's labels removed at random, compared with
+//!   all labels and with a third of the scenes that keep all theirs.
 //!
 //! `cargo run --release --example labels -- --table long-tail`
 //!
-//! Each finished run appends one row to `rows.csv` in the folder; a run that is
-//! there is not repeated, and one that was cut off goes on. At the end `table.csv`
+//! Each finished run appends one row to `rows.csv` in the folder; a run that has a
+//! row is not repeated, and an interrupted one is continued. At the end `table.csv`
 //! and `table.md` hold means over the seeds with 95 % intervals.
 
 #[path = "../common/mod.rs"]
@@ -44,7 +44,7 @@ struct Options {
     /// Seeds 1 to N, the same for every line
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// Epochs of every run [default: 6 of the long tail, 5 of missing labels]
+    /// Epochs of every run [default: 6 for the long tail, 5 for missing labels]
     #[arg(long)]
     epochs: Option<usize>,
     /// At most this many samples of each split, for a quick look
@@ -63,7 +63,7 @@ struct Options {
 enum Kind {
     /// Methods against rare classes
     LongTail,
-    /// Labels taken away
+    /// Removed labels
     Missing,
 }
 
@@ -110,7 +110,7 @@ fn one_run(way: &Way, seed: u64, options: &Options, out: &std::path::Path) -> Re
         if let Some(value) = value {
             figures.insert(format!("{}.{main}", task.name()), value);
         }
-        // Of the single classes the figure that the main one is a mean of.
+        // The figures of single classes whose mean is the main figure.
         if let (Some(groups), Some((_, values))) = (&way.groups, metric.per_class().first()) {
             for (group, classes) in groups {
                 let there: Vec<f64> = classes.iter().filter_map(|&class| values[class]).collect();
@@ -129,7 +129,7 @@ fn one_run(way: &Way, seed: u64, options: &Options, out: &std::path::Path) -> Re
     })
 }
 
-/// Says nothing until a run is over.
+/// Prints nothing during a run.
 struct Quiet;
 
 impl Observer for Quiet {
@@ -140,7 +140,7 @@ impl Observer for Quiet {
     fn epoch(&mut self, _row: &EpochRow) {}
 }
 
-/// Of this process so far: the most over the runs before and this one.
+/// The peak memory of this process so far, over the earlier runs and this one.
 fn memory_mb() -> f64 {
     peak_rss_mb().unwrap_or(f64::NAN)
 }

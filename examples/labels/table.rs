@@ -10,7 +10,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The ways in the order given, those without a row left out.
+    /// The ways in the order given, without those that have no row.
     pub fn of(rows: &Rows, ways: &[&str]) -> Self {
         let mut columns: Vec<String> = Vec::new();
         for name in rows.all.iter().flat_map(|row| row.metrics.keys()) {

@@ -8,7 +8,7 @@ use cerberus::train::{IMBALANCE_METHODS, TrainConfig, TrainError};
 
 /// Labelled scenes that the table of missing labels starts from.
 const LABELLED: usize = 3000;
-/// The tail's ratio: of the classes' training garments 900 to 9.
+/// The long tail: the classes have from 900 down to 9 training garments.
 const TAIL: &str = "fashion-scenes-long-tail:100";
 
 /// A line of a table.
@@ -16,15 +16,15 @@ pub struct Way {
     pub name: &'static str,
     data: &'static str,
     epochs: usize,
-    /// As after `--imbalance`.
+    /// Values of `--imbalance`.
     methods: Vec<String>,
-    /// As after `--sampler`.
+    /// The value of `--sampler`.
     sampler: Option<&'static str>,
-    /// The share of each task's labels that is taken away.
+    /// The share of each task's labels that is removed.
     missing: f64,
-    /// One in so many scenes of a fixed set is used; none for fresh scenes in every epoch.
+    /// Every n-th scene of a fixed set is used; `None` for new scenes in every epoch.
     one_in: Option<usize>,
-    /// Classes that are averaged apart, by name.
+    /// Groups of classes that are averaged separately, by name.
     pub groups: Option<Vec<(&'static str, Vec<usize>)>>,
 }
 
@@ -59,7 +59,7 @@ fn groups() -> Vec<(&'static str, Vec<usize>)> {
     vec![("frequent", of(101..=usize::MAX)), ("middle", of(20..=100)), ("rare", of(0..=19))]
 }
 
-/// All labels, a third of each task's taken away, and a third of the scenes. All take as many steps.
+/// All labels, a third of each task's removed, and a third of the scenes. All take as many steps.
 pub fn missing(epochs: usize) -> Vec<Way> {
     let way = |name, missing, one_in, epochs| Way {
         name,
@@ -104,8 +104,7 @@ impl Way {
     }
 }
 
-/// Training scenes that are the same in every epoch, so that labels are worth what they would be to someone
-/// who has to make them.
+/// Training scenes that are the same in every epoch, as in a data set that somebody has labelled.
 struct Fixed {
     scenes: FashionScenes,
     /// Training scenes that are used.
@@ -113,7 +112,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    /// One in so many of the first few thousand scenes; which, depends on the seed.
+    /// Every `one_in`-th of the first few thousand scenes; the seed chooses the first.
     fn new(seed: u64, one_in: usize) -> Self {
         let kept = (0..LABELLED).skip(seed as usize % one_in).step_by(one_in).collect();
         Self { scenes: FashionScenes::embedded(seed), kept }

@@ -1,10 +1,10 @@
 //! The training steps and forward passes that speed is measured by.
 //!
-//! Each network stands in its own file; here they meet their made-up data,
-//! which is in memory before the first step, and become closures that do one
-//! step. The same networks on the same data, in PyTorch and Keras, are in
-//! `benches/peers/`: a change here must be made there as well, where the number
-//! of parameters is compared.
+//! Each network is in its own file; here they get generated data, which is in
+//! memory before the first step, and become closures that do one step. The same
+//! networks on the same data, in PyTorch and Keras, are in `benches/peers/`: a
+//! change here must be made there as well, where the number of parameters is
+//! compared.
 
 mod multitask;
 mod resnet;

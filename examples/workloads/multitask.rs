@@ -5,8 +5,8 @@
 //! - trunk: four stages of two `[conv 3x3, norm, ReLU]` with 32, 64, 128 and 128
 //!   channels and a max-pool between stages;
 //! - classification: the mean over all pixels, a dense layer;
-//! - segmentation: the features of stride 8 enlarged to those of stride 4 and put
-//!   beside them, a 1x1 convolution to 11 classes, enlarged four times;
+//! - segmentation: the features of stride 8 enlarged to those of stride 4 and
+//!   concatenated with them, a 1x1 convolution to 11 classes, enlarged four times;
 //! - detection: on stride 8, two 3x3 convolutions of 64 channels with ReLU, then
 //!   10 class logits, 4 sides and the centre-ness of every position.
 //!
@@ -38,7 +38,7 @@ pub struct PlainHeads<T: Element = f32> {
 
 module!(PlainHeads { stages, classify, segment, detect });
 
-/// What the heads say of `N` images.
+/// The heads' outputs for `N` images.
 pub struct Outputs<T: Element = f32> {
     /// `[N, 10]`.
     classes: Var<T>,
@@ -94,7 +94,7 @@ impl PlainHeads {
     }
 }
 
-/// What the outputs should have been.
+/// The targets of the outputs.
 pub struct Targets {
     /// `[N]`.
     classes: Vec<usize>,

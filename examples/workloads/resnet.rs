@@ -2,8 +2,8 @@
 //! Recognition", 2016, as it is commonly adapted from 224 pixels): a 3x3 stem
 //! without pooling, four stages of two basic blocks, 64, 128, 256 and 512
 //! channels, the last three starting with stride 2. Where a block changes the
-//! shape, its shortcut is a 1x1 convolution (the paper's option B). What the
-//! norms before a convolution put out is computed again in the backward pass.
+//! shape, its shortcut is a 1x1 convolution (the paper's option B). The outputs of
+//! the norms before a convolution are recomputed in the backward pass.
 
 use cerberus::prelude::*;
 

@@ -18,7 +18,8 @@ pub struct Pair {
     pub cosine: f64,
     /// `2 |a| |b| / (|a|² + |b|²)`: 1 for equal lengths, near 0 when one dominates.
     pub magnitude_similarity: f64,
-    /// `(1 − cos²) |a − b|² / |a + b|²`: above it, curvature makes conflict harmful.
+    /// `(1 − cos²) |a − b|² / |a + b|²`: a curvature above this makes the conflict
+    /// harmful.
     pub curvature_bound: f64,
 }
 

@@ -10,12 +10,12 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::{BalanceError, Gramian};
 
-/// Elements of each gradient that are multiplied together at a time: all the
-/// tasks' shares fit into the fast caches, so memory is read once and not once per pair.
+/// Elements of each gradient that are multiplied at a time: the blocks of all tasks fit
+/// into the fast caches, so memory is read once and not once per pair.
 const BLOCK: usize = 4096;
 
-/// Entries that are decided on together: enough for vector instructions, few enough
-/// for what is known of them to stay in the nearest cache.
+/// Entries that are processed together: enough for vector instructions, few enough
+/// for their intermediate values to stay in the nearest cache.
 pub(crate) const RUN: usize = 256;
 
 /// One row per task, each in the same parts (one per variable).
@@ -120,10 +120,10 @@ impl<T: Element> TaskGradients<T> {
             .collect()
     }
 
-    /// A direction made entry by entry, in runs of at most [`RUN`] entries: `f` is given
-    /// every task's values of the run, room for the direction's, and the place of the
-    /// first entry counted over all parts. It may use and add to a state; the
-    /// states of all pieces, each of which starts from the default, come back in order.
+    /// A direction computed entry by entry, in runs of at most [`RUN`] entries: `f` gets a
+    /// state, every task's values of the run, the slice of the direction to fill, and the
+    /// index of the first entry, counted over all parts. Every piece starts with a default
+    /// state; the states are returned in the order of the pieces.
     pub(crate) fn entrywise<S: Default + Send>(
         &self,
         f: impl Fn(&mut S, &[&[T]], &mut [T], usize) + Sync,
@@ -144,7 +144,7 @@ impl<T: Element> TaskGradients<T> {
                 }
                 found.lock().unwrap_or_else(PoisonError::into_inner).insert(first, state);
             });
-            // In the order of the pieces, whichever was done first.
+            // In the order of the pieces, whichever finished first.
             states.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values());
             before += values.len();
             direction.push(values);
@@ -158,18 +158,18 @@ impl<T: Element> TaskGradients<T> {
 #[derive(Clone, Debug)]
 pub struct Products {
     tasks: usize,
-    /// By its place, each part's name and its products, row by row.
+    /// Each part's name and products (row by row), by the part's place.
     parts: BTreeMap<usize, (String, Vec<f64>)>,
 }
 
 impl Products {
-    /// Of no part yet.
+    /// The products of no part yet.
     pub fn new(tasks: usize) -> Self {
         Self { tasks, parts: BTreeMap::new() }
     }
 
-    /// Enters the products of the part at `place` from the tasks' gradients of it,
-    /// one for each task; `None` of tasks that do not depend on it.
+    /// Adds the products of the part at `place`, given each task's gradient of that
+    /// part; `None` for tasks that do not depend on it.
     ///
     /// # Panics
     /// If there are fewer gradients than tasks.
@@ -180,7 +180,7 @@ impl Products {
             gradients.into_iter().flatten().map(Gradient::in_smaller_form).collect();
         let count = there.len();
         let products: Vec<f64> = if small.iter().any(|g| matches!(g, Gradient::Product { .. })) {
-            // Two factors are multiplied with two others without either matrix being made.
+            // Gradients held as two factors are multiplied without computing either matrix.
             (0..count * count).map(|i| small[i / count].dot(&small[i % count])).collect()
         } else {
             let dense: Vec<Tensor<T>> = small.into_iter().map(|g| g.into_dense().contiguous()).collect();
@@ -201,7 +201,7 @@ impl Products {
         self.parts.values().map(|(name, _)| name.as_str())
     }
 
-    /// Over all parts.
+    /// The Gramian over all parts.
     ///
     /// # Errors
     /// If a gradient is not finite.
@@ -209,7 +209,7 @@ impl Products {
         self.gramian_of(|_| true)
     }
 
-    /// Over the parts whose name is chosen.
+    /// The Gramian over the parts whose names are `chosen`.
     ///
     /// # Errors
     /// If a gradient is not finite.

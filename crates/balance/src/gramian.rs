@@ -1,11 +1,11 @@
-//! What most strategies need of the task gradients: their lengths and the
-//! angles between them.
+//! The lengths of the task gradients and the angles between them, which is all
+//! that most strategies need.
 //!
 //! With `J` the matrix of one row per task, `G = J Jᵀ` holds the products of the
-//! gradients. It is kept as lengths and cosines, so that tasks whose losses
-//! differ by many orders of magnitude are equally well resolved: every
-//! solver works on the unit diagonal of the cosines, and the lengths come back
-//! in at the end. Angles below about 1e-8 cannot be told from zero in this form.
+//! gradients. It is kept as lengths and cosines, so that tasks whose losses differ
+//! by many orders of magnitude are equally well resolved: every solver works on
+//! the unit diagonal of the cosines, and the lengths are multiplied in at the end.
+//! Angles below about 1e-8 cannot be distinguished from zero in this form.
 
 use super::BalanceError;
 use super::solvers::{Matrix, dot};
@@ -91,8 +91,8 @@ impl Gramian {
         self.cosines.quadratic(&lengths).max(0.0).sqrt()
     }
 
-    /// Lengths along the unit gradients as weights of the gradients themselves;
-    /// 0 for a gradient of length zero, whose weight means nothing.
+    /// Converts lengths along the unit gradients to weights of the gradients; 0
+    /// for a gradient of length zero, whose weight has no effect.
     pub(crate) fn weights_of(&self, lengths: &[f64]) -> Vec<f64> {
         let weight = |(length, norm): (&f64, &f64)| if *norm > 0.0 { length / norm } else { 0.0 };
         lengths.iter().zip(&self.norms).map(weight).collect()

@@ -4,18 +4,18 @@
 //! training step that uses it is in `cerberus-multitask`.
 //!
 //! With losses `L_t` and shared parameters `θ`, the rows `g_t = ∂L_t/∂θ` form a matrix
-//! `J`; a strategy returns weights `w` and the shared part moves along `d = Jᵀw`.
-//! A [`Strategy`] says what it [needs](Needs) (from the losses alone to several
-//! batches), is given that as [`Evidence`], answers with a [`Decision`], and owns
-//! its [memory](Memory), which checkpoints carry.
+//! `J`; a strategy returns weights `w` and the shared part moves along `d = Jᵀw`. A
+//! [`Strategy`] declares what it [needs](Needs) (from the losses alone to several
+//! batches), receives that as [`Evidence`], returns a [`Decision`], and owns its
+//! [memory](Memory), which checkpoints store.
 //!
 //! - [`on_gramian`]: weights from the products of the gradients, as functions;
 //! - [`strategies`]: all strategies behind the one interface;
-//! - [`registry`]: them by name, for command lines;
-//! - [`solvers`]: the small exact problems underneath;
+//! - [`registry`]: the strategies by name, for command lines;
+//! - [`solvers`]: exact solvers of the small problems underneath;
 //! - [`TaskGradients`], [`Products`], [`Gramian`]: the gradients and their products;
 //! - [`diagnostics`]: how much the tasks' gradients conflict;
-//! - [`toy`]: a problem of two parameters to watch them on.
+//! - [`toy`]: a problem with two parameters, to watch the strategies on.
 #![forbid(unsafe_code)]
 
 pub mod diagnostics;
@@ -48,20 +48,20 @@ pub enum BalanceError {
         /// The task's place in the model's order.
         task: usize,
     },
-    /// A strategy was asked for something that does not exist or does not fit.
+    /// A strategy that does not exist, or one that does not fit the tasks or the batch.
     #[error("{0}")]
     Option(String),
-    /// Saved memory is not this strategy's.
+    /// The saved memory belongs to another strategy or to other tasks.
     #[error(
         "the saved state of the balance lacks a fitting {0:?}; resume with the strategy and tasks that wrote it"
     )]
     Memory(String),
 }
 
-/// Which gradients a strategy looks at.
+/// Which gradients a strategy needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GradientNeed {
-    /// None: one backward pass of the weighted loss does, heads included.
+    /// None: one backward pass of the weighted loss is enough, heads included.
     #[default]
     None,
     /// Their products.
@@ -70,37 +70,39 @@ pub enum GradientNeed {
     Rows,
 }
 
-/// What a strategy must be given at each step beyond the losses.
+/// What a strategy needs at each step besides the losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// The tasks' gradients.
     pub gradients: GradientNeed,
     /// Whether gradients of three independent parts of the batch are needed instead of one of the whole.
     pub three_batches: bool,
-    /// Whether the gradients must have the same parts at every step, because it remembers them entry by entry.
+    /// Whether the gradients must have the same parts at every step, because the strategy remembers them entry by
+    /// entry.
     pub same_parts: bool,
-    /// The losses of the same batch once more, after the step.
+    /// Whether the losses of the same batch are needed again after the step.
     pub losses_after_step: bool,
-    /// How the training losses change along the gradient of the validation loss.
+    /// Whether it needs the change of the training losses along the gradient of the validation loss.
     pub lookahead: bool,
 }
 
-/// What a strategy is given at a step.
+/// The input of a strategy at a step.
 pub struct Evidence<'a, T: Element = f32> {
     /// The places, in the model's order, of the tasks that the batch has labels for.
-    /// Losses, preference, gradients and lookahead are of those alone, in this order.
+    /// Losses, preference, gradients and lookahead are for these tasks only, in this
+    /// order.
     pub tasks: &'a [usize],
     /// The tasks' losses.
     pub losses: &'a [f64],
-    /// What each task should count for: not negative, with sum 1.
+    /// How much each task should count: not negative, with sum 1.
     pub preference: &'a [f64],
-    /// The gradients asked for: of the batch, or of its three parts; empty if none were.
+    /// The gradients that the strategy needs: of the batch, or of its three parts; empty if it needs none.
     pub gradients: &'a [TaskGradients<T>],
-    /// The products of the (first) gradients, if gradients were asked for.
+    /// The products of the (first) gradients, if the strategy needs gradients.
     pub gramian: Option<&'a Gramian>,
-    /// `[L_t(θ + εv) − L_t(θ − εv)] / 2ε` along the validation gradient `v`, if asked for.
+    /// `[L_t(θ + εv) − L_t(θ − εv)] / 2ε` along the validation gradient `v`, if the strategy needs it.
     pub lookahead: Option<&'a [f64]>,
-    /// The run's seed and the step, which name the random numbers.
+    /// The run's seed and the step, which determine the random numbers.
     pub seed: [u64; 2],
 }
 
@@ -108,7 +110,7 @@ impl<T: Element> Evidence<'_, T> {
     /// The products.
     ///
     /// # Panics
-    /// If no gradients were asked for.
+    /// If the strategy did not ask for gradients.
     #[track_caller]
     pub fn gramian(&self) -> &Gramian {
         self.gramian.expect("a strategy that looks at the Gramian says so in its needs")
@@ -120,15 +122,15 @@ impl<T: Element> Evidence<'_, T> {
     }
 }
 
-/// What a strategy answers.
+/// The output of a strategy at a step.
 #[derive(Clone, Debug)]
 pub struct Decision<T: Element = f32> {
-    /// Each task's weight, as used: `d = Jᵀw`, of the last part of the batch where
-    /// there are three. Only a summary where `direction` is given.
+    /// Each task's weight, with `d = Jᵀw`, where `J` is that of the last part if the
+    /// batch is in three parts. Only a summary if `direction` is given.
     pub weights: Vec<f64>,
-    /// The direction itself, part by part like the gradients, where it is not a combination of them.
+    /// The direction itself, part by part like the gradients, if it is not a combination of them.
     pub direction: Option<Vec<Tensor<T>>>,
-    /// The order in which each task looked at the others, where it was drawn at random.
+    /// The random order in which each task was compared with the others, if there was one.
     pub order: Option<Orders>,
 }
 
@@ -139,20 +141,20 @@ impl<T: Element> Decision<T> {
     }
 }
 
-/// What a strategy is told at the end of an epoch.
+/// The input of a strategy at the end of an epoch.
 pub struct EpochFigures<'a> {
     /// Each task's mean training loss.
     pub losses: &'a [f64],
-    /// Each task's main metric on the validation split, 0 to 1; `None` where nothing tells.
+    /// Each task's main metric on the validation split, 0 to 1; `None` if it is unknown.
     pub metrics: &'a [Option<f64>],
 }
 
 /// A way of balancing tasks; see the [module](self).
 pub trait Strategy<T: Element = f32>: Send {
-    /// What it looks at.
+    /// What it needs at each step.
     fn needs(&self) -> Needs;
 
-    /// Whether the preference means anything to it.
+    /// Whether it uses the preference.
     fn takes_preference(&self) -> bool {
         false
     }
@@ -163,23 +165,23 @@ pub trait Strategy<T: Element = f32>: Send {
     /// [`BalanceError::NotFinite`].
     fn decide(&mut self, evidence: &Evidence<T>) -> Result<Decision<T>, BalanceError>;
 
-    /// The weights that the next trial step is made with, for strategies that look ahead.
+    /// The current weights, for the trial step of strategies that look ahead.
     fn weights_so_far(&self, tasks: usize) -> Vec<f64> {
         vec![1.0; tasks]
     }
 
-    /// The losses of the same batch and tasks after the step, if [asked for](Needs::losses_after_step).
+    /// Receives the losses of the same batch and tasks after the step, if [needed](Needs::losses_after_step).
     fn after_step(&mut self, _losses: &[f64]) {}
 
     /// An epoch ended.
     fn end_epoch(&mut self, _figures: &EpochFigures) {}
 
-    /// All that it remembers.
+    /// Its whole memory.
     fn memory(&self) -> Memory<T> {
         Memory::default()
     }
 
-    /// Continues from what was remembered.
+    /// Continues from a saved memory.
     ///
     /// # Errors
     /// [`BalanceError::Memory`] if it is another strategy's, or of other tasks.
@@ -188,7 +190,7 @@ pub trait Strategy<T: Element = f32>: Send {
     }
 }
 
-/// Refuses losses that are no numbers.
+/// Refuses losses that are not finite.
 pub fn all_finite(losses: &[f64]) -> Result<(), BalanceError> {
     match losses.iter().position(|loss| !loss.is_finite()) {
         Some(task) => Err(BalanceError::NotFinite { task }),

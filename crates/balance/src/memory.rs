@@ -41,7 +41,7 @@ impl<T: Element> Memory<T> {
     /// A list of numbers.
     ///
     /// # Errors
-    /// If there is none of that name and length; any length will do for `len` 0.
+    /// If there is none of that name and length; `len` 0 accepts any length.
     pub fn numbers(&self, name: &str, len: usize) -> Result<Vec<f64>, BalanceError> {
         let found = self.numbers.get(name).filter(|numbers| len == 0 || numbers.len() == len);
         found.cloned().ok_or_else(|| BalanceError::Memory(name.to_string()))
@@ -55,7 +55,7 @@ impl<T: Element> Memory<T> {
         Ok(self.numbers(name, 1)?[0])
     }
 
-    /// Rows saved by [`with_rows`](Self::with_rows); none if none were.
+    /// Rows saved by [`with_rows`](Self::with_rows); empty if there are none.
     ///
     /// # Errors
     /// If a row or part is missing between others.

@@ -15,7 +15,7 @@ use super::strategies::*;
 use super::{BalanceError, Decision, Evidence, GradientNeed, Strategy};
 
 /// All names, in the order of the documentation. `smooth-NAME` wraps any of those
-/// that look at the Gramian.
+/// that use the Gramian.
 pub const NAMES: [&str; 42] = [
     "fixed",
     "equal",
@@ -61,14 +61,14 @@ pub const NAMES: [&str; 42] = [
     "trimmed-mean",
 ];
 
-/// The rate at which learned weights move, of the reference code of several papers.
+/// The learning rate of learned weights, from the reference code of several papers.
 const RATE: f64 = 0.025;
 
-/// The strategy of that name for so many tasks; `fixed` are the weights it uses
-/// under the names `fixed` (those) and `equal` (ones).
+/// The strategy of that name for `tasks` tasks. `fixed` holds the weights of the
+/// strategy `fixed`; `equal` uses ones.
 ///
 /// # Errors
-/// If there is none, or it needs more tasks.
+/// If there is no such strategy, or it needs more tasks.
 pub fn by_name<T: Element>(
     name: &str,
     tasks: usize,
@@ -77,8 +77,8 @@ pub fn by_name<T: Element>(
     T::choose(Named { name, tasks, fixed, element: PhantomData::<T> })
 }
 
-/// A strategy to be made. Those for `f32` are compiled here; those for `f64`, with
-/// whoever asks for them.
+/// The strategy to build. Strategies for `f32` are compiled here; those for `f64`,
+/// in the crate that uses them.
 struct Named<'a, T> {
     name: &'a str,
     tasks: usize,
@@ -197,7 +197,7 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
         "upgrad" => Rule::on_gramian(|e| up_grad(e.gramian(), e.preference)).with_preference(),
         "dualproj" => Rule::on_gramian(|e| dual_projection(e.gramian(), e.preference)).with_preference(),
         "config" => Rule::on_gramian(|e| con_fig(e.gramian(), e.preference)).with_preference(),
-        // Of two tasks neither is nearer to the others.
+        // Between two tasks there is no nearer neighbour.
         "krum" => Rule::on_gramian(|e| match e.losses.len() {
             tasks @ ..=2 => vec![1.0 / tasks as f64; tasks],
             tasks => krum(e.gramian(), 0, tasks / 2),
@@ -215,7 +215,7 @@ fn rule_on_gradients<T: Element>(name: &str) -> Option<Rule<T>> {
             Decision { weights, direction: Some(direction), order: None }
         }),
         "trimmed-mean" => Rule::new(GradientNeed::Rows, |e| {
-            // Of fewer than three nothing would be left.
+            // With fewer than three tasks, trimming would leave none.
             let direction = Some(trimmed_mean(&e.gradients[0], usize::from(e.losses.len() > 2)));
             let share = 1.0 / e.losses.len() as f64;
             Decision { weights: vec![share; e.losses.len()], direction, order: None }

@@ -1,14 +1,15 @@
-//! A two-parameter problem on which strategies can be watched: the toy of the
-//! CAGrad paper (Liu et al., 2021, appendix A), in the form of the Nash-MTL code.
+//! A two-parameter problem to watch strategies on: the toy of the CAGrad paper (Liu
+//! et al., 2021, appendix A), in the form of the Nash-MTL code.
 //!
-//! Two losses with a deep, curved valley each; far down, the set where neither
-//! can be lowered without raising the other is the line from (-7, -8) to (7, -8).
+//! Each of the two losses has a deep, curved valley; far down, the set where
+//! neither can be lowered without raising the other is the line from (-7, -8) to
+//! (7, -8).
 
 /// Below it the logarithm is cut off, and its gradient is zero.
 const LOWER: f64 = 5e-6;
 
-/// The starting points that the papers use. At the second all gradients are
-/// exactly zero; it is moved a little above.
+/// The starting points that the papers use. The second, (0, 0), is moved up a
+/// little, because all gradients there are exactly zero.
 pub const STARTS: [[f64; 2]; 5] = [[-8.5, 7.5], [0.0, 1e-6], [9.0, 9.0], [-7.5, -0.5], [9.0, -1.0]];
 
 /// Both losses at `(x, y)` and their gradients, the first loss times `scale`.
@@ -44,8 +45,8 @@ pub fn toy([x, y]: [f64; 2], scale: f64) -> ([f64; 2], [[f64; 2]; 2]) {
     (losses, rows)
 }
 
-/// The losses above a bound that none of them reaches, that of FAMO's code: strategies
-/// that take logarithms or ratios need positive ones.
+/// The losses minus the lower bound of FAMO's code, which none of them reaches:
+/// strategies that take logarithms or ratios need positive losses.
 pub fn above_bound([first, second]: [f64; 2], scale: f64) -> [f64; 2] {
     [first + 21.0 * scale, second + 21.0]
 }

@@ -27,7 +27,7 @@ pub(crate) struct Display {
 
 impl Display {
     pub(crate) fn new(trainer: &Trainer, quiet: bool) -> Self {
-        // A terminal that cannot move its cursor gets the lines of a file.
+        // A terminal that cannot move its cursor gets plain lines, as a file does.
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let terminal = std::io::stdout().is_terminal() && !quiet && !dumb;
         let target = if terminal { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::hidden() };
@@ -97,7 +97,7 @@ impl Observer for Display {
     }
 }
 
-/// Columns of the terminal, where it tells.
+/// The width of the terminal in characters, if it is known.
 fn columns() -> Option<usize> {
     console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
@@ -139,7 +139,7 @@ fn facts(tasks: &[String], row: &EpochRow) -> Vec<String> {
     facts
 }
 
-/// Facts in lines of at most `columns` characters, as far as one fits; further lines are indented.
+/// Facts in lines of at most `columns` characters, unless one fact is longer; further lines are indented.
 fn wrapped(facts: &[String], columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for fact in facts {

@@ -2,10 +2,10 @@
 //! metric as one line of JSON: the figures, and under `per_class` those of every
 //! class. `--curves FILE` writes precision against recall as well.
 //!
-//! Where a task gives each image one class, calibration is also scored after
+//! For tasks that give each image one class, calibration is also scored after
 //! temperature scaling. The temperature is fitted on the validation part of the
-//! data; where there is none, on every second image for the others, so that it
-//! never comes from the images it is reported on.
+//! data. Without one, it is fitted on each half of the images for the other half,
+//! so that it never comes from the images it is scored on.
 //!
 //! `cargo run --release --example evaluate -- --model runs/train-1/checkpoints/best.safetensors`
 
@@ -31,20 +31,20 @@ struct Options {
     /// A checkpoint written by the train example
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Data set name or folder; of photographs all are scored, of those the model was trained on the ones held back
-    /// [default: what the model was trained on]
+    /// Data set name or folder; all photographs are scored, but of those the model was trained on only the ones held
+    /// back [default: what the model was trained on]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// Score every picture of the data, also those the model was trained on
     #[arg(long)]
     all: bool,
-    /// Score the data that the model was trained on although they are not what they were then
+    /// Score the data that the model was trained on even if they have changed since then
     #[arg(long)]
     accept_changed_data: bool,
     /// At most this many images
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Write precision against recall, of every class and overlap, to this CSV file
+    /// Write precision against recall, for every class and IoU threshold, to this CSV file
     #[arg(long, value_name = "FILE")]
     curves: Option<PathBuf>,
     /// Threads to compute on [default: all cores]
@@ -90,7 +90,7 @@ fn score(options: &Options) -> Result<Value, TrainError> {
         figures.extend(metric.details());
         figures.extend(calibrated(&**metric, temperatures.get(task.name()).copied()));
         for (name, value) in figures {
-            // Where two tasks have a figure of one name, the later task's name stands before it.
+            // If two tasks have a figure of the same name, the later one gets its task's name as a prefix.
             let taken = line.contains_key(name);
             let name = if taken { format!("{}.{name}", task.name()) } else { name.to_string() };
             line.insert(name, json!(value));
@@ -115,8 +115,8 @@ fn score(options: &Options) -> Result<Value, TrainError> {
     Ok(Value::Object(line))
 }
 
-/// The data to score on and their part: of other data than the model was trained on all, of those the pictures that were
-/// kept from training.
+/// The data to score on and the part of them: for data that the model was not trained on, the test part or all
+/// photographs, else the pictures that were kept from training.
 fn choose_data(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
     let known = config.data_names();
     let mut config = config.clone();
@@ -124,7 +124,7 @@ fn choose_data(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Datas
     if let Some(other) = options.data.as_ref().filter(|other| !same_place(other, &known[0])) {
         let dataset = config.open_other(other)?;
         let fingerprints = dataset.info().accounts.iter().map(|account| &account.fingerprint);
-        // The same pictures in another place are still those that it was trained on.
+        // The training pictures in another folder are still the training pictures.
         own = !config.fingerprints.is_empty() && fingerprints.eq(&config.fingerprints);
         if !own {
             // Data that have parts of their own are scored on their test part, photographs on all.
@@ -182,7 +182,7 @@ fn temperatures(
     Ok(named.collect())
 }
 
-/// Calibration after temperature scaling, where it means something.
+/// Calibration after temperature scaling, for tasks that give each image one class.
 fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static str, Option<f64>)> {
     let Some(samples) = metric.class_samples().filter(|samples| !samples.is_empty()) else {
         return Vec::new();
@@ -204,12 +204,12 @@ fn calibrated(metric: &dyn Metric, temperature: Option<f64>) -> Vec<(&'static st
     figures.map(|(name, value)| (name, Some(value))).into()
 }
 
-/// One row per point: task, class, least overlap (empty where predictions are no boxes), recall, precision.
+/// One row per point: task, class, IoU threshold (empty if predictions are not boxes), recall, precision.
 fn write_curves(path: &Path, model: &MultiTaskModel, metrics: &[Box<dyn Metric>]) -> Result<(), TrainError> {
     let mut text = String::from("task,class,iou,recall,precision\n");
     for (task, metric) in model.tasks().iter().zip(metrics) {
         for curve in metric.curves() {
-            // A class may be called anything; a quoted cell may hold anything but a bare quote.
+            // A class name may hold any character; quotes inside a quoted cell are doubled.
             let class = task.config().classes[curve.class].replace('"', "\"\"");
             let iou = curve.iou.map_or(String::new(), |iou| format!("{iou:.2}"));
             for [recall, precision] in curve.points {

@@ -1,4 +1,4 @@
-//! What a model found in pictures, for other programs: JSON, COCO's formats, and rows of a table.
+//! Predictions for pictures, in the formats of other programs: JSON, COCO's formats, and rows of a table.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 /// The columns of [`rows`].
 pub(crate) const COLUMNS: [&str; 9] = ["image", "task", "name", "value", "x1", "y1", "x2", "y2", "pixels"];
 
-/// What was found in a picture as rows of a table: the class with its probability, each object with its score and box in
-/// pixels of the file, each class of a mask with its share and its pixels, each number with its name.
+/// The predictions for a picture as rows of a table: the class with its probability, each object with its score and box
+/// in pixels of the file, each class of a mask with its share and its pixels, each number with its name.
 pub(crate) fn rows(
     path: &Path,
     picture: &Image,
@@ -74,7 +74,7 @@ fn shares_of_pixels(mask: &[ClassId], classes: usize) -> Vec<f64> {
     counts.into_iter().map(|count| count as f64 / mask.len().max(1) as f64).collect()
 }
 
-/// What was found in a picture, task by task.
+/// The predictions for a picture, task by task.
 pub(crate) fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig, &Prediction)]) -> Value {
     let mut found = json!({
         "image": path.display().to_string(),
@@ -117,8 +117,9 @@ pub(crate) fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig,
     found
 }
 
-/// What was found in all pictures, as COCO writes annotations: boxes with their
-/// scores, and masks as uncompressed run lengths, column by column.
+/// The predictions for all pictures in COCO's annotation format: boxes with their
+/// scores, masks as uncompressed run lengths, column by column, and an image's
+/// class as a box around it.
 #[derive(Default)]
 pub(crate) struct Coco {
     images: Vec<Value>,
@@ -127,7 +128,7 @@ pub(crate) struct Coco {
 }
 
 impl Coco {
-    /// The categories of every head that finds things, each name once.
+    /// The categories are the class names of all heads, each name once.
     pub(crate) fn new(heads: &[HeadConfig]) -> Self {
         let mut coco = Self::default();
         for name in heads.iter().flat_map(|head| &head.classes) {
@@ -138,7 +139,7 @@ impl Coco {
         coco
     }
 
-    /// Adds a picture, and to what is said of it the part of COCO's file that is about it.
+    /// Adds a picture, and adds its part of COCO's file to `found`.
     pub(crate) fn add(
         &mut self,
         found: &mut Value,
@@ -190,7 +191,7 @@ impl Coco {
         self.annotations.push(own);
     }
 
-    /// The objects and masks in the form that COCO's evaluation takes results in: a list, for other programs to score.
+    /// The objects and masks in the results format of COCO's evaluation: a list, for other programs to score.
     pub(crate) fn results(&self) -> Value {
         let result = |own: &Value| {
             let mut result = Map::new();
@@ -199,7 +200,7 @@ impl Coco {
                     result.insert(key.into(), value.clone());
                 }
             }
-            // A mask has no certainty of its own.
+            // A mask has no score.
             result.entry("score").or_insert(json!(1.0));
             Value::Object(result)
         };

@@ -1,5 +1,5 @@
-//! Tells what a data set holds before time is spent on training: what was found, read, labelled and left out, how classes
-//! and sizes are spread, and what looks suspicious. `--deep` decodes every picture and mask as well.
+//! Shows what a data set holds before time is spent on training: what was found, read, labelled and left out, how
+//! classes and sizes are distributed, and what looks suspicious. `--deep` decodes every picture and mask as well.
 //!
 //! `cargo run --release --example inspect -- --data FOLDER --out report` writes `data.json` and `inspect.html`, one page with
 //! samples, their labels drawn, and every problem with its picture.
@@ -30,7 +30,7 @@ struct Options {
     /// Data set name, folder or file, as for train
     #[arg(long, value_name = "NAME|PATH", required_unless_present = "model")]
     data: Option<String>,
-    /// A checkpoint: look at the data that the model was trained on, as it was trained on them
+    /// A checkpoint: look at the model's training data as they were used in training
     #[arg(long, value_name = "FILE", conflicts_with_all = ["hold_back", "size", "format", "skip_broken"])]
     model: Option<PathBuf>,
     /// Folder for data.json and inspect.html; made if missing [default: no files]
@@ -39,7 +39,7 @@ struct Options {
     /// Print the account as JSON instead of lines
     #[arg(long)]
     json: bool,
-    /// Decode every picture and mask, to find what headers cannot tell
+    /// Decode every picture and mask, to find problems that file headers do not show
     #[arg(long)]
     deep: bool,
     /// Draw what each augmentation does to a training sample: into the page, and with --out into augment/NAME.png
@@ -51,11 +51,11 @@ struct Options {
     /// Photographs: the share that would be kept from training
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     hold_back: f64,
-    /// Photographs: the format to read, where a folder could be of several
+    /// Photographs: the format to read, if a folder could be of several
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
-    /// Photographs: leave out pictures that cannot be read, and parts for validation or testing that are not there,
-    /// instead of refusing them
+    /// Photographs: leave out pictures that cannot be read and missing parts for validation or testing, instead of
+    /// refusing them
     #[arg(long)]
     skip_broken: bool,
     /// Threads to compute on [default: all cores]
@@ -64,7 +64,7 @@ struct Options {
 }
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
-/// Problems of `--deep` that are told one by one.
+/// The most problems of `--deep` that are printed one by one.
 const TOLD: usize = 20;
 
 /// Looks at a data set; see the top of this file.
@@ -126,7 +126,7 @@ fn open(options: &Options) -> Result<Arc<dyn Dataset>, TrainError> {
     Ok(open_photos(data, 1, &plain(photos))?)
 }
 
-/// The account in lines; of data that are made, their parts.
+/// The account in lines; for generated data, their parts.
 fn lines(dataset: &dyn Dataset) -> Vec<String> {
     let info = dataset.info();
     if info.accounts.is_empty() {
@@ -141,7 +141,7 @@ fn lines(dataset: &dyn Dataset) -> Vec<String> {
     info.accounts.iter().flat_map(Account::lines).collect()
 }
 
-/// Makes every sample, on all cores, and returns what failed.
+/// Reads or generates every sample, on all cores, and returns what failed.
 fn decode_all(dataset: &dyn Dataset) -> Vec<DataError> {
     let places =
         SPLITS.into_iter().flat_map(|split| (0..dataset.len(split)).map(move |index| (split, index)));
@@ -168,7 +168,7 @@ fn page(dataset: &dyn Dataset, samples: usize, broken: &[DataError], sheets: &[S
         page.section(&format!("Samples: {split}"));
         let all = dataset.len(split);
         let count = samples.min(all);
-        // Spread over the part, not its first ones alone.
+        // Samples from the whole part, not only the first ones.
         let pictures: Vec<(Vec<u8>, String)> = (0..count)
             .filter_map(|place| {
                 dataset.sample(split, 0, place * all / count).ok().map(|sample| (place * all / count, sample))
@@ -204,7 +204,7 @@ fn sheets(dataset: &dyn Dataset, out: &Path) -> Result<Vec<Sheet>, TrainError> {
     for index in 0..dataset.len(Split::Train).min(LOOKED_AT) {
         samples.push(dataset.sample(Split::Train, 0, index)?);
     }
-    // One with objects, but not so many that their names hide what happens: among equals the first.
+    // A sample with one or two objects, because more names would hide the change; among equals the first.
     let seen = |sample: &Sample| match sample.objects.as_ref().map_or(0, Vec::len) {
         objects @ 0..=2 => objects,
         _ => 0,
@@ -271,10 +271,10 @@ fn coverage(page: &mut Page, account: &Account) {
     page.table(&table);
 }
 
-/// Of each class how often it occurs in each part.
+/// How often each class occurs in each part.
 type PartCounts<'a> = BTreeMap<&'a str, Vec<(&'a str, usize)>>;
 
-/// How often each class occurs in each part: the commonest as bars, all of them in a table.
+/// How often each class occurs in each part: the most frequent as bars, all of them in a table.
 fn balance(page: &mut Page, account: &Account) {
     const BARS: usize = 30;
     page.section("Class balance");
@@ -333,7 +333,7 @@ fn sizes(page: &mut Page, account: &Account) {
     ]);
 }
 
-/// Every finding, with its pictures as they lie on the disk.
+/// Every problem, with its pictures as they are on disk.
 fn problems(page: &mut Page, account: &Account) {
     page.section("Problems");
     if account.findings.is_empty() {

@@ -1,11 +1,11 @@
-//! The programs that people run: options, progress, and words at the end.
+//! The command-line programs: options, progress and messages.
 //!
 //! - [`train`]: trains one trunk with several heads into a run's folder;
-//! - [`predict`]: what a trained model finds in pictures;
+//! - [`predict`]: the predictions of a trained model for pictures;
 //! - [`evaluate`]: scores a trained model on data;
-//! - [`inspect`]: tells what a data set holds;
+//! - [`inspect`]: shows what a data set holds;
 //! - [`runs`]: lists and compares the runs of a folder;
-//! - [`shell`]: what they share.
+//! - [`shell`]: shared by all of them.
 //!
 //! Each is a `main` that reads the command line of the process and returns its exit
 //! code: 2 for a wrong option, 1 for any other failure. The examples of the same names

@@ -1,16 +1,16 @@
-//! What a model finds in a picture of any size, in the pixels of the picture.
+//! A model's predictions for a picture of any size, in the pixels of the picture.
 //!
-//! The picture is brought to the size of the model's images as the photographs
-//! were that it was trained on (`fit` in its checkpoint's configuration), and what
-//! is found is brought back: boxes by the inverse move, masks and maps by leaving
-//! out the margin of a letterbox. They then cover exactly the picture, in a coarser
-//! raster.
+//! The picture is resized to the model's images in the same way as the photographs it
+//! was trained on (`fit` in its checkpoint's configuration), and the predictions are
+//! mapped back: boxes by the inverse transform, masks and maps by leaving out the
+//! margin of a letterbox. Masks and maps then cover exactly the picture, at a lower
+//! resolution.
 
 use cerberus::data::{Image, Placement, normalise};
 use cerberus::multitask::{MultiTaskModel, Prediction};
 use cerberus::train::TrainConfig;
 
-/// What every task says of a picture.
+/// Every task's prediction for a picture.
 pub(crate) struct Seen {
     /// In the order of the tasks; boxes in pixels of the picture.
     pub predictions: Vec<Prediction>,
@@ -18,7 +18,7 @@ pub(crate) struct Seen {
     pub size: [usize; 2],
 }
 
-/// Shows a picture to the model; objects less certain than `threshold` are left out.
+/// Runs the model on a picture; objects less certain than `threshold` are left out.
 pub(crate) fn look_at(config: &TrainConfig, model: &MultiTaskModel, picture: &Image, threshold: f32) -> Seen {
     let [height, width, _] = config.model.image;
     let placement = Placement::new(config.fit(), [picture.height, picture.width], [height, width]);
@@ -28,7 +28,7 @@ pub(crate) fn look_at(config: &TrainConfig, model: &MultiTaskModel, picture: &Im
     Seen { predictions, size: placement.covered }
 }
 
-/// A prediction for the network's image as one for the picture; uncertain objects left out.
+/// Maps a prediction for the network's image to the picture; uncertain objects are left out.
 fn brought_back(prediction: Prediction, placement: &Placement, threshold: f32) -> Prediction {
     match prediction {
         Prediction::Objects(mut found) => {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::found::run_lengths;
 
-    /// A trunk that hands on the image.
+    /// A trunk whose output is the image itself.
     struct Eye;
 
     impl Module for Eye {

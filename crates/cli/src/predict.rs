@@ -1,6 +1,6 @@
-//! Runs a trained model on pictures: one JSON line per picture on standard
-//! output, and with `--out` the same as files, with a picture of what was found
-//! and everything together as COCO writes annotations.
+//! Runs a trained model on pictures: prints one JSON line per picture, and with
+//! `--out` writes the same as files, with a picture of the predictions, and all
+//! predictions together in COCO's annotation format.
 //!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
@@ -26,10 +26,10 @@ struct Options {
     /// A checkpoint written by the train example
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder for predictions.json (all pictures as a COCO data set), results.json (as COCO's evaluation takes results),
-    /// predictions.csv (a row for all that was found), and every picture's NAME.json, NAME.png (what was found, drawn),
-    /// NAME.mask.png (class ids) and NAME.colours.png (the mask in colours); made if missing
-    /// [default: no files, JSON on standard output alone]
+    /// Folder for predictions.json (all pictures as a COCO data set), results.json (COCO's results format),
+    /// predictions.csv (a row for each prediction), and every picture's NAME.json, NAME.png (with the predictions
+    /// drawn), NAME.mask.png (class ids) and NAME.colours.png (the mask in colours); made if missing [default: no
+    /// files, only JSON on standard output]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Objects less certain than this are left out
@@ -45,7 +45,7 @@ struct Options {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Tells what a trained model finds in pictures; see the top of this file.
+/// Predicts with a trained model on pictures; see the top of this file.
 pub fn main() -> ExitCode {
     let options = Options::parse();
     let result = crate::shell::thread_pool(None).map_err(Failure::from);
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does every picture and returns how many there were and how many failed.
+/// Processes every picture and returns how many there were and how many failed.
 fn run(options: &Options) -> Result<[usize; 2], Failure> {
     if !(0.0..=1.0).contains(&options.threshold) {
         return Err(format!("--threshold is {}; give a number from 0 to 1", options.threshold).into());
@@ -82,7 +82,7 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
     let mut all = All { coco: Coco::new(heads), rows: csv::Writer::from_writer(Vec::new()) };
     all.rows.write_record(COLUMNS)?;
     for (path, name) in images.iter().zip(names) {
-        // One broken picture should not cost the others.
+        // One broken picture must not stop the others.
         match predict(options, (&config, &model), &mut all, path, &name) {
             Ok(line) if !options.quiet => bar.suspend(|| say!("{line}")),
             Ok(_) => {}
@@ -103,7 +103,7 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
     Ok([images.len(), failed])
 }
 
-/// The pictures that were asked for: files as they are, of folders and patterns what is there, each once.
+/// The pictures to process: the given files, and the pictures in the given folders and patterns, each once.
 fn inputs(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut images: Vec<PathBuf> = Vec::with_capacity(given.len());
     for path in given {
@@ -133,10 +133,10 @@ fn inputs(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(images)
 }
 
-/// The files with everything that was found.
+/// The files with the predictions for all pictures.
 const TOGETHER: [&str; 3] = ["predictions.json", "results.json", "predictions.csv"];
 
-/// What was found in all pictures.
+/// The predictions for all pictures.
 struct All {
     coco: Coco,
     rows: csv::Writer<Vec<u8>>,
@@ -151,7 +151,7 @@ fn progress(images: usize) -> ProgressBar {
     bar
 }
 
-/// What follows a picture's name in the names of its files.
+/// The endings of a picture's output files.
 fn endings(heads: &[HeadConfig]) -> Vec<String> {
     let masks = heads.iter().filter(|head| head.finds_masks());
     // The first mask has the plain name.
@@ -162,10 +162,10 @@ fn endings(heads: &[HeadConfig]) -> Vec<String> {
     ["json", "png"].into_iter().map(String::from).chain(masks).collect()
 }
 
-/// The pictures' names without folder and ending; told apart by a number where a file of one would be that of another, or
-/// one of the given pictures.
+/// The pictures' names without folder and ending; a number is added if an output file would replace that of another
+/// picture, or one of the given pictures.
 fn output_names(images: &[PathBuf], out: &Path, heads: &[HeadConfig]) -> Vec<String> {
-    // Some systems take names that differ in capitals for the same.
+    // Some systems ignore case in file names.
     let folded = |path: &Path| path.to_string_lossy().to_lowercase();
     let place = |path: &Path| folded(&std::fs::canonicalize(path).unwrap_or_else(|_| path.into()));
     let folder = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());

@@ -1,4 +1,4 @@
-//! What `train --find-rate` writes and says.
+//! The output of `train --find-rate`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use cerberus_report::{Page, chart};
 use crate::say;
 use crate::shell::make_folder;
 
-/// Writes `find-rate.csv` and `find-rate.html` into `out`, or a new folder in `runs`, and says which rate to train with.
+/// Writes `find-rate.csv` and `find-rate.html` into `out`, or a new folder in `runs`, and prints the suggested rate.
 pub(crate) fn report(test: &RateTest, config: &TrainConfig, out: Option<&Path>) -> Result<(), TrainError> {
     let folder = match out {
         Some(out) => out.to_path_buf(),

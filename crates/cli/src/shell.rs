@@ -1,4 +1,4 @@
-//! What the programs share: printing, threads, and how a failure ends.
+//! Shared by the programs: printing, threads, and how a failure ends.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,12 +31,12 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The threads a program computes on: `wanted`, or one for every core. Also the
-/// place where a bad `CERBERUS_ISA` is found out, before anything is computed.
+/// The threads a program computes on: `wanted`, or one for every core. It also
+/// checks `CERBERUS_ISA` and `CERBERUS_WINOGRAD`, before anything is computed.
 ///
 /// # Errors
-/// A sentence for the user if that many cannot be had, or the instruction set
-/// that the environment asks for.
+/// A sentence for the user if that many threads cannot be started, or a value in
+/// the environment is wrong or not supported.
 pub fn thread_pool(wanted: Option<usize>) -> Result<rayon::ThreadPool, String> {
     Isa::from_environment().map_err(|error| error.to_string())?;
     winograd_from_environment().map_err(|error| error.to_string())?;
@@ -60,8 +60,9 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), TrainError> {
     })
 }
 
-/// Does a program's work on that many [threads](thread_pool). A failure is told,
-/// and ends the program with 2 if an option was wrong and with 1 otherwise.
+/// Does a program's work on that many [threads](thread_pool). A failure is
+/// printed, and ends the program with 2 if an option was wrong and with 1
+/// otherwise.
 pub fn run_on(threads: Option<usize>, work: impl FnOnce() -> Result<(), TrainError> + Send) -> ExitCode {
     match thread_pool(threads).map_err(TrainError::Option).and_then(|pool| pool.install(work)) {
         Ok(()) => ExitCode::SUCCESS,

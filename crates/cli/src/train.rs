@@ -3,7 +3,7 @@
 //! checkpoints, and pictures.
 //!
 //! `cargo run --release --example train` trains on the embedded fashion scenes;
-//! `--help` tells all options.
+//! `--help` lists all options.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,13 +29,13 @@ struct Options {
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// Instead of training, go through learning rates for up to N steps and suggest one; writes find-rate.csv and .html
+    /// Instead of training, try learning rates for up to N steps and suggest one; writes find-rate.csv and .html
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "120", conflicts_with_all = ["resume", "fit_memory"])]
     find_rate: Option<usize>,
-    /// Choose the largest --batch whose steps need at most so many MiB of memory
+    /// Choose the largest --batch whose steps need at most this many MiB of memory
     #[arg(long, value_name = "MIB", conflicts_with_all = ["resume", "batch"])]
     fit_memory: Option<usize>,
-    /// With --resume: go on although the data are not what they were when the run began
+    /// With --resume: go on although the data have changed since the run began
     #[arg(long, requires = "resume")]
     accept_changed_data: bool,
     /// Threads to compute on; changes the speed and nothing else [default: all cores]
@@ -47,14 +47,14 @@ struct Options {
     /// Folder for the run, new or empty [default: runs/train-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure what each layer costs, and show it in report.html
+    /// Measure the cost of each layer, and show it in report.html
     #[arg(long)]
     profile: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
-    /// Continue the run in this folder with its own settings; only --threads, --loader-threads, --profile, --quiet and --accept-changed-data may be
-    /// given beside it
+    /// Continue the run in this folder with its own settings; only --threads, --loader-threads, --profile, --quiet and
+    /// --accept-changed-data may be given with it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Settings", "config", "out"])]
     resume: Option<PathBuf>,
 }
@@ -153,14 +153,14 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
     Ok(Some(trainer))
 }
 
-/// Prints a line unless nothing is to be printed.
+/// Prints a line unless `--quiet` is given.
 fn tell(options: &Options, line: &str) {
     if !options.quiet {
         say!("{line}");
     }
 }
 
-/// A flag that the first Ctrl-C raises; the second ends the program at once.
+/// A flag that the first Ctrl-C sets; the second ends the program at once.
 fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -199,7 +199,7 @@ fn introduce(trainer: &Trainer) {
     say!("writing to {}", trainer.folder().path().display());
 }
 
-/// What the model took from another, and what it did not.
+/// Prints what the model loaded from another, and what it did not.
 fn tell_transfer(transfer: &Transfer) {
     let Transfer { taken, missing, reshaped, unused } = transfer;
     let all = taken.len() + missing.len() + reshaped.len();

@@ -1,4 +1,4 @@
-//! What a model is made of, as data: written into every checkpoint, so that a
+//! The configuration of a model. It is written into every checkpoint, so that a
 //! file alone is enough to rebuild its model.
 //!
 //! A model is a trunk and a list of [`HeadConfig`]s. Each names the kind of its
@@ -14,17 +14,17 @@ use crate::lenet::LENET_SIDE;
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
-/// The most channels of an image or a convolution, and the most rows or columns of an image: beyond them there is only a
-/// damaged file.
+/// The most channels of an image or a convolution, and the most rows or columns of an image: a file with more is
+/// damaged.
 const MOST_CHANNELS: usize = 1 << 14;
 const MOST_SIDE: usize = 1 << 16;
 
 impl HeadConfig {
-    /// A head of `kind`, by default named like it, that learns from `label`, by default the first label of the data
-    /// that suits it.
+    /// A head called `name` of `kind` that learns from `label`, or, if that is `None`, from the first label of the
+    /// data that suits the kind.
     ///
     /// # Errors
-    /// A sentence that says what there is instead, if there is no such kind or the data have no such label.
+    /// A sentence that lists the alternatives, if there is no such kind or the data have no such label.
     pub fn new(name: &str, kind: &str, label: Option<&str>, info: &DatasetInfo) -> Result<Self, String> {
         let known = find_kind(kind)?;
         let suits = |found: LabelKind| found == known.label;
@@ -80,7 +80,7 @@ impl HeadConfig {
 /// The kind of head called `name`.
 ///
 /// # Errors
-/// A sentence that lists the kinds there are.
+/// A sentence that lists the existing kinds.
 pub fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
     let kinds = tasks::kinds::<f32>();
     let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
@@ -91,16 +91,16 @@ pub fn find_kind(name: &str) -> Result<HeadKind<f32>, String> {
         .ok_or_else(|| format!("there is no task {name:?}; the tasks are {known}"))
 }
 
-/// What the heads share.
+/// The kind of trunk, which the heads share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrunkKind {
     /// [`ConvTrunk`](crate::ConvTrunk) with the stages of the configuration.
     #[default]
     Stages,
-    /// [`LeNet`](crate::LeNet), which has no choices: one map of one position.
+    /// [`LeNet`](crate::LeNet), which has no options: one map of one position.
     LeNet,
-    /// A trunk of the user's own, built in code: a configuration cannot rebuild it.
+    /// The user's own trunk, built in code: a configuration cannot rebuild it.
     Custom,
 }
 
@@ -112,15 +112,15 @@ pub struct ModelConfig {
     /// The kind of trunk.
     #[serde(default)]
     pub trunk: TrunkKind,
-    /// Output channels of each convolution, stage by stage; a max-pool halves
-    /// the image between stages, so its sides must have `2^(stages - 1)` pixels at least. Empty for trunks that have none to choose.
+    /// Output channels of each convolution, stage by stage; a max-pool halves the image between stages, so its sides
+    /// must have `2^(stages - 1)` pixels at least. Empty for trunks without stages.
     pub stages: Vec<Vec<usize>>,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
 }
 
-/// The channels of the usual trunk for images of this size. Larger images have a stage more, so that the deepest map sees
-/// most of them, and fewer channels where the maps are large.
+/// The channels of the default trunk for images of this size. For larger images it has one stage more, so that the
+/// deepest map sees most of the image, and fewer channels in the stages with large maps.
 fn usual_stages([height, width, _]: [usize; 3]) -> Vec<Vec<usize>> {
     if height.min(width) > 96 {
         vec![vec![16], vec![32, 32], vec![64, 64], vec![128, 128], vec![160, 160]]
@@ -143,11 +143,11 @@ impl ModelConfig {
         Self { image, trunk: TrunkKind::Stages, stages: usual_stages(image), heads }
     }
 
-    /// Chooses the trunk by name: `base` (as [`for_data`](Self::for_data) has it), `narrow` and `wide` with half and twice its
-    /// channels, `lenet`, or the channels of each convolution with `/` between stages: `16/32,32/64,64`.
+    /// Chooses the trunk by name: `base` (the one of [`for_data`](Self::for_data)), `narrow` and `wide` with half and
+    /// twice its channels, `lenet`, or the channels of each convolution with `/` between stages: `16/32,32/64,64`.
     ///
     /// # Errors
-    /// A sentence that says what can be chosen.
+    /// A sentence that lists the choices.
     pub fn set_trunk(&mut self, name: &str) -> Result<(), String> {
         if name == "lenet" {
             (self.trunk, self.stages) = (TrunkKind::LeNet, Vec::new());
@@ -178,7 +178,7 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// The trunk as [`set_trunk`](Self::set_trunk) reads it.
+    /// The trunk's name in the form that [`set_trunk`](Self::set_trunk) reads.
     pub fn trunk_name(&self) -> String {
         let stage = |stage: &Vec<usize>| stage.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         match self.trunk {
@@ -210,8 +210,8 @@ impl ModelConfig {
         self.heads.iter().map(|head| head.weight).collect()
     }
 
-    /// The weights of the trunk's convolutions, of 3x3 pixels each: no model of this configuration has fewer numbers. None
-    /// are counted of trunks without stages.
+    /// The number of weights in the trunk's convolutions of 3x3 pixels: a lower bound of the model's parameters. 0
+    /// for trunks without stages.
     pub fn least_numbers(&self) -> u64 {
         let channels: Vec<u64> =
             self.image[2..].iter().chain(self.stages.iter().flatten()).map(|&count| count as u64).collect();

@@ -1,4 +1,4 @@
-//! What a trunk finds in images, and what a head needs to know of it to be built.
+//! The feature maps of a trunk, and their description, from which heads are built.
 
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
@@ -6,10 +6,10 @@ use cerberus_tensor::resize::Interpolation;
 
 use crate::head_config::HeadConfig;
 
-/// One of the maps that a trunk makes.
+/// The description of one of a trunk's maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapInfo {
-    /// What reports call it: `stage1`, say.
+    /// Its name in reports, such as `stage1`.
     pub name: String,
     /// Its channels.
     pub channels: usize,
@@ -17,7 +17,7 @@ pub struct MapInfo {
     pub stride: usize,
 }
 
-/// The images, and the maps that a head may look at.
+/// The images' size, and the maps that a head can use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureInfo {
     /// Rows and columns of the images.
@@ -39,7 +39,7 @@ impl FeatureInfo {
         self.stages[index].channels
     }
 
-    /// The map for heads that look at one: the neck, or the deepest stage of a trunk without one.
+    /// The map for heads that use one: the neck, or the deepest stage of a trunk without one.
     ///
     /// # Panics
     /// If there is no map at all.
@@ -48,7 +48,7 @@ impl FeatureInfo {
         self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
     }
 
-    /// The stages, from 0, that a head was told to look at, or its own choice.
+    /// The stages, from 0, that the head's options name, or `own` if they name none.
     pub fn levels(&self, head: &HeadConfig, own: &[usize]) -> Vec<usize> {
         if head.options.levels.is_empty() {
             return own.to_vec();
@@ -57,8 +57,8 @@ impl FeatureInfo {
     }
 }
 
-/// What the trunk found in a batch of images, `[N, H / stride, W / stride, channels]` each, sides rounded up: the last
-/// row and column may lie partly outside the image, none wholly.
+/// The trunk's maps of a batch of images, `[N, H / stride, W / stride, channels]` each, sides rounded up: the last row
+/// and column may lie partly outside the image, but never wholly.
 #[derive(Clone)]
 pub struct Features<T: Element = f32> {
     /// One map per stage, shallow to deep.
@@ -68,7 +68,7 @@ pub struct Features<T: Element = f32> {
 }
 
 impl<T: Element> Features<T> {
-    /// The map for heads that look at one: the neck, or the deepest stage of a trunk without one.
+    /// The map for heads that use one: the neck, or the deepest stage of a trunk without one.
     ///
     /// # Panics
     /// If there is no map at all.
@@ -77,8 +77,8 @@ impl<T: Element> Features<T> {
         self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
     }
 
-    /// The maps without the positions that lie outside images of `image` rows and columns, given what [`Trunk`](crate::Trunk)
-    /// says of them.
+    /// The maps without the positions that lie outside images of `image` rows and columns, given the
+    /// [`Trunk`](crate::Trunk)'s descriptions of the maps.
     pub(crate) fn cut_to(self, image: [usize; 2], stages: &[MapInfo], neck: Option<&MapInfo>) -> Self {
         let cut = |map: Var<T>, info: &MapInfo| crop(map, image.map(|side| side.div_ceil(info.stride)));
         let neck = self.neck.zip(neck).map(|(map, info)| cut(map, info));
@@ -92,7 +92,7 @@ impl<T: Element> Features<T> {
     }
 }
 
-/// The first rows and columns of `x: [N, rows, columns, C]`, as many as `size` says; `x` itself where it has no more.
+/// The first rows and columns of `x: [N, rows, columns, C]`, as many as `size` says; `x` itself if it has no more.
 #[track_caller]
 pub(crate) fn crop<T: Element>(x: Var<T>, size: [usize; 2]) -> Var<T> {
     let cut =
@@ -112,7 +112,7 @@ pub(crate) fn resampled<T: Element>(
     size: [usize; 2],
     interpolation: Interpolation,
 ) -> Var<T> {
-    // A trunk that pads nothing at the edge makes fewer positions than cover the image: those are spread over it.
+    // A trunk without padding has too few positions to cover the image: they are spread over it.
     let whole = [1, 2].map(|axis| (x.shape()[axis] * from).div_ceil(to).max(size[axis - 1]));
     crop(x.resize(whole, interpolation), size)
 }

@@ -1,8 +1,8 @@
-//! The configuration of a head: what heads are built from, whatever their kind.
+//! The configuration of a head, the same for every kind.
 
 use serde::{Deserialize, Serialize};
 
-/// A head: what it is called, what it does, what it learns from.
+/// A head: its name, its kind, its label and its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadConfig {
     /// The name in reports and paths.
@@ -15,22 +15,23 @@ pub struct HeadConfig {
     pub classes: Vec<String>,
     /// How much its loss counts in the sum that is minimised.
     pub weight: f64,
-    /// What else can be chosen.
+    /// Further options.
     #[serde(default)]
     pub options: HeadOptions,
 }
 
-/// Choices that heads have in common; a head ignores those that mean nothing to it.
+/// Options that heads have in common; a head ignores those that do not apply to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeadOptions {
-    /// The stages of the trunk it looks at, counted from 1, shallow to deep; empty leaves the choice to the head.
+    /// The stages of the trunk that the head uses, counted from 1, shallow to deep; empty leaves the choice to the
+    /// head.
     pub levels: Vec<usize>,
     /// The share of features dropped before the last layer in training.
     pub dropout: f64,
     /// The share of a class target that is spread over all classes.
     pub label_smoothing: f64,
-    /// A weight per class (masks count background first).
+    /// A weight per class (for masks, the background comes first).
     pub class_weights: Option<Vec<f64>>,
     /// The exponent of the focal loss, used instead of cross-entropy.
     pub focal: Option<f64>,

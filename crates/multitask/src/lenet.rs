@@ -1,8 +1,8 @@
 //! The trunk of the MultiMNIST literature: LeNet for gray pictures of 28x28.
 //!
 //! `conv 5x5, 10 -> max-pool -> ReLU -> conv 5x5, 20 -> max-pool -> ReLU -> dense 50 -> ReLU`
-//! (Sener and Koltun, 2018, in their code, without its dropout as in PaMaL's). Pixels
-//! are taken from 0 to 1, as those setups do: the data's normalisation is undone.
+//! (Sener and Koltun, 2018, in their code, but without its dropout, as in PaMaL's).
+//! Pixels range from 0 to 1, as in those setups: the data's normalisation is undone.
 
 use cerberus_autograd::Var;
 use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, MaxPool2d, module};

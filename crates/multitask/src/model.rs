@@ -1,4 +1,4 @@
-//! The model: a trunk, run once, and the heads that look at its maps.
+//! The model: a trunk, run once, and the heads that use its maps.
 
 use std::marker::PhantomData;
 
@@ -14,7 +14,7 @@ use crate::tasks::{self, HeadOutput, Prediction, Task};
 use crate::trunk::{ConvTrunk, Trunk};
 
 /// The trunk that a configuration describes. The layers for `f32` are compiled here;
-/// those for `f64`, with whoever asks for them.
+/// those for `f64`, in the crate that uses them.
 fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<T>> {
     struct Described<'a, T>(&'a ModelConfig, &'a mut Init, PhantomData<T>);
 
@@ -76,12 +76,12 @@ impl<T: Element> MultiTaskModel<T> {
         Self { trunk, tasks }
     }
 
-    /// A model of your own trunk and tasks.
+    /// A model from your own trunk and tasks.
     pub fn from_parts(trunk: impl Trunk<T> + 'static, tasks: Vec<Box<dyn Task<T>>>) -> Self {
         Self { trunk: Box::new(trunk), tasks }
     }
 
-    /// The shared body.
+    /// The shared trunk.
     pub fn trunk(&self) -> &dyn Trunk<T> {
         &*self.trunk
     }
@@ -96,7 +96,7 @@ impl<T: Element> MultiTaskModel<T> {
         self.tasks.iter().map(|task| task.name().to_string()).collect()
     }
 
-    /// What the trunk finds in images `[N, H, W, C]`.
+    /// The trunk's features of images `[N, H, W, C]`.
     #[track_caller]
     pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
         self.trunk.forward(images, context)
@@ -109,12 +109,12 @@ impl<T: Element> MultiTaskModel<T> {
         self.tasks.iter().map(|task| task.forward(&features, context)).collect()
     }
 
-    /// Every task's loss on a batch's `features`: `None` for a task none of
-    /// whose labels the batch holds.
+    /// Every task's loss on a batch's `features`: `None` for a task without
+    /// labels in the batch.
     ///
-    /// The trunk has seen all images; a head sees those alone that are labelled
-    /// for it. Images without its label therefore cost it nothing and change
-    /// nothing in it, batch norm's statistics included.
+    /// The trunk has seen all images; a head sees only those with its label.
+    /// Images without its label therefore cost it nothing and change nothing in
+    /// it, batch norm's statistics included.
     #[track_caller]
     pub fn losses(
         &self,
@@ -138,8 +138,8 @@ impl<T: Element> MultiTaskModel<T> {
     }
 
     /// The sum of the tasks' losses on a batch, each times its weight (in the model's
-    /// order): what plain multi-task training minimises. `None` if the batch holds
-    /// no label for any task.
+    /// order): the loss of plain multi-task training. `None` if the batch holds no
+    /// label for any task.
     ///
     /// # Panics
     /// If there is not one weight per task.

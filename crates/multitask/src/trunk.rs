@@ -1,9 +1,9 @@
-//! The shared body: a convolutional trunk that every head looks at.
+//! The shared trunk: a convolutional network whose maps every head uses.
 //!
 //! Stages of `[conv 3x3, batch norm, ReLU]` with a max-pool between them. The
-//! deepest stage, which sees the most of the image, is added into the one
-//! before it (Lin et al., "Feature Pyramid Networks", 2017), so that heads
-//! that need places as well as meaning find both in one map.
+//! deepest stage, which sees the most of the image, is added into the one before
+//! it (Lin et al., "Feature Pyramid Networks", 2017), so that one map has both
+//! the position and the meaning that heads need.
 //!
 //! **Sizes.** The max-pools halve the image, so its sides should be multiples of
 //! `2^(stages - 1)`. Images of other sizes are padded to the next multiples with
@@ -14,7 +14,7 @@
 //! their means and variances, and convolutions see it beside the edge. It is at
 //! most `2^(stages - 1) - 1` rows and columns; sizes that halve evenly have none.
 //!
-//! Anything else that makes maps of images is a [`Trunk`] too.
+//! Any other network that makes maps of images is a [`Trunk`] too.
 
 use cerberus_autograd::Var;
 use cerberus_autograd::ops::PadMode;
@@ -36,7 +36,7 @@ pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
         None
     }
 
-    /// What heads need to know of the maps of images with so many rows and columns.
+    /// The description of the maps for images of so many rows and columns, from which heads are built.
     fn info(&self, image: [usize; 2]) -> FeatureInfo {
         FeatureInfo { image, stages: self.stages(), neck: self.neck() }
     }
@@ -127,8 +127,8 @@ impl<T: Element> ConvTrunk<T> {
     }
 }
 
-/// What the sides of images are padded to multiples of, and the least they may have, in a trunk of so many stages: with
-/// less, not one position of the deepest map would lie in the image.
+/// In a trunk of `stages` stages, the sides of images are padded to multiples of this. It is also the smallest side:
+/// with less, no position of the deepest map would lie in the image.
 pub(crate) const fn halving_unit(stages: usize) -> usize {
     1 << (stages - 1)
 }

@@ -6,10 +6,9 @@ use crate::checkpoint::owned;
 use crate::module::Module;
 
 /// An exponential moving average of a model's parameters and buffers (Polyak and Juditsky, 1992, with the weights of
-/// Tarvainen and Valpola, "Mean teachers", 2017): after update `t`, counted from 1,
-/// `mean += (1 - d) (model - mean)` with `d = min(decay, t / (10 + t))`, so that the first steps, taken far from where
-/// training ends, are soon forgotten. It is often better than the weights of any one step, above all at a high
-/// learning rate.
+/// Tarvainen and Valpola, "Mean teachers", 2017): after update `t`, counted from 1, `mean += (1 - d) (model - mean)`
+/// with `d = min(decay, t / (10 + t))`, so the average quickly forgets the first steps, which are far from the final
+/// weights. It often predicts better than the weights of any single step, above all at a high learning rate.
 pub struct WeightAverage<T: Element = f32> {
     decay: f64,
     updates: u64,
@@ -17,7 +16,7 @@ pub struct WeightAverage<T: Element = f32> {
 }
 
 impl<T: Element> WeightAverage<T> {
-    /// The weights of `model` as they are, before the first update.
+    /// An average that starts at the current weights of `model`.
     ///
     /// # Panics
     /// Unless `decay` is at least 0 and below 1.
@@ -36,10 +35,10 @@ impl<T: Element> WeightAverage<T> {
         self.updates
     }
 
-    /// Takes the model's weights into the mean: to be called after each step.
+    /// Updates the mean with the model's weights; call it after each step.
     ///
     /// # Panics
-    /// If the model has other tensors than the one it was made for.
+    /// If the model does not have the same tensors as the one passed to [`new`](Self::new).
     #[track_caller]
     pub fn update(&mut self, model: &dyn Module<T>) {
         self.updates += 1;
@@ -59,7 +58,7 @@ impl<T: Element> WeightAverage<T> {
     /// Exchanges the model's weights with the mean: once to evaluate or save the mean, and once more to go on training.
     ///
     /// # Panics
-    /// If the model has other tensors than the one it was made for.
+    /// If the model does not have the same tensors as the one passed to [`new`](Self::new).
     #[track_caller]
     pub fn swap(&mut self, model: &mut dyn Module<T>) {
         let mut means = self.means.iter_mut();
@@ -69,15 +68,15 @@ impl<T: Element> WeightAverage<T> {
         });
     }
 
-    /// The means by the tensors' names, for a checkpoint; with [`updates`](Self::updates) all there is to keep.
+    /// The means and their tensors' names, for a checkpoint; with [`updates`](Self::updates) the whole state.
     pub fn tensors(&self) -> Vec<(String, Tensor<T>)> {
         self.means.clone()
     }
 
-    /// Sets the mean to what [`tensors`](Self::tensors) and [`updates`](Self::updates) were.
+    /// Restores the state that [`tensors`](Self::tensors) and [`updates`](Self::updates) returned.
     ///
     /// # Errors
-    /// The name of a tensor that is missing or of another shape; the mean is then as it was.
+    /// The name of a tensor that is missing or has another shape; the mean is then unchanged.
     pub fn restore(&mut self, tensors: Vec<(String, Tensor<T>)>, updates: u64) -> Result<(), String> {
         let mut found: std::collections::BTreeMap<String, Tensor<T>> = tensors.into_iter().collect();
         let mut restored = Vec::with_capacity(self.means.len());

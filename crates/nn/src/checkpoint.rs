@@ -1,14 +1,14 @@
 //! Checkpoints: named tensors and a few strings in one safetensors file.
 //!
-//! Every file states `layout: nhwc-hwio` and `format_version: 1` in its
-//! metadata; loading refuses anything else, because a tensor in another order
-//! has the right shape surprisingly often. Files are written atomically.
+//! Every file states `layout: nhwc-hwio` and `format_version: 1` in its metadata;
+//! loading refuses anything else, because a tensor in another layout often has
+//! the right shape by chance. Files are written atomically.
 //!
 //! The same content gives the same bytes. The `safetensors` crate takes the
-//! metadata as a `HashMap` and so writes it in a different order every time;
-//! the header (8 bytes of length, sorted JSON, spaces up to a multiple of 8) is
-//! therefore put together here, with the tensors' bytes in the order given, and
-//! the crate does what needs care: checking a header from outside.
+//! metadata as a `HashMap` and so writes it in a different order every time; the
+//! header (8 bytes of length, sorted JSON, spaces up to a multiple of 8) is
+//! therefore built here, with the tensors' bytes in the order given. The crate
+//! does what needs care: it checks the headers of files that are read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub use error::CheckpointError;
 
 /// The order of dimensions in every file: images NHWC, convolution weights HWIO.
 pub const LAYOUT: &str = "nhwc-hwio";
-/// The newest version of the format that this code writes and reads.
+/// The format version that this code writes, and the newest that it reads.
 pub const FORMAT_VERSION: u64 = 1;
 
 /// The contents of a checkpoint file, checked.
@@ -96,9 +96,9 @@ pub fn save_model<T: Element>(model: &dyn Module<T>, path: impl AsRef<Path>) -> 
 
 /// Sets the parameters and buffers of a model to those that [`save_model`] wrote.
 ///
-/// # Errors
-/// If the file cannot be read, or is of another model: the message lists what is
-/// missing, unexpected or of another shape. The model is then unchanged.
+/// If the file cannot be read, or belongs to another model: the message lists the
+/// tensors that are missing, unexpected or of another shape. The model is then
+/// unchanged.
 pub fn load_model<T: Element>(
     model: &mut dyn Module<T>,
     path: impl AsRef<Path>,
@@ -142,7 +142,7 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     };
     let (header_len, header) = match SafeTensors::read_metadata(&bytes) {
         Ok(header) => header,
-        // The header is longer than the file although it starts as one does, or the tensors are.
+        // The file begins like a safetensors file, but its length does not fit its header or its tensors.
         Err(SafeTensorError::InvalidHeaderLength) if bytes.get(8) == Some(&b'{') => {
             return Err(CheckpointError::Truncated { path });
         }
@@ -183,7 +183,7 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     Ok(Checkpoint { path, tensors, metadata })
 }
 
-/// The first name that a header has twice; a map would keep the last of its entries without a word.
+/// The first name that occurs twice in a header; a map would silently keep only the last entry.
 fn named_twice(header: &[u8]) -> Option<String> {
     struct Names(Option<String>);
     impl<'de> serde::Deserialize<'de> for Names {
@@ -213,14 +213,14 @@ fn named_twice(header: &[u8]) -> Option<String> {
     serde_json::from_slice::<Names>(header).ok()?.0
 }
 
-/// What [`Checkpoint::load_matching`] took over, by the tensors' names.
+/// What [`Checkpoint::load_matching`] loaded and what it did not, by the tensors' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transfer {
-    /// In the model and in the file.
+    /// Loaded: in the model and in the file, with the same shape.
     pub taken: Vec<String>,
     /// In the model, not in the file.
     pub missing: Vec<String>,
-    /// In both, with the shape in the file and the one in the model.
+    /// In both, but with different shapes: the name, the shape in the file and the shape in the model.
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// In the file, not in the model.
     pub unused: Vec<String>,
@@ -232,8 +232,9 @@ impl<T: Element> Checkpoint<T> {
         &self.metadata
     }
 
-    /// The tensors whose names start with `prefix.`, without it; all of them
-    /// for the empty prefix. In the order in which they were saved.
+    /// The tensors whose names start with `prefix.`, in the order in which they
+    /// were saved, with names without the prefix. An empty prefix gives all
+    /// tensors.
     pub fn under(&self, prefix: &str) -> Vec<(String, Tensor<T>)> {
         let strip = |name: &str| match prefix {
             "" => Some(name.to_string()),
@@ -280,14 +281,14 @@ impl<T: Element> Checkpoint<T> {
                 ModuleTensorMut::Parameter(parameter) => &mut parameter.value,
                 ModuleTensorMut::Buffer(buffer) => &mut buffer.value,
             };
-            // The checkpoint keeps its own copy, so that the optimiser finds the model's unshared.
+            // A copy: the optimiser refuses parameters that share their memory with the checkpoint.
             *value = fitting.remove(&name).map_or_else(|| value.clone(), |tensor| owned(&tensor));
         });
         Ok(())
     }
 
-    /// Sets those tensors of `model` that there are under the prefix with the same name and shape, and leaves the others as
-    /// they are: to begin with a model that was trained for something else.
+    /// Sets the tensors of `model` that the file has, under the prefix, with the same name and shape, and leaves the
+    /// others unchanged. Use it to start from a model that was trained for another task.
     ///
     /// # Errors
     /// If a tensor that matches holds values that are not finite; the model is then unchanged.
@@ -345,7 +346,7 @@ impl<T: Element> Checkpoint<T> {
     }
 }
 
-/// A copy with memory of its own: optimisers refuse weights that are shared.
+/// A copy with its own memory: optimisers refuse parameters whose memory is shared.
 pub(crate) fn owned<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
     let tensor = tensor.contiguous();
     Tensor::filled_by(tensor.shape(), |values| values.copy_from_slice(tensor.data()))

@@ -1,9 +1,9 @@
-//! What a forward pass is told, and what it leaves behind.
+//! The context of a forward pass: its mode, and its results beside the output.
 //!
-//! Whether a pass trains or evaluates is an argument of the pass, not a state
-//! of the layers, and a forward pass changes nothing: new values for buffers
-//! (running means, say) are collected in the [`Context`] and committed by
-//! the caller, when the step counts.
+//! Whether a pass trains or evaluates is an argument of the pass, not a state of
+//! the layers, and a forward pass changes nothing: new values for buffers
+//! (running means, say) are collected in the [`Context`], and the caller commits
+//! them once the step is accepted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Once};
@@ -17,12 +17,11 @@ use cerberus_tensor::{Element, Tensor};
 use crate::module::{Buffer, Module, ModuleTensorMut, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
-///
 /// [`step`](crate::step) opens one for each training step and commits what the
-/// layers recorded in it. Whoever opens one by hand for training ends it with
-/// [`finish`](Self::finish), and hands the result to [`commit`], or with
-/// [`discard`](Self::discard): a training context that is dropped otherwise takes
-/// the batch norms' running statistics with it, and says so on standard error.
+/// layers recorded in it. If you open a training context yourself, end it with
+/// [`finish`](Self::finish) and pass the result to [`commit`], or end it with
+/// [`discard`](Self::discard). If it is dropped without either, the batch norms'
+/// running statistics are not updated, and a warning goes to standard error.
 #[must_use = "a training context ends with finish and commit, or with discard"]
 pub struct Context<T: Element = f32> {
     tape: Option<Tape<T>>,
@@ -32,29 +31,29 @@ pub struct Context<T: Element = f32> {
     /// A parameter used twice is one leaf.
     leaves: HashMap<ParamId, Var<T>>,
     updates: BufferUpdates<T>,
-    /// Weights that an evaluation has packed, for its next passes.
+    /// Convolution weights that an evaluation context packed, for its next passes.
     prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
-    /// Of the layer under way; kept only while something is watched.
+    /// The path of the layer that is running; kept only while something is watched.
     path: String,
-    /// Outputs that were asked for, by the paths of their layers.
+    /// The outputs of watched layers, by the layers' paths.
     watched: BTreeMap<String, Option<Var<T>>>,
     trace: Option<Trace>,
 }
 
-/// What a layer with parameters made in a pass that was [traced](Context::trace_layers).
+/// The record of a layer with parameters in a pass that was [traced](Context::trace_layers).
 #[derive(Clone, Debug)]
 pub struct LayerTrace {
-    /// The layer's first parameter: a model's [visit](Module::visit) tells its path.
+    /// The layer's first parameter; [visit](Module::visit) gives its path in the model.
     pub parameter: ParamId,
     /// The shape of its output.
     pub shape: Vec<usize>,
     /// Whether every value of its output is finite.
     pub is_finite: bool,
-    /// The time since the layer before it was done, layers without parameters included.
+    /// The time since the previous traced layer ended, layers without parameters included.
     pub elapsed: Duration,
 }
 
-/// The layers so far, and when the last one was done.
+/// The layers so far, and when the last one ended.
 struct Trace {
     layers: Vec<LayerTrace>,
     since: Instant,
@@ -98,7 +97,7 @@ impl<T: Element> Context<T> {
         self.tape.is_some()
     }
 
-    /// The parameter as a variable of this pass: a constant outside training, and if it is frozen.
+    /// The parameter as a variable of this pass; a constant outside training or if it is frozen.
     pub fn parameter(&mut self, parameter: &Parameter<T>) -> Var<T> {
         let Some(tape) = self.tape.as_ref().filter(|_| parameter.is_trainable()) else {
             return Var::constant(parameter.value.clone());
@@ -114,8 +113,9 @@ impl<T: Element> Context<T> {
         Arc::clone(entry.or_insert_with(|| Arc::new(PreparedConv2d::new(&weight.value, spec))))
     }
 
-    /// A variable of this pass whose gradient can be asked for, cut off from how
-    /// its value was computed; a constant outside training.
+    /// A leaf variable of this pass with this value, detached from how it was
+    /// computed; gradients with respect to it can be taken. A constant outside
+    /// training.
     pub fn leaf(&mut self, value: Tensor<T>) -> Var<T> {
         match &self.tape {
             Some(tape) => tape.leaf(value),
@@ -123,15 +123,15 @@ impl<T: Element> Context<T> {
         }
     }
 
-    /// Asks for the output of the layer at `path` (`conv2`, or `block1.conv2` inside
-    /// a [`Sequential`](crate::Sequential) called `block1`); read it with
+    /// Watches the output of the layer at `path` (`conv2`, or `block1.conv2` inside a
+    /// [`Sequential`](crate::Sequential) called `block1`); read it with
     /// [`activation`](Self::activation) after the forward pass.
     pub fn watch(&mut self, path: &str) {
         self.watched.insert(path.to_string(), None);
     }
 
     /// The output of a watched layer, as a variable of this pass: gradients can be
-    /// taken of it and with respect to it. `None` if the pass met no such layer.
+    /// taken of it and with respect to it. `None` if no such layer has run.
     pub fn activation(&self, path: &str) -> Option<&Var<T>> {
         self.watched.get(path)?.as_ref()
     }
@@ -154,7 +154,7 @@ impl<T: Element> Context<T> {
         output
     }
 
-    /// Notes from now on what each layer with parameters makes; [`traced`](Self::traced) tells it.
+    /// From now on, records every layer with parameters; [`traced`](Self::traced) returns the records.
     pub fn trace_layers(&mut self) {
         self.trace = Some(Trace { layers: Vec::new(), since: Instant::now() });
     }
@@ -164,8 +164,8 @@ impl<T: Element> Context<T> {
         self.trace.as_ref().map_or(&[], |trace| &trace.layers)
     }
 
-    /// Notes the output of a layer if the pass is traced. Layers of your own with parameters call it with their first
-    /// one; it costs nothing otherwise.
+    /// Records the output of a layer if the pass is traced; otherwise it costs nothing. In your own layers with
+    /// parameters, call it with the layer's first parameter.
     pub fn layer_done(&mut self, parameter: &Parameter<T>, output: &Var<T>) {
         let Some(trace) = &mut self.trace else { return };
         let elapsed = trace.since.elapsed();
@@ -175,7 +175,7 @@ impl<T: Element> Context<T> {
             is_finite: output.value().all_finite(),
             elapsed,
         });
-        // Looking at the values is not the layer's time.
+        // The check of the values above does not count as the layer's time.
         trace.since = Instant::now();
     }
 
@@ -196,7 +196,7 @@ impl<T: Element> Context<T> {
         std::mem::take(&mut self.updates)
     }
 
-    /// Ends the pass without its buffer updates, as for a trial step.
+    /// Ends the pass and discards its buffer updates, as for a trial step.
     pub fn discard(mut self) {
         self.updates.clear();
     }

@@ -38,13 +38,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let temporary = path.with_file_name(temporary_name);
     let result = fill(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
-        // The first error is the one worth telling.
+        // Report the first error, not one from this clean-up.
         let _ = fs::remove_file(&temporary);
     }
     result.map_err(fail)
 }
 
-/// Whether a file is one that [`write_atomically`] had not finished when its program was killed.
+/// Whether a file is a temporary one that [`write_atomically`] left behind because its program was killed.
 pub fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
     let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));

@@ -11,8 +11,8 @@ pub fn predict<T: Element>(layer: &(impl Layer<T> + ?Sized), x: Tensor<T>) -> Te
     layer.forward(Var::constant(x), &mut Context::evaluation()).into_value()
 }
 
-/// The shape of what `layer` gives for inputs of shape `x`, found by one pass over
-/// zeros: what the next layer must take.
+/// The output shape of `layer` for inputs of shape `x`, found by one forward pass
+/// over zeros. The next layer must take this shape.
 ///
 /// # Panics
 /// If the layer does not take inputs of that shape.

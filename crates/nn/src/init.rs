@@ -1,7 +1,7 @@
-//! How weights start.
+//! Weight initialisation.
 //!
-//! A layer's weights are drawn from the stream of its own place in the order of
-//! construction, so a model is a function of its seed.
+//! Every layer draws its weights from its own random stream, numbered in the
+//! order of construction, so the seed determines all weights of a model.
 
 use cerberus_tensor::parallel::for_each_piece;
 use cerberus_tensor::random::{Stream, stream};
@@ -26,9 +26,9 @@ impl Init {
         stream(self.seed, "init", 0, self.count)
     }
 
-    /// Values that `fill` draws, one 64-bit word each, in parallel: the
-    /// generator is a counter, so every piece starts at its own place in the
-    /// stream, and the values are those of one loop over it.
+    /// Values drawn by `fill`, one 64-bit word each, in parallel: the generator
+    /// is counter-based, so every piece starts at its own position in the stream,
+    /// and the values equal those of one sequential loop.
     fn draw<T: Element>(
         &mut self,
         shape: &[usize],
@@ -55,14 +55,14 @@ impl Init {
         })
     }
 
-    /// He initialisation for layers followed by a rectifier: normal with
-    /// variance `2 / fan_in` (He et al., 2015, equation 10).
+    /// He initialisation for layers followed by a ReLU: normal with variance
+    /// `2 / fan_in` (He et al., 2015, equation 10).
     pub fn he<T: Element>(&mut self, shape: &[usize], fan_in: usize) -> Tensor<T> {
         self.normal(shape, (2.0 / fan_in.max(1) as f64).sqrt())
     }
 
-    /// Glorot initialisation for layers without a rectifier: uniform with
-    /// variance `2 / (fan_in + fan_out)` (Glorot and Bengio, 2010, equation 16).
+    /// Glorot initialisation for layers without a ReLU: uniform with variance
+    /// `2 / (fan_in + fan_out)` (Glorot and Bengio, 2010, equation 16).
     pub fn glorot<T: Element>(&mut self, shape: &[usize], fan_in: usize, fan_out: usize) -> Tensor<T> {
         let bound = (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
         self.draw(shape, |random, values| {

@@ -18,7 +18,7 @@ pub mod optim;
 pub mod schedule;
 mod step;
 
-// What `module!` needs of the tensor crate, wherever it is used.
+// `module!` expands to code that uses this name, in whatever crate calls it.
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 

@@ -2,9 +2,9 @@
 //!
 //! A model is a struct of layers of parameters. [`Module`] walks such a tree in
 //! declaration order and gives every leaf its path (`trunk.stage1.conv.weight`):
-//! that is all that optimisers and checkpoints ever see of a model. The
-//! [`module!`](crate::module!) macro writes the walk by taking the struct apart
-//! field by field, so a field that is forgotten does not compile.
+//! optimisers and checkpoints see nothing else of a model. The
+//! [`module!`](crate::module!) macro implements the walk by destructuring the
+//! struct, so a field that is forgotten does not compile.
 
 use cerberus_autograd::ParamId;
 use cerberus_tensor::{Element, Tensor};
@@ -34,14 +34,14 @@ impl<T: Element> Parameter<T> {
         self.trainable = trainable;
     }
 
-    /// What gradients and optimiser state know this parameter by, in this run.
+    /// The id by which gradients and optimiser state refer to this parameter, in this run.
     pub fn id(&self) -> ParamId {
         self.id
     }
 }
 
 impl<T: Element> Clone for Parameter<T> {
-    /// A parameter of its own, with the same value for now.
+    /// An independent parameter: the same value, a new id.
     fn clone(&self) -> Self {
         Self { trainable: self.trainable, ..Self::new(self.value.clone()) }
     }
@@ -62,7 +62,7 @@ impl<T: Element> Buffer<T> {
         Self { id: ParamId::fresh(), value }
     }
 
-    /// What recorded updates know this buffer by, in this run.
+    /// The id by which recorded updates refer to this buffer, in this run.
     pub fn id(&self) -> ParamId {
         self.id
     }
@@ -82,7 +82,7 @@ pub enum ModuleTensor<'a, T: Element> {
     Buffer(&'a Buffer<T>),
 }
 
-/// A leaf of a module tree, to be changed.
+/// A mutable leaf of a module tree.
 pub enum ModuleTensorMut<'a, T: Element> {
     /// Trained by gradients.
     Parameter(&'a mut Parameter<T>),
@@ -91,7 +91,7 @@ pub enum ModuleTensorMut<'a, T: Element> {
 }
 
 impl<T: Element> ModuleTensorMut<'_, T> {
-    /// The value of either.
+    /// The value of the parameter or buffer.
     pub fn value_mut(&mut self) -> &mut Tensor<T> {
         match self {
             Self::Parameter(parameter) => &mut parameter.value,
@@ -100,7 +100,7 @@ impl<T: Element> ModuleTensorMut<'_, T> {
     }
 }
 
-/// Something that holds parameters and buffers, directly or in parts that do.
+/// Something that holds parameters and buffers, directly or in its parts.
 pub trait Module<T: Element = f32> {
     /// Calls `f(path, leaf)` for every leaf in declaration order; paths start with `path`.
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>));
@@ -119,7 +119,7 @@ pub trait Module<T: Element = f32> {
         all
     }
 
-    /// All parameters with their paths, to be changed.
+    /// All parameters with their paths, mutable.
     fn parameters_mut(&mut self) -> Vec<(String, &mut Parameter<T>)> {
         let mut all = Vec::new();
         self.visit_mut("", &mut |path, entry| {
@@ -149,7 +149,7 @@ pub trait Module<T: Element = f32> {
     /// buffers and still follow the batches.
     ///
     /// # Panics
-    /// If no parameter has such a path; the message lists those there are.
+    /// If no parameter has such a path; the message lists the paths that exist.
     #[track_caller]
     fn freeze(&mut self, path: &str) {
         set_trainable(&mut self.parameters_mut(), path, false);
@@ -158,7 +158,7 @@ pub trait Module<T: Element = f32> {
     /// Undoes [`freeze`](Self::freeze) for the parameters whose paths start with `path`.
     ///
     /// # Panics
-    /// If no parameter has such a path; the message lists those there are.
+    /// If no parameter has such a path; the message lists the paths that exist.
     #[track_caller]
     fn unfreeze(&mut self, path: &str) {
         set_trainable(&mut self.parameters_mut(), path, true);
@@ -250,8 +250,8 @@ impl<T: Element, M: Module<T> + ?Sized> Module<T> for Box<M> {
     }
 }
 
-/// Implements [`Module`] for a struct generic over its element type by naming
-/// its parts, in order, and the fields that hold none.
+/// Implements [`Module`] for a struct generic over its element type: list the
+/// parts in order and, after `without`, the fields that hold no parameters.
 ///
 /// ```
 /// use cerberus_nn::{Linear, Parameter, module};

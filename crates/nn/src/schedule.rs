@@ -1,7 +1,7 @@
 //! Learning-rate schedules: pure functions of the step.
 //!
-//! A schedule holds no position, so resuming a run needs nothing but its
-//! number of steps, and a plot of a schedule is a loop.
+//! A schedule has no state, so resuming a run needs only the number of steps so
+//! far, and a loop is enough to plot one.
 
 use std::f64::consts::PI;
 
@@ -49,10 +49,10 @@ pub enum Schedule {
         /// The part of the steps that climb; PyTorch's default is 0.3.
         #[serde(default = "default_pct_start")]
         pct_start: f64,
-        /// Peak over first rate; PyTorch's default is 25.
+        /// The peak divided by the first rate; PyTorch's default is 25.
         #[serde(default = "default_div_factor")]
         div_factor: f64,
-        /// First over last rate; PyTorch's default is 1e4.
+        /// The first rate divided by the last; PyTorch's default is 1e4.
         #[serde(default = "default_final_div_factor")]
         final_div_factor: f64,
     },
@@ -70,7 +70,7 @@ fn default_final_div_factor() -> f64 {
     1e4
 }
 
-/// A schedule from outside has a number that cannot be.
+/// A schedule from outside has an invalid number.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("schedule: {field} is {value}; it must be {rule}")]
 pub struct ScheduleError {

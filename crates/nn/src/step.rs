@@ -12,11 +12,11 @@ use crate::context::{Context, commit};
 use crate::module::Module;
 use crate::optim::Optimizer;
 
-/// The choices of [`step_with`].
+/// The options of [`step_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepOptions {
-    /// The seed of what layers draw, such as the values that dropout drops. Each
-    /// step draws others: they depend on [`Optimizer::steps`] too.
+    /// The seed of the layers' random numbers, such as dropout masks. Each step
+    /// draws others: they also depend on [`Optimizer::steps`].
     pub seed: u64,
     /// The largest global norm of the gradients; longer ones are scaled down
     /// (Pascanu, Mikolov and Bengio, 2013).
@@ -135,7 +135,7 @@ mod tests {
         let mut optimizer = Sgd::new(SgdOptions { learning_rate: 0.1, ..SgdOptions::default() });
         step(&mut model, &mut optimizer, loss);
         for ((name, old), (_, new)) in before.iter().zip(values(&model)) {
-            // A bias before a batch norm has no effect, and so hardly a gradient.
+            // A bias before a batch norm has no effect, and so almost no gradient.
             assert!(*old != new || name == "conv.bias", "{name} is as it was");
         }
     }

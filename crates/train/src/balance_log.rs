@@ -1,5 +1,5 @@
-//! `balance.csv` and `conflicts.csv`: what the strategy did at every step, and how
-//! much the tasks fought.
+//! `balance.csv` and `conflicts.csv`: the strategy's weights at every step, and how
+//! much the tasks' gradients conflicted.
 //!
 //! Both are written whole with every checkpoint; a continued run keeps the
 //! rows of the steps it does not repeat.
@@ -16,7 +16,7 @@ use cerberus_multitask::step::StepResult;
 
 /// The rows so far, each with its step.
 pub(super) struct BalanceLog {
-    /// The model's tasks, which results count.
+    /// The names of the model's tasks; results refer to them by place.
     tasks: Vec<String>,
     weights: Vec<(u64, String)>,
     conflicts: Vec<(u64, String)>,

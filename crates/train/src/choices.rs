@@ -17,21 +17,21 @@ pub enum OptimizerKind {
     Sgd,
 }
 
-/// The optimiser and its choices; those of another kind are ignored.
+/// The optimiser and its options; those of another kind are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
     /// Its kind.
     pub kind: OptimizerKind,
-    /// Of SGD: how much of the last direction is kept; 0.9 by default.
+    /// For SGD: how much of the last direction is kept; 0.9 by default.
     pub momentum: f64,
-    /// Of SGD: whether to look ahead along the new direction.
+    /// For SGD: whether to look ahead along the new direction.
     pub nesterov: bool,
-    /// Of Adam and AdamW: how much of the mean gradient is kept.
+    /// For Adam and AdamW: how much of the mean gradient is kept.
     pub beta1: f64,
-    /// Of Adam and AdamW: how much of the mean square is kept.
+    /// For Adam and AdamW: how much of the mean square is kept.
     pub beta2: f64,
-    /// Of Adam and AdamW: added to the root of the mean square.
+    /// For Adam and AdamW: added to the root of the mean square.
     pub eps: f64,
     /// Whether biases and the scales and shifts of norms decay too.
     pub decay_all: bool,
@@ -48,7 +48,7 @@ impl OptimizerConfig {
     /// Whether the numbers are in their ranges.
     ///
     /// # Errors
-    /// A sentence that names the first that is not.
+    /// A sentence that names the first number out of its range.
     pub fn check(&self) -> Result<(), String> {
         let below_one = [("momentum", self.momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
         if let Some((name, value)) = below_one.into_iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
@@ -90,10 +90,10 @@ pub enum ScheduleConfig {
         /// The share of the steps that climb.
         #[serde(default = "climb")]
         pct_start: f64,
-        /// The highest rate over the first.
+        /// The highest rate divided by the first.
         #[serde(default = "first")]
         div_factor: f64,
-        /// The first rate over the last.
+        /// The first rate divided by the last.
         #[serde(default = "last")]
         final_div_factor: f64,
     },
@@ -102,7 +102,7 @@ pub enum ScheduleConfig {
         /// The share of the steps that climb.
         #[serde(default = "warmup")]
         warmup: f64,
-        /// The lowest rate over the highest.
+        /// The lowest rate divided by the highest.
         #[serde(default)]
         floor: f64,
     },
@@ -139,7 +139,7 @@ impl ScheduleConfig {
     /// The schedule of this name with its usual numbers.
     ///
     /// # Errors
-    /// A sentence with the names there are.
+    /// A sentence that lists the existing names.
     pub fn by_name(name: &str) -> Result<Self, String> {
         match name {
             "one_cycle" => Ok(Self::default()),
@@ -151,7 +151,7 @@ impl ScheduleConfig {
 
     /// The rate at each of `steps` steps, at most `peak`.
     pub fn over(&self, peak: f64, steps: usize) -> Schedule {
-        // A climb and a descent of a few steps would hardly leave the bottom.
+        // In so few steps, a climb and a descent would hardly leave the lowest rate.
         if steps < FEWEST_STEPS {
             return Schedule::Constant { rate: peak };
         }
@@ -172,7 +172,7 @@ impl ScheduleConfig {
     /// Whether the numbers are in their ranges.
     ///
     /// # Errors
-    /// A sentence that names the first that is not.
+    /// A sentence that names the first number out of its range.
     pub fn check(&self) -> Result<(), String> {
         if let Self::WarmupCosine { warmup, floor } = *self {
             let shares = [("warmup", warmup), ("floor", floor)];
@@ -184,10 +184,10 @@ impl ScheduleConfig {
     }
 }
 
-/// Steps below which a schedule is a constant.
+/// With fewer steps, a schedule is constant.
 const FEWEST_STEPS: usize = 8;
 
-/// A schedule, or what stood in its place in earlier configurations: whether the rate is constant.
+/// A schedule, or the setting that earlier configurations had in its place: whether the rate is constant.
 pub(crate) fn schedule_or_constant<'de, D: Deserializer<'de>>(from: D) -> Result<ScheduleConfig, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

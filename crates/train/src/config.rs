@@ -17,13 +17,13 @@ use cerberus_multitask::config::{HeadConfig, ModelConfig, TrunkKind};
 use cerberus_multitask::step::{Balancing, GradientsWrt};
 use cerberus_multitask::tasks;
 
-/// Photographs: so many views of them are trained on altogether, in no fewer and no
-/// more epochs than these.
+/// For photographs: the number of views to train on in a whole run, and the fewest
+/// and the most epochs for it.
 const PHOTO_VIEWS: usize = 108_000;
 const FEWEST_EPOCHS: usize = 3;
 const MOST_EPOCHS: usize = 36;
 
-/// Training samples drawn by the classes of a label.
+/// How training samples are drawn by the classes of a label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SamplerChoice {
     /// The label.
@@ -41,10 +41,10 @@ pub struct TrainConfig {
     pub model: ModelConfig,
     /// How the losses are combined, a name that [`balance::by_name`] knows.
     pub balance: String,
-    /// What each task should count for, in the order of the tasks; equal if empty.
+    /// How much each task should count, in the order of the tasks; equal if empty.
     #[serde(default)]
     pub preference: Vec<f64>,
-    /// With respect to what strategies take the tasks' gradients.
+    /// The variables with respect to which strategies take the tasks' gradients.
     #[serde(default)]
     pub gradients: GradientsWrt,
     /// Steps between measurements of how much the tasks' gradients conflict; 0 for never.
@@ -53,19 +53,19 @@ pub struct TrainConfig {
     /// More data that are mixed in, each sample with the labels of the set it is from.
     #[serde(default)]
     pub mix: Vec<String>,
-    /// How even the sets are drawn: in training in proportion to `n^(1 / temperature)`, with `n` their samples.
+    /// How evenly the sets are drawn in training: in proportion to `n^(1 / temperature)`, with `n` their samples.
     #[serde(default = "in_proportion")]
     pub temperature: f64,
     /// How photographs become samples; absent for other data.
     #[serde(default)]
     pub photos: Option<PhotoOptions>,
-    /// The share of each label's training samples that is taken away.
+    /// The share of each label's training samples that is removed.
     #[serde(default)]
     pub missing: f64,
-    /// Which label's classes training samples are drawn by, if any.
+    /// The label by whose classes training samples are drawn, if any.
     #[serde(default)]
     pub sampler: Option<SamplerChoice>,
-    /// How many times the training split is gone through.
+    /// The number of passes over the training split.
     pub epochs: usize,
     /// Images per step.
     pub batch: usize,
@@ -76,7 +76,7 @@ pub struct TrainConfig {
     /// How it changes over the run.
     #[serde(default, alias = "constant_rate", deserialize_with = "schedule_or_constant")]
     pub schedule: ScheduleConfig,
-    /// What turns gradients into steps.
+    /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
     /// Weight decay of matrices and kernels.
@@ -90,32 +90,34 @@ pub struct TrainConfig {
     /// model; 0 for none.
     #[serde(default)]
     pub ema: f64,
-    /// Training stops after so many epochs in a row without a better validation score; never if absent.
+    /// Training stops after this many epochs in a row without a better validation score; never if absent.
     #[serde(default)]
     pub patience: Option<usize>,
-    /// What is done to training samples, in order.
+    /// The augmentation of training samples, in order.
     #[serde(default)]
     pub augment: AugmentConfig,
     /// The checkpoint whose weights the model starts with, where names and shapes match.
     #[serde(default)]
     pub init_from: Option<PathBuf>,
-    /// Parameters that keep their values: paths, or patterns with `*`, such as `trunk` or `trunk.stages.0.*`.
+    /// Frozen parameters: paths, or patterns with `*`, such as `trunk` or `trunk.stages.0.*`.
     #[serde(default)]
     pub freeze: Vec<String>,
     /// At most this many samples of each split; all if absent.
     pub samples: Option<usize>,
-    /// Where the data are that `data` and `mix` name by a path, from the root: a run is continued from any folder.
+    /// The absolute paths of the data that `data` and `mix` name by a path, so that a run can be continued from any
+    /// folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Option<PathBuf>>,
-    /// The [fingerprints](cerberus_data::Account::fingerprint) of the data that the run began with, of those that have one.
+    /// The [fingerprints](cerberus_data::Account::fingerprint) of the data when the run began, for data that have
+    /// one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingerprints: Vec<String>,
 }
 
-/// The largest of several options: beyond them there is only a slip of the keyboard.
+/// The upper limit of several options: a larger number is a typing error.
 const MOST: usize = 1 << 24;
 
-/// A norm that no gradient reaches: JSON has no infinity.
+/// A norm that no gradient reaches, because JSON has no infinity.
 const UNCLIPPED: f64 = 1e30;
 
 fn in_proportion() -> f64 {
@@ -126,8 +128,8 @@ fn one() -> usize {
     1
 }
 
-/// What is usual for small images of one class each, which have no augmentation of their own: a move of some pixels (He et
-/// al., 2016, section 4.2), and for CIFAR-10's things, unlike digits, left and right exchanged.
+/// The default augmentation for small images of one class each: a shift by some pixels (He et al., 2016, section 4.2),
+/// and for CIFAR-10's objects, unlike for digits, a horizontal flip.
 fn usual_augment(info: &DatasetInfo) -> AugmentConfig {
     let names: &[&str] = match info.name.as_str() {
         "cifar10" => &["pad_and_crop", "horizontal_flip"],
@@ -211,8 +213,8 @@ impl TrainConfig {
         }
     }
 
-    /// Chooses the heads: by name those that are there already, others as [`HeadConfig::parse`] reads them, with the
-    /// options of one of their kind if there was one.
+    /// Chooses the heads: the name of an existing head keeps it; others are read by [`HeadConfig::parse`] and get
+    /// the options of an existing head of their kind, if there is one.
     ///
     /// # Errors
     /// [`TrainError::Option`] if there is no such head, or no label for it.
@@ -235,9 +237,9 @@ impl TrainConfig {
     /// Sets how the losses are combined.
     ///
     /// # Errors
-    /// If there is no such way; the message lists those there are.
+    /// If there is no such strategy; the message lists the existing ones.
     pub fn set_balance(&mut self, name: &str) -> Result<(), TrainError> {
-        // Enough tasks for any of them: how many there are is checked later.
+        // Enough tasks for any strategy: the real number is checked later.
         balance::by_name::<f32>(name, 16, &[1.0; 16])?;
         let kinds = tasks::kinds::<f32>();
         let usual =
@@ -253,10 +255,10 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The strategy of this run, which has seen nothing yet.
+    /// The strategy of this run, in its initial state.
     ///
     /// # Errors
-    /// If the balance, the preference and the place of gradients do not go together.
+    /// If the balance, the preference and the choice of gradients do not go together.
     pub fn balancing(&self) -> Result<Balancing, TrainError> {
         let fail = |message: String| Err(TrainError::Option(message));
         let tasks = self.model.heads.len();
@@ -323,10 +325,10 @@ impl TrainConfig {
         self.schedule.over(self.learning_rate, steps)
     }
 
-    /// Checks the values that do not depend on what the model is made of.
+    /// Checks the values that do not depend on the model's structure.
     ///
     /// # Errors
-    /// [`TrainError::Option`], naming the value and what it may be.
+    /// [`TrainError::Option`], naming the value and what is allowed.
     pub fn validate_run(&self) -> Result<(), TrainError> {
         let fail = |message: String| Err(TrainError::Option(message));
         let counts = [
@@ -370,7 +372,7 @@ impl TrainConfig {
         self.balancing().map(drop)
     }
 
-    /// The names of the data, `data` first; paths that are not where they were given are taken from the root.
+    /// The names of the data, `data` first; a recorded absolute path that still exists replaces its name.
     pub fn data_names(&self) -> Vec<String> {
         let names = std::iter::once(&self.data).chain(&self.mix);
         let places = self.places.iter().map(Option::as_deref).chain(std::iter::repeat(None));
@@ -383,14 +385,14 @@ impl TrainConfig {
             .collect()
     }
 
-    /// Notes where the data are and what they are, to know them again.
+    /// Records the places and the fingerprints of the data, to recognise them later.
     pub fn note_data(&mut self, info: &DatasetInfo) {
         let names = std::iter::once(&self.data).chain(&self.mix);
         self.places = names.map(|name| std::fs::canonicalize(Path::new(name)).ok()).collect();
         self.fingerprints = info.accounts.iter().map(|account| account.fingerprint.clone()).collect();
     }
 
-    /// Checks that the model can be scored on data: which tasks cannot, and why.
+    /// Checks that the model can be scored on data; returns the tasks that cannot, and why.
     ///
     /// # Errors
     /// [`TrainError::Option`] if no task can, images have another size, or classes differ.
@@ -447,7 +449,7 @@ impl TrainConfig {
     /// Checks the values against each other and against the data.
     ///
     /// # Errors
-    /// [`TrainError::Option`], naming the value and what it may be.
+    /// [`TrainError::Option`], naming the value and what is allowed.
     pub fn validate(&self, info: &DatasetInfo) -> Result<(), TrainError> {
         self.validate_run()?;
         let fail = |message: String| Err(TrainError::Option(message));

@@ -1,6 +1,6 @@
-//! The data of a run: opened as its configuration says, with labels taken away
-//! or classes drawn more evenly where that was asked for, and counted for the
-//! methods against class imbalance.
+//! The data of a run: opened as its configuration says, if required with labels
+//! removed or classes drawn more evenly, and counted for the methods against
+//! class imbalance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::config::{SamplerChoice, TrainConfig};
 use crate::error::TrainError;
 use cerberus_multitask::config::{HeadConfig, find_kind};
 
-/// Training samples looked at to count classes.
+/// The most training samples that are read to count classes.
 const COUNTED: usize = 4000;
 
 /// The methods against class imbalance within a head.
 pub const IMBALANCE_METHODS: [&str; 5] = ["inverse", "effective", "enet", "focal", "logit"];
 
-/// Opens the data set that runs with these names, or the mixture of several.
+/// Opens the data set of this name, or the mixture of several.
 ///
-/// The classes of a label are those of all sets by their names, in the order in which they appear. Photographs with another
-/// list are brought to it, and say in each sample which of its classes they [annotate](cerberus_data::annotated_key). Other
-/// data with another list are an error of the mixture's.
+/// The classes of a label are those of all sets by their names, in the order in which they appear. Photographs with
+/// another list are converted to it, and each of their samples says which of its classes are
+/// [annotated](cerberus_data::annotated_key). For other data, another list is an error from the mixture.
 ///
 /// # Errors
 /// Those of [`cerberus_data::open_photos`] and [`Mixture::new`].
@@ -53,7 +53,7 @@ pub fn open_mixed(
     Ok(Arc::new(Mixture::new(parts, temperature, 1, seed)?))
 }
 
-/// The labels of all sets, each with the classes of all that have it by name.
+/// The labels of all sets; a label has the classes of all sets that have it by name.
 fn joined(parts: &[Arc<dyn Dataset>]) -> Vec<LabelInfo> {
     let mut labels: Vec<LabelInfo> = Vec::new();
     for own in parts.iter().flat_map(|part| &part.info().labels).filter(|label| has_classes(label.kind)) {
@@ -67,7 +67,7 @@ fn joined(parts: &[Arc<dyn Dataset>]) -> Vec<LabelInfo> {
     labels
 }
 
-/// The lists of `labels` that `info`'s labels of the same name and kind do not have.
+/// The class lists in `labels` that differ from those of `info`'s labels of the same name and kind.
 fn other_lists(labels: &[LabelInfo], info: &DatasetInfo) -> BTreeMap<String, Vec<String>> {
     let list = |own: &LabelInfo| {
         let known = labels.iter().find(|known| known.name == own.name && known.kind == own.kind)?;
@@ -91,7 +91,8 @@ impl TrainConfig {
         self.prepare_data(open_mixed(&self.data_names(), self.temperature, self.seed, &photos)?)
     }
 
-    /// The data as the run sees them: with labels taken away, drawn by classes and augmented, as far as it does that.
+    /// The data as the run uses them: with labels removed, drawn by classes and augmented, if the configuration says
+    /// so.
     ///
     /// # Errors
     /// Those of [`MissingLabels::new`], [`Resampled::new`] and [`Augmented::new`].
@@ -109,13 +110,13 @@ impl TrainConfig {
         Ok(data)
     }
 
-    /// How photographs are brought to the size of the model's images.
+    /// How photographs are resized to the model's images.
     pub fn fit(&self) -> Fit {
         self.photos.as_ref().map_or(Fit::default(), |photos| photos.fit)
     }
 
-    /// Opens other data to score the model on: of photographs all of them, brought to its size as those it
-    /// was trained on were, under the classes it was trained with; those that the data lack are not held against it.
+    /// Opens other data to score the model on: all photographs are used, resized like those it was trained on, with the
+    /// classes it was trained with; classes that the data lack do not count as errors.
     ///
     /// # Errors
     /// Those of [`cerberus_data::open_photos`].
@@ -150,13 +151,13 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Treats a head's class imbalance, `HEAD=METHOD` with one of [`IMBALANCE_METHODS`], from the classes of
-    /// `dataset`'s first few thousand training samples: weights by inverse frequency, by effective number (0.999) or by ENet's logarithm;
-    /// the focal loss with exponent 2; logits adjusted by the classes' shares.
+    /// Sets a method against a head's class imbalance, `HEAD=METHOD` with one of [`IMBALANCE_METHODS`], from the
+    /// classes of `dataset`'s first few thousand training samples: weights by inverse frequency, by effective number
+    /// (0.999) or by ENet's logarithm; the focal loss with exponent 2; logits adjusted by the classes' shares.
     ///
     /// # Errors
-    /// [`TrainError::Option`] for a head or method there is none of, a method that the head's loss has no use for
-    /// (detection and regression have for none), or data without a class to count; and those of reading the samples.
+    /// [`TrainError::Option`] for an unknown head or method, a method that the head's loss cannot use (detection and
+    /// regression can use none), or data without a class to count; and those of reading the samples.
     pub fn set_imbalance(&mut self, choice: &str, dataset: &dyn Dataset) -> Result<(), TrainError> {
         let (name, method) = choice.split_once('=').unwrap_or((choice, ""));
         let names: Vec<&str> = self.model.heads.iter().map(|head| head.name.as_str()).collect();
@@ -197,11 +198,11 @@ impl TrainConfig {
     }
 }
 
-/// Those of [`IMBALANCE_METHODS`] that a head's loss has a use for.
+/// The [`IMBALANCE_METHODS`] that a head's loss can use.
 fn methods_for(head: &HeadConfig) -> Result<&'static [&'static str], TrainError> {
     Ok(match find_kind(&head.kind).map_err(TrainError::Option)?.label {
         LabelKind::Class | LabelKind::Mask => &IMBALANCE_METHODS,
-        // Each class is a question of its own: there are no logits to shift against each other.
+        // The classes are independent: there are no logits to shift against each other.
         LabelKind::Classes => &IMBALANCE_METHODS[..4],
         LabelKind::Objects | LabelKind::Values | LabelKind::ValueMap => &[],
     })
@@ -320,7 +321,7 @@ mod tests {
             told(0)
         );
         assert!(told(1).contains("dog of objects") && told(1).contains("never occur (cat)"), "{}", told(1));
-        // All alike: nothing is said.
+        // If both have the same classes, nothing is recorded.
         let alike = open(&[&first, &first]).unwrap().sample(Split::Train, 0, 0).unwrap();
         assert!(!alike.more.contains_key(&cerberus_data::annotated_key("objects")));
     }

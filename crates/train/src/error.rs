@@ -1,4 +1,4 @@
-//! What can go wrong in a run, told so that the reader knows what to do.
+//! The errors of a run, with messages that tell the user what to do.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub enum TrainError {
     /// A checkpoint could not be read or does not fit.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The run's folder is not what it should be.
+    /// Something is wrong with the run's folder.
     #[error("{path}: {problem}")]
     Folder {
         /// The folder or file.
@@ -34,7 +34,7 @@ pub enum TrainError {
     /// The balance does not exist or does not fit.
     #[error(transparent)]
     Balance(#[from] BalanceError),
-    /// A gradient is no longer a number.
+    /// A gradient is not finite.
     #[error(
         "training diverged: a gradient is not finite at step {step}; {kept}, and the last epoch's checkpoint is intact; \
          try a lower --learning-rate"
@@ -42,10 +42,10 @@ pub enum TrainError {
     DivergedGradient {
         /// The step.
         step: u64,
-        /// What became of the weights.
+        /// What happened to the weights.
         kept: String,
     },
-    /// The loss is no longer a number.
+    /// The loss is not finite.
     #[error(
         "training diverged: the {task} loss became {value} at step {step}; {place}; {kept}, and the last epoch's \
          checkpoint is intact; try a lower --learning-rate"
@@ -59,7 +59,7 @@ pub enum TrainError {
         step: u64,
         /// Where the first value appears that is not finite.
         place: String,
-        /// What became of the weights.
+        /// What happened to the weights.
         kept: String,
     },
 }

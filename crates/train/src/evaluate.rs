@@ -13,20 +13,20 @@ use cerberus_multitask::tasks::{Metric, Prediction};
 pub struct TaskFigures {
     /// The task's name.
     pub task: String,
-    /// Metrics by name; the first is the main one. `None` for what nothing was seen for.
+    /// Metrics by name; the first is the main one. `None` for a metric without data.
     pub metrics: Vec<(String, Option<f64>)>,
 }
 
-/// The mean of the tasks' main metrics, by which checkpoints are compared; those that are unknown take no part, and it is
-/// unknown if all are.
+/// The mean of the tasks' main metrics, by which checkpoints are compared; unknown ones are left out, and `None` is
+/// returned if all are unknown.
 pub fn score(figures: &[TaskFigures]) -> Option<f64> {
     let known: Vec<f64> =
         figures.iter().filter_map(|task| task.metrics.first()).filter_map(|(_, value)| *value).collect();
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
-/// Every task's figures on `split`, at most `limit` samples of it; `progress`
-/// is told the number of images done. Of a split without samples there are none.
+/// Every task's figures on `split`, at most `limit` samples of it; `progress` is
+/// called with the number of images done. Empty for a split without samples.
 ///
 /// # Errors
 /// If a sample cannot be read.
@@ -44,7 +44,7 @@ pub fn evaluate(
     Ok(figures(model, &metrics))
 }
 
-/// What metrics say, in the model's order; of none there are none.
+/// The metrics' figures, in the model's order; empty without metrics.
 pub(crate) fn figures(model: &MultiTaskModel, metrics: &[Box<dyn Metric>]) -> Vec<TaskFigures> {
     let figures = model.tasks().iter().zip(metrics).map(|(task, metric)| TaskFigures {
         task: task.name().to_string(),
@@ -67,7 +67,7 @@ pub fn score_split(
     score_seen(model, dataset, (split, limit), &mut |batch, _| progress(batch.len()))
 }
 
-/// [`score_split`] where `seen` is shown every batch, and what each task predicts for it.
+/// [`score_split`] that also calls `seen` with every batch and each task's predictions for it.
 pub(crate) fn score_seen(
     model: &MultiTaskModel,
     dataset: &Arc<dyn Dataset>,

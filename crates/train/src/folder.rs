@@ -3,7 +3,7 @@
 //! `config.json`, `command.txt`, `metrics.csv`, `summary.json`, `report.html`,
 //! `checkpoints/last.safetensors` and `best.safetensors`, `samples/*.png`. Every
 //! file is written under a temporary name and renamed, so a run that is killed
-//! leaves whole files.
+//! leaves only complete files.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -23,7 +23,7 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while a program trains here; the system lets go of it however the program ends.
+    /// Held while a program trains here; the system releases it however the program ends.
     _lock: File,
 }
 
@@ -40,7 +40,7 @@ impl RunFolder {
             })?;
         }
         let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
-        // Only who holds the lock looks: two programs cannot both find it empty.
+        // Checked under the lock: two programs cannot both find the folder empty.
         if folder.config().exists() {
             return Err(folder.problem(format!(
                 "there already is a run here; continue it with --resume {}, or choose another --out",
@@ -51,7 +51,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A folder of its own for a new run: the first of `base/train-1`, `base/train-2`, .. that is not there yet.
+    /// A folder of its own for a new run: the first of `base/train-1`, `base/train-2`, .. that does not exist yet.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -85,8 +85,8 @@ impl RunFolder {
         })
     }
 
-    /// Whether a program trains in the folder at the moment. Where the file system has no locks, nobody can tell, and the
-    /// answer is no.
+    /// Whether a program trains in the folder at the moment. On a file system without locks this cannot be known, and
+    /// the answer is no.
     pub fn is_in_use(path: &Path) -> bool {
         // A shared lock, held no longer than this call.
         let Ok(file) = File::open(path.join(LOCK)) else { return false };
@@ -98,7 +98,7 @@ impl RunFolder {
         for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("samples")] {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             for path in entries.map(|entry| entry.path()).filter(|path| is_temporary(path)) {
-                // Left for the next time where it cannot be removed.
+                // If it cannot be removed, the next start tries again.
                 let _ = fs::remove_file(path);
             }
         }
@@ -199,7 +199,8 @@ impl RunFolder {
     }
 }
 
-/// Makes a folder of its own for what a program writes: the first of `base/NAME-1`, `base/NAME-2`, .. that is not there yet.
+/// Makes a folder of its own for what a program writes: the first of `base/NAME-1`, `base/NAME-2`, .. that does not
+/// exist yet.
 ///
 /// # Errors
 /// If it cannot be made.
@@ -209,7 +210,7 @@ pub fn make_next(base: &Path, name: &str) -> Result<PathBuf, TrainError> {
     let mut number = 1;
     loop {
         let path = base.join(format!("{name}-{number}"));
-        // Made by one program alone, whoever else looks at the same time.
+        // Only one program can create it, even if others try at the same time.
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
@@ -235,7 +236,7 @@ fn lock(path: &Path) -> Result<File, TrainError> {
             path,
             "another program trains in this folder; wait for it, or choose another --out".into(),
         )),
-        // Some network file systems have no locks: then nothing keeps two programs apart but their users.
+        // Some network file systems have no locks: then only the users can keep two programs apart.
         Err(TryLockError::Error(_)) => Ok(file),
     }
 }

@@ -1,5 +1,5 @@
 //! Training: epochs of steps, an evaluation after each, checkpoints, and one
-//! look at the test set at the end.
+//! evaluation on the test set at the end.
 //!
 //! A run is a function of its [`TrainConfig`]: the number of threads, an
 //! interruption and a resumption change nothing but the time it takes. After

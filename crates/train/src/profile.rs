@@ -1,8 +1,8 @@
-//! What each layer costs: time forward and backward, and the memory of its output.
+//! The cost of each layer: time forward and backward, and the memory of its output.
 //!
-//! Forward, a traced pass tells when each layer was done. Backward, each parameter's gradient arrives as soon as its last
-//! contribution is in, the deepest layers first: the time since the one before is that of the layer it belongs to, with the
-//! operations without parameters that lie between.
+//! In the forward pass, a trace records when each layer ends. In the backward pass, each parameter's gradient arrives
+//! as soon as it is complete, the last layers first: the time since the previous gradient counts for the parameter's
+//! layer, including operations without parameters in between.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use cerberus_nn::{Context, LayerTrace, Module};
 
 use crate::start::layer_of;
 
-/// Steps that are measured; the median counts.
+/// The number of measured steps; their median counts.
 const STEPS: usize = 5;
 
 /// The costs of the layers of a model in a step, in the order in which they run.
@@ -24,14 +24,14 @@ pub(crate) struct Profile {
     pub layers: Vec<LayerCost>,
 }
 
-/// What one layer costs in a step.
+/// The cost of one layer in a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LayerCost {
     pub path: String,
-    /// Of its output.
+    /// The shape of its output.
     pub shape: Vec<usize>,
     pub forward: Duration,
-    /// Zero for a layer that nothing learns.
+    /// Zero for a layer without a gradient.
     pub backward: Duration,
 }
 
@@ -43,7 +43,7 @@ impl LayerCost {
 }
 
 impl Profile {
-    /// Measures steps with a batch; the model stays as it is.
+    /// Measures steps with a batch; the model does not change.
     pub fn of(model: &MultiTaskModel, batch: &Batch, seed: u64) -> Self {
         let parameters = model.parameters();
         let paths: HashMap<ParamId, String> =
@@ -79,7 +79,7 @@ impl Profile {
     }
 }
 
-/// Notes when gradients arrive, and drops them.
+/// Records when gradients arrive, and drops them.
 struct Clock<'a> {
     paths: &'a HashMap<ParamId, String>,
     last: Instant,

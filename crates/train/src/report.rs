@@ -1,4 +1,4 @@
-//! What a finished run says about itself: figures and pictures.
+//! The results of a finished run: figures and pictures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) const SHOWN: f32 = 0.3;
 /// `summary.json`: the test split's figures with the best model, and the run's cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// By task, then by metric; null for what nothing was seen for.
+    /// By task, then by metric; null for a metric without data.
     pub tasks: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// The epoch with the best validation score, from 1.
     pub best_epoch: usize,
@@ -36,13 +36,13 @@ pub struct Summary {
     pub epochs: usize,
     /// Training images per second, evaluation not counted.
     pub images_per_second: f64,
-    /// The whole run, evaluation included, interruptions not.
+    /// Seconds of the whole run, evaluation included, interruptions not.
     pub wall_seconds: f64,
-    /// The most memory the process held, in MiB; absent where the system does not say.
+    /// The most memory the process held, in MiB; absent if the system does not report it.
     pub peak_rss_mb: Option<f64>,
     /// The run's seed.
     pub seed: u64,
-    /// Threads that computed.
+    /// The number of threads that computed.
     pub threads: usize,
     /// Trained values of the model.
     pub parameters: usize,
@@ -50,8 +50,8 @@ pub struct Summary {
     pub data: String,
     /// Samples of each split: of training, per epoch.
     pub splits: BTreeMap<String, usize>,
-    /// The split that `tasks` was measured on: `test`, or `validation` where there is no test part; the best epoch was then
-    /// chosen by the same pictures.
+    /// The split that `tasks` was measured on: `test`, or `validation` if there is no test part; the best epoch was
+    /// then chosen on the same pictures.
     #[serde(default)]
     pub scored_on: Option<String>,
 }
@@ -87,19 +87,19 @@ impl Summary {
 }
 
 impl Summary {
-    /// Notes what the figures were measured on.
+    /// Records the split that the figures were measured on.
     pub(super) fn scored_on(self, split: Split) -> Self {
         let scored_on = (!self.tasks.is_empty()).then(|| split.name().to_string());
         Self { scored_on, ..self }
     }
 }
 
-/// The most memory this process has held so far, in MiB, where Linux tells it.
+/// The most memory this process has held so far, in MiB, if Linux reports it.
 pub fn peak_rss_mb() -> Option<f64> {
     status_bytes("VmHWM:").map(|bytes| bytes as f64 / (1 << 20) as f64)
 }
 
-/// The memory that this process holds, in bytes, where Linux tells it.
+/// The memory that this process holds, in bytes, if Linux reports it.
 pub(crate) fn rss_bytes() -> Option<usize> {
     status_bytes("VmRSS:")
 }
@@ -120,7 +120,7 @@ pub fn write_samples(
     model: &MultiTaskModel,
     dataset: &Arc<dyn Dataset>,
 ) -> Result<(), TrainError> {
-    // Of data without a test part validation samples are shown, or else training samples.
+    // Without a test part, validation samples are shown, or else training samples.
     let parts = [Split::Test, Split::Validation, Split::Train];
     let split = parts.into_iter().find(|&split| !dataset.is_empty(split)).unwrap_or(Split::Test);
     let count = SAMPLES.min(dataset.len(split));
@@ -159,7 +159,7 @@ pub fn write_samples(
     write("gallery.png", &gallery(&pictures[..pictures.len().min(12)]))
 }
 
-/// The class names of boxes and masks in pictures: those of the first head that draws such.
+/// The class names of boxes and masks in pictures: those of the first head that predicts any.
 pub fn drawn_names(heads: &[&HeadConfig]) -> Vec<String> {
     let draws = |head: &&&HeadConfig| {
         ["detect", "centernet", "fcos", "segment", "fcn", "unet"].contains(&&*head.kind)
@@ -179,15 +179,14 @@ fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
     }
 }
 
-/// The class with the highest probability, the last of equal ones; `None` of none.
+/// The most probable class, the last of equal ones; `None` without classes.
 pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
     (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
 }
 
-/// What heads say about one image of `[height, width]` as something to draw;
-/// `truth` is its class where known, to mark the predicted one right or wrong; objects less certain than `threshold` are
-/// left out.
-/// The first prediction of each kind is drawn.
+/// The predictions of heads for one image of `[height, width]` in a form to draw. `truth` is the image's class if
+/// known, to mark the predicted one right or wrong; objects less certain than `threshold` are left out. The first
+/// prediction of each kind is drawn.
 pub fn annotate(
     predictions: &[(&HeadConfig, &Prediction)],
     [height, width]: [usize; 2],

@@ -1,10 +1,10 @@
 //! Checkpoints of models and runs.
 //!
-//! `best.safetensors` holds a model: its tensors under `model.` and, as text,
-//! the configuration that rebuilds it. `last.safetensors` holds a run: the same
-//! and the optimiser's state under `optimizer.`, what the balancing strategy
-//! remembers under `balance.`, the running mean of the weights under `average.`
-//! where one is kept, and the run's position.
+//! `best.safetensors` holds a model: its tensors under `model.` and, as text, the
+//! configuration that rebuilds it. `last.safetensors` holds a run: the same and
+//! the optimiser's state under `optimizer.`, the balancing strategy's memory
+//! under `balance.`, the running mean of the weights under `average.` if one is
+//! kept, and the run's position.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,13 +25,13 @@ const OPTIMIZER: &str = "optimizer";
 const BALANCE: &str = "balance";
 const AVERAGE: &str = "average";
 
-/// What a run's checkpoint holds beside the model.
+/// The part of a run's checkpoint that is not the model.
 pub struct Run<'a> {
     /// The optimiser.
     pub optimizer: &'a dyn Optimizer<f32>,
     /// The run's position.
     pub state: &'a State,
-    /// What the balancing strategy remembers.
+    /// The balancing strategy's memory.
     pub memory: Memory,
     /// The running mean of the weights, if one is kept.
     pub average: Option<&'a WeightAverage>,
@@ -41,7 +41,7 @@ pub struct Run<'a> {
 pub struct Saved {
     /// The position.
     pub state: State,
-    /// What the balancing strategy remembers.
+    /// The balancing strategy's memory.
     pub memory: Memory,
     /// The running mean of the weights; empty if none was kept.
     pub average: Vec<(String, Tensor)>,
@@ -84,7 +84,7 @@ pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainErr
     // A file made by hand may describe a model that cannot be built.
     let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
     config.model.check().map_err(fail)?;
-    // Before memory is asked for: a few bytes can describe a model of any size.
+    // Checked before memory is allocated: a few bytes can describe a model of any size.
     let held: u64 = file.under(MODEL).iter().map(|(_, tensor)| tensor.len() as u64).sum();
     if config.model.least_numbers() > held {
         return Err(fail(format!(
@@ -107,8 +107,8 @@ pub fn load_into(path: &Path, model: &mut MultiTaskModel) -> Result<(), TrainErr
     Ok(checkpoint::load(path)?.load_into(model, MODEL)?)
 }
 
-/// Sets a run's model and optimiser to where its checkpoint left them; returns the
-/// position and what the strategy remembers.
+/// Restores a run's model and optimiser from its checkpoint; returns the position
+/// and the strategy's memory.
 ///
 /// # Errors
 /// If the file is not a checkpoint of a run with this model and optimiser.
@@ -129,7 +129,8 @@ pub fn load_run(
     Ok(Saved { state, memory, average: file.under(AVERAGE) })
 }
 
-/// Sets the tensors of a model that a checkpoint of any other model has too, by name and shape.
+/// Loads those tensors of a model that a checkpoint of another model has with the same name and
+/// shape.
 ///
 /// # Errors
 /// If the file is not a checkpoint of a model, or a tensor holds values that are not finite.

@@ -1,4 +1,4 @@
-//! What a run begins with: weights of another model, and parameters that keep their values.
+//! The start of a run: weights of another model, and frozen parameters.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::saved;
 
-/// Gives a model the weights that its run begins with, and freezes what is to stay; returns what it took from another model.
+/// Sets the initial weights of a run's model and freezes parameters; returns what was loaded from another model.
 ///
 /// # Errors
 /// Those of [`init_from`] and [`freeze`].
@@ -29,7 +29,7 @@ pub(crate) fn layer_of(parameter: &str) -> &str {
     parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer)
 }
 
-/// Begins with the weights in a checkpoint, where names and shapes match.
+/// Loads the weights in a checkpoint, where names and shapes match.
 ///
 /// # Errors
 /// If the file is not a checkpoint, or nothing in it matches.
@@ -62,7 +62,7 @@ fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<(), TrainEr
         let mut found = false;
         for (path, parameter) in &mut parameters {
             let options = MatchOptions::default();
-            // A part's path stands for all that is in it.
+            // A part's path matches everything in the part.
             let named = path.match_indices('.').any(|(end, _)| parsed.matches_with(&path[..end], options));
             if named || parsed.matches_with(path, options) {
                 parameter.set_trainable(false);

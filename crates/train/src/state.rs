@@ -1,4 +1,4 @@
-//! Where a run stands: all that a checkpoint holds beside tensors.
+//! The position of a run: all that a checkpoint holds besides tensors.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct EpochRow {
     pub weights: Vec<f64>,
     /// Figures on the validation split.
     pub validation: Vec<TaskFigures>,
-    /// Mean of the tasks' main metrics; `None` where nothing tells.
+    /// Mean of the tasks' main metrics; `None` if all are unknown.
     #[serde(default)]
     pub score: Option<f64>,
     /// Whether this is the best epoch so far.
@@ -36,19 +36,19 @@ pub struct EpochRow {
 pub struct State {
     /// Finished epochs.
     pub epoch: usize,
-    /// Finished batches of the epoch under way.
+    /// Finished batches of the current epoch.
     pub batch: usize,
     /// Steps taken in all.
     pub step: u64,
-    /// Sums over the epoch under way of the tasks' losses times images.
+    /// Sums over the current epoch of the tasks' losses times images.
     pub loss_sums: Vec<f64>,
     /// Images of the batches that had labels for each task.
     #[serde(default)]
     pub loss_images: Vec<usize>,
-    /// Sums of the tasks' weights over the steps of the epoch under way.
+    /// Sums of the tasks' weights over the steps of the current epoch.
     #[serde(default)]
     pub weight_sums: Vec<f64>,
-    /// Images trained on in the epoch under way.
+    /// Images trained on in the current epoch.
     pub images: usize,
     /// Finished epochs' figures.
     pub history: Vec<EpochRow>,
@@ -58,7 +58,7 @@ pub struct State {
     pub training_seconds: f64,
     /// Images trained on in all.
     pub training_images: u64,
-    /// Seconds spent in training steps before the epoch under way.
+    /// Seconds spent in training steps before the current epoch.
     pub training_seconds_before: f64,
     /// Updates of the running mean of the weights.
     #[serde(default)]
@@ -76,7 +76,7 @@ impl State {
         self.history.iter().rev().take_while(|row| !row.is_best).count()
     }
 
-    /// Whether an epoch with this score is the best so far. Where nothing can be scored the last one is.
+    /// Whether an epoch with this score is the best so far. If nothing can be scored, the last epoch is the best.
     pub fn would_be_best(&self, score: Option<f64>) -> bool {
         let best = self.best().map(|row| row.score);
         match (score, best) {
@@ -86,12 +86,12 @@ impl State {
         }
     }
 
-    /// Each task's mean loss over the epoch under way; 0 before its first label.
+    /// Each task's mean loss over the current epoch; 0 before its first label.
     pub fn mean_losses(&self) -> Vec<f64> {
         self.loss_sums.iter().zip(&self.loss_images).map(|(sum, &n)| sum / n.max(1) as f64).collect()
     }
 
-    /// Training images per second over the epoch under way.
+    /// Training images per second over the current epoch.
     pub fn epoch_images_per_second(&self) -> f64 {
         self.images as f64 / (self.training_seconds - self.training_seconds_before).max(1e-9)
     }
@@ -104,7 +104,7 @@ impl State {
 
 /// `metrics.csv`: a header and a row per epoch.
 pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
-    // What is unknown is an empty cell.
+    // An unknown figure is an empty cell.
     let figure = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
     let mut columns: Vec<String> = ["epoch", "step", "learning_rate"].map(String::from).to_vec();
     columns.extend(tasks.iter().map(|task| format!("train_loss_{task}")));
@@ -122,7 +122,7 @@ pub fn to_csv(tasks: &[String], history: &[EpochRow]) -> String {
         let mut cells =
             vec![row.epoch.to_string(), row.step.to_string(), format!("{:.6e}", row.learning_rate)];
         cells.extend(row.losses.iter().map(|loss| format!("{loss:.6}")));
-        // A run begun before weights were kept has none.
+        // A run that began before weights were recorded has none.
         let weight = |task| row.weights.get(task).map_or(String::new(), |weight| format!("{weight:.6}"));
         cells.extend((0..tasks.len()).map(weight));
         cells.extend(row.validation.iter().flat_map(|f| f.metrics.iter().map(|(_, value)| figure(*value))));

@@ -1,4 +1,4 @@
-//! Steps of a run that is never begun: to find a learning rate, and a batch that fits into memory.
+//! Steps without a run: to find a learning rate, and a batch that fits into memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Training batches without end.
+/// An endless sequence of training batches.
 fn batches(
     config: &TrainConfig,
     dataset: &Arc<dyn Dataset>,
@@ -64,12 +64,12 @@ fn batches(
     })
 }
 
-/// The rates that are gone through.
+/// The range of the rates.
 const LOWEST_RATE: f64 = 1e-6;
 const HIGHEST_RATE: f64 = 10.0;
-/// How much of the loss so far the smoothed one keeps.
+/// The decay of the smoothed loss.
 const KEPT: f64 = 0.9;
-/// A smoothed loss so many times the lowest ends the test.
+/// The test ends when the smoothed loss is this many times the lowest.
 const BLOWN_UP: f64 = 4.0;
 
 /// A step of [`find_rate`].
@@ -79,14 +79,14 @@ pub struct RatePoint {
     pub rate: f64,
     /// The weighted sum of the tasks' losses before it.
     pub loss: f64,
-    /// The losses so far smoothed: a mean in which each step back counts a tenth less.
+    /// The smoothed loss: a mean over the steps so far in which each step back counts a tenth less.
     pub smoothed: f64,
 }
 
-/// What [`find_rate`] saw.
+/// The result of [`find_rate`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateTest {
-    /// Its steps, the rate rising.
+    /// Its steps, with rising rate.
     pub points: Vec<RatePoint>,
     /// The rate at which the smoothed loss falls most steeply over the logarithm of the rate: one to train with.
     pub suggested: f64,
@@ -94,8 +94,9 @@ pub struct RateTest {
     pub lowest_loss: f64,
 }
 
-/// Trains a fresh model for up to `steps` steps with a learning rate that rises from 1e-6 to 10 by the same factor each time,
-/// and ends before if the loss blows up (Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3).
+/// Trains a fresh model for up to `steps` steps with a learning rate that rises from 1e-6 to 10 by the same factor each
+/// time. It ends early if the loss blows up (Smith, "Cyclical learning rates for training neural networks", 2017,
+/// section 3.3).
 ///
 /// # Errors
 /// If the configuration does not fit the data, a sample cannot be read, there are fewer than 20 steps, or the loss never fell.
@@ -125,13 +126,13 @@ pub fn find_rate(
         lowest = lowest.min(smoothed);
         points.push(RatePoint { rate, loss, smoothed });
     }
-    // A slope over several steps: that of two neighbours is noise.
+    // A slope over several steps: that between two neighbours is noise.
     let reach = (points.len() / 12).max(2);
     let slope = |place: &usize| {
         let [before, after] = [place.saturating_sub(reach), (place + reach).min(points.len() - 1)];
         (points[after].smoothed - points[before].smoothed) / (after - before).max(1) as f64
     };
-    // The first steps have nothing to be smoothed with.
+    // The first steps are left out, because their loss is hardly smoothed.
     let steepest = (reach..points.len()).min_by(|a, b| slope(a).total_cmp(&slope(b)));
     let best = points.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed));
     match (steepest, best) {
@@ -161,13 +162,14 @@ impl fmt::Display for FittedBatch {
     }
 }
 
-/// What the allocator holds beyond what is asked of it.
+/// The factor by which the allocator holds more than is requested.
 const SPARE: f64 = 1.1;
 /// Bytes for what comes after training: pictures, the page, checkpoints.
 const AFTERWARDS: usize = 32 << 20;
 
-/// The largest batch whose steps need at most `bytes` of memory, the rest of the program included: found from steps with
-/// two and with four images, and proven by one with the whole batch.
+/// The largest batch whose steps need at most `bytes` of memory, the rest of the program included: estimated from steps
+/// with 1 and with 4 images (3 and 8 if the strategy needs three parts of a batch), and confirmed by steps with the
+/// whole batch.
 ///
 /// # Errors
 /// If even the smallest batch needs more, or a sample cannot be read.
@@ -178,12 +180,12 @@ pub fn fit_memory(
 ) -> Result<FittedBatch, TrainError> {
     let mut trial = Trial::new(config, &**dataset)?;
     let samples = config.samples_of(&**dataset, Split::Train);
-    // A balance may need three parts of a batch.
+    // A strategy may need three parts of a batch.
     let least = if trial.balancing.strategy.needs().three_batches { 3 } else { 1 };
     let evaluation = evaluation_peak(&trial, dataset)?;
     let mut measure = |batch: usize| -> Result<usize, TrainError> {
         let mut peak = 0;
-        // The optimiser's state comes with the first step.
+        // The optimiser's state is allocated in the first step.
         for (number, batch) in batches(config, dataset, batch).take(2).enumerate() {
             let batch = batch?;
             let others = rss_bytes().unwrap_or(0).saturating_sub(live_bytes());
@@ -222,7 +224,7 @@ pub fn fit_memory(
     }
 }
 
-/// Bytes of tensors while a batch of validation samples is predicted.
+/// Peak bytes of tensors while a batch of validation samples is predicted.
 fn evaluation_peak(trial: &Trial, dataset: &Arc<dyn Dataset>) -> Result<usize, TrainError> {
     let split = [Split::Validation, Split::Test].into_iter().find(|&split| !dataset.is_empty(split));
     let Some(split) = split else { return Ok(0) };
@@ -234,7 +236,7 @@ fn evaluation_peak(trial: &Trial, dataset: &Arc<dyn Dataset>) -> Result<usize, T
     Ok(take_peak_bytes())
 }
 
-/// Down to a multiple of eight, from sixteen.
+/// Rounds down to a multiple of eight, from sixteen on.
 fn rounded(batch: usize) -> usize {
     if batch < 16 { batch } else { batch / 8 * 8 }
 }

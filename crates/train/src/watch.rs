@@ -1,5 +1,5 @@
-//! What others can watch a run by: its page and its event file. A run depends on neither, so a failure is told on
-//! standard error, once of each, and the run goes on.
+//! The outputs by which a run can be watched: its page and its event file. A run needs neither, so a failure is
+//! reported on standard error, once for each, and the run goes on.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use crate::events::EventFile;
 use crate::folder::RunFolder;
 use crate::page::{self, RunView, Tested};
 
-/// Told of every epoch and of the end.
+/// Called after every epoch and at the end.
 pub(crate) struct Watch {
     events: EventFile,
     page_failed: Cell<bool>,
@@ -38,7 +38,7 @@ impl Watch {
     }
 }
 
-/// Tells the first failure of a kind: a full disk would be told after every epoch.
+/// Reports only the first failure of a kind: a full disk would fail after every epoch.
 fn warn(what: &str, told: &Cell<bool>, result: Result<(), TrainError>) {
     if let Err(error) = result
         && !told.replace(true)

@@ -1,4 +1,4 @@
-//! What can be watched of a run: its page and its event file, of small runs on made data.
+//! The page and the event file of small runs on generated data.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use cerberus_data::{
 };
 use cerberus_train::{EpochRow, Observer, Outcome, StepReport, TrainConfig, Trainer};
 
-/// Squares of one of two classes, whose names would be markup if nobody escaped them.
+/// Squares of one of two classes, whose names would be markup if they were not escaped.
 struct Squares {
     info: DatasetInfo,
     /// Samples for training, validation and testing.
@@ -101,7 +101,7 @@ fn page(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("report.html")).unwrap()
 }
 
-/// Whether a text or a drawing is of a number that is none; the letters alone may stand in an encoded picture.
+/// Whether a text or a drawing contains NaN as a number; the bare letters may occur in an encoded picture.
 fn holds_nan(page: &str) -> bool {
     [">NaN", " NaN", "\"NaN"].iter().any(|nan| page.contains(nan))
 }

@@ -1,4 +1,4 @@
-//! Weights that a bargain between the tasks would settle on.
+//! Weights as the outcome of bargaining between the tasks.
 
 use crate::Gramian;
 use crate::solvers::{FairProblem, Matrix, fair_point};
@@ -8,9 +8,9 @@ use crate::solvers::{FairProblem, Matrix, fair_point};
 /// al., "Multi-Task Learning as a Bargaining Game", 2022, eq. 3), where every
 /// task's relative gain is the same and `|d| = √Σp`; with `α -> 0` it is the plain sum.
 ///
-/// A zero gradient has nothing to bargain for: it is left out with weight 0.
-/// Where some convex combination of the others vanishes there is no solution
-/// and the weights are zero: no direction helps all.
+/// A zero gradient is left out with weight 0. If some convex combination of the
+/// others vanishes, no direction helps all tasks: there is no solution, and the
+/// weights are zero.
 ///
 /// # Panics
 /// If `alpha` is not positive.
@@ -24,7 +24,7 @@ pub fn fair_grad(gramian: &Gramian, preference: &[f64], alpha: f64) -> Vec<f64> 
     if tasks.is_empty() {
         return weights;
     }
-    // The scale all gradients have in common, taken out so that powers stay in range.
+    // The common scale of all gradients, divided out so that powers stay in range.
     let scale = (tasks.iter().map(|&t| norms[t].ln()).sum::<f64>() / tasks.len() as f64).exp();
     let cosines = Matrix::from_fn(tasks.len(), |i, j| gramian.cosines().at(tasks[i], tasks[j]));
     let shares: Vec<f64> =

@@ -5,12 +5,12 @@ use crate::solvers::{Matrix, dot, nnls, solve_on};
 
 use super::mgda;
 
-/// What CAGrad's direction is divided by, which implementations disagree on.
+/// The divisor of CAGrad's direction; implementations disagree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rescale {
-    /// Nothing: the paper.
+    /// No divisor, as in the paper.
     None,
-    /// `1 + c²`: the authors' code.
+    /// `1 + c²`, as in the authors' code.
     OnePlusSquare,
     /// `1 + c`.
     OnePlus,
@@ -19,15 +19,14 @@ pub enum Rescale {
 /// CAGrad: `max_d min_t g_t·d` with `|d − g₀| <= c |g₀|` around `g₀ = Jᵀp` (Liu et al.,
 /// "Conflict-Averse Gradient Descent", 2021, eq. 1).
 ///
-/// With `d = g₀ + Jᵀy`, `y >= 0`, a level `ν` of the worst-off task's gain is reached by
-/// the shortest `Jᵀy` with `J Jᵀy >= ν − J g₀`, a least-distance problem (Lawson and
-/// Hanson, 1974, chapter 23), whose length grows with `ν` along hyperbolas, one per active set. The level at
-/// which the length is `c |g₀|` is found by following them: exact once the
-/// active set is right.
+/// With `d = g₀ + Jᵀy`, `y >= 0`, the worst-off task's gain reaches a level `ν` by the shortest `Jᵀy` with
+/// `J Jᵀy >= ν − J g₀`. This is a least-distance problem (Lawson and Hanson, 1974, chapter 23). The length of
+/// its solution grows with `ν` along hyperbolas, one per active set; the solver follows them to the level at
+/// which the length is `c |g₀|`, and is exact once the active set is right.
 ///
-/// Where the best gain is zero whatever the direction (a zero gradient, or a
-/// convex combination of gradients that vanishes, with `c` large enough) the
-/// weights are zero. Opposite gradients of equal length give `d = 0`.
+/// If no direction within the radius has a positive least gain (a zero gradient, or a convex combination of
+/// gradients that vanishes, with `c` large enough), the weights are zero. Opposite gradients of equal length
+/// give `d = 0`.
 pub fn ca_grad(gramian: &Gramian, preference: &[f64], c: f64, rescale: Rescale) -> Vec<f64> {
     let lift = lift(gramian, preference, c);
     let divisor = match rescale {
@@ -41,11 +40,11 @@ pub fn ca_grad(gramian: &Gramian, preference: &[f64], c: f64, rescale: Rescale) 
     }
 }
 
-/// Levels tried before the lower end is taken; the active set is nearly always right
-/// after two or three.
+/// Levels tried before the search ends at the lower bound; the active set is nearly
+/// always right after two or three.
 const ROUNDS: usize = 200;
 
-/// The weights `y`, or `None` for a standstill.
+/// The weights `y`, or `None` if the best direction is zero.
 fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
     let radius = c * gramian.length(preference);
     if radius == 0.0 {
@@ -67,8 +66,8 @@ fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
     climb.to(high);
     for round in 1..=ROUNDS {
         let before = climb.active();
-        // Two active sets may send the level to and fro between the ends, so an end
-        // is never tried again and every third level halves what is between them.
+        // The level may alternate between the bounds as the active set changes, so a
+        // bound is never tried again and every third level bisects the interval.
         let guess = climb.level_of_radius().filter(|level| round % 3 > 0 && low < *level && *level < high);
         let level = guess.unwrap_or(0.5 * (low + high));
         climb.to(level);
@@ -86,7 +85,7 @@ fn lift(gramian: &Gramian, preference: &[f64], c: f64) -> Option<Vec<f64>> {
         }
     }
     let mut lengths = climb.lift;
-    // What is left of the level's rounding.
+    // Correct the rounding that the level still has.
     let reached = gramian.cosines().quadratic(&lengths).max(0.0).sqrt();
     if reached > 0.0 && reached.is_finite() {
         lengths.iter_mut().for_each(|y| *y *= radius / reached);
@@ -114,7 +113,7 @@ struct Climb<'a> {
     /// The gain of the worst-off task without any lift.
     start: f64,
     radius: f64,
-    /// Along the unit gradients.
+    /// The lift, along the unit gradients.
     lift: Vec<f64>,
 }
 
@@ -127,9 +126,9 @@ impl<'a> Climb<'a> {
         Self { gramian, inverse, gains, start, radius, lift: vec![0.0; preference.len()] }
     }
 
-    /// Infinite where the level is out of reach.
+    /// Computes the lift to a level; infinite if the level is out of reach.
     fn to(&mut self, level: f64) {
-        // In units of the radius, so that the length looked for is one.
+        // In units of the radius, so that the wanted length is one.
         let missing: Vec<f64> =
             self.inverse.iter().zip(&self.gains).map(|(i, g)| (level * i - g) / self.radius).collect();
         let c = self.gramian.cosines();

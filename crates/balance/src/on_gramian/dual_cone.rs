@@ -15,7 +15,7 @@ pub fn up_grad(gramian: &Gramian, preference: &[f64]) -> Vec<f64> {
     let mut lengths = vec![0.0; gramian.tasks()];
     for (t, (norm, share)) in gramian.norms().iter().zip(preference).enumerate() {
         let pull: Vec<f64> = c.row(t).iter().map(|cosine| -cosine).collect();
-        // The problem of the unit gradient, whatever the length.
+        // Solved for the unit gradient, so that its length does not matter.
         let mut lift = nnls(c, &pull);
         lift[t] += 1.0;
         lengths.iter_mut().zip(lift).for_each(|(sum, v)| *sum += share * norm * v);

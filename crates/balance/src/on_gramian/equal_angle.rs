@@ -3,7 +3,7 @@
 use crate::Gramian;
 use crate::solvers::{dot, eigen};
 
-/// Projections on unit gradients that differ by more than this are not equal.
+/// The largest difference between projections on unit gradients that count as equal.
 const UNEQUAL: f64 = 1e-6;
 
 /// IMTL-G: the combination whose projections on all unit gradients are equal, with
@@ -18,7 +18,7 @@ pub fn imtl_g(gramian: &Gramian) -> Vec<f64> {
     let c = gramian.cosines();
     let lengths = eigen(c).apply(&present, |value| 1.0 / value);
     // Dependent gradients may have no direction with equal projections: the
-    // pseudo-inverse then gives the nearest, which is another.
+    // pseudo-inverse then gives the nearest direction, whose projections differ.
     let off =
         c.times(&lengths).iter().zip(&present).map(|(p, wanted)| (p - wanted).abs()).fold(0.0, f64::max);
     if off > UNEQUAL {
@@ -34,8 +34,8 @@ pub fn imtl_g(gramian: &Gramian) -> Vec<f64> {
 }
 
 /// ConFIG: the direction `U⁺p` at angles to the unit gradients given by the
-/// preference, as long as the gradients' projections on it together (Liu, Chu
-/// and Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
+/// preference; its length is the sum of the gradients' projections on it (Liu,
+/// Chu and Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
 /// Neural Networks", 2024, eq. 2).
 ///
 /// Zero gradients are left out. Opposite gradients give `d = 0`.
@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn dependent_gradients_without_a_direction_of_equal_projections_get_weights_of_zero() {
-        // A direction with the same projection on both axes has another on the diagonal.
+        // A direction with the same projection on both axes has another projection on
+        // the diagonal.
         assert_eq!(weights(&[vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 1.0]]), [0.0; 3]);
         assert_eq!(weights(&[vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 1.0 + 1e-9]]), [0.0; 3]);
         assert_eq!(weights(&[vec![1.0], vec![-1.0], vec![2.0]]), [0.0; 3]);

@@ -1,11 +1,11 @@
-//! Agreement with the neighbours as a reason to be heard.
+//! Multi-Krum: the mean of the gradients that are nearest to the others.
 
 use crate::Gramian;
 
-/// Multi-Krum: the mean of the `selected` gradients whose squared distances to
-/// their `T − f − 2` nearest others sum to least (Blanchard et al., "Machine Learning
-/// with Adversaries", 2017), for up to `f` arbitrarily wrong ones. Of equal sums
-/// the first is taken.
+/// Multi-Krum: the mean of the `selected` gradients with the smallest sums of distances
+/// to their `T − f − 2` nearest others (Blanchard et al., "Machine Learning with
+/// Adversaries", 2017, with squared distances), for up to `f` arbitrarily wrong ones.
+/// Of equal sums the first is taken.
 ///
 /// # Panics
 /// If there are fewer than `f + 3` tasks or fewer than `selected`, or `selected` is 0.

@@ -3,7 +3,7 @@
 use crate::Gramian;
 use crate::solvers::{Matrix, nnls};
 
-/// What MGDA divides each gradient by before it looks for the shortest vector.
+/// The divisor of each gradient before MGDA looks for the shortest vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normaliser {
     /// Nothing.
@@ -53,7 +53,7 @@ pub fn mgda_normalised(gramian: &Gramian, losses: &[f64], normaliser: Normaliser
             Normaliser::Loss => *loss,
             Normaliser::LossAndLength => norm * loss,
         })
-        // A loss or a gradient of zero divides nothing.
+        // A divisor of zero counts as one.
         .map(|divisor| if divisor > 0.0 { divisor } else { 1.0 })
         .collect();
     let factors: Vec<f64> = divisors.iter().map(|divisor| 1.0 / divisor).collect();

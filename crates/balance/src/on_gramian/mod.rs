@@ -1,11 +1,11 @@
 //! Strategies whose weights depend on the Gramian alone, as functions from
 //! lengths, cosines and a preference to weights.
 //!
-//! All are scale-free: they see unit rows, and what depends on the lengths
-//! comes in where the mathematics puts it. The direction is `d = Jᵀw` in every
-//! case. What each does with gradients that are zero, equal or opposite is said
-//! in its comment and tested; a gradient that is not finite never gets here,
-//! because [`Gramian::new`](super::Gramian::new) refuses it.
+//! All work on unit rows and use the lengths only where the formula has them, so
+//! the scale of the gradients does not matter. The direction is always `d = Jᵀw`.
+//! The comment of each function says what it does with gradients that are zero,
+//! equal or opposite, and tests check it; a gradient that is not finite never
+//! gets here, because [`Gramian::new`](super::Gramian::new) refuses it.
 
 mod aligned;
 mod bargaining;

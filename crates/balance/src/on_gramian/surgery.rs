@@ -1,14 +1,14 @@
 //! Gradients edited pair by pair, in a given order.
 //!
-//! An edited gradient stays a combination of the rows, so its coefficients are
-//! all that is computed; no vector of the network's size is touched.
+//! An edited gradient is still a combination of the rows, so only its
+//! coefficients are computed, never a vector of the network's size.
 
 use rand::RngExt;
 
 use crate::Gramian;
 use crate::solvers::{Matrix, dot};
 
-/// For each task, the others in the order in which they are looked at.
+/// For each task, the others in the order in which it is compared with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders(pub Vec<Vec<usize>>);
 
@@ -34,10 +34,10 @@ impl std::fmt::Display for Orders {
     }
 }
 
-/// PCGrad: each gradient loses, one after the other, its component against every
-/// gradient it conflicts with; the sum of what is left (Yu et al., "Gradient
+/// PCGrad: removes from each gradient, one after the other, its component along
+/// every gradient it conflicts with, and sums the results (Yu et al., "Gradient
 /// Surgery for Multi-Task Learning", 2020, algorithm 1). `preference` scales each
-/// task's edited gradient; ones are the paper.
+/// task's edited gradient; ones give the paper's rule.
 ///
 /// A zero gradient conflicts with nothing and keeps its preference.
 pub fn pc_grad(gramian: &Gramian, preference: &[f64], orders: &Orders) -> Vec<f64> {
@@ -57,18 +57,19 @@ pub fn pc_grad(gramian: &Gramian, preference: &[f64], orders: &Orders) -> Vec<f6
 /// GradVac's constants and memory: the similarity it expects of every pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vaccine {
-    /// How fast the expectation follows, 0.5 in the paper's reference code.
+    /// The rate of the expectation's running mean, 0.5 in the paper's reference code.
     pub rate: f64,
     /// `expected[i * T + j]`, between what is left of gradient `i` and gradient `j`.
     pub expected: Vec<f64>,
 }
 
-/// GradVac: like PCGrad, but a gradient less similar to another than usual is
-/// turned until it is as similar as usual (Wang et al., "Gradient Vaccine",
-/// 2021, eq. 6). The expectation follows at every pair, edited or not.
+/// GradVac: like PCGrad, but a gradient that is less similar to another than
+/// expected is turned until it has the expected similarity (Wang et al.,
+/// "Gradient Vaccine", 2021, eq. 6). The expectation is updated at every pair,
+/// edited or not.
 ///
-/// Zero gradients are passed over and keep their preference. An expectation of
-/// exactly ±1 is unreachable by adding a multiple of the other gradient, and skipped.
+/// Zero gradients are skipped and keep their preference. An expectation of exactly ±1
+/// cannot be reached by adding a multiple of the other gradient, and is skipped.
 pub fn grad_vac(gramian: &Gramian, preference: &[f64], orders: &Orders, vaccine: &mut Vaccine) -> Vec<f64> {
     let tasks = gramian.tasks();
     let c: &Matrix = gramian.cosines();

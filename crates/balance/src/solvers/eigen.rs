@@ -61,8 +61,8 @@ pub fn eigen(matrix: &Matrix) -> Eigen {
 }
 
 impl Eigen {
-    /// Which eigenvalues are not zero but for rounding: above the largest times
-    /// the size times the machine precision.
+    /// The eigenvalues that are not zero up to rounding: those above the largest
+    /// times the size times the machine precision.
     pub fn kept(&self) -> impl Iterator<Item = (f64, &[f64])> {
         let largest = self.values.iter().copied().fold(0.0, f64::max);
         let noise = largest * self.values.len() as f64 * f64::EPSILON;

@@ -14,7 +14,7 @@ use super::{Cholesky, Matrix, dot};
 pub struct FairProblem<'a> {
     /// Symmetric, positive semidefinite, with a positive diagonal.
     pub matrix: &'a Matrix,
-    /// What each task is due.
+    /// Each task's share.
     pub shares: &'a [f64],
     /// `a`: 1 is Nash bargaining; towards 0 the plain sum, towards infinity the
     /// largest gain for the task that gains least.
@@ -68,8 +68,8 @@ pub fn fair_point(problem: &FairProblem) -> Option<Vec<f64>> {
         // At most nine tenths of the way to the boundary.
         let shrink = beta.iter().zip(&step).map(|(b, s)| -s / b).fold(0.0, f64::max);
         let mut length = if shrink > 0.9 { 0.9 / shrink } else { 1.0 };
-        // So near the end the fall drowns in the rounding of the value, and the
-        // full step is safe.
+        // So near the end the decrease is less than the rounding of the value,
+        // and the full step is safe.
         let settled = decrement <= 1e-8 * dot(&beta, &dues);
         loop {
             let next: Vec<f64> = beta.iter().zip(&step).map(|(b, s)| b + length * s).collect();

@@ -1,6 +1,6 @@
 //! Non-negative least squares from the normal equations: the one quadratic
-//! programme behind the min-norm point, both projections onto the dual cone
-//! and the conflict-averse step.
+//! program behind the min-norm point, both projections onto the dual cone and the
+//! conflict-averse step.
 //!
 //! The active-set method of Lawson and Hanson ("Solving Least Squares
 //! Problems", 1974, chapter 23), which needs only `AᵀA` and `Aᵀy` (Bro and
@@ -16,9 +16,10 @@ pub fn nnls(h: &Matrix, b: &[f64]) -> Vec<f64> {
     let size = h.size();
     let mut z = vec![0.0; size];
     let mut free: Vec<usize> = Vec::with_capacity(size);
-    // Places that could not enter since the last step that changed anything.
+    // Places that failed to enter since the last step that made progress.
     let mut barred = vec![false; size];
-    // Finite without rounding; with it, a bound far above what is ever needed.
+    // Without rounding the loop ends by itself; the limit is far above what is ever
+    // needed.
     for _ in 0..20 * (size + 1) {
         let Some(entering) = steepest(h, b, &z, &free, &barred) else { break };
         free.push(entering);
@@ -51,8 +52,8 @@ pub fn nnls(h: &Matrix, b: &[f64]) -> Vec<f64> {
         }
         z.fill(0.0);
         free.iter().zip(&solution).for_each(|(&place, &s)| z[place] = s);
-        // Rows that depend on each other but for rounding lead nowhere: a step
-        // that does not lower the objective is taken back.
+        // With rows that are dependent up to rounding, a step may not lower the
+        // objective; it is then undone.
         let value = |z: &[f64]| 0.5 * h.quadratic(z) - dot(b, z);
         if z.iter().all(|z| *z >= 0.0) && value(&z) < value(&before.0) {
             barred.fill(false);

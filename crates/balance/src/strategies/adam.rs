@@ -1,5 +1,5 @@
-//! Adam on a handful of numbers in `f64`, for weights that are learned beside
-//! the network: its optimiser works on `f32` parameters of a module.
+//! Adam on a handful of numbers in `f64`, for weights that are learned beside the
+//! network; the network's optimiser works on `f32` parameters of a module.
 
 use cerberus_tensor::Element;
 
@@ -10,9 +10,9 @@ use crate::{BalanceError, Memory};
 pub(super) struct Adam {
     pub values: Vec<f64>,
     pub rate: f64,
-    /// Added to the gradient times the values.
+    /// Weight decay: this times the values is added to the gradient.
     pub decay: f64,
-    /// Of each number.
+    /// The steps of each number.
     steps: Vec<f64>,
     first: Vec<f64>,
     second: Vec<f64>,

@@ -9,14 +9,14 @@ use crate::{BalanceError, Decision, Evidence, Memory, Needs, Strategy, all_finit
 /// Auto-Lambda (Liu et al., "Auto-Lambda: Disentangling Dynamic Task
 /// Relationships", 2022, eq. 8): a task's weight grows if a step on its training
 /// loss would lower the validation loss of the primary tasks, here all of them.
-/// The second derivative that this takes is a finite difference along the
-/// validation gradient, which the trainer supplies.
+/// The second derivative in this rule is computed as a finite difference along
+/// the validation gradient, which the trainer supplies.
 pub struct AutoLambda {
     weights: Adam,
 }
 
 impl AutoLambda {
-    /// For so many tasks, with the first weight and the rate: 0.1 and 1e-4 in the paper.
+    /// For `tasks` tasks, with the first weight and the rate: 0.1 and 1e-4 in the paper.
     pub fn new(tasks: usize, start: f64, rate: f64) -> Self {
         Self { weights: Adam::new(vec![start; tasks], rate) }
     }
@@ -31,7 +31,7 @@ impl<T: Element> Strategy<T> for AutoLambda {
         all_finite(evidence.losses)?;
         if let Some(changes) = evidence.lookahead {
             all_finite(changes)?;
-            // Adam takes out the step's own rate, a common factor.
+            // Adam cancels the learning rate of the trial step, a common factor.
             self.weights.step(evidence.tasks, &changes.iter().map(|change| -change).collect::<Vec<_>>());
             self.weights.values.iter_mut().for_each(|weight| *weight = weight.max(0.0));
         }

@@ -13,7 +13,7 @@ use crate::{
 pub struct DbMtl<T: Element = f32> {
     /// How much of the old gradient stays: `β / k^σ` at step `k`.
     pub beta: f64,
-    /// How fast that fades.
+    /// How fast `β / k^σ` falls.
     pub sigma: f64,
     steps: f64,
     smoothed: Vec<Vec<Tensor<T>>>,
@@ -57,7 +57,7 @@ impl<T: Element> Strategy<T> for DbMtl<T> {
             .map(|(norm, share)| if *norm > 0.0 { longest / norm * share } else { 0.0 })
             .collect();
         let direction = Some(rows.combine(&stretch));
-        // In terms of the step's own gradients.
+        // As weights of this step's own gradients.
         let weights = stretch.iter().zip(inverse).map(|(s, inverse)| s * inverse * (1.0 - keep)).collect();
         Ok(Decision { weights, direction, order: None })
     }

@@ -5,11 +5,11 @@ use cerberus_tensor::{Element, Tensor};
 use crate::TaskGradients;
 use crate::gradients::RUN;
 
-/// GradDrop: at each entry only the gradients of one sign are kept, of the
-/// positive one with probability `½ (1 + Σg / Σ|g|)` (Chen et al., "Just Pick a Sign", 2020,
-/// algorithm 1). `uniform(k)` is uniform on 0 to 1 for entry `k`; `leaks[t]` of each
-/// dropped gradient passes (none if empty). With one list of activations as variables this is the
-/// paper's rule without its multiplication by their sign.
+/// GradDrop: at each entry only the gradients of one sign are kept, with probability
+/// `½ (1 + Σg / Σ|g|)` the positive ones (Chen et al., "Just Pick a Sign", 2020, algorithm 1).
+/// `uniform(k)` is uniform on 0 to 1 for entry `k`; the share `leaks[t]` of each dropped gradient
+/// passes (none if empty). With activations as the only variables this is the paper's rule without
+/// its multiplication by the activations' sign.
 ///
 /// Returns the direction and each task's kept share of its absolute sum.
 pub fn grad_drop<T: Element>(
@@ -18,7 +18,7 @@ pub fn grad_drop<T: Element>(
     leaks: &[f64],
 ) -> (Vec<Tensor<T>>, Vec<f64>) {
     let tasks = gradients.tasks();
-    // Of each task: its kept and its whole absolute sum.
+    // Of each task: the absolute sum of its kept entries, and of all.
     let (direction, sums) = gradients.entrywise(|sums: &mut Vec<[f64; 2]>, rows, out, place| {
         sums.resize(tasks, [0.0; 2]);
         // `½ (1 + Σg / Σ|g|) - uniform` times `2 Σ|g|`: the sign that is kept.
@@ -128,7 +128,7 @@ mod tests {
             for ((column, found), place) in columns.iter().zip(flat(found)).zip(0..) {
                 let (sum, size) = column.iter().fold((0.0, 0.0), |(sum, size), g| (sum + g, size + g.abs()));
                 let positive = if size > 0.0 { 0.5 * (1.0 + sum / size) } else { 0.5 };
-                // Where the two are the same but for rounding either may be chosen.
+                // Where the two are equal up to rounding, either may be chosen.
                 prop_assume!((positive - uniform(place)).abs() > 1e-12);
                 let kept = column.iter().enumerate().map(|(task, g)| {
                     let share = if (*g > 0.0) == (positive > uniform(place)) { 1.0 } else { *leaks.get(task).unwrap_or(&0.0) };

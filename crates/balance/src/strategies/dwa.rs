@@ -6,8 +6,8 @@ use super::{at, softmax};
 use crate::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// DWA: `w_t = T softmax_t(L̄_t(e−1) / L̄_t(e−2) / τ)` with the mean losses of the last two
-/// epochs; ones in the first two (Liu, Johns and Davison, "End-to-End Multi-Task
-/// Learning with Attention", 2019, eq. 7). A preference multiplies the weights.
+/// epochs; in the first two epochs the weights are ones (Liu, Johns and Davison, "End-to-End
+/// Multi-Task Learning with Attention", 2019, eq. 7). A preference multiplies the weights.
 pub struct Dwa {
     /// τ: the larger, the more even.
     pub temperature: f64,

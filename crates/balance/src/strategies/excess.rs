@@ -1,4 +1,4 @@
-//! Weight by how much better a task could still become.
+//! Weights by the excess risk: how much better a task could still become.
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -17,7 +17,7 @@ pub struct ExcessMtl<T: Element = f32> {
 }
 
 impl<T: Element> ExcessMtl<T> {
-    /// For so many tasks.
+    /// For `tasks` tasks.
     pub fn new(tasks: usize, rate: f64) -> Self {
         Self { rate, squares: Vec::new(), first: Vec::new(), logs: vec![0.0; tasks] }
     }

@@ -1,4 +1,4 @@
-//! Equal relative progress without looking at a single gradient.
+//! Equal relative progress without computing task gradients.
 
 use cerberus_tensor::Element;
 
@@ -13,13 +13,13 @@ pub struct Famo {
     logits: Adam,
     /// Lower bounds of the losses.
     pub floor: f64,
-    /// The losses before the step, above the floor, and whose they are.
+    /// The losses before the step, above the floor, and their tasks.
     before: Vec<f64>,
     tasks: Vec<usize>,
 }
 
 impl Famo {
-    /// For so many tasks, with the rate and weight decay of ξ: 0.025 and 0.001 in the paper.
+    /// For `tasks` tasks, with the rate and weight decay of ξ: 0.025 and 0.001 in the paper.
     pub fn new(tasks: usize, rate: f64, decay: f64) -> Self {
         let mut logits = Adam::new(vec![0.0; tasks], rate);
         logits.decay = decay;
@@ -52,7 +52,7 @@ impl<T: Element> Strategy<T> for Famo {
     }
 
     fn after_step(&mut self, losses: &[f64]) {
-        // A step that led to no number teaches nothing.
+        // Losses that are not finite change nothing.
         if all_finite(losses).is_err() || self.before.len() != losses.len() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Gradients of a length that follows each task's pace of training.
+//! Gradients whose lengths follow each task's pace of training.
 
 use cerberus_tensor::Element;
 
@@ -20,7 +20,7 @@ pub struct GradNorm {
 }
 
 impl GradNorm {
-    /// For so many tasks; α is 1.5 in most uses.
+    /// For `tasks` tasks; α is 1.5 in most uses.
     pub fn new(tasks: usize, alpha: f64, rate: f64) -> Self {
         Self { alpha, scales: Adam::new(vec![0.0; tasks], rate), first: Vec::new() }
     }

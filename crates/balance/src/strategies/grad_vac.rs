@@ -1,4 +1,4 @@
-//! GradVac with its memory of how similar the tasks usually are.
+//! GradVac with its memory of the usual similarity of each pair of tasks.
 
 use cerberus_tensor::Element;
 use cerberus_tensor::random::stream;
@@ -13,7 +13,7 @@ pub struct GradVac {
 }
 
 impl GradVac {
-    /// For so many tasks, with the rate at which the expectation follows.
+    /// For `tasks` tasks, with the rate at which the expectation follows.
     pub fn new(tasks: usize, rate: f64) -> Self {
         Self { vaccine: Vaccine { rate, expected: vec![0.0; tasks * tasks] } }
     }

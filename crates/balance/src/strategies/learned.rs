@@ -16,7 +16,7 @@ pub enum LearnedForm {
     Impartial,
 }
 
-/// UW or IMTL-L, with Adam at a rate of its own for the `s_t`. A preference
+/// UW or IMTL-L, with Adam at its own learning rate for the `s_t`. A preference
 /// multiplies each task's summand.
 pub struct Learned {
     form: LearnedForm,
@@ -24,7 +24,7 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// For so many tasks.
+    /// For `tasks` tasks.
     pub fn new(form: LearnedForm, tasks: usize, rate: f64) -> Self {
         let start = if form == LearnedForm::Uncertainty { -0.5 } else { 0.0 };
         Self::from_scales(form, vec![start; tasks], rate)

@@ -1,4 +1,4 @@
-//! The shortest combination of gradients that are tracked, not sampled.
+//! The shortest combination of running means of the gradients.
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -26,7 +26,7 @@ pub struct MoCo<T: Element = f32> {
 }
 
 impl<T: Element> MoCo<T> {
-    /// For so many tasks: β 0.5, γ 0.1, ρ 0, projected.
+    /// For `tasks` tasks: β 0.5, γ 0.1, ρ 0, projected.
     pub fn new(tasks: usize) -> Self {
         let lambda = vec![1.0 / tasks as f64; tasks];
         Self { beta: 0.5, gamma: 0.1, rho: 0.0, project: true, steps: 0.0, lambda, tracked: Vec::new() }

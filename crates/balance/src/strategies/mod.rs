@@ -1,8 +1,8 @@
 //! Every strategy behind the one interface.
 //!
-//! Those that remember nothing are a [`Rule`]: a function of the evidence. The
+//! Strategies without memory are a [`Rule`]: a function of the evidence. The
 //! others are a struct each, with their constants as public fields. What they
-//! remember of a task is left as it is in steps that the task takes no part in.
+//! remember of a task does not change in steps without that task.
 
 mod adam;
 mod auto_lambda;
@@ -56,8 +56,8 @@ pub(crate) fn at(values: &[f64], tasks: &[usize]) -> Vec<f64> {
     tasks.iter().map(|&task| values[task]).collect()
 }
 
-/// Weights that sum to one over all tasks, as weights of those that take part, and what to multiply these by to
-/// have them back. Equal ones where those tasks had no weight.
+/// The weights of the tasks that take part, scaled to sum to one, and the factor that undoes the scaling, where
+/// `weights` sum to one over all tasks. Equal weights if those tasks had none.
 pub(crate) fn shares_of(weights: &[f64], tasks: &[usize]) -> (Vec<f64>, f64) {
     let mine = at(weights, tasks);
     if tasks.len() == weights.len() {

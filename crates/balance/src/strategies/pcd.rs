@@ -6,23 +6,22 @@ use crate::solvers::{Matrix, dot, nnls};
 use crate::{BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, all_finite};
 
 /// PCD: the direction nearest to the first task's gradient along which every other
-/// task gains at least `τ |g|²`, with gradients in units of their running
-/// root mean square, then stretched to the first one's length
-/// ("priority-constrained descent", arXiv 2606.29521). If no direction does
-/// that, the first task's gradient. In a step that the first task takes no part in
-/// the next one comes first.
+/// task gains at least `τ |g|²`, with gradients in units of their running root mean
+/// square, then stretched to the first one's length ("priority-constrained descent",
+/// arXiv 2606.29521). If no such direction exists, it is the first task's gradient.
+/// In a step without the first task, the next task takes its place.
 pub struct Pcd {
     /// The least gain.
     pub tau: f64,
     /// How slowly the mean of squares changes.
     pub beta: f64,
-    /// Of each task.
+    /// The steps of each task.
     steps: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Pcd {
-    /// For so many tasks; 0.02 and 0.999 in the paper.
+    /// For `tasks` tasks; 0.02 and 0.999 in the paper.
     pub fn new(tasks: usize, tau: f64, beta: f64) -> Self {
         Self { tau, beta, steps: vec![0.0; tasks], squares: vec![0.0; tasks] }
     }

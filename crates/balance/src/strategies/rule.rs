@@ -1,4 +1,4 @@
-//! A strategy that remembers nothing.
+//! A strategy without memory.
 
 use cerberus_tensor::Element;
 
@@ -14,7 +14,7 @@ pub struct Rule<T: Element = f32> {
 }
 
 impl<T: Element> Rule<T> {
-    /// From the evidence to the decision, looking at such gradients.
+    /// A function from the evidence to the decision, and the gradients it needs.
     pub fn new(
         gradients: GradientNeed,
         choose: impl Fn(&Evidence<T>) -> Decision<T> + Send + 'static,
@@ -22,17 +22,17 @@ impl<T: Element> Rule<T> {
         Self { gradients, takes_preference: false, choose: Box::new(choose) }
     }
 
-    /// From the losses to the weights.
+    /// A function from the losses to the weights.
     pub fn on_losses(weights: impl Fn(&Evidence<T>) -> Vec<f64> + Send + 'static) -> Self {
         Self::new(GradientNeed::None, move |evidence| Decision::weights(weights(evidence)))
     }
 
-    /// From the Gramian to the weights.
+    /// A function from the Gramian to the weights.
     pub fn on_gramian(weights: impl Fn(&Evidence<T>) -> Vec<f64> + Send + 'static) -> Self {
         Self::new(GradientNeed::Gramian, move |evidence| Decision::weights(weights(evidence)))
     }
 
-    /// The preference means something to it.
+    /// Declares that the rule uses the preference.
     pub fn with_preference(self) -> Self {
         Self { takes_preference: true, ..self }
     }

@@ -6,7 +6,7 @@
 use super::softmax;
 use crate::solvers::dot;
 
-/// Smallest loss that is divided by.
+/// Smaller losses count as this much where they are divided by.
 const TINY: f64 = 1e-12;
 
 /// Scale-invariant: `Σ log L_t`, so `w_t = 1 / L_t`.
@@ -49,8 +49,8 @@ pub fn cosmos(losses: &[f64], ray: &[f64], lambda: f64) -> Vec<f64> {
         .collect()
 }
 
-/// PBI: the way along the ray plus `θ` times the distance from it (Zhang and Li,
-/// "MOEA/D", 2007, eq. 13). Weights may be negative.
+/// PBI: the distance along the ray plus `θ` times the distance from it (Zhang and
+/// Li, "MOEA/D", 2007, eq. 13). Weights may be negative.
 pub fn pbi(losses: &[f64], ray: &[f64], theta: f64) -> Vec<f64> {
     let length = dot(ray, ray).sqrt();
     let ray: Vec<f64> = ray.iter().map(|r| r / length).collect();

@@ -18,7 +18,7 @@ pub struct Smoothed<T: Element = f32> {
 }
 
 impl<T: Element> Smoothed<T> {
-    /// Around `inner`; α is 0.9 by custom.
+    /// Smooths the weights of `inner`; α is usually 0.9.
     pub fn new(inner: Box<dyn Strategy<T>>, alpha: f64) -> Self {
         Self { inner, alpha, weights: Vec::new(), seen: Vec::new() }
     }

@@ -1,18 +1,18 @@
-//! The smooth maximum of losses measured by what a warm-up reached.
+//! The smooth maximum of the losses relative to those after a warm-up.
 
 use cerberus_tensor::Element;
 
 use super::{at, scale_invariant, softmax};
 use crate::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
 
-/// STCH as it is used for training networks (the form of LibMTL): for some epochs
-/// `Σ log L_t`; in the epoch after them the mean losses `N_t` are taken; then
-/// `T μ log Σ exp(log(L_t / N_t) / μ)`, which weights most the task furthest from
-/// where it stood. A preference multiplies the logarithms.
+/// STCH as it is used for training networks (the form of LibMTL). It minimises
+/// `Σ log L_t` for some epochs of warm-up and during one more, whose mean losses
+/// become `N_t`; then `T μ log Σ exp(log(L_t / N_t) / μ)`, which gives most weight
+/// to the task whose loss has fallen least. A preference multiplies the logarithms.
 pub struct Stch {
     /// How soft the maximum is.
     pub mu: f64,
-    /// Epochs before the one whose losses become the measure.
+    /// Epochs before the one whose mean losses become `N_t`.
     pub warm_up: usize,
     epoch: usize,
     nadir: Vec<f64>,
@@ -24,7 +24,7 @@ impl Stch {
         Self { mu, warm_up, epoch: 0, nadir: Vec::new() }
     }
 
-    /// Starts with known measures, past the warm-up.
+    /// Starts after the warm-up, with known `N_t`.
     pub fn with_nadir(mut self, nadir: &[f64]) -> Self {
         self.epoch = self.warm_up + 1;
         self.nadir = nadir.to_vec();

@@ -1,5 +1,5 @@
-//! Strategies that keep their weights unbiased with independent samples: the
-//! products of gradients of two, and the direction from a third.
+//! Strategies whose weights stay unbiased because they use three independent
+//! samples: two for the products of the gradients, the third for the direction.
 
 use cerberus_tensor::Element;
 
@@ -41,7 +41,7 @@ pub struct MoDo {
 }
 
 impl MoDo {
-    /// For so many tasks; 0.1 and 0.1 in the authors' code.
+    /// For `tasks` tasks; 0.1 and 0.1 in the authors' code.
     pub fn new(tasks: usize, gamma: f64, rho: f64) -> Self {
         Self { gamma, rho, lambda: vec![1.0 / tasks as f64; tasks] }
     }
@@ -77,7 +77,7 @@ impl<T: Element> Strategy<T> for MoDo {
 /// 2023, algorithm 1): a few steps of momentum descent on `½ |Jᵀ(w + λp)|²` over the
 /// simplex, with `J₁J₂ᵀ` divided by its mean diagonal; `d = J₃ᵀ(w + λp) / (1 + λ)`.
 pub struct SdmGrad {
-    /// How strongly the direction is held to the preferred one.
+    /// How strongly the direction is pulled to the preferred one.
     pub lambda: f64,
     /// Rate, momentum and number of the inner steps.
     pub inner: (f64, f64, usize),
@@ -85,7 +85,7 @@ pub struct SdmGrad {
 }
 
 impl SdmGrad {
-    /// For so many tasks: λ 0.3, and 20 steps at rate 10 with momentum 0.5.
+    /// For `tasks` tasks: λ 0.3, and 20 steps at rate 10 with momentum 0.5.
     pub fn new(tasks: usize) -> Self {
         Self { lambda: 0.3, inner: (10.0, 0.5, 20), weights: vec![1.0 / tasks as f64; tasks] }
     }

@@ -27,12 +27,12 @@ fn norm(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
 }
 
-/// Asserts that `found` is `expected` within `tolerance` of its length; of the
-/// longest row's where the expected direction is zero.
+/// Asserts that `found` is `expected` within `tolerance`, relative to its length,
+/// or to the longest row's if the expected direction is zero.
 #[track_caller]
 fn assert_direction(found: &[f64], expected: &[f64], rows: &[Vec<f64>], tolerance: f64, what: &str) {
     let longest = rows.iter().map(|row| norm(row)).fold(0.0, f64::max);
-    // Zero but for the rounding of the program that wrote the answers.
+    // Zero up to the rounding of the program that wrote the answers.
     let scale = if norm(expected) > 1e-3 * longest || tolerance < 1e-3 && norm(expected) > 1e-9 * longest {
         norm(expected)
     } else {

@@ -81,7 +81,7 @@ fn ascending(tasks: usize) -> Orders {
     Orders((0..tasks).map(|t| (0..tasks).filter(|&j| j != t).collect()).collect())
 }
 
-/// The longest of the rows times their weights: what rounding is measured by.
+/// The longest of the rows times their weights: the scale of rounding errors.
 fn reach(j: &[Vec<f64>], weights: &[f64]) -> f64 {
     j.iter().zip(weights).map(|(row, w)| norm(row) * w.abs()).fold(0.0, f64::max)
 }
@@ -152,7 +152,7 @@ proptest! {
         }
         let d = combine(&case.j, &weights);
         let lift: Vec<f64> = weights.iter().zip(&case.preference).map(|(w, p)| w - p).collect();
-        // The gap between min g·d, and what the multipliers prove to be the most.
+        // The gap between min g·d and the upper bound that the multipliers prove.
         let sum: f64 = lift.iter().sum();
         prop_assert!(lift.iter().all(|y| *y >= -1e-12 * sum.abs()));
         let multipliers: Vec<f64> = lift.iter().map(|y| y / sum).collect();
@@ -160,13 +160,13 @@ proptest! {
         let bound = dot(&pull, &mean) + radius * norm(&pull);
         let worst = case.j.iter().map(|g| dot(g, &d)).fold(f64::INFINITY, f64::min);
         let off: Vec<f64> = d.iter().zip(&mean).map(|(d, mean)| d - mean).collect();
-        // Of rows that cancel the Gramian, made of squares, knows the length only to this.
+        // If rows cancel, the Gramian, made of squares, gives the length only to this precision.
         let weighted = reach(&case.j, &case.preference).max(reach(&case.j, &weights));
         let known = 1e-15 * weighted * weighted / radius;
         let allowed = 1e-9 * (radius + ZERO * weighted) + known;
         prop_assert!((norm(&off) - radius).abs() <= allowed, "off by {:e}", norm(&off) / radius - 1.0);
-        // Of a small angle between nearly opposite rows its last digits are all there is, and weights
-        // many times as long as the direction multiply what is missing.
+        // Of a small angle between nearly opposite rows the Gramian has only the last digits, and
+        // weights many times as long as the direction multiply the missing ones.
         let longest = case.j.iter().map(|g| norm(g)).fold(0.0, f64::max);
         let angle = if well_conditioned(&case.unscaled) { 0.0 } else { 1e-12 * longest * weighted };
         let pulled = reach(&case.j, &multipliers);
@@ -214,7 +214,7 @@ proptest! {
             let back = turned(&rule(&backwards, &turned(&case.preference)));
             let (d, e) = (combine(&case.j, &there), combine(&case.j, &back));
             let off = norm(&d.iter().zip(&e).map(|(a, b)| a - b).collect::<Vec<_>>());
-            // Rows copied or opposed make the same exceptions.
+            // Copied or opposite rows are exceptions for the same reason.
             if well_conditioned(&case.unscaled) {
                 prop_assert!(off <= 1e-9 * norm(&d) + 1e-12 * reach(&case.j, &there), "{name}: {:e}", off / norm(&d));
             }
@@ -229,7 +229,7 @@ proptest! {
             if !well_conditioned(&case.unscaled) {
                 continue;
             }
-            // How the direction goes with the gradients: as their first power, but for bargains.
+            // The direction scales with the first power of the gradients, except for bargaining.
             let power = match *name { "Nash" => 0.0, "FairGrad" => -1.0 / 3.0, _ => 1.0 };
             let d = combine(&case.unscaled, &rule(&plain, &case.preference));
             let e = combine(&case.j, &rule(&scaled, &case.preference));
@@ -264,8 +264,8 @@ fn well_conditioned(j: &[Vec<f64>]) -> bool {
     values.iter().copied().fold(f64::INFINITY, f64::min) > 1e-4
 }
 
-/// The error allowed: a Gramian knows an angle between rows only to the root of its
-/// own rounding, so nearly dependent rows keep half of the digits.
+/// The error allowed: a Gramian gives an angle between rows only to the square root
+/// of its own rounding, so nearly dependent rows keep half of the digits.
 fn tolerance(j: &[Vec<f64>]) -> f64 {
     if well_conditioned(j) { 1e-9 } else { 1e-7 }
 }
@@ -295,7 +295,7 @@ fn zero_duplicate_and_opposite_gradients_do_what_is_documented() {
     for (name, weights, d) in all(&[vec![0.0; 3], vec![0.0; 3]]) {
         assert!(norm(&d) == 0.0 && weights.iter().all(|w| w.is_finite()), "{name}");
     }
-    // One zero: MGDA and CAGrad stand still, the others go on without it.
+    // One zero: MGDA and CAGrad give zero, the others go on without it.
     for (name, weights, d) in all(&[vec![1.0, 2.0], vec![0.0, 0.0]]) {
         let stands = matches!(name, "MGDA" | "CAGrad");
         assert_eq!(norm(&d) == 0.0, stands, "{name}");
@@ -305,7 +305,7 @@ fn zero_duplicate_and_opposite_gradients_do_what_is_documented() {
             assert_eq!(weights[1], 0.0, "{name}");
         }
     }
-    // Opposite: nobody moves.
+    // Opposite: every direction is zero.
     for (name, _, d) in all(&[vec![1.0, 2.0, -1.0], vec![-1.0, -2.0, 1.0]]) {
         assert!(norm(&d) < 1e-12, "{name}: {d:?}");
     }
@@ -315,7 +315,7 @@ fn zero_duplicate_and_opposite_gradients_do_what_is_documented() {
     }
 }
 
-/// Two active sets that sent the level to and fro between the ends of its bracket.
+/// Two active sets between which the level alternated.
 #[test]
 fn a_level_between_two_active_sets_is_found() {
     let j = vec![

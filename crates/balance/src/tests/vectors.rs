@@ -52,7 +52,7 @@ fn projections_onto_the_dual_cone_are_the_exact_ones() {
         let sum: usize = (1..=j.len()).sum();
         let uneven: Vec<f64> = (1..=j.len()).map(|t| t as f64 / sum as f64).collect();
         let answer = &case["lib"]["UPGrad_pref_1..m_normalised"];
-        // Their regulariser leaves a rest where the exact direction is zero.
+        // Their regulariser leaves a remainder where the exact direction is zero.
         let tolerance = if name.starts_with("edge") { 1e-2 } else { 2e-3 };
         check(j, &up_grad(gramian, &uneven), answer, tolerance, &format!("UPGrad with preference, {name}"));
     });
@@ -344,7 +344,7 @@ fn scalarisations_equal_the_librarys() {
         let learned = Learned::from_scales(form, numbers(&all[key][scales]), 0.1);
         let (weights, gradient) = learned.weights_and_gradient(&losses);
         assert_near(&gradient, &numbers(&all[key][slope]), 1e-9, key);
-        // For the two, what is called log_var and log_scale has opposite signs.
+        // The weights of the two have log_var and log_scale with opposite signs.
         assert_near(&weights, &derivative(key), 1e-9, key);
     }
     let mut dwa = Dwa::new(2.0);

@@ -1,16 +1,16 @@
 //! Runs as they are found on disk.
 //!
-//! Read are `config.json`, `metrics.csv` and `summary.json`, no checkpoint, so that a list of many runs is quick. What
-//! cannot be read becomes the run's `problem`, and the rest of the run is shown.
+//! Only `config.json`, `metrics.csv` and `summary.json` are read, no checkpoint, so that a list of many runs is quick.
+//! What cannot be read becomes the run's `problem`, and the rest of the run is shown.
 
 use std::path::{Path, PathBuf};
 
 use cerberus::train::{RunFolder, Summary, TrainConfig, TrainError};
 
-/// How deep below the folder runs are looked for.
+/// The depth below the folder to which runs are searched for.
 const DEPTH: usize = 2;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// All epochs are done and scored.
@@ -24,7 +24,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// As the list calls it.
+    /// Its name in the list.
     pub fn name(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -56,17 +56,17 @@ pub(super) struct Column {
 /// A run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// Its path below the folder that was looked through.
+    /// Its path below the folder that was searched.
     pub name: String,
     pub path: PathBuf,
     pub state: State,
     pub data: String,
     pub tasks: Vec<String>,
     pub balance: String,
-    /// Epochs done, and of how many.
+    /// Epochs done, and epochs in all.
     pub epochs: [usize; 2],
     pub best_epoch: Option<usize>,
-    /// Of each task that has one.
+    /// For each task that has one.
     pub figures: Vec<Figure>,
     pub images_per_second: Option<f64>,
     pub metrics: Vec<Column>,
@@ -74,7 +74,7 @@ pub(super) struct Run {
     pub problem: Option<String>,
 }
 
-/// The runs in a folder, itself and two deep, in the order of their names.
+/// The runs in a folder, itself included, and up to two levels below it, in the order of their names.
 ///
 /// # Errors
 /// If the folder itself cannot be read.
@@ -91,9 +91,9 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Run>, TrainError> {
     Ok(runs)
 }
 
-/// Collects the folders of runs at and below one; nothing lies inside a run.
+/// Collects the folders of runs at and below one; a run's folder is not searched further.
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    // A run that was made halfway has its folders, and not yet its configuration.
+    // A run that was only partly created has its folders, but no configuration yet.
     if folder.join("config.json").is_file() || folder.join("checkpoints").is_dir() {
         return found.push(folder.to_path_buf());
     }
@@ -114,7 +114,7 @@ pub(super) fn natural(name: &str) -> Vec<(String, u64)> {
     while !rest.is_empty() {
         let text = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let digits = rest[text..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| text + end);
-        // A number that is too large for one is as good as the largest.
+        // A number that does not fit counts as the largest.
         parts.push((rest[..text].to_string(), rest[text..digits].parse().unwrap_or(u64::MAX)));
         rest = &rest[digits..];
     }
@@ -169,7 +169,7 @@ fn read(root: &Path, path: &Path) -> Run {
     run
 }
 
-/// What metrics and summary tell.
+/// Fills in what metrics and summary hold.
 fn fill(run: &mut Run, summary: Option<&Summary>) {
     let values = |name: &str| run.metrics.iter().find(|column| column.name == name).map(|c| &c.values[..]);
     let done = values("epoch").map_or(0, <[f64]>::len);
@@ -201,8 +201,8 @@ fn fill(run: &mut Run, summary: Option<&Summary>) {
     }
 }
 
-/// The task and the figure that a column `validation_TASK_FIGURE` is about. Where the name of one task begins that of
-/// another, the longer one is meant.
+/// The task and the figure of a column `validation_TASK_FIGURE`. If the name of one task begins with that of another,
+/// the longer match counts.
 pub(super) fn figure_of<'a>(column: &'a str, tasks: &'a [String]) -> Option<(&'a str, &'a str)> {
     let rest = column.strip_prefix("validation_")?;
     let named =

@@ -1,8 +1,9 @@
-//! Lists the runs in a folder: how far each is, what it trains, and what it came to. `--out` draws them over one another.
+//! Lists the runs in a folder: how far each is, what it trains, and its results. `--out` draws their curves in common
+//! charts.
 //!
-//! `cargo run --release --example runs -- runs --sort classify --descending` has the best classifier on top. Runs lie in
-//! the folder itself or up to two folders deep. A run that is broken or half made is listed with what is wrong; it is
-//! never the end of the list.
+//! `cargo run --release --example runs -- runs --sort classify --descending` has the best classifier on top. Runs lie
+//! in the folder itself or up to two folders deep. A run that is broken or incomplete is listed with its problem, and
+//! the list goes on.
 
 mod found;
 mod page;
@@ -40,7 +41,7 @@ struct Options {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Folder for runs.html, which draws the runs over one another; made if missing [default: no file]
+    /// Folder for runs.html, which draws the runs' curves in common charts; made if missing [default: no file]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

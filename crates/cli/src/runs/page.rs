@@ -1,4 +1,4 @@
-//! Runs over one another: a chart for every figure, a line for every run.
+//! Runs compared: a chart for every figure, a line for every run.
 
 use cerberus_report::chart::{self, Series};
 use cerberus_report::{Page, Table};
@@ -6,10 +6,10 @@ use cerberus_report::{Page, Table};
 use super::found::{Run, figure_of};
 use super::table::Listing;
 
-/// Lines that a page can tell apart by their colours.
+/// The number of lines that their colours can tell apart.
 const COLOURS: usize = 8;
 
-/// Whether a column is one of a group.
+/// Whether a column belongs to a group.
 type Belongs = fn(&str) -> bool;
 
 /// `runs.html`.
@@ -69,7 +69,7 @@ fn overlaid(runs: &[&Run], column: &str) -> Option<String> {
     known.then(|| chart::lines(&title(runs, column), ["epoch", ""], &lines))
 }
 
-/// What a column is called on the page.
+/// The title of a column on the page.
 fn title(runs: &[&Run], column: &str) -> String {
     let told = runs.iter().find_map(|run| figure_of(column, &run.tasks));
     if let Some((task, figure)) = told {

@@ -6,7 +6,7 @@ use cerberus::train::TrainError;
 
 use super::found::{Run, natural};
 
-/// What stands in a cell, and what it is sorted by.
+/// The content of a cell, by which it is also sorted.
 #[derive(Clone, Debug, PartialEq)]
 enum Cell {
     Text(String),
@@ -33,7 +33,7 @@ impl Cell {
 /// The columns before and after those of the tasks.
 const BEFORE: [&str; 7] = ["name", "state", "data", "tasks", "balance", "epochs", "best"];
 const AFTER: &str = "images/s";
-/// Only where a run has one.
+/// Only if a run has one.
 const PROBLEM: &str = "problem";
 
 /// The columns for some runs.
@@ -93,7 +93,8 @@ impl Listing {
     /// Sorts runs by a column.
     ///
     /// # Errors
-    /// [`TrainError::Option`] if there is no such column; the message lists those there are.
+    /// [`TrainError::Option`] if there is no such column; the message lists the existing
+    /// ones.
     pub fn sort(&self, runs: &mut [Run], column: &str, descending: bool) -> Result<(), TrainError> {
         let header = self.header();
         let Some(place) = header.iter().position(|name| *name == column) else {
@@ -113,7 +114,7 @@ impl Listing {
         Ok(())
     }
 
-    /// The table, its columns under each other.
+    /// The table, with aligned columns.
     pub fn lines(&self, runs: &[Run]) -> Vec<String> {
         let header = self.header().iter().map(|name| name.to_string()).collect();
         let rows: Vec<Vec<String>> =
@@ -122,7 +123,7 @@ impl Listing {
         let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
         let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
-            // A name may hold anything; a line is one line.
+            // A name may hold any character, but a row must stay on one line.
             let line = cells.collect::<Vec<_>>().join("  ");
             line.trim_end().replace(char::is_control, "\u{fffd}")
         };

@@ -1,4 +1,4 @@
-//! Lists of made folders: whole runs, stopped ones, ones under way, and broken ones.
+//! Lists of generated folders: finished, stopped, running and broken runs.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! From settings to a run's configuration, and back to settings that leave nothing open.
+//! From settings to a run's configuration, and back to complete settings.
 
 use std::path::Path;
 
@@ -110,9 +110,9 @@ impl Settings {
         Ok(())
     }
 
-    /// These settings with all that was left open as `config` has it.
+    /// These settings, with everything they leave open taken from `config`.
     pub fn completed(&self, config: &TrainConfig) -> Self {
-        // A name that is no path stays as it is.
+        // A name that is not a path is kept.
         let place = |name: &String| {
             let place = std::fs::canonicalize(name);
             place.map_or_else(|_| name.clone(), |place| place.display().to_string())

@@ -1,7 +1,7 @@
 //! Everything that determines what `train` does, as options of the command line and as a TOML file.
 //!
-//! Both have the same names. What stands on the command line goes before what the file says, and what neither says is
-//! chosen for the data. Every run writes a `train.toml` with all of it, so that `--config` repeats it.
+//! Both have the same names. The command line overrides the file, and what neither sets is chosen for the data. Every
+//! run writes a complete `train.toml`, so that `--config` repeats it.
 
 mod config;
 mod values;
@@ -26,37 +26,37 @@ pub struct Settings {
     /// [default: fashion-scenes]
     #[arg(long, value_name = "NAME|PATH")]
     pub data: Option<String>,
-    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same classes, but
-    /// those of photographs may differ: a class that a set lacks is not held against a prediction there. A data set without
-    /// a label has it missing
+    /// More data to mix in, with images of the same size; may be repeated. Labels of one name must have the same
+    /// classes, but those of photographs may differ: predictions of a class that a set lacks do not count as errors
+    /// there. Samples of a data set without a label lack that label
     #[arg(long, value_name = "NAME|PATH")]
     pub mix: Vec<String>,
-    /// How evenly mixed data are drawn: 1 in proportion to their size, large values all alike [default: 1]
+    /// How evenly mixed data are drawn: 1 in proportion to their size, large values nearly equally [default: 1]
     #[arg(long, value_name = "T")]
     pub temperature: Option<f64>,
     /// Tasks to train, separated by commas, each KIND, NAME:KIND or NAME:KIND@LABEL; kinds are classify, detect, segment,
     /// multi_label, regress, depth, centernet, fcos, fcn, unet, mlp [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
     pub tasks: Vec<String>,
-    /// What the heads share: base, narrow, wide (half and twice the channels), lenet, or the channels of each convolution
-    /// with / between stages, such as 16/32,32/64,64 [default: base, as fits the images]
+    /// The trunk: base, narrow, wide (half and twice the channels), lenet, or the channels of each convolution with /
+    /// between stages, such as 16/32,32/64,64 [default: base, as fits the images]
     #[arg(long, value_name = "NAME|STAGES")]
     pub trunk: Option<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an
     /// unknown name lists all [default: fixed]
     #[arg(long, value_name = "NAME")]
     pub balance: Option<String>,
-    /// What each task should count for, such as 1,2,1, for strategies that can use it [default: equal]
+    /// How much each task should count, such as 1,2,1, for strategies that can use it [default: equal]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub preference: Vec<f64>,
-    /// With respect to what strategies take gradients: parameters, streamed-parameters (no copies kept), features,
-    /// summed-features [default: parameters]
+    /// The variables with respect to which strategies take gradients: parameters, streamed-parameters (no copies
+    /// kept), features, summed-features [default: parameters]
     #[arg(long, value_name = "PLACE")]
     pub gradients: Option<GradientsWrt>,
     /// Measure every N steps how much the tasks' gradients conflict, into conflicts.csv
     #[arg(long, value_name = "STEPS")]
     pub diagnose: Option<usize>,
-    /// Times the training data are gone through
+    /// Passes over the training data
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Images per step
@@ -77,19 +77,19 @@ pub struct Settings {
     /// Share of the steps that climb to the largest rate, for one_cycle and warmup_cosine
     #[arg(long, value_name = "SHARE")]
     pub warmup: Option<f64>,
-    /// What turns gradients into steps: adamw, adam or sgd [default: adamw]
+    /// The optimiser: adamw, adam or sgd [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = optimizer_kind)]
     pub optimizer: Option<OptimizerKind>,
-    /// Of sgd: how much of the last direction is kept [default: 0.9]
+    /// For sgd: how much of the last direction is kept [default: 0.9]
     #[arg(long, value_name = "SHARE")]
     pub momentum: Option<f64>,
-    /// Of sgd: look ahead along the momentum
+    /// For sgd: look ahead along the momentum
     #[arg(long)]
     pub nesterov: bool,
-    /// Of adam and adamw: how much of the mean gradient is kept [default: 0.9]
+    /// For adam and adamw: how much of the mean gradient is kept [default: 0.9]
     #[arg(long, value_name = "SHARE")]
     pub beta1: Option<f64>,
-    /// Of adam and adamw: how much of the mean square is kept [default: 0.999]
+    /// For adam and adamw: how much of the mean square is kept [default: 0.999]
     #[arg(long, value_name = "SHARE")]
     pub beta2: Option<f64>,
     /// Weight decay of matrices and kernels
@@ -101,48 +101,48 @@ pub struct Settings {
     /// Evaluate and save an exponential moving average of the weights with this decay, such as 0.999 [default: 0, none]
     #[arg(long, value_name = "DECAY")]
     pub ema: Option<f64>,
-    /// Stop after so many epochs in a row without a better validation score [default: never]
+    /// Stop after this many epochs in a row without a better validation score [default: never]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,
     /// Begin with the weights of this model where names and shapes match
     #[arg(long, value_name = "MODEL")]
     pub init_from: Option<PathBuf>,
-    /// Parameters that keep their values: paths or patterns with *, such as trunk or trunk.stage1.*; may be repeated
+    /// Frozen parameters: paths or patterns with *, such as trunk or trunk.stage1.*; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub freeze: Vec<String>,
-    /// Against rare classes within a task that classifies or segments (not one that detects: see --sampler): its name, =,
-    /// and inverse, effective, enet, focal or, with one label each, logit; may be repeated
+    /// A method against rare classes within a task that classifies or segments (not one that detects: see --sampler):
+    /// the task's name, =, and inverse, effective, enet, focal or, with one label each, logit; may be repeated
     #[arg(long, value_name = "TASK=METHOD")]
     pub imbalance: Vec<String>,
     /// Draw training samples by the classes of a label: its name, =, and balanced or square_root
     #[arg(long, value_name = "LABEL=METHOD")]
     pub sampler: Option<String>,
-    /// Take away this share of each label's training samples, to see what labels are worth
+    /// Remove this share of each label's training samples, to measure what labels are worth
     #[arg(long, value_name = "SHARE")]
     pub missing: Option<f64>,
-    /// How training samples are changed: a strength from 0 to 2 for the usual way (photographs: crop, flip and colours;
-    /// CIFAR-10 and IDX: small moves), or a list of NAME:STRENGTH:PROBABILITY, where the numbers may be left out, such as
-    /// random_resized_crop,horizontal_flip,mixup:0.5; `inspect --augment` shows all [default: 1]
+    /// How training samples are augmented: a strength from 0 to 2 for the default augmentation (photographs: crop, flip
+    /// and colours; CIFAR-10 and IDX: small moves), or a list of NAME:STRENGTH:PROBABILITY, where the numbers may be
+    /// left out, such as random_resized_crop,horizontal_flip,mixup:0.5; `inspect --augment` shows all [default: 1]
     #[arg(long, value_name = "STRENGTH|LIST")]
     pub augment: Option<Augment>,
-    /// Photographs: the share that is kept from training to test on [default: 0, all are trained on]
+    /// Photographs: the share that is kept from training for testing [default: 0, all are trained on]
     #[arg(long, value_name = "SHARE")]
     pub hold_back: Option<f64>,
-    /// Photographs: the size they are brought to, N for a square or rows x columns, such as 96x160 [default: 128]
+    /// Photographs: the size they are resized to, N for a square or rows x columns, such as 96x160 [default: 128]
     #[arg(long, value_name = "N|HxW")]
     pub size: Option<Size>,
-    /// Photographs: how they are brought to it, stretch (both sides, each by its own factor) or letterbox (proportions kept,
+    /// Photographs: how they are resized, stretch (both sides, each by its own factor) or letterbox (proportions kept,
     /// centred, with a gray margin) [default: stretch]
     #[arg(long, value_name = "WAY")]
     pub fit: Option<Fit>,
     /// Photographs: how often an epoch shows each of them [default: 10]
     #[arg(long, value_name = "N")]
     pub repeats: Option<usize>,
-    /// Photographs: the format to read, where a folder could be of several [default: seen from what is there]
+    /// Photographs: the format to read, if a folder could be of several [default: detected]
     #[arg(long, value_name = "NAME")]
     pub format: Option<String>,
-    /// Photographs: leave out pictures that cannot be read, and parts for validation or testing that are not there,
-    /// instead of refusing them
+    /// Photographs: leave out pictures that cannot be read and missing parts for validation or testing, instead of
+    /// refusing them
     #[arg(long)]
     pub skip_broken: bool,
     /// Photographs: another name for a class, or - to leave its objects out; may be repeated, and several may become one
@@ -173,13 +173,13 @@ fn renaming(text: &str) -> Result<String, String> {
     parse_map(text).map(|_| text.to_string())
 }
 
-/// The path from the root: a run is continued from any folder.
+/// The absolute path, so that a run can be continued from any folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 impl Settings {
-    /// These settings, and for what they leave open those of a TOML file.
+    /// These settings, completed with those of a TOML file.
     ///
     /// # Errors
     /// If the file cannot be read or understood; the message names the place in it.
@@ -195,9 +195,9 @@ impl Settings {
         table.try_into().map_err(|error: toml::de::Error| problem(error.to_string()))
     }
 
-    /// What is set.
+    /// The settings that are set.
     fn table(&self) -> Result<toml::Table, String> {
-        // TOML has no whole numbers beyond those of 64 bits with a sign.
+        // TOML integers have 64 bits with a sign.
         let most = i64::MAX;
         let mut table = toml::Table::try_from(self).map_err(|error| {
             format!("a setting cannot be kept in a file: {error}; whole numbers go up to {most}")
@@ -211,7 +211,7 @@ impl Settings {
     /// The settings as a TOML file.
     ///
     /// # Errors
-    /// If a whole number is beyond those of TOML.
+    /// If an integer is too large for TOML.
     pub fn to_toml(&self) -> Result<String, TrainError> {
         let table = self.table().map_err(TrainError::Option)?;
         toml::to_string(&table)
@@ -231,7 +231,7 @@ impl Settings {
     /// How photographs become samples.
     ///
     /// # Errors
-    /// If a renaming of a file is none; the command line has looked at its own.
+    /// If a renaming in a file is invalid; those of the command line have been checked.
     pub fn photos(&self) -> Result<PhotoOptions, TrainError> {
         let usual = PhotoOptions::default();
         Ok(PhotoOptions {
@@ -242,7 +242,7 @@ impl Settings {
             augment: match &self.augment {
                 None => usual.augment,
                 Some(Augment::Strength(strength)) => *strength,
-                // A list takes the place of the usual way.
+                // A list replaces the default augmentation.
                 Some(_) => 0.0,
             },
             format: self.format.clone(),

@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Size {
     expecting = "augment is a strength, a list of names, or tables [[augment]] with a name each"
 )]
 pub enum Augment {
-    /// The usual way, so strongly.
+    /// The default augmentation, with this strength.
     Strength(f64),
     /// As on the command line.
     Text(String),

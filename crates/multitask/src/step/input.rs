@@ -1,4 +1,4 @@
-//! What a training step is given, and what it reports.
+//! The input and the result of a training step.
 
 use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{Decision, Orders, Strategy};
@@ -6,23 +6,24 @@ use cerberus_data::Batch;
 use cerberus_tensor::Element;
 use serde::{Deserialize, Serialize};
 
-/// With respect to what the tasks' gradients are taken.
+/// The variables with respect to which the tasks' gradients are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientsWrt {
-    /// The trunk's parameters: what the papers define.
+    /// The trunk's parameters, as the papers define it.
     #[default]
     Parameters,
-    /// The same, for strategies that look at products alone: the tasks' gradients are
-    /// computed side by side, parameter by parameter, and dropped as soon as they are
-    /// multiplied. Memory does not grow with the number of tasks times that of
-    /// parameters, and the step takes one more pass through the network.
+    /// The same, for strategies that need only the products of the gradients: the
+    /// tasks' gradients are computed side by side, parameter by parameter, and dropped
+    /// as soon as they are multiplied. Memory does not grow with the number of tasks
+    /// times that of parameters, and the step takes one more backward pass.
     StreamedParameters,
     /// The features of every image of the batch side by side (MGDA-UB: Sener and
     /// Koltun, 2018, section 3.3): an upper bound, at a fraction of the cost.
     Features,
     /// The features' gradients summed over the batch before they are multiplied
-    /// (what LibMTL calls `rep_grad`): weights only, and other ones.
+    /// (`rep_grad` in LibMTL). They give only weights, which differ from those of
+    /// the other choices.
     SummedFeatures,
 }
 
@@ -30,7 +31,7 @@ impl GradientsWrt {
     /// The names on command lines.
     pub const NAMES: [&str; 4] = ["parameters", "streamed-parameters", "features", "summed-features"];
 
-    /// Whether the trunk's parameters are what gradients are taken of.
+    /// Whether gradients are taken with respect to the trunk's parameters.
     pub(super) fn is_parameters(self) -> bool {
         matches!(self, Self::Parameters | Self::StreamedParameters)
     }
@@ -56,9 +57,9 @@ impl std::str::FromStr for GradientsWrt {
 pub struct Balancing<T: Element = f32> {
     /// The strategy.
     pub strategy: Box<dyn Strategy<T>>,
-    /// What each task should count for: sum 1.
+    /// How much each task should count: sum 1.
     pub preference: Vec<f64>,
-    /// With respect to what gradients are taken for it.
+    /// The variables with respect to which gradients are taken for it.
     pub wrt: GradientsWrt,
 }
 
@@ -80,15 +81,15 @@ impl<T: Element> Balancing<T> {
     }
 }
 
-/// What a step is made with.
+/// The input of a step.
 pub struct StepInput<'a> {
     /// The images and labels.
     pub batch: &'a Batch,
-    /// Some of the validation split, for strategies that look ahead.
+    /// A batch of the validation split, for strategies that look ahead.
     pub validation: Option<&'a Batch>,
     /// Gradients with a larger global norm are scaled down to it.
     pub clip_norm: f64,
-    /// The run's seed and the number of the step, which name its random numbers.
+    /// The run's seed and the number of the step, which determine its random numbers.
     pub seed: [u64; 2],
     /// Whether to measure how much the tasks' gradients conflict.
     pub diagnose: bool,
@@ -101,17 +102,17 @@ impl<'a> StepInput<'a> {
     }
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub struct StepResult<T: Element = f32> {
-    /// Each task's loss before it; 0 for tasks that took no part.
+    /// Each task's loss before the step; 0 for tasks that took no part.
     pub losses: Vec<T>,
     /// The places of the tasks that the batch had labels for.
     pub tasks: Vec<usize>,
     /// The weights that were used, of every task; empty if a loss or gradient was not finite and nothing was changed.
     pub weights: Vec<f64>,
-    /// For each task that took part the others in the order in which it looked at them,
-    /// where that was drawn at random; in places of the model.
+    /// For each task that took part, the order in which it was compared with the others,
+    /// if that was drawn at random; as places in the model.
     pub order: Option<Orders>,
     /// How much the tasks' gradients conflicted: over all shared variables and in each stage.
     pub conflicts: Vec<(String, Conflicts)>,
@@ -123,7 +124,7 @@ impl<T: Element> StepResult<T> {
         self.weights.is_empty()
     }
 
-    /// Of a step that was not made.
+    /// The result of a step before the strategy's decision.
     pub(super) fn new(losses: Vec<T>, tasks: Vec<usize>) -> Self {
         Self { losses, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
     }
@@ -133,11 +134,11 @@ impl<T: Element> StepResult<T> {
         self.tasks.iter().map(|&task| self.losses[task].as_f64()).collect()
     }
 
-    /// Enters what was decided for the tasks that take part.
+    /// Stores the decision for the tasks that take part.
     pub(super) fn decided(&mut self, decision: &Decision<T>) {
         self.weights = vec![0.0; self.losses.len()];
         self.tasks.iter().zip(&decision.weights).for_each(|(&task, &weight)| self.weights[task] = weight);
-        // In places of the model instead of places among the tasks that took part.
+        // Convert places among the tasks that took part to places in the model.
         let named = |order: &Vec<usize>| order.iter().map(|&place| self.tasks[place]).collect();
         self.order = decision.order.as_ref().map(|orders| Orders(orders.0.iter().map(named).collect()));
     }

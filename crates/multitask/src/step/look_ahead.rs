@@ -1,5 +1,5 @@
-//! Losses elsewhere than where the model stands: after a step, and around a trial
-//! step along the gradient of the validation loss. The model is left as it was.
+//! Losses for other parameter values: after a step, and around a trial step along
+//! the gradient of the validation loss. The model is then restored.
 
 use cerberus_autograd::{Gradients, Var, backward};
 use cerberus_data::Batch;
@@ -54,7 +54,7 @@ pub(super) fn look_ahead<T: Element>(
         losses_of(model, input.batch, input.seed)
     };
     let (up, down) = (at(epsilon), at(-epsilon));
-    // Exactly where it was.
+    // Restores the parameters exactly.
     shift(model, &start, &ahead, 0.0);
     up.iter().zip(down).map(|(up, down)| (up - down) / (2.0 * epsilon)).collect()
 }

@@ -1,14 +1,14 @@
 //! One training step under a strategy: from the forward pass to the update.
 //!
-//! Where a strategy looks at gradients they are taken either with respect to
-//! the trunk's parameters, one backward pass per task, or with respect to the
+//! If a strategy uses gradients, they are taken either with respect to the
+//! trunk's parameters, by one backward pass per task, or with respect to the
 //! features that the heads see, which costs one pass through each head and a
-//! single one through the trunk. Heads always move along their own task's
-//! plain gradient then; under strategies on losses alone there is one backward
-//! pass of the weighted sum, which weighs heads too.
+//! single one through the trunk. Heads then always follow their own task's
+//! unweighted gradient. Strategies that use losses alone take one backward pass
+//! of the weighted sum, in which the weights apply to the heads too.
 //!
-//! A task that the batch has no label for takes no part: the strategy does not
-//! hear of it, its weight is 0, and its head stays as it is.
+//! A task without labels in the batch takes no part: the strategy does not see
+//! it, its weight is 0, and its head does not change.
 
 use cerberus_autograd::{Gradients, backward};
 use cerberus_nn::optim::Optimizer;
@@ -27,7 +27,8 @@ pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
 use pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
 
-/// The preference among the tasks that take part: sum 1, equal where it names none of them.
+/// The preference among the tasks that take part: sum 1, and equal if the preference for
+/// all of them is 0.
 fn preference_among(preference: &[f64], tasks: &[usize]) -> Vec<f64> {
     if tasks.len() == preference.len() {
         return preference.to_vec();
@@ -89,7 +90,7 @@ impl MultiTaskModel<f32> {
 
 type Stepped<T> = (StepResult<T>, Option<Gradients<T>>, BufferUpdates<T>);
 
-/// What a strategy is given besides losses and preference: see [`Evidence`].
+/// A strategy's input besides losses and preference: see [`Evidence`].
 struct Seen<'a, T: Element> {
     gradients: &'a [TaskGradients<T>],
     gramian: Option<&'a Gramian>,
@@ -122,7 +123,7 @@ fn decide<T: Element>(
     }
 }
 
-/// Of a batch without any label: nothing is learned, and nothing is wrong.
+/// The result for a batch without any label: nothing changes, and it is no error.
 fn nothing<T: Element>(mut result: StepResult<T>) -> Stepped<T> {
     result.weights = vec![0.0; result.losses.len()];
     (result, None, Vec::new())
@@ -159,7 +160,7 @@ fn by_gradients<T: Element>(
     balancing: &mut Balancing<T>,
     input: &StepInput,
 ) -> Result<Stepped<T>, BalanceError> {
-    // A map that no head taps adds nothing, but may be tapped in the next step.
+    // A map that no head uses adds nothing in this step, but a head may use it in the next.
     let all = balancing.strategy.needs().same_parts;
     let pass = forward(model, input.batch, input.seed, (balancing.wrt, all));
     let mut result = StepResult::new(pass.values(), pass.tasks());
@@ -182,14 +183,14 @@ fn by_gradients<T: Element>(
     let Some(decision) = decide(balancing, input, &mut result, seen)? else {
         return Ok((result, None, Vec::new()));
     };
-    // The weights of the sums apply to the gradients of every image.
+    // The weights, even those of summed gradients, apply to the gradients of every image.
     let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
     let (all, updates) = apply(pass, direction, heads);
     Ok((result, Some(all), updates))
 }
 
-/// Weights from the products of the tasks' gradients, none of which is kept: the
-/// weighted losses then go back through the network once more.
+/// Weights from the products of the tasks' gradients, which are not kept: the
+/// weighted losses then take one more backward pass.
 fn by_products<T: Element>(
     pass: Pass<T>,
     balancing: &mut Balancing<T>,
@@ -208,13 +209,13 @@ fn by_products<T: Element>(
     let Pass { losses, shared, heads, updates, .. } = pass;
     drop((shared, heads));
     let mut gradients = backward(weighted(losses, &result.weights));
-    // The weights are the trunk's alone.
+    // The weights apply to the trunk only.
     gradients.extend(own);
     Ok((result, Some(gradients), updates))
 }
 
-/// Weights from two thirds of the batch, the direction from the last third. Tasks
-/// take part that have labels in all three.
+/// Weights from two thirds of the batch, the direction from the last third. Only
+/// tasks with labels in all three take part.
 fn three_batches<T: Element>(
     model: &MultiTaskModel<T>,
     balancing: &mut Balancing<T>,

@@ -1,5 +1,6 @@
-//! The forward pass of a step with everything that gradients are taken of, and
-//! the tasks' gradients from it: [`step`](super::step) decides, this computes.
+//! The forward pass of a step, the variables that gradients are taken with
+//! respect to, and the tasks' gradients. [`step`](super::step) decides, this
+//! module computes.
 
 use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
 use cerberus_data::Batch;
@@ -12,11 +13,11 @@ use crate::model::MultiTaskModel;
 use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{BalanceError, Gramian, Products, TaskGradients};
 
-/// The tasks' losses and all that gradients need of a forward pass.
+/// The tasks' losses, and everything in a forward pass that gradients need.
 pub(super) struct Pass<T: Element> {
     /// `None` for tasks without labels.
     pub losses: Vec<Option<Var<T>>>,
-    /// The shared variables that gradients are taken of.
+    /// The shared variables that gradients are taken with respect to.
     pub shared: Vec<(String, Var<T>)>,
     /// In feature mode, what the trunk computed, in the same order.
     outputs: Vec<Var<T>>,
@@ -37,8 +38,8 @@ impl<T: Element> Pass<T> {
     }
 }
 
-/// The forward pass and the losses. Of the features in feature mode `all` are
-/// shared variables, or only those that a loss depends on.
+/// The forward pass and the losses. In feature mode the shared variables are all
+/// features if `all`, else only those that a loss depends on.
 pub(super) fn forward<T: Element>(
     model: &MultiTaskModel<T>,
     batch: &Batch,
@@ -101,7 +102,7 @@ pub(super) fn forward<T: Element>(
 
 pub(super) type HeadGradients<T> = Vec<(ParamId, Tensor<T>)>;
 
-/// The gradients of the tasks that take part: of the shared variables, and each of its own head.
+/// The gradients of the tasks that take part, with respect to the shared variables and to each task's own head.
 pub(super) fn task_gradients<T: Element>(
     pass: &Pass<T>,
     tasks: &[usize],
@@ -122,13 +123,14 @@ pub(super) fn task_gradients<T: Element>(
     (TaskGradients::new(rows, names), own)
 }
 
-/// The products of the gradients of the tasks that take part, and each one's of its
-/// own head, without the gradients of all shared variables being there at once.
+/// The products of the gradients of the tasks that take part, and each task's
+/// gradients of its own head, without holding the gradients of all shared variables
+/// at once.
 pub(super) fn streamed_products<T: Element>(pass: &Pass<T>, tasks: &[usize]) -> (Products, HeadGradients<T>) {
     let losses: Vec<&Var<T>> =
         tasks.iter().map(|&task| pass.losses[task].as_ref().expect("a task with labels")).collect();
     let shared = pass.shared.len();
-    // Behind the shared variables, each head's with its task's row.
+    // After the shared variables come each head's, with the row of its task.
     let own: Vec<(usize, &(ParamId, Var<T>))> = tasks
         .iter()
         .enumerate()
@@ -166,7 +168,7 @@ pub(super) fn apply<T: Element>(
     let mut gradients = if outputs.is_empty() {
         shared_ids.into_iter().zip(direction).collect()
     } else {
-        // <Z, c> has gradient c at the features Z: the trunk's pass starts there.
+        // <Z, c> has gradient c at the features Z, from which the trunk's backward pass starts.
         let products =
             outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
         let total = products.reduce(|a, b| a + b).expect("a trunk has features");
@@ -200,7 +202,7 @@ pub(super) fn conflicts_of(products: &Products, tasks: &[usize]) -> Vec<(String,
     all
 }
 
-/// The sum of the losses that there are, each times its task's weight.
+/// The sum of the losses that exist, each times its task's weight.
 pub(super) fn weighted<T: Element>(losses: Vec<Option<Var<T>>>, weights: &[f64]) -> Var<T> {
     let parts = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
     parts.reduce(|a, b| a + b).expect("at least one task takes part")

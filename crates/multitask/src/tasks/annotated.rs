@@ -1,9 +1,9 @@
-//! Classes that a sample's data set does not annotate, as happens where sets of different classes are mixed.
+//! Classes that a sample's data set does not annotate, which happens when sets with different classes are mixed.
 //!
-//! Of such a class nothing is known but what is labelled. It is **judged** in a picture if the set annotates it or the
-//! picture's label shows it all the same (joined pictures may); where it is not, its logits are replaced by a constant so
-//! far below all others that `exp` of it is 0. They then have no probability, no loss and no gradient. Batches in which
-//! everything is annotated pass through untouched.
+//! An image of such a set may show such a class without a label. A class is **judged** in an image if the set annotates
+//! it or the image's label contains it anyway (as joined images may). The logits of a class that is not judged are
+//! replaced by a constant so far below all others that its `exp` is 0: they have no probability, no loss and no
+//! gradient. Batches in which everything is annotated are not changed.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, ClassId};
@@ -12,16 +12,16 @@ use cerberus_tensor::{Element, Tensor};
 use super::Prediction;
 use crate::head_config::HeadConfig;
 
-/// The logit of what is not judged: its exponential is exactly 0, and sums with it stay finite.
+/// The logit of a class that is not judged: its exponential is exactly 0, and sums with it stay finite.
 const NEVER: f64 = -1e4;
 
-/// Which classes of the head each image annotates; `None` for one that annotates all, or says it of another list.
+/// Which classes of the head each image annotates; `None` if it annotates all, or if its list is for other classes.
 pub(super) fn annotated<'a>(batch: &'a Batch, label: &str, classes: usize) -> Vec<Option<&'a [bool]>> {
     let partial = |known: &&[bool]| known.len() == classes && known.contains(&false);
     batch.annotated_of(label).into_iter().map(|known| known.filter(partial)).collect()
 }
 
-/// The same for the head of a loss; `None` where every image annotates all classes.
+/// The same for the head of a loss; `None` if every image annotates all classes.
 pub(super) fn partly_annotated<'a>(batch: &'a Batch, head: &HeadConfig) -> Option<Vec<Option<&'a [bool]>>> {
     let known = annotated(batch, &head.label, head.outputs());
     known.iter().any(Option::is_some).then_some(known)
@@ -32,8 +32,8 @@ pub(super) fn has(annotated: Option<&[bool]>, class: usize) -> bool {
     annotated.is_none_or(|known| known[class])
 }
 
-/// Which of the logits `[N, .., C]`, of which there are `len`, are judged: those of classes that their image annotates, and
-/// those that `shown` picks by their place. `None` where all are.
+/// Which of the `len` logits `[N, .., C]` are judged: those of classes that their image annotates, and those for whose
+/// place `shown` is true. `None` if all are.
 pub(super) fn judged(
     batch: &Batch,
     head: &HeadConfig,
@@ -46,8 +46,8 @@ pub(super) fn judged(
     Some((0..len).map(judges).collect())
 }
 
-/// Which of the logits `[N, pixels, C + 1]` of a mask are judged: at pixels of the background (class 0), those of classes
-/// that the image annotates; at all others, which are known not to be of another class, every one. `None` where all are.
+/// Which of the logits `[N, pixels, C + 1]` of a mask are judged: at pixels of the background (class 0), those of
+/// classes that the image annotates; at all other pixels, whose class is known, every one. `None` if all are.
 pub(super) fn judged_pixels(batch: &Batch, head: &HeadConfig, target: &[ClassId]) -> Option<Vec<bool>> {
     let known = partly_annotated(batch, head)?;
     let of_image = target.len() / known.len();
@@ -69,7 +69,7 @@ pub(super) fn held<T: Element>(logits: Var<T>, judged: Option<&[bool]>) -> Var<T
     logits * constant(T::ONE, T::ZERO) + constant(T::ZERO, T::from_f64(NEVER))
 }
 
-/// Probabilities of the judged classes alone, which add up to 1 again where any is left.
+/// Probabilities of the judged classes alone, scaled to sum to 1 unless all are 0.
 pub(super) fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Vec<f32> {
     if (0..probabilities.len()).all(&judged) {
         return probabilities.to_vec();
@@ -81,9 +81,9 @@ pub(super) fn among(probabilities: &[f32], judged: impl Fn(usize) -> bool) -> Ve
 }
 
 impl Prediction {
-    /// What of this prediction for the image at a place of a batch is held against a head: probabilities of the other classes
-    /// are 0, their objects left out, background that was taken for one of them is background. `None` for all of it, where
-    /// the image's set annotates every class.
+    /// The part of this prediction that is judged, for the image at `place` of the batch. For classes that are not
+    /// judged, probabilities are 0, objects are left out, and background pixels predicted as such a class become
+    /// background. `None` if all of it is judged, because the image's set annotates every class.
     pub fn judged(&self, head: &HeadConfig, batch: &Batch, place: usize) -> Option<Prediction> {
         let label = &head.label;
         let known = annotated(batch, label, head.outputs())[place]?;

@@ -1,13 +1,13 @@
-//! "Objects as Points" as published (Zhou, Wang and Krähenbühl, 2019): a heat
-//! map of centres, and at each centre the box's size and the rest of its place.
+//! "Objects as Points" as published (Zhou, Wang and Krähenbühl, 2019): a heat map
+//! of centres, and at each centre the box's size and the offset of its centre.
 //!
 //! Three branches on the merged map, each a 3x3 convolution with ReLU and a 1x1:
-//! heat (a logit per class), size (width and height in cells) and offset (what
-//! rounding the centre to a cell left over). Targets: a Gaussian at each centre
-//! with `sigma = (2r + 1) / 6`, where boxes moved by up to the radius `r` still
-//! overlap the true one by 0.3 ([`gaussian_radius`]); size and offset at the
-//! centre's cell alone. Loss: focal loss of the heat map + 0.1 L1 of the sizes
-//! + L1 of the offsets, both over 2N.
+//! heat (a logit per class), size (width and height in cells) and offset (the part
+//! of the centre that rounding to a cell drops). Targets: a Gaussian at each
+//! centre with `sigma = (2r + 1) / 6`, where boxes moved by up to the radius `r`
+//! still overlap the true one by 0.3 ([`gaussian_radius`]); size and offset only
+//! at the centre's cell. Loss: focal loss of the heat map + 0.1 L1 of the sizes +
+//! L1 of the offsets, both over 2N.
 //!
 //! `detect` learns faster: its boxes have many positions to learn from.
 
@@ -27,9 +27,9 @@ use crate::features::{FeatureInfo, Features};
 
 /// Channels of the branches.
 const WIDTH: usize = 64;
-/// How much boxes within the radius overlap the true one.
+/// The overlap with the true box that boxes within the radius still have.
 const OVERLAP: f64 = 0.3;
-/// Initial probability of an object at a place.
+/// Initial probability of an object at a position.
 const PRIOR: f64 = 0.1;
 /// Weight of the size loss.
 const SIZE_WEIGHT: f64 = 0.1;
@@ -116,7 +116,7 @@ impl<T: Element> Task<T> for CenterNet<T> {
             let [x1, y1, x2, y2] = object.bbox.map(|side| f64::from(side) / stride);
             let map = image * rows * columns;
             if object.crowd {
-                // Neither right nor wrong: so close to one that the loss weighs nothing.
+                // Ignored: a target so close to one has almost no weight in the loss.
                 for cell in 0..rows * columns {
                     let (y, x) = ((cell / columns) as f64 + 0.5, (cell % columns) as f64 + 0.5);
                     let heat = &mut target[(map + cell) * classes + object.class];

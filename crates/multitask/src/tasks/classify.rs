@@ -1,10 +1,10 @@
 //! One class for the whole image.
 //!
-//! The head looks where it matters: a 1x1 convolution gives every position of
-//! the deepest map a score, a softmax over positions turns the scores into
-//! weights, and the weighted mean of the features goes through a dense layer
-//! (attention pooling; Ilse, Tomczak and Welling, 2018, without their hidden
-//! layer). With scores all equal this is plain average pooling.
+//! The head attends to positions: a 1x1 convolution gives every position of the
+//! deepest map a score, a softmax over positions turns the scores into weights,
+//! and the weighted mean of the features goes through a dense layer (attention
+//! pooling; Ilse, Tomczak and Welling, 2018, without their hidden layer). With
+//! equal scores this is plain average pooling.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};

@@ -31,7 +31,7 @@ pub struct Depth<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
-    /// Of the merged map and the finer stage.
+    /// The strides of the merged map and the finer stage.
     strides: [usize; 2],
 }
 

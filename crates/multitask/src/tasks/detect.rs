@@ -1,16 +1,15 @@
 //! A class and a box for every object, without anchors.
 //!
-//! Objects are points (Zhou, Wang and Krähenbühl, "Objects as Points", 2019):
-//! at a quarter of the image size, a heat map per class peaks at the centres.
-//! Boxes are learned around the centre too, not only at it, each position
-//! giving its distances to the four sides (Liu et al., "Training-Time-Friendly
-//! Network", 2020): many more positions teach the box branch per image, which
-//! is what a short training needs.
+//! Objects are points (Zhou, Wang and Krähenbühl, "Objects as Points", 2019): at a quarter of the
+//! image size, a heat map per class peaks at the centres. Boxes are also learned around the
+//! centre, where each position gives its distances to the four sides (Liu et al.,
+//! "Training-Time-Friendly Network", 2020). The box branch then has many more training positions
+//! per image, which a short training needs.
 //!
-//! Targets: for an object of `w x h` pixels the heat is a Gaussian with
-//! standard deviations of 0.09 of the sides (crowds have none); a position learns the box of the
-//! smallest object whose Gaussian reaches it, weighted by the Gaussian and
-//! normalised so that each object counts alike.
+//! Targets: for an object of `w x h` pixels the heat is a Gaussian with standard deviations of
+//! 0.09 of the sides, at least a quarter of a cell (crowds have none); a position learns the box
+//! of the smallest object whose Gaussian reaches it, weighted by the Gaussian and normalised so
+//! that each object counts alike.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind, Object};
@@ -32,11 +31,11 @@ const WIDTH: usize = 64;
 /// Standard deviation of the target Gaussians, as a share of the box's sides:
 /// a sixth of 0.54, the reference's value.
 const SPREAD: f64 = 0.09;
-/// Heat below this is no heat.
+/// Heat below this counts as none.
 const FLOOR: f64 = 0.01;
 /// Distances are learned in units of this many pixels.
 const UNIT: f64 = 8.0;
-/// Initial probability of an object at a place (RetinaNet's prior).
+/// Initial probability of an object at a position (RetinaNet's prior).
 const PRIOR: f64 = 0.05;
 /// Weight of the box loss beside the heat loss.
 const BOX_WEIGHT: f64 = 2.0;
@@ -107,7 +106,7 @@ impl<T: Element> Detect<T> {
             let first = image * rows * columns;
             objects.iter().filter(|object| object.crowd).for_each(|crowd| self.excuse(crowd, first, &mut heat));
             let mut order: Vec<&Object> = objects.iter().filter(|object| !object.crowd).collect();
-            // Large ones first, so that the smallest has the last word.
+            // Large ones first, so that the smallest object overwrites the others.
             order.sort_by(|a, b| boxes::area(&b.bbox).total_cmp(&boxes::area(&a.bbox)));
             for object in order {
                 count += 1;
@@ -123,8 +122,8 @@ impl<T: Element> Detect<T> {
         }
     }
 
-    /// Heat inside a crowd is neither right nor wrong: the target is so close to
-    /// one that the loss's weight `(1 - t)^4` is nothing.
+    /// Heat inside a crowd is ignored: the target is so close to one that the
+    /// loss's weight `(1 - t)^4` is nothing.
     fn excuse(&self, crowd: &Object, first: usize, heat: &mut [T]) {
         let [rows, columns] = self.grid();
         let [x1, y1, x2, y2] = crowd.bbox.map(f64::from);
@@ -146,7 +145,7 @@ impl<T: Element> Detect<T> {
         let reach: Vec<(usize, f64)> = (0..rows * columns)
             .filter_map(|place| {
                 let (row, column) = (place / columns, place % columns);
-                // The Gaussian stands on the peak cell, whose heat is exactly one.
+                // The Gaussian is centred on the peak cell, whose heat is exactly one.
                 let dy = (row as f64 - peak[0] as f64) * self.stride as f64 / sy;
                 let dx = (column as f64 - peak[1] as f64) * self.stride as f64 / sx;
                 let value = (-0.5 * (dx * dx + dy * dy)).exp();
@@ -179,7 +178,7 @@ impl<T: Element> Detect<T> {
     }
 }
 
-/// What the outputs should have been.
+/// The targets of the outputs.
 struct Targets<T: Element> {
     /// `[N, rows, columns, classes]`.
     heat: Tensor<T>,

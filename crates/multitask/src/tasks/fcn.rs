@@ -1,6 +1,6 @@
-//! A class for every pixel, from the scores of several stages: FCN, light.
+//! A class for every pixel, from the scores of several stages: a light FCN.
 //!
-//! Each stage it looks at (by default the three deepest) gives scores by a 1x1
+//! Each stage that it uses (by default the three deepest) gives scores by a 1x1
 //! convolution; they are enlarged to the finest of them, summed, and enlarged to
 //! the image (Long, Shelhamer and Darrell, "Fully Convolutional Networks", 2015).
 //! Cheaper than any other head for masks, and coarser.
@@ -23,7 +23,7 @@ pub struct Fcn<T: Element = f32> {
     scores: Vec<Conv2d<T>>,
     config: HeadConfig,
     levels: Vec<usize>,
-    /// Of each level.
+    /// The stride of each level.
     strides: Vec<usize>,
     image: [usize; 2],
 }

@@ -2,13 +2,13 @@
 //! Detection", 2019): every position inside an object learns its box.
 //!
 //! On each of its levels (by default the merged map and the deepest stage) two
-//! branches of a 3x3 convolution: classes, and sides with centre-ness. A
-//! position `p` is one of an object if it lies in its box, within 1.5 strides of
-//! its centre, and the farthest side is in the level's range: up to 6 strides on
-//! a level, from there on the next, without end on the deepest. Of several
-//! objects the smallest has it. Losses: focal (alpha 0.25, gamma 2) over the
-//! number of positions N, generalised IoU weighted by the true centre-ness over
-//! its sum, cross-entropy of the centre-ness over N.
+//! branches of a 3x3 convolution: classes, and sides with centre-ness. A position
+//! `p` belongs to an object if it lies in its box, within 1.5 strides of its
+//! centre, and its distance to the farthest side is in the level's range: up to 6
+//! strides on a level, more on the next, without limit on the deepest. If several
+//! objects qualify, it belongs to the smallest. Losses: focal (alpha 0.25, gamma
+//! 2) over the number of positions N, generalised IoU weighted by the true
+//! centre-ness over its sum, cross-entropy of the centre-ness over N.
 //!
 //! The score of a box is the root of class probability times centre-ness; boxes
 //! of one class that overlap by more than 0.6 are one object.
@@ -32,15 +32,15 @@ use crate::trunk::ConvBlock;
 
 /// Channels of the branches.
 const WIDTH: usize = 64;
-/// Initial probability of a class at a place.
+/// Initial probability of a class at a position.
 const PRIOR: f64 = 0.01;
 /// How far from an object's centre its positions lie, in strides.
 const RADIUS: f64 = 1.5;
 /// The farthest side that is learned on a level, in strides.
 const REACH: f64 = 6.0;
-/// Less certain boxes are dropped.
+/// Boxes with a lower score are dropped.
 const LEAST: f64 = 0.05;
-/// Boxes looked at on a level.
+/// The most boxes kept on a level.
 const MOST: usize = 1000;
 /// Boxes of one class that overlap more than this are one object.
 const SAME: f64 = 0.6;
@@ -55,7 +55,7 @@ struct Level<T: Element> {
     stride: usize,
     /// The stage, from 0.
     stage: usize,
-    /// Whether the neck, of the same size, is looked at in its place.
+    /// Whether the neck, which has the same size, is used in its place.
     neck: bool,
 }
 
@@ -111,7 +111,7 @@ impl<T: Element> Level<T> {
     }
 }
 
-/// What the positions of a batch should have said, level after level, and of a level image after image.
+/// The targets of a batch's positions, level after level, and within a level image after image.
 #[derive(Default)]
 struct Targets {
     /// The class of each position.
@@ -167,7 +167,7 @@ impl<T: Element> Fcos<T> {
         targets
     }
 
-    /// The image that each position is of, of so many images.
+    /// The index of each position's image, in a batch of `images` images.
     fn image_of_positions(&self, images: usize) -> Vec<usize> {
         let of_level = |level: &Level<T>| {
             let [rows, columns] = level.grid(self.image);
@@ -263,7 +263,7 @@ impl<T: Element> Task<T> for Fcos<T> {
         let shape = [positions, 1];
         let centre = self.rows(&output, 2);
         let weights = Some(tensor(&positive, &shape));
-        // The mean over all positions, made one over those of objects.
+        // Turns the mean over all positions into one over those of objects.
         let centre_loss = binary_cross_entropy(centre, tensor(&targets.centre, &shape), weights, None);
         class_loss + box_loss + centre_loss.scale(positions as f64 / count)
     }

@@ -1,6 +1,6 @@
-//! One class for the whole image, as the MultiMNIST literature asks for it: the
-//! mean over the deepest map (of LeNet's single position: that position), a
-//! hidden dense layer as wide as it with ReLU, a dense layer, softmax cross-entropy.
+//! One class for the whole image, as in the MultiMNIST literature: the mean over the
+//! deepest map (LeNet's has a single position), a hidden dense layer of the same width
+//! with ReLU, a dense layer, softmax cross-entropy.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};

@@ -1,13 +1,13 @@
-//! Tasks: what is asked of an image, and everything that belongs to the question.
+//! Tasks: heads with their losses, predictions and metrics.
 //!
-//! A [`Task`] owns its head's parameters, turns features into raw outputs,
-//! compares them with the labels of a batch (its loss), decodes them into
-//! [`Prediction`]s, and opens the [`Metric`] that scores those. Whatever it is, the
-//! trainer, the checkpoints and the reports treat it the same.
+//! A [`Task`] owns its head's parameters, turns features into raw outputs, compares
+//! them with the labels of a batch (its loss), decodes them into [`Prediction`]s, and
+//! opens the [`Metric`] that scores those. The trainer, the checkpoints and the
+//! reports treat all tasks the same.
 //!
-//! A kind of head is one file and one line in the list below: its [`HeadKind`]
-//! tells what it is called, which kind of label it needs, and how it is built on
-//! the maps of a trunk.
+//! A kind of head is one file and one line in the list below: its [`HeadKind`] gives
+//! its name, the kind of label it needs, and the function that builds it on the maps
+//! of a trunk.
 //!
 //! | kind | label | head |
 //! |---|---|---|
@@ -47,7 +47,7 @@ macro_rules! heads {
     ($($module:ident::$head:ident),* $(,)?) => {
         $(mod $module; pub use $module::$head;)*
 
-        /// The kinds of head there are.
+        /// All kinds of head.
         pub fn kinds<T: Element>() -> Vec<HeadKind<T>> {
             T::choose(Kinds(PhantomData::<T>))
         }
@@ -72,8 +72,8 @@ heads! {
     mlp::Mlp,
 }
 
-/// The list of kinds. The heads for `f32` are compiled here; those for `f64`, with
-/// whoever asks for them.
+/// The list of kinds. The heads for `f32` are compiled here; those for `f64`, in the
+/// crate that uses them.
 struct Kinds<T>(PhantomData<T>);
 
 impl<U> PerElement for Kinds<U> {
@@ -95,7 +95,7 @@ fn single() -> Vec<HeadKind<f32>> {
 
 /// A kind of head.
 pub struct HeadKind<T: Element = f32> {
-    /// What it is called on command lines and in files.
+    /// Its name on command lines and in files.
     pub name: &'static str,
     /// The kind of label it learns from.
     pub label: LabelKind,
@@ -123,12 +123,12 @@ pub struct Detection {
     pub bbox: BBox,
 }
 
-/// What a task says about one image.
+/// A task's prediction for one image.
 #[derive(Clone, Debug)]
 pub enum Prediction {
-    /// A probability for every class, one of which is right.
+    /// A probability for every class, of which exactly one is right.
     Classes(Vec<f32>),
-    /// For every class the probability that it is there.
+    /// For every class the probability that it is present.
     ClassSet(Vec<f32>),
     /// Numbers for the image.
     Values(Vec<f32>),
@@ -142,12 +142,12 @@ pub enum Prediction {
 
 /// Scores predictions against labels, batch by batch.
 pub trait Metric {
-    /// Adds the predictions for one batch; samples without a label are passed over.
+    /// Adds the predictions for one batch; samples without a label are skipped.
     fn update(&mut self, predictions: &[Prediction], batch: &Batch);
 
-    /// The figures so far by name; the first is the task's main one, by which
-    /// checkpoints are compared: from 0 to 1, better when larger. `None` for a figure that
-    /// nothing was seen for: what is unknown is not 0.
+    /// The figures so far by name; the first is the task's main one, by which checkpoints
+    /// are compared: from 0 to 1, better when larger. `None` for a figure that had no data:
+    /// what is unknown is not 0.
     fn values(&self) -> Vec<(&'static str, Option<f64>)>;
 
     /// Further figures for an evaluation: curves'
@@ -167,13 +167,13 @@ pub trait Metric {
         Vec::new()
     }
 
-    /// How often each class was taken for which, for tasks that choose one class for an image or a pixel. Of masks
-    /// the first is the background.
+    /// The confusion matrix, for tasks that choose one class for an image or a pixel. For masks its first class is
+    /// the background.
     fn confusion(&self) -> Option<&ConfusionMatrix> {
         None
     }
 
-    /// What was said of every image, for tasks that give each one class: to be calibrated.
+    /// The predictions for all images, for tasks that give each one class: to calibrate them.
     fn class_samples(&self) -> Option<&ClassSamples> {
         None
     }
@@ -184,13 +184,13 @@ pub trait Metric {
 pub struct PrecisionCurve {
     /// Index into the class names.
     pub class: usize,
-    /// The least overlap of a hit, where predictions are boxes.
+    /// The smallest IoU of a hit, if predictions are boxes.
     pub iou: Option<f64>,
     /// Recall and precision.
     pub points: Vec<[f64; 2]>,
 }
 
-/// One question put to the shared features; see the module's description.
+/// A head with its loss, its predictions and its metric; see the module's description.
 pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     /// What the head was built from.
     fn config(&self) -> &HeadConfig;
@@ -207,14 +207,14 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T>;
 
     /// The loss of the outputs against the batch's labels, a single number: the
-    /// mean over the labels that are there. Called with batches alone in which
+    /// mean over the labels that are present. Called only with batches in which
     /// every sample has a label.
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T>;
 
     /// One prediction per image.
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction>;
 
-    /// A metric that has seen nothing yet.
+    /// A new metric, without data.
     fn metric(&self) -> Box<dyn Metric>;
 }
 

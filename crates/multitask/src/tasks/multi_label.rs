@@ -1,8 +1,8 @@
 //! Any number of classes for the whole image: for each a yes or no.
 //!
-//! Average pooling of the deepest map, a dense layer, and binary cross-entropy
-//! per class, or with a focal exponent the focal loss (Lin et al., 2017). Class
-//! weights weigh a class's presence against its absence. The mean is over the classes that are judged in each image.
+//! Average pooling of the deepest map, a dense layer, and binary cross-entropy per class, or, with a focal exponent,
+//! the focal loss (Lin et al., 2017). Class weights weigh a class's presence against its absence. The mean is over the
+//! classes that are judged in each image.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
@@ -90,7 +90,7 @@ impl<T: Element> Task<T> for MultiLabel<T> {
         let judged = judged(batch, &self.config, target.len(), |place| target.data()[place] == T::ONE);
         let logits = held(logits, judged.as_deref());
         let loss = self.mean_loss(logits, target);
-        // Of all entries, made one of those that are judged.
+        // Turns the mean over all entries into one over those that are judged.
         match judged {
             None => loss,
             Some(judged) => {

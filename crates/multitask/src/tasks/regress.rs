@@ -2,8 +2,8 @@
 //!
 //! Average pooling of the deepest map and a dense layer; the loss is the smooth
 //! absolute error with its bend at 1 (Girshick, 2015), a mean over the numbers
-//! that are known. Labels should be of order one: what they are measured in
-//! decides where the bend is.
+//! that are known. Labels should be of order one, because their unit decides
+//! where the bend is.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};

@@ -1,6 +1,6 @@
-//! Metrics of the kinds of predictions, from those of [`cerberus_metrics`]: which
-//! figures a task reports, and which of them is its main one. A class that a picture's set does not
-//! [annotate](super::annotated) is not held against what is said of the picture.
+//! Metrics for each kind of prediction, built from those of [`cerberus_metrics`]: which figures a
+//! task reports, and which of them is its main one. Predictions of a class that an image's set does
+//! not [annotate](super::annotated) do not count as errors.
 
 use cerberus_data::{Batch, ClassId, IGNORED};
 
@@ -17,12 +17,12 @@ use cerberus_metrics::{
 type Figures = Vec<(&'static str, Option<f64>)>;
 type ClassFigures = Vec<(&'static str, Vec<Option<f64>>)>;
 
-/// The figures if anything was seen, else their names alone.
+/// The figures if there were data, else their names with `None`.
 fn known<const N: usize>(seen: bool, figures: [(&'static str, f64); N]) -> Figures {
     figures.into_iter().map(|(name, value)| (name, seen.then_some(value))).collect()
 }
 
-/// Of one class per image: accuracy, and how it comes about.
+/// Scores of one class per image: accuracy, and figures that explain it.
 pub(super) struct ClassScores {
     label: String,
     top1: TopKAccuracy,
@@ -97,12 +97,12 @@ impl Metric for ClassScores {
     }
 }
 
-/// A figure of COCO's, which is -1 where there was nothing to find.
+/// A COCO figure, which is -1 if there was nothing to find.
 fn there(value: f64) -> Option<f64> {
     (value >= 0.0).then_some(value)
 }
 
-/// Of boxes: COCO's scores, and how well the best box of each object lies.
+/// Scores of boxes: COCO's, and the IoU of the best box of each object.
 pub(super) struct ObjectScores {
     label: String,
     coco: CocoEvaluator,
@@ -132,7 +132,7 @@ impl Metric for ObjectScores {
             let boxes = found.iter().map(|d| coco::Detection::from_corners(d.class, d.bbox, d.score));
             self.coco.add_image(&truth.collect::<Vec<_>>(), &boxes.collect::<Vec<_>>());
             for object in objects.iter().filter(|object| !object.crowd) {
-                // Of as many most certain boxes of the class as there are objects of it, the one that fits best.
+                // With n objects of the class, the best fit among the n most certain boxes of the class.
                 let alike =
                     objects.iter().filter(|other| !other.crowd && other.class == object.class).count();
                 let candidates = found.iter().filter(|d| d.class == object.class).take(alike);
@@ -196,7 +196,7 @@ impl Metric for ObjectScores {
     }
 }
 
-/// Of masks: mean IoU over all pixels seen, and other views of the same pixels.
+/// Scores of masks: mean IoU over all pixels seen, and other figures of the same pixels.
 pub(super) struct MaskScores {
     label: String,
     confusion: ConfusionMatrix,
@@ -222,7 +222,7 @@ impl Metric for MaskScores {
         let known = annotated(batch, &self.label, self.confusion.classes() - 1);
         for ((prediction, mask), known) in predictions.iter().zip(batch.masks_of(&self.label)).zip(known) {
             if let (Prediction::Mask(predicted), Some(mask)) = (prediction, mask) {
-                // What is background to the set may well be of a class that it does not annotate.
+                // A background pixel may belong to a class that the set does not annotate.
                 let judged = |(&id, &found): (&ClassId, &ClassId)| match usize::from(found).checked_sub(1) {
                     Some(class) if id == 0 && !has(known, class) => IGNORED,
                     _ => id,
@@ -260,7 +260,7 @@ impl Metric for MaskScores {
     }
 
     fn per_class(&self) -> ClassFigures {
-        // The names are those of things; the background comes first in the matrix.
+        // The class names exclude the background, which comes first in the matrix.
         let things = |mut values: Vec<Option<f64>>| values.split_off(1);
         vec![
             ("iou", things(self.confusion.iou_per_class())),
@@ -274,11 +274,11 @@ impl Metric for MaskScores {
     }
 }
 
-/// Of several classes per image: the mean of the classes' average precisions.
+/// Scores of several classes per image: the mean of the classes' average precisions.
 pub(super) struct ClassSetScores {
     label: String,
     precision: Vec<AveragePrecision>,
-    /// Of each class: right, wrong and missed at a probability of a half.
+    /// Of each class: true positives, false positives and misses at a probability of a half.
     counts: Vec<[u64; 3]>,
 }
 
@@ -326,7 +326,7 @@ impl Metric for ClassSetScores {
         };
         let total = self.counts.iter().fold([0; 3], |t, c| [t[0] + c[0], t[1] + c[1], t[2] + c[2]]);
         let macro_f1 = self.counts.iter().map(|&c| f1(c)).sum::<f64>() / self.counts.len().max(1) as f64;
-        // A class that is neither there nor predicted says nothing, and nor do all of them.
+        // A class that is neither present nor predicted has F1 0; if all are so, both figures are unknown.
         known(total != [0; 3], [("micro_f1", f1(total)), ("macro_f1", macro_f1)])
     }
 
@@ -343,7 +343,7 @@ impl Metric for ClassSetScores {
     }
 }
 
-/// Of numbers, per image or per pixel.
+/// Scores of numbers, per image or per pixel.
 pub(super) struct NumberScores {
     label: String,
     errors: RegressionErrors,
@@ -359,7 +359,7 @@ impl NumberScores {
         Self { depth: true, ..Self::of_images(head) }
     }
 
-    /// The shares near enough, of positive truths.
+    /// The shares of predictions near enough to the truth, among positive truths.
     fn within_figures(&self) -> [Option<f64>; 3] {
         self.errors.within().map(|share| (self.errors.positive() > 0).then_some(share))
     }
@@ -381,7 +381,7 @@ impl Metric for NumberScores {
     }
 
     fn values(&self) -> Figures {
-        // R2 has no lower bound; what is worse than the mean counts as nothing.
+        // R2 has no lower bound; negative values count as 0.
         let explained = self.errors.r_squared().map(|r2| r2.max(0.0));
         let within = self.within_figures()[0];
         let main = if self.depth { ("delta1", within) } else { ("r2", explained) };

@@ -25,7 +25,7 @@ use crate::trunk::ConvBlock;
 /// Channels of the decoder.
 const WIDTH: usize = 48;
 
-/// Semantic segmentation; classes count background, class 0.
+/// Semantic segmentation; class 0 is the background.
 pub struct Segment<T: Element = f32> {
     from_merged: Conv2d<T>,
     from_fine: Conv2d<T>,
@@ -33,7 +33,7 @@ pub struct Segment<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
-    /// Of the merged map and the finer stage.
+    /// The strides of the merged map and the finer stage.
     strides: [usize; 2],
 }
 
@@ -115,7 +115,7 @@ pub(super) fn mask_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadCo
     if judged.is_none() || head.options.focal.is_some() || head.options.label_smoothing == 0.0 {
         return class_loss(logits, &target, &head.options) + overlap;
     }
-    // Smoothing is spread over the judged classes alone.
+    // Smoothing is spread over the judged classes only.
     let classes = head.outputs() + 1;
     let share = |place: usize| {
         let id = target[place / classes];

@@ -1,5 +1,5 @@
-//! What several heads do alike: taking outputs apart, finding labels, and the
-//! loss of a class, weighted against class imbalance.
+//! Shared by several heads: unpacking outputs, finding labels, and the loss of a
+//! class, weighted against class imbalance.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, ClassId, IGNORED, Label};
@@ -20,25 +20,26 @@ pub(super) fn outputs<T: Element, const N: usize>(output: HeadOutput<T>) -> [Var
     output.maps.try_into().unwrap_or_else(|_| panic!("a head of {N} outputs was given {found}"))
 }
 
-/// The places of what is there.
+/// The places of the labels that are present.
 pub(super) fn present<V>(labels: &[Option<V>]) -> Vec<usize> {
     (0..labels.len()).filter(|&place| labels[place].is_some()).collect()
 }
 
-/// The class of every image under a label, as the loss takes it.
+/// The class of every image under a label, in the form that the loss takes.
 pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<ClassId> {
     let classes = batch.classes_of(label).into_iter();
     classes.map(|class| class.map_or(IGNORED, |class| class as ClassId)).collect()
 }
 
-/// The loss of logits `[N, C]` against the classes of a batch under the head's label: [`class_loss`], or where samples were
-/// mixed into shares of classes `q_ic` the cross-entropy with those, `1/W sum_i sum_c a_ic (ln sum_k exp(x_ik) - x_ic)` with
-/// `a_ic = (1 - s) w_c q_ic + s/C w_c`, `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al.,
-/// "mixup", 2018, section 3.1), which with whole classes is the same. The focal loss has no form for shares and takes the
-/// class with the largest.
+/// The loss of logits `[N, C]` against the classes of a batch under the head's label: [`class_loss`], or, if samples
+/// were mixed into shares of classes `q_ic`, the cross-entropy with those,
+/// `1/W sum_i sum_c a_ic (ln sum_k exp(x_ik) - x_ic)` with `a_ic = (1 - s) w_c q_ic + s/C w_c`,
+/// `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al., "mixup", 2018, section 3.1).
+/// For whole classes both are the same. The focal loss has no form for shares and takes the class with the largest
+/// share.
 ///
-/// Of an image whose set does not [annotate](super::annotated) all classes, the sums over `c` and `k` are over the `C` classes
-/// that are judged there.
+/// For an image whose set does not [annotate](super::annotated) all classes, the sums over `c` and `k` are over the `C`
+/// classes that are judged there.
 #[track_caller]
 pub(super) fn label_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadConfig) -> Var<T> {
     let mixed = batch.more.iter().any(|more| matches!(more.get(&head.label), Some(Label::Shares(_))));
@@ -57,8 +58,8 @@ pub(super) fn label_loss<T: Element>(logits: Var<T>, batch: &Batch, head: &HeadC
     share_loss(logits, share, judged.as_deref(), &head.options)
 }
 
-/// The cross-entropy of logits `[M, C]` with shares of classes, as [`label_loss`] says: `share(place)` of each logit, `None` in
-/// rows that do not count, and which logits are judged.
+/// The cross-entropy of logits `[M, C]` with shares of classes; see [`label_loss`]. `share(place)` is the share of each
+/// logit, `None` in rows that do not count; `judged` says which logits are judged.
 #[track_caller]
 pub(super) fn share_loss<T: Element>(
     logits: Var<T>,
@@ -86,8 +87,8 @@ pub(super) fn share_loss<T: Element>(
     (adjusted(logits, options).log_softmax(1) * Var::constant(target)).sum_all()
 }
 
-/// The logits of heat maps `[N, rows, columns, C]` that are judged against a target: those of classes that are annotated, and
-/// the centres of what is labelled all the same.
+/// The logits of heat maps `[N, rows, columns, C]` that are judged against a target: those of classes that are
+/// annotated, and the centres of objects that are labelled anyway.
 pub(super) fn judged_heat<T: Element>(
     heat: Var<T>,
     target: &Tensor<T>,
@@ -105,12 +106,11 @@ pub(super) fn class_predictions<T: Element>(output: &HeadOutput<T>) -> Vec<Predi
     probabilities.contiguous().data().chunks_exact(probabilities.shape()[1]).map(row).collect()
 }
 
-/// The loss of logits `[.., C]` against class ids, [`IGNORED`] ones left out: cross-entropy
-/// with the head's class weights and smoothing, or, with a focal exponent, the
-/// sigmoid focal loss of each class against the rest, a mean over elements that
-/// count, weights applied to elements of their class. Adjusted logits (Menon et
-/// al., "Long-tail learning via logit adjustment", 2021, equation 10) take part
-/// in training alone.
+/// The loss of logits `[.., C]` against class ids, without [`IGNORED`] ones: cross-entropy
+/// with the head's class weights and smoothing, or, with a focal exponent, the sigmoid focal
+/// loss of each class against the rest, a mean over elements that count, weights applied to
+/// elements of their class. Logits are adjusted (Menon et al., "Long-tail learning via logit
+/// adjustment", 2021, equation 10) in training only.
 #[track_caller]
 pub(super) fn class_loss<T: Element>(logits: Var<T>, target: &[ClassId], options: &HeadOptions) -> Var<T> {
     let logits = adjusted(logits, options);
@@ -162,7 +162,7 @@ fn focal_by_class<T: Element>(
         let wanted = Tensor::from_fn(&[mine.len(), classes], |i| {
             if usize::from(target[mine[i / classes]]) == i % classes { T::ONE } else { T::ZERO }
         });
-        // Alpha of a half halves both sides.
+        // An alpha of 0.5 halves both sides.
         let part = focal(select(rows.clone(), &mine), wanted, &choices, 1.0).scale(2.0 * weight / total);
         sum = Some(match sum {
             Some(sum) => sum + part,
@@ -176,7 +176,7 @@ fn focal_by_class<T: Element>(
 const MOST: usize = 100;
 
 /// The local maxima of heat maps `[N, rows, columns, classes]` of logits as
-/// objects, the highest first: positions that are the highest of their 3x3
+/// objects, the highest first: the positions that are the highest in their 3x3
 /// neighbourhood. `bbox(image, cell)` gives the box of a position.
 pub(super) fn heat_peaks<T: Element>(
     heat: &Tensor<T>,
@@ -203,7 +203,7 @@ pub(super) fn heat_peaks<T: Element>(
     (0..images).map(peaks).collect()
 }
 
-/// The objects without those that overlap a more certain one of their class by more than `same`.
+/// Non-maximum suppression: drops objects that overlap a more certain one of their class by more than `same`.
 pub(super) fn suppressed(prediction: Prediction, same: f64) -> Prediction {
     let Prediction::Objects(found) = prediction else { return prediction };
     let bounds: Vec<_> = found.iter().map(|d| d.bbox).collect();

@@ -120,7 +120,7 @@ fn to_f64(images: &Tensor<f32>) -> Tensor<f64> {
 
 type ByParameter = HashMap<ParamId, Vec<f64>>;
 
-/// The gradient of a loss by every parameter that it reaches.
+/// The gradient of a loss with respect to every parameter that it reaches.
 fn gradients(model: &MultiTaskModel<f64>, loss: Var<f64>) -> ByParameter {
     let found = backward(loss);
     let parameters = model.parameters().into_iter();
@@ -180,7 +180,7 @@ fn a_batch_without_labels_of_a_task_leaves_its_head_as_it_is() {
     let mut model = MultiTaskModel::<f32>::new(&config, 5);
     let mut optimizer = AdamW::new(AdamOptions { learning_rate: 0.01, ..AdamOptions::default() });
     let classes_alone = batch(&(0..4).map(|i| sample(i, |name| name == CLASS)).collect::<Vec<_>>());
-    // Copies: the optimiser refuses to change values that somebody shares.
+    // Copies: the optimiser refuses to change shared values.
     let values = |model: &MultiTaskModel| -> Vec<(String, Vec<f32>)> {
         model.tensors().into_iter().map(|(path, tensor)| (path, tensor.to_vec())).collect()
     };
@@ -190,7 +190,7 @@ fn a_batch_without_labels_of_a_task_leaves_its_head_as_it_is() {
     });
     assert!(loss > 0.0);
     for ((path, old), (_, new)) in before.iter().zip(values(&model)) {
-        // Neither weights nor running averages of the head without labels move. The merged map is its alone.
+        // Neither weights nor running averages of the head without labels change. Only this head uses the merged map.
         assert_eq!(*old == new, path.contains("segment") || path.contains("lateral"), "{path}");
     }
     let nothing = batch(&(0..4).map(|i| sample(i, |_| false)).collect::<Vec<_>>());
@@ -287,8 +287,8 @@ fn options_against_imbalance_change_the_loss() {
     assert!((focal - even).abs() < 1e-6, "{focal} and {even}");
 }
 
-/// Pixels of a class lie in thousands of runs: the loss must neither take a pass over the whole picture for each of
-/// them, which took minutes, nor come out differently.
+/// Pixels of a class lie in thousands of runs: the loss must neither take a pass over the whole image for each of
+/// them, which took minutes, nor have another value.
 #[test]
 fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
     let (pixels, classes) = (40_000, 3);

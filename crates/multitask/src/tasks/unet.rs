@@ -1,10 +1,11 @@
-//! A class for every pixel, with skip connections at every step up: U-Net, light.
+//! A class for every pixel, with skip connections at every step up: a light
+//! U-Net.
 //!
-//! From the deepest stage on, the map is doubled in size, joined with the
-//! trunk's stage of that size, and mixed by two 3x3 convolutions with batch norm
+//! From the deepest stage on, the map is doubled in size, joined with the trunk's
+//! stage of that size, and mixed by two 3x3 convolutions with batch norm
 //! (Ronneberger, Fischer and Brox, "U-Net", 2015), down to the shallowest of its
-//! levels (by default the second stage, half the image). The finest decoder
-//! here, and the dearest.
+//! levels (by default the second stage, half the image). The finest decoder here,
+//! and the most expensive.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, LabelKind};
@@ -30,7 +31,7 @@ pub struct UNet<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     levels: Vec<usize>,
-    /// Of each level.
+    /// The stride of each level.
     strides: Vec<usize>,
     image: [usize; 2],
 }

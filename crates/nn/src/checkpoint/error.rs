@@ -30,7 +30,7 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file ends too early, or goes on after its end.
+    /// The file is shorter or longer than its header says.
     #[error(
         "{path} is damaged: its length is not what its header says; copy it again, or use another checkpoint"
     )]
@@ -56,7 +56,7 @@ pub enum CheckpointError {
         /// What its metadata says.
         found: String,
     },
-    /// A tensor cannot be held.
+    /// A tensor cannot be loaded.
     #[error(
         "{path}: tensor {tensor:?} {problem}; convert the file, or give a checkpoint that a training run wrote"
     )]

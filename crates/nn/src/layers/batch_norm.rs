@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::module::{Buffer, Parameter};
 
 /// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a
-/// rectifier in the same pass (Ioffe and Szegedy, 2015).
+/// ReLU in the same pass (Ioffe and Szegedy, 2015).
 ///
 /// Training normalises by the batch and records running averages of its mean
 /// and unbiased variance (momentum 0.1); evaluation normalises by those.
@@ -41,14 +41,14 @@ impl<T: Element> BatchNorm2d<T> {
         }
     }
 
-    /// With a rectifier, computed together with the normalisation.
+    /// With a ReLU, computed together with the normalisation.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
     }
 
-    /// With an output that is not kept for the backward pass but computed again
-    /// there, which takes one more pass over the input and nearly halves what a
-    /// row of convolutions, each with its norm, keeps.
+    /// Computes the output again in the backward pass instead of keeping it. This
+    /// takes one more pass over the input and nearly halves the memory that a
+    /// chain of convolutions, each with its norm, keeps.
     pub fn recomputed(self) -> Self {
         Self { recomputed: true, ..self }
     }

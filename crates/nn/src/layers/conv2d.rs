@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::init::Init;
 use crate::module::Parameter;
 
-/// Convolution of images `[N, H, W, Cin]` to `[N, OH, OW, Cout]`, with bias and
-/// rectifier where chosen; `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]`.
+/// Convolution of images `[N, H, W, Cin]` to `[N, OH, OW, Cout]`, with optional
+/// bias and ReLU; `weight [KH, KW, Cin/groups, Cout]`, `bias [Cout]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d<T: Element = f32> {
     weight: Parameter<T>,
@@ -47,7 +47,7 @@ impl<T: Element> Conv2d<T> {
         }
     }
 
-    /// With as much padding as keeps the image's size at stride 1.
+    /// With the padding that keeps the image's size at stride 1.
     pub fn same(mut self) -> Self {
         self.spec.padding = Conv2dSpec::same(self.weight.value.shape()[0]).padding;
         self
@@ -65,12 +65,12 @@ impl<T: Element> Conv2d<T> {
         self
     }
 
-    /// Without bias, as before a batch norm, which would take it out again.
+    /// Without bias, for use before a batch norm, which would cancel it.
     pub fn without_bias(self) -> Self {
         Self { bias: None, ..self }
     }
 
-    /// With a rectifier, computed together with the convolution.
+    /// With a ReLU, computed together with the convolution.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
     }

@@ -25,7 +25,7 @@ macro_rules! plain {
 
 plain! {
     /// The largest value of every window, `[N, H, W, C]` to `[N, OH, OW, C]`,
-    /// and a rectifier where chosen.
+    /// with an optional ReLU.
     MaxPool2d { spec: Pool2dSpec, relu: bool }
 }
 
@@ -36,9 +36,8 @@ impl<T: Element> MaxPool2d<T> {
         Self { spec, relu: false, element: PhantomData }
     }
 
-    /// With a rectifier: before the pooling or after it, the function is the
-    /// same, and here it needs no pass over memory. The layer before should
-    /// then be without one.
+    /// With a ReLU. Before or after max pooling it gives the same values, and
+    /// here it needs no extra pass over memory; leave it out of the layer before.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
     }
@@ -70,7 +69,7 @@ impl<T: Element> Layer<T> for GlobalAvgPool<T> {
 }
 
 plain! {
-    /// All dimensions but the first in one, in H, W, C order for images.
+    /// Joins all dimensions but the first into one, in H, W, C order for images.
     Flatten {}
 }
 
@@ -89,7 +88,7 @@ impl<T: Element> Layer<T> for Flatten<T> {
 }
 
 plain! {
-    /// The rectifier, `max(x, 0)`.
+    /// The rectified linear unit, `max(x, 0)`.
     Relu {}
 }
 

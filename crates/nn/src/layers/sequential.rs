@@ -7,7 +7,7 @@ use super::Layer;
 use crate::context::Context;
 use crate::module::{Module, ModuleTensor, ModuleTensorMut, join};
 
-/// Applies its layers in order; they are named by what [`add`](Self::add) calls them.
+/// Applies its layers in order; [`add`](Self::add) gives each its name.
 #[derive(Default)]
 pub struct Sequential<T: Element = f32> {
     layers: Vec<(String, Box<dyn Layer<T>>)>,
@@ -35,7 +35,7 @@ impl<T: Element> Sequential<T> {
 }
 
 impl<T: Element> Sequential<T> {
-    /// The output of the layers from the one called `name` on, given that layer's input.
+    /// Runs the layers from the one called `name` to the last, given that layer's input.
     ///
     /// # Panics
     /// If there is no such layer.

@@ -106,8 +106,8 @@ impl<T: Element> Proof for BinaryCrossEntropyLoss<T> {
 
 /// The mean binary cross-entropy of `logits` with `target`, with a `weight` per
 /// element (stretched to the logits' shape) and `pos_weight` for the positive
-/// part; see [`BinaryCrossEntropyLoss`] for the formula and its gradient. No
-/// elements: 0.
+/// part; see [`BinaryCrossEntropyLoss`] for the formula and its gradient. Without
+/// elements it is 0.
 ///
 /// # Panics
 /// If the target has another shape, or the weight does not stretch to it.

@@ -1,8 +1,8 @@
-//! The losses of box overlap beside GIoU: IoU, DIoU and CIoU.
+//! The box overlap losses other than GIoU: IoU, DIoU and CIoU.
 //!
 //! Their gradients are computed in forward mode: every quantity is a number with
-//! its four derivatives by the predicted corners, and the formulas are written
-//! once, as in the papers.
+//! its four derivatives with respect to the predicted corners, and the formulas
+//! are written once, as in the papers.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -17,7 +17,7 @@ use super::{SavedGradient, scaled};
 
 /// Keeps the quotients finite for boxes without area.
 const EPS: f64 = 1e-7;
-/// The least overlap in the logarithm of [`BoxOverlap::Iou`].
+/// The smallest IoU inside the logarithm of [`BoxOverlap::Iou`].
 const LEAST: f64 = 1e-6;
 
 /// Which overlap [`box_iou`] measures.
@@ -38,15 +38,16 @@ pub enum BoxOverlap {
 /// [`BoxOverlap`] names.
 ///
 /// `dx_i = dy/N w_i dloss/dx_i`, by the chain rule through intersection, union,
-/// enclosing box, centres and sides. Where the least overlap is reached the
-/// gradient is 0; a corner that ties with the target's belongs half to either box.
+/// enclosing box, centres and sides. Where the IoU is not above its lower limit of
+/// 1e-6, the gradient is 0; where a predicted coordinate equals the target's, their
+/// `max` and `min` have the derivative 1/2.
 pub struct BoxIouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
     overlap: BoxOverlap,
     gradient: SavedGradient<T>,
 }
 
-/// A number and its derivatives by the predicted corners.
+/// A number and its derivatives with respect to the predicted corners.
 #[derive(Clone, Copy)]
 struct Dual {
     value: f64,
@@ -64,7 +65,7 @@ impl Dual {
         Self { value, slope }
     }
 
-    /// A function of this number with this value and derivative.
+    /// A function of this number, given its value and its derivative here.
     fn map(self, value: f64, derivative: f64) -> Self {
         Self { value, slope: self.slope.map(|slope| slope * derivative) }
     }
@@ -73,7 +74,7 @@ impl Dual {
         Self { value, slope: std::array::from_fn(|i| own * self.slope[i] + others * other.slope[i]) }
     }
 
-    /// The larger; of two equal ones it follows either half.
+    /// The larger of the two; if they are equal, its derivative is the mean of theirs.
     fn max(self, other: Self) -> Self {
         match self.value.partial_cmp(&other.value) {
             Some(std::cmp::Ordering::Less) => other,
@@ -125,7 +126,7 @@ impl Div for Dual {
     }
 }
 
-/// The loss of two boxes, with its derivatives by the first.
+/// The loss of two boxes, with its derivatives with respect to the first.
 fn pair(overlap: BoxOverlap, x: [f64; 4], t: [f64; 4]) -> Dual {
     let zero = Dual::constant(0.0);
     let [x1, y1, x2, y2] = std::array::from_fn(|corner| Dual::corner(corner, x[corner]));
@@ -234,7 +235,7 @@ impl<T: Element> Proof for BoxIouLoss<T> {
                 BoxOverlap::Diou,
                 weights(),
             ),
-            // Its alpha is a constant to the gradient but not to a difference quotient: PyTorch alone checks it.
+            // The gradient takes alpha as a constant, finite differences do not: only PyTorch checks it.
             case("CIoU", format!("box_losses('ciou', a, {target}).sum()"), BoxOverlap::Ciou, None).special(),
         ]
     }
@@ -253,8 +254,8 @@ impl<T: Element> Proof for BoxIouLoss<T> {
 }
 
 /// The weighted sum of the overlap losses of aligned boxes `[M, 4]`
-/// (`x1, y1, x2, y2`, with `x1 <= x2` and `y1 <= y2`), divided by `normaliser`;
-/// a weight per box, `[M]`. See [`BoxIouLoss`].
+/// (`x1, y1, x2, y2`, with `x1 <= x2` and `y1 <= y2`), divided by `normaliser`,
+/// with optional weights `[M]`, one per box. See [`BoxIouLoss`].
 ///
 /// # Panics
 /// If the boxes are not `[M, 4]` in both tensors, the weights not `[M]`, or the

@@ -1,12 +1,12 @@
-//! What the losses of aligned boxes have in common: each is a sum over pairs of
-//! a predicted box and its target, weighted, and differs in the term of a pair.
+//! Shared by the losses of aligned boxes: each is a weighted sum over pairs of a
+//! predicted box and its target; only the term of a pair differs.
 
 use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
 use super::{assert_normaliser, assert_same_shape};
 
-/// The targets `[M, 4]` of predicted boxes, their weights `[M]`, and what the sum is divided by.
+/// The targets `[M, 4]` of predicted boxes, their weights `[M]`, and the divisor of the sum.
 pub(super) struct BoxPairs<T: Element> {
     target: Tensor<T>,
     weights: Option<Tensor<T>>,
@@ -42,8 +42,8 @@ impl<T: Element> BoxPairs<T> {
         Self { target: target.contiguous(), weights, normaliser }
     }
 
-    /// The weighted sum of `pair(box, target)`, and its gradient, which takes the boxes' place. `pair` gives a
-    /// value and its derivatives by the corners of the first box.
+    /// The weighted sum of `pair(box, target)` and its gradient, written over the boxes. `pair` gives a value
+    /// and its derivatives with respect to the corners of the first box.
     pub(super) fn rewrite(
         &self,
         boxes: Tensor<T>,

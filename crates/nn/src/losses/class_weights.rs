@@ -1,9 +1,10 @@
-//! Numbers against class imbalance, from how often each class occurs.
+//! Class weights and logit adjustments against class imbalance, from the counts
+//! of each class.
 //!
 //! Weights go into [`cross_entropy`](super::cross_entropy)'s `class_weights`;
 //! logit adjustments are added to logits in training. A class that never occurs
-//! gets weight 0 (it has nothing to weigh) and the adjustment of one that occurs
-//! once.
+//! gets weight 0 (no example would use it) and the logit adjustment of a class
+//! that occurs once.
 
 /// `N / (C n_c)`, the inverse frequencies ("balanced" in scikit-learn).
 pub fn inverse_frequency(counts: &[f64]) -> Vec<f64> {
@@ -30,15 +31,15 @@ pub fn effective_number(counts: &[f64], beta: f64) -> Vec<f64> {
 }
 
 /// `1 / ln(1.02 + p_c)`, with `p_c` the class's share (Paszke et al., "ENet",
-/// 2016, section 5.2): at most 50 however rare the class.
+/// 2016, section 5.2): at most 50.5, however rare the class.
 pub fn enet(counts: &[f64]) -> Vec<f64> {
     let total: f64 = counts.iter().sum();
     let weight = |&n: &f64| if n > 0.0 { 1.0 / (1.02 + n / total).ln() } else { 0.0 };
     counts.iter().map(weight).collect()
 }
 
-/// `tau ln p_c`, to be added to the logits in training, so that without it the
-/// rare classes are favoured (Menon et al., "Long-tail learning via logit
+/// `tau ln p_c`. Add it to the logits in training only: predictions without it
+/// then favour the rare classes (Menon et al., "Long-tail learning via logit
 /// adjustment", 2021, equation 10).
 pub fn logit_adjustment(counts: &[f64], tau: f64) -> Vec<f64> {
     let total: f64 = counts.iter().sum::<f64>().max(1.0);

@@ -11,10 +11,10 @@ use super::pieces::rewrite_rows;
 use super::samples::*;
 use super::{SavedGradient, scaled};
 
-/// Elements worked on at a time: they stay in the first-level cache.
+/// Elements processed at a time: they stay in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// The choices of [`cross_entropy`].
+/// The options of [`cross_entropy_with`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CrossEntropy {
     /// A weight per class; all 1 if left out.
@@ -53,7 +53,7 @@ impl<T: Element> Coefficients<T> {
         let even = vec![1.0; classes];
         let weights = options.class_weights.as_ref().unwrap_or(&even);
         let sum: f64 = weights.iter().enumerate().map(|(class, w)| w * counts[class] as f64).sum();
-        // Nothing counts: every coefficient is 0, and so are value and gradient.
+        // No element counts: every coefficient is 0, and so are the loss and its gradient.
         let scale = if sum > 0.0 { 1.0 / sum } else { 0.0 };
         let smoothing = options.label_smoothing;
         let own: Vec<f64> = weights.iter().map(|w| (1.0 - smoothing) * w * scale).collect();
@@ -76,7 +76,7 @@ impl<T: Element> CrossEntropyLoss<T> {
         let classes = own.len();
         let least = T::min_positive_value().sqrt() * T::epsilon();
         let mut loss = 0.0;
-        // Shift every row so that its largest logit is 0, and take what the loss needs of the logits.
+        // Shift every row so that its largest logit is 0, and add the loss terms that are linear in the logits.
         for (row, &class) in x.chunks_exact_mut(classes).zip(target) {
             let largest = row.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
             row.iter_mut().for_each(|v| *v -= largest);
@@ -204,13 +204,13 @@ impl<T: Element> Proof for CrossEntropyLoss<T> {
 }
 
 /// The mean cross-entropy of `logits [.., C]` with one [class id](ClassId) per
-/// row; rows of unknown class do not count. As `F.cross_entropy`; see
+/// row; rows of unknown class do not count. Like PyTorch's `F.cross_entropy`; see
 /// [`CrossEntropyLoss`] for the formula and its gradient.
 ///
 /// If no row counts, the loss is 0 and so is its gradient.
 ///
 /// # Panics
-/// If the ids are not as many as the rows of the logits, or an id is outside the classes.
+/// If there is not one id per row of the logits, or an id is outside the classes.
 #[track_caller]
 pub fn cross_entropy<T: Element>(logits: Var<T>, target: &[impl ClassId]) -> Var<T> {
     cross_entropy_with(logits, target, &CrossEntropy::default())

@@ -10,9 +10,9 @@ use super::labels::{ClassId, Targets, UNKNOWN};
 #[cfg(feature = "proofs")]
 use super::samples::*;
 
-/// Added above and below in the linear form.
+/// Added to numerator and denominator in the linear form.
 const SMOOTH: f64 = 1.0;
-/// Added twice below in the squared form.
+/// Added twice to the denominator in the squared form.
 const EPS: f64 = 1e-3;
 
 /// Which overlap [`dice`] measures.
@@ -26,7 +26,7 @@ pub enum DiceForm {
     Squared,
 }
 
-/// The choices of [`dice`].
+/// The options of [`dice_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dice {
     /// The measure of overlap.
@@ -46,16 +46,16 @@ pub struct DiceLoss<T: Element = f64> {
     shape: Vec<usize>,
     /// How many pixels each class has.
     present: Vec<usize>,
-    /// Per class, for `dL = 1`: what `y` and what `1` (or `p`) are multiplied by in `dp`.
+    /// Per class, for `dL = 1`: the factors of `y` and of `1` (or `p`) in `dp`.
     slopes: Vec<[T; 2]>,
 }
 
-/// A class' sums over pixels.
+/// A class's sums over pixels.
 #[derive(Clone, Copy, Default)]
 struct Sums {
-    /// Of `p y`.
+    /// The sum of `p y`.
     overlap: f64,
-    /// Of `p`, or of its square.
+    /// The sum of `p`, or of its square.
     predicted: f64,
 }
 
@@ -197,12 +197,12 @@ impl<T: Element> Proof for DiceLoss<T> {
 /// The soft Dice loss of `probabilities [.., C]` (from a softmax, say) with one
 /// class id per pixel; see [`DiceLoss`] for the formula and its gradient.
 ///
-/// Only classes with at least one pixel in the target count: a class that is
-/// nowhere in the batch cannot be overlapped, and its smoothing would
-/// only reward predicting nothing. No class at all: loss and gradient are 0.
+/// Only classes with at least one pixel in the target count: for a class that is
+/// absent from the batch there is nothing to overlap, and the smoothing would
+/// only reward predicting nothing. Without any class, loss and gradient are 0.
 ///
 /// # Panics
-/// If the ids are not as many as the pixels, or an id is outside the classes and not unknown.
+/// If there is not one id per pixel, or an id is outside the classes and not unknown.
 #[track_caller]
 pub fn dice<T: Element>(probabilities: Var<T>, target: &[impl ClassId]) -> Var<T> {
     dice_with(probabilities, target, &Dice::default())

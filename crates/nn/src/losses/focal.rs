@@ -9,12 +9,12 @@ use super::logistic::logistic_loss;
 use super::samples::*;
 use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled};
 
-/// The choices of [`focal`].
+/// The options of [`focal`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Focal {
     /// The weight of positives; negatives have `1 - alpha`. 0.25 by default.
     pub alpha: f64,
-    /// How strongly easy examples are played down; 2 by default.
+    /// How strongly easy examples are down-weighted; 2 by default.
     pub gamma: f64,
 }
 

@@ -17,14 +17,15 @@ const EPS: f64 = 1e-7;
 /// `y = 1/N sum_i w_i (1 - I/(U + eps) + (C - U)/(C + eps))`, `eps = 1e-7`.
 ///
 /// `dx = dy/N w [-dI/(U + eps) + I dU/(U + eps)² - dU/(C + eps) + (U + eps) dC/(C + eps)²]`,
-/// where `dI`, `dU`, `dC` are the areas' derivatives by the predicted corners; a
-/// corner that ties with the target's belongs half to either box.
+/// where `dI`, `dU`, `dC` are the areas' derivatives with respect to the predicted corners;
+/// where a predicted coordinate equals the target's, their `max` and `min` have the derivative
+/// 1/2.
 pub struct GiouLoss<T: Element = f64> {
     pairs: BoxPairs<T>,
     gradient: SavedGradient<T>,
 }
 
-/// How much of a step of `a` the larger of `a` and `b` follows.
+/// The derivative of `max(a, b)` with respect to `a`.
 fn share_of_larger(a: f64, b: f64) -> f64 {
     match a.partial_cmp(&b) {
         Some(std::cmp::Ordering::Greater) => 1.0,
@@ -33,14 +34,15 @@ fn share_of_larger(a: f64, b: f64) -> f64 {
     }
 }
 
-/// One side of a pair of boxes: the derivatives by the predicted start and end
-/// of the overlap's length, the enclosing length, and the length itself.
+/// One axis of a pair of boxes: the lengths of the overlap, of the enclosing box
+/// and of both boxes, and the derivatives of the first two with respect to the
+/// predicted start and end.
 struct Side {
     overlap: f64,
     enclosing: f64,
     length: f64,
     target_length: f64,
-    /// Derivatives of `overlap` and `enclosing` by [start, end].
+    /// Derivatives of `overlap` and `enclosing` with respect to [start, end].
     d_overlap: [f64; 2],
     d_enclosing: [f64; 2],
 }
@@ -60,7 +62,7 @@ impl Side {
     }
 }
 
-/// `1 - GIoU` of two boxes and its gradient by the first.
+/// `1 - GIoU` of two boxes and its gradient with respect to the first.
 fn pair(x: [f64; 4], t: [f64; 4]) -> (f64, [f64; 4]) {
     let sides = [Side::new([x[0], x[2]], [t[0], t[2]]), Side::new([x[1], x[3]], [t[1], t[3]])];
     let [w, h] = &sides;
@@ -160,8 +162,8 @@ impl<T: Element> Proof for GiouLoss<T> {
 }
 
 /// The weighted sum of `1 - GIoU` of aligned boxes `[M, 4]` (`x1, y1, x2, y2`,
-/// with `x1 <= x2` and `y1 <= y2`), divided by `normaliser`; a weight per box,
-/// `[M]`. See [`GiouLoss`] for the formula and its gradient.
+/// with `x1 <= x2` and `y1 <= y2`), divided by `normaliser`, with optional
+/// weights `[M]`, one per box. See [`GiouLoss`] for the formula and its gradient.
 ///
 /// # Panics
 /// If the boxes are not `[M, 4]` in both tensors, the weights not `[M]`, or the

@@ -6,9 +6,9 @@ use cerberus_tensor::pool::Buffer;
 
 /// A class id as losses take it: any of Rust's integers, or `Option<usize>`.
 ///
-/// What stands for "unknown" does not count in the loss: `None`, a negative
+/// Elements whose id means "unknown" do not count in the loss: `None`, a negative
 /// number (PyTorch's `ignore_index` is -100), and the largest value of an
-/// unsigned type, as 255 in the 8-bit masks of Pascal VOC and Cityscapes.
+/// unsigned type, such as 255 in the 8-bit masks of Pascal VOC and Cityscapes.
 pub trait ClassId: Copy + Debug {
     /// The class, or `None` where it is unknown.
     fn class(self) -> Option<usize>;

@@ -8,7 +8,7 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::pieces::rewrite_rows;
 
-/// Values whose exponentials are taken together.
+/// Number of exponentials computed together.
 const BLOCK: usize = 512;
 
 /// A logit `x` as probabilities and their logarithms.
@@ -30,7 +30,7 @@ impl<T: Element> Logistic<T> {
     fn new(x: T, e: T) -> Self {
         let large = T::ONE / (T::ONE + e);
         let small = e * large;
-        // ln of the larger probability is -ln(1 + e); that of the smaller one |x| less.
+        // ln of the larger probability is -ln(1 + e); that of the smaller is |x| less.
         let near = -e.ln_1p();
         let far = near - x.abs();
         if x < T::ZERO {
@@ -41,8 +41,8 @@ impl<T: Element> Logistic<T> {
     }
 }
 
-/// Replaces every logit by the second of `f(index, logistic) = (loss, dloss/dlogit)`
-/// and returns the sum of the first with the result.
+/// With `f(index, logistic) = (loss, dloss/dlogit)`, replaces every logit by its
+/// derivative; returns the sum of the losses and the derivatives.
 pub(crate) fn logistic_loss<T: Element>(
     logits: Tensor<T>,
     f: impl Fn(usize, Logistic<T>) -> (T, T) + Sync,

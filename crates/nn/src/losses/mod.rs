@@ -1,11 +1,11 @@
 //! Losses: fused operations from predictions and targets to one number.
 //!
-//! A loss ends the chain, so the gradient that reaches it is a single number
-//! and its own gradient can be computed together with its value, in the same
-//! pass and in the memory of the predictions when nobody else holds them. The
-//! backward rule then only scales. Targets are plain tensors or class ids and
-//! are never differentiated. Sums run in `f64`, piece by piece in a fixed
-//! order: the same bits for any number of threads.
+//! A loss is the last operation, so the gradient that reaches it is a single
+//! number and its own gradient can be computed together with its value, in the
+//! same pass, and in the memory of the predictions if nothing else uses them. The
+//! backward rule then only scales. Targets are plain tensors or class ids and are
+//! never differentiated. Sums run in `f64`, piece by piece in a fixed order: the
+//! same bits for any number of threads.
 //!
 //! Every loss has its samples beside it (feature `proofs`), in the list `cases`, in
 //! the same way as the operations of `cerberus_autograd`.
@@ -56,11 +56,11 @@ losses! {
     dice::{DiceLoss, Dice, DiceForm, dice, dice_with},
 }
 
-/// What the forward rule of a fused loss leaves for the backward rule: the
+/// What the forward rule of a fused loss saves for the backward rule: the
 /// gradient for an incoming gradient of 1.
 type SavedGradient<T> = Option<Tensor<T>>;
 
-/// The answer of a fused loss' backward rule: the kept gradient times `dy`.
+/// The result of a fused loss's backward rule: the saved gradient times `dy`.
 fn scaled<T: Element>(kept: &SavedGradient<T>, dy: Tensor<T>) -> Vec<Option<Gradient<T>>> {
     let gradient = kept.clone().expect("the forward rule runs before the backward rule");
     let dy = dy.item();
@@ -95,7 +95,7 @@ fn spread<T: Element>(loss: &str, predictions: &[usize], weights: Option<Tensor<
 }
 
 /// # Panics
-/// Unless the number that divides the sum is positive.
+/// Unless the normaliser is positive.
 #[track_caller]
 fn assert_normaliser(loss: &str, normaliser: f64) {
     assert!(

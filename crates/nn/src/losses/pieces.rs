@@ -14,7 +14,7 @@ pub(crate) fn map_jobs<J: Send, R: Send>(
     jobs: impl IntoIterator<Item = J>,
     work: impl Fn(J) -> R + Sync,
 ) -> Vec<R> {
-    // Every job is taken out once, by the thread that runs it: no lock is ever waited for.
+    // Every job is taken out once, by the thread that runs it: no thread ever waits for a lock.
     let jobs: Vec<Mutex<Option<J>>> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
     map_ranges(jobs.len(), 1, |range| {
         let job = jobs[range.start].lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,11 +1,11 @@
-//! What the losses' proofs share: random boxes, and targets spelled for the
+//! Shared by the losses' samples: random boxes, and targets in the syntax of the
 //! program that computes the reference values.
 
 use cerberus_tensor::Element;
 
 pub(super) use cerberus_autograd::proof::prelude::*;
 
-/// A tensor as the reference program reads it, every digit of it.
+/// A tensor in the syntax of the reference program, with all digits.
 pub(super) fn python<T: Element>(x: &Tensor<T>) -> String {
     format!("constant({:?}, {:?})", x.to_vec(), x.shape())
 }

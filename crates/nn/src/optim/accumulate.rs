@@ -8,11 +8,11 @@ use cerberus_tensor::{Element, Tensor};
 use super::{Optimizer, StateError};
 use crate::module::Module;
 
-/// The sum of the gradients of several batches, of which an optimiser then takes one step with the mean: what a batch
-/// of all their images would give, where the batches are of one size and layers do not look at the batch (batch norms
-/// do).
+/// Gradient accumulation: sums the gradients of several batches, so that an optimiser takes one step with their mean.
+/// The step equals that of one batch with all the images if the batches have the same size and no layer mixes the
+/// images of a batch (batch norms do).
 ///
-/// A parameter that has a gradient in some of the batches only takes the mean of those.
+/// If only some of the batches give a parameter a gradient, its mean is over those batches.
 pub struct Accumulated<T: Element = f32> {
     sums: BTreeMap<ParamId, (Tensor<T>, usize)>,
     batches: usize,
@@ -44,7 +44,7 @@ impl<T: Element> Accumulated<T> {
         }
     }
 
-    /// The mean of what was added, and an empty sum again.
+    /// Returns the mean of the added gradients and empties the sum.
     pub fn take_mean(&mut self) -> Gradients<T> {
         self.batches = 0;
         let mean = |(id, (sum, count)): (ParamId, (Tensor<T>, usize))| {
@@ -53,7 +53,7 @@ impl<T: Element> Accumulated<T> {
         std::mem::take(&mut self.sums).into_iter().map(mean).collect()
     }
 
-    /// An optimiser whose step adds to the sum, and takes a step of `optimizer` with the mean if `now`.
+    /// An optimiser whose step adds to the sum and, if `now`, takes a step of `optimizer` with the mean.
     pub fn through<'a>(&'a mut self, optimizer: &'a mut dyn Optimizer<T>, now: bool) -> Accumulating<'a, T> {
         Accumulating { sums: self, optimizer, now }
     }

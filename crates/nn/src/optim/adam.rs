@@ -8,7 +8,7 @@ use super::state::{Piece, State, StateError, flushed};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
-/// The choices of [`Adam`] and [`AdamW`](super::AdamW).
+/// The options of [`Adam`] and [`AdamW`](super::AdamW).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdamOptions {
@@ -35,9 +35,10 @@ impl Default for AdamOptions {
 /// Adam (Kingma and Ba, 2015, algorithm 1): with `g` the gradient plus
 /// `weight_decay w`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g²`,
 /// `w -= learning_rate m̂ / (sqrt(v̂) + eps)`, where `m̂ = m / (1 - beta1ᵗ)` and
-/// `v̂ = v / (1 - beta2ᵗ)` in a parameter's step `t`. As `torch.optim.Adam`, but
-/// that gradients and moments too small to be squared count as 0 (below about
-/// 3e-18 in `f32`): arithmetic on subnormal numbers is a hundred times slower.
+/// `v̂ = v / (1 - beta2ᵗ)` in a parameter's step `t`. Like `torch.optim.Adam`,
+/// except that gradients and moments too small to be squared count as 0 (below
+/// about 3e-18 in `f32`): arithmetic on subnormal numbers is a hundred times
+/// slower.
 pub struct Adam<T: Element = f32>(Moments<T>);
 
 impl<T: Element> Adam<T> {
@@ -82,8 +83,8 @@ impl<T: Element> Optimizer<T> for Adam<T> {
     }
 }
 
-/// Where a weight decay acts: how much of the value goes into the gradient, and
-/// how much is taken off the value beforehand.
+/// Where a weight decay acts: the share of the value that is added to the
+/// gradient, and the share that is subtracted from the value before the step.
 pub(super) struct Decay {
     pub gradient: f64,
     pub value: f64,
@@ -124,7 +125,7 @@ impl<T: Element> Moments<T> {
         Self { options, state: State::new(name, ["m", "v"]) }
     }
 
-    /// One step; `place` says where the strength of the decay acts.
+    /// One step; `place` decides where a decay of a given strength acts.
     #[track_caller]
     pub fn step(
         &mut self,

@@ -26,7 +26,7 @@ impl<T: Element> AdamW<T> {
 }
 
 impl AdamW<f32> {
-    /// The optimiser behind the trait, compiled in this crate.
+    /// The optimiser as a trait object, compiled in this crate.
     ///
     /// # Panics
     /// As [`AdamW::new`].

@@ -1,4 +1,4 @@
-//! Optimisers: what turns gradients into new parameter values.
+//! Optimisers: they turn gradients into new parameter values.
 //!
 //! A step is one pass over memory: for every piece of every parameter, the
 //! value, its gradient and its moments are read once and written once. All
@@ -6,12 +6,12 @@
 //! a large weight keeps no core waiting. Values never depend on how the work
 //! was spread.
 //!
-//! The rules are PyTorch's, to the order of the operations. Two choices are
-//! ours. **Weight decay** spares parameters of rank 1 and 0 (biases, and the
-//! scales and shifts of norms, which decay would only move away from where the
-//! data puts them) unless `decay_all` is set. **A parameter without a gradient**
-//! in this step (a head whose task was left out, say) is left alone entirely,
-//! weight decay and moments included, and its own count of steps stands still.
+//! The rules are PyTorch's, to the order of the operations. Two choices are ours.
+//! **Weight decay** spares parameters of rank 1 and 0 (biases, and the scales and
+//! shifts of norms, which decay would only pull away from the values that fit the
+//! data) unless `decay_all` is set. **A parameter without a gradient** in this
+//! step (a head whose task was left out, say) is left alone entirely: no weight
+//! decay, no change of its moments or of its step count.
 
 mod accumulate;
 mod adam;
@@ -30,7 +30,7 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::module::Module;
 
-/// Changes a model's parameters by their gradients and remembers what it needs to.
+/// Changes a model's parameters by their gradients and keeps the state it needs.
 ///
 /// [`step`](crate::step) calls it in the right place; a
 /// [`Schedule`](crate::Schedule) sets its learning rate before each step.
@@ -60,18 +60,17 @@ pub trait Optimizer<T: Element = f32> {
     fn steps(&self) -> u64;
 
     /// The state, step counts included, in the declaration order of the
-    /// parameters; names are the optimiser's, the quantity's and the
-    /// parameter's: `adam.m.trunk.conv.weight`. Empty before the first step.
+    /// parameters. A name joins those of the optimiser, the quantity and the
+    /// parameter: `adam.m.trunk.conv.weight`. Empty before the first step.
     fn state(&self) -> Vec<(String, Tensor<T>)>;
 
     /// Replaces the state by one that [`state`](Self::state) returned for a
     /// model with the same parameters. Continuing from it gives the same bits
     /// as never having stopped.
     ///
-    /// # Errors
-    /// If a tensor belongs to no parameter of `model` or to another optimiser,
-    /// has the wrong shape, or one of a parameter's is missing. The state is
-    /// then as it was.
+    /// If a tensor belongs to no parameter of `model` or to another optimiser or
+    /// has the wrong shape, or if a tensor of a parameter is missing. The state
+    /// is then unchanged.
     fn load_state(
         &mut self,
         model: &dyn Module<T>,

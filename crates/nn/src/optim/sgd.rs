@@ -8,7 +8,7 @@ use super::state::{Piece, State, StateError, flushed};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
-/// The choices of [`Sgd`].
+/// The options of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SgdOptions {
@@ -33,7 +33,7 @@ impl Default for SgdOptions {
 /// Stochastic gradient descent: with `g` the gradient plus `weight_decay w`,
 /// `b = g` in a parameter's first step and `b = momentum b + g` from then on,
 /// `w -= learning_rate b`, or `learning_rate (g + momentum b)` with `nesterov`.
-/// As `torch.optim.SGD` without dampening.
+/// Like `torch.optim.SGD` without dampening.
 pub struct Sgd<T: Element = f32> {
     options: SgdOptions,
     momentum: State<T, 1>,
@@ -44,8 +44,8 @@ impl<T: Element> Sgd<T> {
     /// An optimiser before its first step.
     ///
     /// # Panics
-    /// Unless the learning rate is a number of at least 0, the momentum is at least 0 and below 1 and the decay at least 0,
-    /// or if `nesterov` is asked for without momentum.
+    /// Unless the learning rate is a number of at least 0, the momentum is at least 0 and below 1 and the decay at
+    /// least 0, or if `nesterov` is set without momentum.
     #[track_caller]
     pub fn new(options: SgdOptions) -> Self {
         let SgdOptions { learning_rate, momentum, nesterov, weight_decay, .. } = options;
@@ -73,7 +73,7 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
             };
             return State::new("sgd", []).step(model, gradients, |at| decay(at.rank), update);
         }
-        // A direction that only decays would become subnormal, and slow, before it is 0.
+        // A buffer that only decays would become subnormal, and slow, before it reaches 0.
         let smallest = T::from_f64(16.0) * T::min_positive_value();
         // The buffer is 0 before the first step, so that momentum b + g is g there, as it should be.
         let update = |decay: T, piece: Piece<'_, T, 1>| {

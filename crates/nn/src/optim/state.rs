@@ -1,7 +1,7 @@
 //! What all optimisers share: state by path, and the pass over memory.
 //!
 //! A gradient that is held as two factors (a dense layer's) is multiplied out
-//! here, some rows at a time, by the core that applies them: it is never in
+//! here, some rows at a time, by the thread that applies them: it is never in
 //! memory as a whole, which for a large layer saves a third of the traffic.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,9 @@ use cerberus_tensor::{Element, Tensor, product};
 use crate::losses::pieces::map_jobs;
 use crate::module::Module;
 
-/// Elements of a product made at a time: they stay in the second-level cache
-/// until they are applied, and are enough for the factors to be read quickly.
+/// Elements of a product computed at a time: few enough to stay in the
+/// second-level cache until they are applied, and many enough for the factors to
+/// be read quickly.
 const PRODUCT_PIECE: usize = 4 * PIECE;
 
 /// Saved optimiser state does not fit the model or the optimiser.
@@ -31,7 +32,7 @@ pub struct StateError {
 
 /// Per parameter, `B` tensors of its shape and a count of steps.
 pub(super) struct State<T: Element, const B: usize> {
-    /// The optimiser's name, and its tensors'.
+    /// The names of the optimiser and of its tensors.
     name: &'static str,
     quantities: [&'static str; B],
     /// In the model's declaration order, from the first step on.
@@ -47,9 +48,9 @@ struct Slot<T: Element, const B: usize> {
 
 /// One parameter of one step, for the choice of its coefficients.
 pub(super) struct Situation {
-    /// Of the parameter.
+    /// The parameter's rank.
     pub rank: usize,
-    /// Which of the parameter's steps this is, from 1.
+    /// The number of this step for this parameter, from 1.
     pub step: u64,
 }
 
@@ -61,16 +62,16 @@ pub(super) struct Piece<'a, T, const B: usize> {
     pub state: [&'a mut [T]; B],
 }
 
-/// One piece of the update as it is handed to a core.
+/// One piece of the update, as a thread gets it.
 struct Job<'a, T: Element, C, const B: usize> {
     coefficients: C,
     value: &'a mut [T],
-    /// Of the whole parameter.
+    /// The gradient of the whole parameter.
     gradient: &'a Gradient<T>,
     /// Where in the parameter the piece starts.
     start: usize,
     state: [&'a mut [T]; B],
-    /// Whether the state is yet to be cleared.
+    /// Whether the state still has to be cleared.
     fresh: bool,
 }
 
@@ -102,7 +103,7 @@ pub(super) fn flushed<T: Element>(x: T, least: T) -> T {
     if x.abs() < least { T::ZERO } else { x }
 }
 
-/// The gradient with its elements, or those of its factors, where kernels want them.
+/// The gradient with contiguous elements; a product keeps its factors.
 fn contiguous<T: Element>(gradient: &Gradient<T>) -> Gradient<T> {
     match gradient {
         Gradient::Dense(gradient) => gradient.contiguous().into(),
@@ -110,14 +111,14 @@ fn contiguous<T: Element>(gradient: &Gradient<T>) -> Gradient<T> {
     }
 }
 
-/// Elements of one piece of the update; of a product, whole rows.
+/// Elements of one piece of the update; for a product, whole rows.
 fn piece_length<T: Element>(gradient: &Gradient<T>) -> usize {
     match gradient {
         Gradient::Dense(_) => PIECE,
         Gradient::Product { right, .. } => {
             let row = right.shape()[1].max(1);
             let rows = PRODUCT_PIECE / row;
-            // Whole register tiles high, where there are enough rows.
+            // A multiple of the register tile's height, if there are enough rows.
             row * if rows > 16 { rows / 16 * 16 } else { rows.max(1) }
         }
     }
@@ -133,13 +134,13 @@ impl<T: Element, const B: usize> State<T, B> {
         self.name
     }
 
-    /// Steps of the parameter that has taken most.
+    /// The step count of the parameter with the most steps.
     pub fn steps(&self) -> u64 {
         self.slots.iter().map(|slot| slot.steps).max().unwrap_or(0)
     }
 
     /// Updates all parameters that have a gradient: `coefficients` once per
-    /// parameter, `update` on every piece of it, in parallel over everything.
+    /// parameter, `update` on every piece of it, in parallel over all pieces.
     #[track_caller]
     pub fn step<C: Copy + Send + Sync>(
         &mut self,
@@ -167,8 +168,8 @@ impl<T: Element, const B: usize> State<T, B> {
             );
             slot.steps += 1;
             let coefficients = coefficients(Situation { rank: shape.len(), step: slot.steps });
-            // Cleared below, piece by piece: memory that is new is slow to touch, and slower still
-            // if it is read before it is written.
+            // Cleared below, piece by piece: the first access to new memory is slow, and slower
+            // still if it is a read.
             let fresh = slot.tensors.is_none();
             let unspecified = || Tensor::filled_by(&shape, |_| {});
             let tensors = slot.tensors.get_or_insert_with(|| std::array::from_fn(|_| unspecified()));
@@ -181,7 +182,7 @@ impl<T: Element, const B: usize> State<T, B> {
                 );
             };
             let len = piece_length(gradient);
-            // State that a caller of `state` still holds is copied here; it is the caller's snapshot.
+            // If a caller of `state` holds a tensor, it is copied here: the caller's snapshot must not change.
             let mut state = tensors.each_mut().map(|tensor| tensor.data_mut().chunks_mut(len));
             for (index, value) in value.chunks_mut(len).enumerate() {
                 let state =
@@ -199,7 +200,7 @@ impl<T: Element, const B: usize> State<T, B> {
             self.slots.drain(..).map(|slot| (slot.path.clone(), slot)).collect();
         let fresh = |path: &str| Slot { path: path.to_string(), steps: 0, tensors: None };
         self.slots = paths.map(|path| known.remove(path).unwrap_or_else(|| fresh(path))).collect();
-        // Slots that never had a gradient hold nothing to lose.
+        // Slots that never had a gradient hold no state, so nothing is lost.
         if let Some(path) = known.values().find(|slot| slot.steps > 0).map(|slot| &slot.path) {
             panic!(
                 "{}: there is state for {path}, which this model does not have; it is of another model",
@@ -208,13 +209,13 @@ impl<T: Element, const B: usize> State<T, B> {
         }
     }
 
-    /// Name and tensor of everything that is known, steps as numbers of rank 0.
+    /// The names and tensors of the whole state; step counts are tensors of rank 0.
     pub fn save(&self) -> Vec<(String, Tensor<T>)> {
         let mut all = Vec::new();
         for slot in &self.slots {
             let Some(tensors) = &slot.tensors else { continue };
             let entry = |quantity: &str| format!("{}.{quantity}.{}", self.name, slot.path);
-            // Exact up to 2^24 steps in f32; no correction still depends on the count by then.
+            // Exact up to 2^24 steps in f32; by then no bias correction depends on the count.
             all.push((entry("step"), Tensor::scalar(T::from_f64(slot.steps as f64))));
             all.extend(
                 self.quantities

@@ -160,7 +160,7 @@ fn every_optimiser_finds_the_minimum_of_a_quadratic() {
     for (mut optimizer, rate) in optimizers {
         let mut model = pair();
         for index in 0..600 {
-            // Of (w - 2)² / 2 for every value w, at a rate that falls to 0.
+            // The gradient of (w - 2)² / 2 for every value w, at a rate that falls to 0.
             let slope = |p: &Parameter<f64>| p.value.to_vec().iter().map(|w| w - 2.0).collect::<Vec<_>>();
             let (weight, bias) = (slope(&model.weight), slope(&model.bias));
             let gradients = gradients_of(&[(&model.weight, &weight), (&model.bias, &bias)]);

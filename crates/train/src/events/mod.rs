@@ -10,7 +10,7 @@
 //!
 //! Steps are those of the training. A program that continues a run begins another file beside the first; TensorBoard
 //! reads all of a folder. Unlike the other files of a run this one grows by appending, so a program that is killed may
-//! leave a record without its end, which readers pass over.
+//! leave a record without its end, which readers skip.
 
 mod messages;
 mod records;
@@ -29,16 +29,16 @@ use crate::state::EpochRow;
 use messages::{Event, Image, Summary as Scalars, Value};
 use records::frame;
 
-/// What the first event of a file says.
+/// The version in the first event of a file.
 const VERSION: &str = "brain.Event:2";
 
-/// A file of events, made when there is the first one.
+/// A file of events, created with the first one.
 pub(crate) struct EventFile {
     path: PathBuf,
 }
 
 impl EventFile {
-    /// A file in a run's folder, of a name that none there has.
+    /// A file in a run's folder, with a name that is not used there.
     pub fn of(folder: &RunFolder) -> Self {
         let mut seconds = now() as u64;
         let path = |seconds: u64| folder.path().join(format!("events.out.tfevents.{seconds:010}.cerberus"));
@@ -86,7 +86,7 @@ impl EventFile {
         for place in 0.. {
             let name = format!("test_{place:03}");
             let Ok(png) = std::fs::read(folder.sample(&format!("{name}.png"))) else { return Ok(()) };
-            // An event each: a reader takes a whole event into memory.
+            // One event each: a reader takes a whole event into memory.
             self.add(
                 step,
                 Image::of_png(png)
@@ -118,7 +118,7 @@ impl EventFile {
     }
 }
 
-/// Seconds since 1970; 0 where the clock stands before.
+/// Seconds since 1970; 0 if the clock is set before that.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

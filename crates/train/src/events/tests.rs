@@ -85,7 +85,7 @@ fn a_file_begins_with_its_version_and_leaves_unknown_figures_out() {
         ("images_per_second", 10.0),
     ];
     assert_eq!(found, expected);
-    // Who continues the run has a file of their own.
+    // A program that continues the run has its own file.
     assert_ne!(EventFile::of(&folder).path, file.path);
 }
 

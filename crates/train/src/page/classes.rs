@@ -1,4 +1,4 @@
-//! Which classes are taken for which, how much a probability means, and the figures of every class.
+//! The confusion matrix, the reliability diagram, and the figures of every class.
 
 use cerberus_metrics::{CALIBRATION_BINS, ConfusionMatrix};
 use cerberus_multitask::config::HeadConfig;
@@ -32,7 +32,7 @@ pub(super) fn charts(page: &mut Page, head: &HeadConfig, metric: &dyn Metric) {
     page.charts(&charts);
 }
 
-/// The classes of a matrix by name; masks count the background first.
+/// The classes of a matrix by name; for masks the background comes first.
 fn names(head: &HeadConfig, matrix: &ConfusionMatrix) -> Vec<String> {
     let background = (matrix.classes() > head.classes.len()).then(|| "background".to_string());
     let mut names: Vec<String> = background.into_iter().chain(head.classes.iter().cloned()).collect();
@@ -40,8 +40,8 @@ fn names(head: &HeadConfig, matrix: &ConfusionMatrix) -> Vec<String> {
     names
 }
 
-/// Rows of the truth, columns of what was predicted. Of more classes than fit, those that are confused most, with one
-/// column for all others.
+/// A row for each true class, a column for each predicted one. Of more classes than fit, those that are confused most,
+/// with one column for all others.
 fn confusion(names: &[String], matrix: &ConfusionMatrix) -> String {
     let all = 0..matrix.classes();
     let seen =
@@ -82,7 +82,7 @@ pub(super) fn table(page: &mut Page, head: &HeadConfig, metric: &dyn Metric, see
     if figures.is_empty() {
         return;
     }
-    // What was found of a class is its recall; the word accuracy stands for it where a task counts samples.
+    // The accuracy on the samples of one class is its recall.
     let title = |name: &'static str| if name == "accuracy" { "recall" } else { name };
     let titles = figures.iter().map(|(name, _)| title(name));
     let header: Vec<&str> = ["class"].into_iter().chain(titles).chain([counted(metric)]).collect();

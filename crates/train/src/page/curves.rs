@@ -59,7 +59,7 @@ fn figures(run: &RunView, task: &str) -> Vec<String> {
     curves.into_iter().map(alone).collect()
 }
 
-/// A point for each epoch; what is unknown is a gap.
+/// A point for each epoch; unknown values are gaps.
 fn over_epochs(run: &RunView, value: impl Fn(usize) -> Option<f64>) -> Vec<[f64; 2]> {
     let rows = run.state.history.iter().enumerate();
     rows.map(|(place, row)| [row.epoch as f64, value(place).unwrap_or(f64::NAN)]).collect()

@@ -10,11 +10,11 @@ const TOGETHER: usize = 7;
 /// The most charts of classes.
 const CHARTS: usize = 4;
 
-/// The curves of a task whose predictions have scores: of boxes those at an overlap of 0.5. The classes with the lowest
+/// The curves of a task whose predictions have scores; for boxes, those at an IoU of 0.5. The classes with the lowest
 /// average precision come first.
 pub(super) fn charts(page: &mut Page, head: &HeadConfig, metric: &dyn Metric) {
     let curves = metric.curves();
-    // The least overlap that is scored is 0.5; what has no boxes has none.
+    // The lowest IoU threshold that is scored is 0.5; tasks without boxes have none.
     let least = curves.iter().filter_map(|curve| curve.iou).reduce(f64::min);
     let mut curves: Vec<&PrecisionCurve> = curves.iter().filter(|curve| curve.iou == least).collect();
     if curves.is_empty() {

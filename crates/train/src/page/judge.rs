@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a class | the probability of a wrong class |
 //! | several classes | the furthest that a probability is on the wrong side |
-//! | boxes | the lowest quality, `sum of IoU / (matches + (missed + wrong) / 2)` over matches of one class, certain first: the form of panoptic quality (Kirillov et al., "Panoptic Segmentation", 2019, equation 1), here without a least overlap |
+//! | boxes | the lowest quality, `sum of IoU / (matches + (missed + wrong) / 2)` over matches of one class, most certain first: the form of panoptic quality (Kirillov et al., "Panoptic Segmentation", 2019, equation 1), here without an IoU threshold |
 //! | a mask | the lowest mean IoU over the classes of the truth or the prediction |
 //! | numbers | the largest mean absolute error |
 
@@ -17,8 +17,8 @@ use cerberus_multitask::tasks::{Detection, Prediction};
 
 use crate::report::SHOWN;
 
-/// How bad a prediction for the sample at a place of a batch is, the larger the worse, and what is wrong with it. `None`
-/// if nothing is, or there is no label to tell.
+/// How bad a prediction for the sample at a place of a batch is (larger is worse), and what is wrong with it. `None` if
+/// nothing is wrong, or there is no label.
 pub(super) fn judge(
     head: &HeadConfig,
     prediction: &Prediction,
@@ -31,7 +31,7 @@ pub(super) fn judge(
     match judged.as_ref().unwrap_or(prediction) {
         Prediction::Classes(shares) => {
             let truth = batch.classes_of(label)[place]?;
-            // Of equal ones the first, as where they are scored.
+            // Of equal ones the first, as in the metrics.
             let best = (0..shares.len()).rev().max_by(|&a, &b| shares[a].total_cmp(&shares[b]))?;
             let sure = shares[best].into();
             (best != truth).then(|| (sure, format!("{} taken for {} ({sure:.2})", name(truth), name(best))))
@@ -53,7 +53,7 @@ pub(super) fn judge(
             let all = matches as f64 + (missed + wrong) as f64 / 2.0;
             let quality = if all > 0.0 { overlap / all } else { 1.0 };
             let told = format!("quality {quality:.2}: {matches} of {} found, {wrong} too many", truth.len());
-            // Where nothing fits, the picture with more in it.
+            // If nothing matches, the picture with more objects is worse.
             let badness = 1.0 - quality + 1e-6 * (missed + wrong) as f64;
             (quality < 1.0).then_some((badness, told))
         }
@@ -74,8 +74,8 @@ pub(super) fn judge(
     }
 }
 
-/// The sum of the overlaps and the number of objects that detections of their class overlap, each matched once, the most
-/// certain detections first.
+/// The sum of the overlaps and the number of matches between objects and detections of their class, each matched once,
+/// the most certain detections first.
 fn matched(truth: &[(usize, [f32; 4])], found: &[&Detection]) -> (f64, usize) {
     let mut free: Vec<bool> = vec![true; truth.len()];
     let (mut sum, mut matches) = (0.0, 0);
@@ -92,8 +92,8 @@ fn matched(truth: &[(usize, [f32; 4])], found: &[&Detection]) -> (f64, usize) {
     (sum, matches)
 }
 
-/// The mean IoU over the classes of either mask, and of those in the truth the class with the lowest, the largest of
-/// equal ones; `None` if no pixel counts.
+/// The mean IoU over the classes of both masks, and the class of the truth with the lowest IoU (of equal ones, the
+/// largest class); `None` if no pixel counts.
 fn mean_iou(truth: &[u16], found: &[u16]) -> Option<(f64, usize)> {
     // Of each class: pixels of both, of the truth, and of the prediction.
     let mut counts: BTreeMap<u16, [u64; 3]> = BTreeMap::new();
@@ -108,7 +108,7 @@ fn mean_iou(truth: &[u16], found: &[u16]) -> Option<(f64, usize)> {
     Some((counts.values().map(iou).sum::<f64>() / counts.len() as f64, usize::from(*lowest.0)))
 }
 
-/// Over the values that are known; `None` where none is, or nothing is wrong.
+/// The mean error over the known values; `None` if none is known, or nothing is wrong.
 fn mean_error(truth: &[f32], found: &[f32]) -> Option<f64> {
     let errors =
         truth.iter().zip(found).map(|(t, p)| f64::from((t - p).abs())).filter(|error| error.is_finite());

@@ -1,4 +1,4 @@
-//! What each layer costs in a step, where that was measured.
+//! The cost of each layer in a step, if it was measured.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::RunView;
 /// Layers drawn as bars.
 const BARS: usize = 15;
 
-/// The dearest layers as bars, all of them in a table.
+/// The most expensive layers as bars, all of them in a table.
 pub(super) fn costs(page: &mut Page, run: &RunView) {
     let Some(profile) = run.profile else { return };
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;

@@ -1,5 +1,4 @@
-//! The worst mistakes of a task as pictures, with the truth beside the prediction; [`judge`](super::judge) says which they
-//! are.
+//! The worst mistakes of a task as pictures, with the truth beside the prediction; [`judge`](super::judge) finds them.
 
 use cerberus_data::{Batch, Sample, Split};
 use cerberus_draw::{Annotated, DrawnBox, comfortable_scale, encode_jpeg, overlay, side_by_side, to_rgb};
@@ -39,7 +38,7 @@ pub(super) fn pictures(
     }
 }
 
-/// The names of a part's samples by index; none where the accounts of the data do not name every one.
+/// The names of a part's samples by index; empty unless the accounts of the data name every one.
 fn sample_names<'a>(run: &RunView<'a>, split: Split) -> Vec<&'a str> {
     let pictures = run.dataset.info().accounts.iter().flat_map(|account| &account.pictures);
     let of_part = pictures.filter(|picture| picture.part == split.name());
@@ -47,12 +46,12 @@ fn sample_names<'a>(run: &RunView<'a>, split: Split) -> Vec<&'a str> {
     if names.len() == run.dataset.len(split) { names } else { Vec::new() }
 }
 
-/// Whether a prediction is something in the picture, not a word about it.
+/// Whether a prediction can be drawn into the picture.
 fn is_drawn(prediction: &Prediction) -> bool {
     matches!(prediction, Prediction::Objects(_) | Prediction::Mask(_))
 }
 
-/// Input, truth and prediction side by side, of this task alone; the picture by itself where its caption says it all.
+/// Input, truth and prediction side by side, for this task only; just the picture if its caption says everything.
 fn drawn(head: &HeadConfig, sample: Sample, mistake: &Mistake) -> Option<Vec<u8>> {
     let size = [sample.image.height, sample.image.width];
     let picture = to_rgb(&sample.image);
@@ -70,7 +69,7 @@ fn drawn(head: &HeadConfig, sample: Sample, mistake: &Mistake) -> Option<Vec<u8>
         ..Annotated::default()
     };
     let predicted = match &mistake.prediction {
-        // A head of one's own may give fewer or more pixels than the picture has.
+        // A user's own head may give fewer or more pixels than the picture has.
         Prediction::Mask(found) if found.len() != size[0] * size[1] => Annotated::default(),
         prediction => annotate(&[(head, prediction)], size, None, SHOWN),
     };

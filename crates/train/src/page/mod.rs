@@ -1,11 +1,11 @@
-//! `report.html`: what a run does, on one page, written again after every epoch and whole at the end.
+//! `report.html`: a run on one page, written again after every epoch and completed at the end.
 //!
-//! While the run trains, the page holds what makes it (command, configuration, data) and its curves so far. At its end
-//! come the figures of every class and the worst mistakes, from the one look at the test part that scores the best
-//! model: [`TestPass`] sees each batch as it is scored and keeps a handful of predictions, whatever the size of the part.
-//! A section that has nothing to say is left out.
+//! While the run trains, the page shows its command, configuration and data, and the curves so far. At the end come the
+//! figures of every class and the worst mistakes, from the one evaluation of the best model on the test part:
+//! [`TestPass`] sees each batch as it is scored and keeps a handful of predictions, whatever the size of the part. A
+//! section without content is left out.
 //!
-//! Nothing here is read back by the program, so a page that cannot be made is a warning, never the end of a run.
+//! The program reads nothing back from here, so a page that cannot be made is a warning and never ends a run.
 
 mod classes;
 mod curves;
@@ -34,7 +34,7 @@ use crate::state::State;
 
 pub(crate) use pass::TestPass;
 
-/// The parts of a run that its page is made of.
+/// What the page of a run is made from.
 #[derive(Clone, Copy)]
 pub(crate) struct RunView<'a> {
     pub config: &'a TrainConfig,
@@ -43,20 +43,20 @@ pub(crate) struct RunView<'a> {
     pub dataset: &'a Arc<dyn Dataset>,
     pub schedule: &'a Schedule,
     pub state: &'a State,
-    /// What layers cost, if that was measured.
+    /// The costs of the layers, if they were measured.
     pub profile: Option<&'a Profile>,
 }
 
-/// What the best model came to on `split`.
+/// The results of the best model on `split`.
 pub(crate) struct Tested<'a> {
     pub split: Split,
     pub summary: &'a Summary,
-    /// In the order of the model's tasks; none where the part could not be read.
+    /// In the order of the model's tasks; empty if the part could not be read.
     pub metrics: &'a [Box<dyn Metric>],
     pub pass: &'a TestPass,
 }
 
-/// Writes `report.html`; with what the test came to at the end of the run.
+/// Writes `report.html`; at the end of the run with the test results.
 ///
 /// # Errors
 /// If the file cannot be written.

@@ -1,4 +1,4 @@
-//! Where the run stands, what it was made from, what it cost, and its sample pictures.
+//! The state of the run, its origin, its cost, and its sample pictures.
 
 use cerberus_data::{Account, Image};
 use cerberus_draw::{encode_jpeg, to_rgb};
@@ -75,7 +75,7 @@ pub(super) fn origin(page: &mut Page, run: &RunView) {
     }
 }
 
-/// A row for each value that is there; heads have a table of their own, and places and fingerprints are for the program.
+/// A row for each value; heads have their own table, and places and fingerprints are only for the program.
 fn rows(path: &str, value: &Value, table: &mut Table) {
     if ["model.heads", "places", "fingerprints"].contains(&path) {
         return;
@@ -128,7 +128,7 @@ pub(super) fn samples(page: &mut Page, run: &RunView) {
     }
 }
 
-/// A figure with four decimals, a dash where it is unknown.
+/// A figure with four decimals, a dash if it is unknown.
 pub(super) fn number(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{value:.4}"))
 }

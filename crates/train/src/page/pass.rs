@@ -1,8 +1,8 @@
-//! What the one look at the test part leaves for the page: of each task its worst mistakes, and how often each class
-//! occurs where no confusion matrix counts it.
+//! What the page needs from the evaluation on the test part: the worst mistakes of each task, and the counts of its
+//! classes if no confusion matrix has them.
 //!
-//! Each batch is seen once, as it is scored. Kept are the predictions of a handful of pictures, never the pictures, so
-//! that the memory does not grow with the part.
+//! Each batch is seen once, as it is scored. Only a handful of predictions is kept, and no picture, so that memory does
+//! not grow with the part.
 
 use cerberus_data::Batch;
 use cerberus_multitask::config::HeadConfig;
@@ -11,13 +11,13 @@ use cerberus_multitask::tasks::Prediction;
 
 use super::judge::judge;
 
-/// Mistakes that are kept of each task.
+/// The number of mistakes kept for each task.
 const KEPT: usize = 8;
 
 /// A prediction that was wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct Mistake {
-    /// The larger, the worse.
+    /// Larger is worse.
     pub badness: f64,
     /// The sample's index in its part.
     pub index: usize,
@@ -26,22 +26,22 @@ pub(crate) struct Mistake {
     pub prediction: Prediction,
 }
 
-/// What was seen of one task.
+/// The results of one task.
 pub(crate) struct TaskPass {
     head: HeadConfig,
-    /// Worst first; of equals the one that came first.
+    /// Worst first; of equal ones the earliest first.
     pub worst: Vec<Mistake>,
     /// Objects, or pictures, of each class.
     pub support: Vec<u64>,
 }
 
-/// What was seen of every task.
+/// The results of every task.
 pub(crate) struct TestPass {
     tasks: Vec<TaskPass>,
 }
 
 impl TestPass {
-    /// Nothing yet, of these tasks.
+    /// The empty results of the model's tasks.
     pub fn new(model: &MultiTaskModel) -> Self {
         let task = |head: &HeadConfig| TaskPass {
             head: head.clone(),
@@ -51,7 +51,7 @@ impl TestPass {
         Self { tasks: model.tasks().iter().map(|head| task(head.config())).collect() }
     }
 
-    /// Looks at a batch and what every task says of it, in the model's order.
+    /// Adds a batch and every task's predictions for it, in the model's order.
     pub fn see(&mut self, batch: &Batch, predictions: &[Vec<Prediction>]) {
         for (task, predictions) in self.tasks.iter_mut().zip(predictions) {
             task.count(batch);
@@ -69,7 +69,7 @@ impl TestPass {
         }
     }
 
-    /// What was seen of the task of this name.
+    /// The results of the task of this name.
     pub fn of(&self, name: &str) -> Option<&TaskPass> {
         self.tasks.iter().find(|task| task.head.name == name)
     }

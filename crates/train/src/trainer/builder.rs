@@ -1,5 +1,4 @@
-//! How a trainer comes about: a new run or the continuation of one, from the configuration and from parts of the user's
-//! own.
+//! Building a trainer, for a new run or the continuation of one, from the configuration and the user's own parts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::start::{Transfer, prepare};
 use crate::state::State;
 use crate::watch::Watch;
 
-/// A trainer to be, made by [`Trainer::builder`].
+/// Builds a trainer; made by [`Trainer::builder`].
 ///
 /// ```no_run
 /// use cerberus_data::Dataset;
@@ -70,8 +69,8 @@ impl TrainerBuilder {
 }
 
 impl TrainerBuilder {
-    /// Trains this model, whose trunk and heads may be of kinds that no list names.
-    /// The run's checkpoints are then loaded into a model that you build, with
+    /// Trains this model, whose trunk and heads may be of your own kinds. The run's
+    /// checkpoints are then loaded into a model that you build, with
     /// [`load_into`](crate::load_into).
     pub fn model(mut self, model: MultiTaskModel) -> Self {
         self.config.model.trunk = TrunkKind::Custom;
@@ -93,27 +92,27 @@ impl TrainerBuilder {
         self
     }
 
-    /// Continues a run even if its data are not what they were when it began.
+    /// Continues a run even if its data have changed since it began.
     pub fn accept_changed_data(mut self, accepts: bool) -> Self {
         self.accepts_changed_data = accepts;
         self
     }
 
-    /// Notes the command that starts or continues the run, in `command.txt` and on its page. It is no part of the
-    /// configuration.
+    /// Records the command that starts or continues the run, in `command.txt` and on its page. It is not part of
+    /// the configuration.
     pub fn command(mut self, command: &str) -> Self {
         self.command = Some(command.into());
         self
     }
 
-    /// Makes batches on so many threads beside those that compute, 1 by default; with 0 they are made between steps. It
-    /// changes the speed and nothing else.
+    /// Makes batches on this many threads besides those that compute, 1 by default; with 0 they are made between steps.
+    /// This changes only the speed.
     pub fn loader_threads(mut self, threads: usize) -> Self {
         self.loader_threads = threads;
         self
     }
 
-    /// Measures what each layer costs after the first epoch, and shows it on the run's page.
+    /// Measures the cost of each layer after the first epoch, and shows it on the run's page.
     pub fn profile(mut self, profiles: bool) -> Self {
         self.profiles = profiles;
         self
@@ -157,7 +156,7 @@ impl TrainerBuilder {
     /// as they were at the start of the run.
     ///
     /// # Errors
-    /// If there is no run in the folder, another program has it, it has another configuration, its data have
+    /// If there is no run in the folder, another program uses it, it has another configuration, its data have
     /// changed, or if the checkpoint does not fit the model or the optimiser.
     pub fn resume(mut self, folder: &Path) -> Result<Trainer, TrainError> {
         let (folder, config) = RunFolder::open(folder)?;
@@ -188,12 +187,12 @@ impl TrainerBuilder {
         Ok(trainer)
     }
 
-    /// Refuses data that are not those the run began with, or notes what they are now.
+    /// Refuses data that have changed since the run began, or, if changes are accepted, records the new ones.
     fn check_data(&mut self, folder: &RunFolder) -> Result<(), TrainError> {
         let began = std::mem::take(&mut self.config.fingerprints);
         let accounts = Arc::clone(&self.dataset.info().accounts);
         self.config.fingerprints = accounts.iter().map(|account| account.fingerprint.clone()).collect();
-        // A run of before there were fingerprints has none.
+        // A run that began before there were fingerprints has none.
         if began.is_empty() || began == self.config.fingerprints {
             return Ok(());
         }
@@ -214,7 +213,7 @@ impl TrainerBuilder {
         })
     }
 
-    /// The model and the optimiser, those of the configuration where none were given.
+    /// The model and the optimiser that were given, or those of the configuration.
     fn parts(&mut self) -> Result<(MultiTaskModel, Box<dyn Optimizer + Send>), TrainError> {
         let config = &self.config;
         let mut model = match self.model.take() {

@@ -1,4 +1,4 @@
-//! What is told, and kept, when a loss or a gradient is no longer a number.
+//! What is reported and saved when a loss or a gradient is not finite.
 
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
@@ -9,8 +9,9 @@ use crate::error::TrainError;
 use crate::start::layer_of;
 
 impl Trainer {
-    /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss was
-    /// not, and its value. The run as it was before the step is saved beside the other checkpoints, if that was sound.
+    /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss
+    /// was not finite, with its value. The run as it was before the step is saved beside the other checkpoints, if its
+    /// weights are finite.
     pub(crate) fn diverged(&self, batch: &Batch, loss: Option<(usize, f32)>) -> TrainError {
         let kept = self.keep_weights();
         let step = self.state.step;
@@ -21,7 +22,7 @@ impl Trainer {
         TrainError::Diverged { task: self.model.tasks()[task].name().to_string(), value, step, place, kept }
     }
 
-    /// Saves the run as it is, if its weights are numbers; says what became of them.
+    /// Saves the run as it is, if its weights are finite; returns what happened to them.
     fn keep_weights(&self) -> String {
         if !self.model.tensors().iter().all(|(_, tensor)| tensor.all_finite()) {
             return "the step before it made weights that are not finite, which are not kept".into();
@@ -33,12 +34,12 @@ impl Trainer {
         }
     }
 
-    /// Where in the forward pass on a batch the first value appears that is not finite.
+    /// The place of the first value in the forward pass on a batch that is not finite.
     fn first_layer_not_finite(&self, batch: &Batch) -> String {
         if !batch.images.all_finite() {
             return "the images themselves hold values that are not finite".into();
         }
-        // The random numbers of the step itself.
+        // The same random numbers as in the step.
         let mut context = Context::training(self.config.seed, self.state.step);
         context.trace_layers();
         let features = self.model.features(Var::constant(batch.images.clone()), &mut context);

@@ -38,24 +38,24 @@ pub use builder::TrainerBuilder;
 pub enum Outcome {
     /// All epochs are done; this is what `summary.json` holds.
     Finished(Box<Summary>),
-    /// It was asked to stop, and saved where it stands.
+    /// It was asked to stop, and saved its position.
     Interrupted,
 }
 
-/// What an [`Observer`] is told of a step.
+/// The report of a step to an [`Observer`].
 #[derive(Clone, Debug)]
 pub struct StepReport {
-    /// The epoch under way, from 1, and of how many.
+    /// The current epoch, from 1, and the number of epochs.
     pub epoch: [usize; 2],
-    /// Finished batches of the epoch, and of how many.
+    /// Finished batches of the epoch, and the number of batches.
     pub batch: [usize; 2],
-    /// Steps taken in all, and of how many.
+    /// Steps taken in all, and the number of steps.
     pub step: [u64; 2],
     /// Each task's mean loss over the epoch so far, in the model's order.
     pub losses: Vec<f64>,
     /// Training images per second over this epoch.
     pub images_per_second: f64,
-    /// What the remaining steps will take at the pace so far, evaluations not counted.
+    /// Seconds for the remaining steps at the pace so far, evaluations not counted.
     pub seconds_left: f64,
 }
 
@@ -90,9 +90,9 @@ pub struct Trainer {
     pub(crate) average: Option<WeightAverage>,
     /// Gradients of the batches since the last step.
     pub(crate) accumulated: Accumulated,
-    /// What the model took from another one.
+    /// What the model loaded from another one's checkpoint.
     pub(crate) transfer: Option<Transfer>,
-    /// Whether layers are to be measured, and what they cost.
+    /// Whether to measure layers, and their costs.
     profiles: bool,
     profile: Option<Profile>,
 }
@@ -144,22 +144,21 @@ impl Trainer {
         &self.model
     }
 
-    /// What the model took from the checkpoint it began with, if it began with one.
+    /// What the model loaded from the checkpoint it began with, if it began with one.
     pub fn transfer(&self) -> Option<&Transfer> {
         self.transfer.as_ref()
     }
 
-    /// Where the run stands.
+    /// The run's position.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Trains to the end, or until `stop` is set: the step under way is then
+    /// Trains to the end, or until `stop` is set: the current step is then
     /// finished and the run saved.
     ///
     /// # Errors
-    /// If data cannot be read, a file cannot be written, or a loss is no longer
-    /// a number.
+    /// If data cannot be read, a file cannot be written, or a loss is not finite.
     pub fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         while !self.is_done() {
             if !self.train_epoch(observer, stop)? {
@@ -174,14 +173,14 @@ impl Trainer {
         Ok(Outcome::Finished(Box::new(self.summarise(observer)?)))
     }
 
-    /// Whether all epochs are done, or so many without a better score that no more are wanted.
+    /// Whether all epochs are done, or the run's patience is used up.
     fn is_done(&self) -> bool {
         let waited = self.state.epochs_since_best();
         self.state.epoch >= self.config.epochs
             || self.config.patience.is_some_and(|patience| waited >= patience)
     }
 
-    /// The rest of the epoch under way; false if it was stopped before its end.
+    /// Trains the rest of the current epoch; false if it was stopped before its end.
     fn train_epoch(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<bool, TrainError> {
         let plan = EpochPlan {
             epoch: self.state.epoch as u64,
@@ -199,7 +198,7 @@ impl Trainer {
         let batches = loader.batches();
         let mut clock = Instant::now();
         for batch in loader {
-            // The batches of a step are finished together: their gradients are in no checkpoint.
+            // Stops only between steps of the optimiser: gradients of a part of a step are in no checkpoint.
             if stop.load(Ordering::Relaxed) && self.accumulated.batches() == 0 {
                 return Ok(false);
             }
@@ -235,7 +234,7 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Takes a batch in: one step of the optimiser, or a part of one. The last batch of an epoch ends a step.
+    /// Trains on a batch: one step of the optimiser, or a part of one. The last batch of an epoch ends a step.
     fn step(&mut self, batch: &Batch, is_last: bool) -> Result<StepResult, TrainError> {
         let validation = if self.balancing.strategy.needs().lookahead {
             Some(self.some_validation(batch.len())?)
@@ -270,8 +269,8 @@ impl Trainer {
         Ok(result)
     }
 
-    /// As many validation samples as a batch has, others at each step; of the
-    /// training split where there is no validation split, never of the test split.
+    /// As many validation samples as a batch has, different ones at each step;
+    /// training samples if there is no validation split, never test samples.
     fn some_validation(&self, count: usize) -> Result<Batch, TrainError> {
         let has_validation = !self.dataset.is_empty(Split::Validation);
         let split = if has_validation { Split::Validation } else { Split::Train };
@@ -289,8 +288,9 @@ impl Trainer {
         let validation = self.evaluate(Split::Validation, observer)?;
         let score = score(&validation);
         let state = &mut self.state;
-        // Without a validation part nothing may choose: what is shown is the test
-        // part, if any, and the last epoch is the best.
+        // Without a validation part there is no best epoch to choose: the figures
+        // are those of the test part, if any, and the last epoch counts as the
+        // best.
         let is_best = state.would_be_best(score) || self.dataset.is_empty(Split::Validation);
         state.epoch += 1;
         state.seconds += clock.elapsed().as_secs_f64();
@@ -315,8 +315,8 @@ impl Trainer {
         state.loss_images.fill(0);
         state.weight_sums.fill(0.0);
         state.training_seconds_before = state.training_seconds;
-        // The best model first: a run killed between the two repeats the epoch
-        // and writes the same file again.
+        // Save the best model first: a run killed between the two repeats the
+        // epoch and writes the same file again.
         if is_best {
             saved::save(&self.folder.best(), &self.config, &self.model, None)?;
         }
@@ -334,14 +334,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// Puts the running mean in the place of the weights, or back.
+    /// Exchanges the weights with their running mean, or back.
     fn swap_average(&mut self) {
         if let Some(average) = &mut self.average {
             average.swap(&mut self.model);
         }
     }
 
-    /// Scores a part of the data; validation and test stand in for each other where one of them is empty.
+    /// Scores a part of the data; if validation or test is empty, the other one is used.
     fn evaluate(&self, split: Split, observer: &mut dyn Observer) -> Result<Vec<TaskFigures>, TrainError> {
         let split = self.scored(split);
         let of = self.samples(split);
@@ -350,7 +350,7 @@ impl Trainer {
         })
     }
 
-    /// The metrics of the test part; `pass` sees what is predicted there.
+    /// The metrics of the test part; `pass` sees the predictions there.
     fn test(
         &self,
         observer: &mut dyn Observer,
@@ -367,7 +367,7 @@ impl Trainer {
         })
     }
 
-    /// What each layer costs in a step with a training batch.
+    /// The cost of each layer in a step with a training batch.
     fn measure_layers(&self) -> Result<Profile, TrainError> {
         let (config, epoch) = (&self.config, self.state.epoch as u64);
         let samples = (0..config.batch.min(self.samples(Split::Train)))
@@ -377,13 +377,13 @@ impl Trainer {
         Ok(Profile::of(&self.model, &batch, config.seed))
     }
 
-    /// What the page and the event file are made of.
+    /// The data of the page and the event file.
     fn view(&self) -> RunView<'_> {
         let Self { config, folder, model, dataset, schedule, state, profile, .. } = self;
         RunView { config, folder, model, dataset, schedule, state, profile: profile.as_ref() }
     }
 
-    /// The part that is scored where `split` was asked for.
+    /// The part that is scored for `split`.
     fn scored(&self, split: Split) -> Split {
         let other = if split == Split::Test { Split::Validation } else { Split::Test };
         if self.dataset.is_empty(split) && !self.dataset.is_empty(other) { other } else { split }
@@ -394,7 +394,7 @@ impl Trainer {
         self.log.write(&self.folder)
     }
 
-    /// Writes the whole run as it stands.
+    /// Writes the whole run in its current state.
     pub(crate) fn save_run(&self, path: &Path) -> Result<(), TrainError> {
         let memory = self.balancing.strategy.memory();
         let average = self.average.as_ref();
@@ -402,12 +402,12 @@ impl Trainer {
         saved::save(path, &self.config, &self.model, Some(run))
     }
 
-    /// Reads the test split with the best model and writes what was found.
+    /// Evaluates the best model on the test split and writes the results.
     fn summarise(&mut self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
         let clock = Instant::now();
         let last = self.model.tensors();
         saved::load_into(&self.folder.best(), &mut self.model)?;
-        // What was trained and measured so far is not lost by a test picture that cannot be read.
+        // A test picture that cannot be read must not lose what was trained and measured so far.
         let mut pass = TestPass::new(&self.model);
         let tested = self.test(observer, &mut pass).and_then(|metrics| {
             write_samples(&self.folder, &self.model, &self.dataset)?;

@@ -33,7 +33,7 @@ fn batch(dataset: &dyn Dataset, first: usize) -> Batch {
     Batch::assemble(&(0..6).map(sample).collect::<Vec<_>>(), (0..6).collect()).unwrap()
 }
 
-/// Two steps of a strategy that is told of these heads, and the parameters after them.
+/// Two steps of a strategy on a model with these heads, and the parameters after them.
 fn two_steps(name: &str, heads: &[&str]) -> (Vec<StepResult>, BTreeMap<String, Vec<f32>>) {
     let dataset = FashionScenes::embedded(1);
     let config = config(&dataset, heads);
@@ -70,7 +70,7 @@ fn a_task_without_labels_takes_no_part_under_any_strategy() {
             assert!(result.weights.iter().all(|weight| weight.is_finite()), "{name}");
             assert!(result.conflicts.iter().all(|(_, c)| c.pairs.iter().all(|p| p.tasks == [0, 1])));
         }
-        // Its head is as it was made.
+        // Its head still has its initial weights.
         let dataset = FashionScenes::embedded(1);
         let fresh = MultiTaskModel::<f32>::new(&config(&dataset, &["classify", "detect", "segment"]), 3);
         let mut trained = 0;

@@ -1,4 +1,4 @@
-//! Gradients that are multiplied as they come, against gradients that are kept.
+//! Gradients that are multiplied as they come, compared with gradients that are kept.
 
 use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_nn::Module;
@@ -76,7 +76,7 @@ fn only_maps_that_a_head_taps_are_shared_features() {
     let (results, _) = two_steps("mgda", GradientsWrt::Features);
     for result in results {
         let scopes: Vec<&str> = result.conflicts.iter().map(|(scope, _)| scope.as_str()).collect();
-        // Of four stages `classify` sees the last, `segment` the second and, as `detect`, the merged map.
+        // Of four stages `classify` uses the last; `segment` uses the second and, like `detect`, the merged map.
         assert_eq!(scopes, ["all", "stage2", "stage4", "merged"]);
     }
 }

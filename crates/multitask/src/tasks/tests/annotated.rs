@@ -1,4 +1,4 @@
-//! Classes that a sample's set does not annotate: nothing said of them is held against a head.
+//! Classes that a sample's set does not annotate: predictions of them do not count as errors.
 
 use cerberus_data::{IGNORED, annotated_key};
 
@@ -7,7 +7,7 @@ use super::*;
 /// The class that is not annotated.
 const OPEN: usize = 2;
 
-/// Samples that show the first two classes alone, and say so of which classes are annotated.
+/// Samples that show only the first two classes, and record which classes are annotated.
 fn samples(annotated: [bool; 3]) -> Vec<Sample> {
     // The class of a sample is its index modulo 3.
     let mut samples: Vec<Sample> = [0, 1, 3, 4].map(|index| sample(index, |_| true)).to_vec();
@@ -53,7 +53,7 @@ fn outputs(model: &MultiTaskModel<f64>, batch: &Batch) -> Vec<Tensor<f64>> {
     output.maps.into_iter().map(|map| map.detach().into_value().contiguous()).collect()
 }
 
-/// The loss of outputs, and its gradient by each.
+/// The loss of outputs, and its gradient with respect to each.
 fn loss(model: &MultiTaskModel<f64>, maps: &[Tensor<f64>], batch: &Batch) -> (f64, Vec<Vec<f64>>) {
     let tape = Tape::new();
     let leaves: Vec<Var<f64>> = maps.iter().map(|map| tape.leaf(map.clone())).collect();
@@ -63,7 +63,7 @@ fn loss(model: &MultiTaskModel<f64>, maps: &[Tensor<f64>], batch: &Batch) -> (f6
     (value, leaves.iter().map(|leaf| found.of(leaf).unwrap().to_vec()).collect())
 }
 
-/// The places of logits that say something of the open class where it is not known to be absent: map and index.
+/// The places (map and index) of the open class's logits, where the class is not known to be absent.
 fn open_places(kind: &str, maps: &[Tensor<f64>], batch: &Batch) -> Vec<(usize, usize)> {
     let label = kinds::<f64>().into_iter().find(|known| known.name == kind).unwrap().label;
     let channels = if label == LabelKind::Mask { 4 } else { 3 };
@@ -117,7 +117,7 @@ fn what_is_said_of_a_class_that_is_not_annotated_changes_neither_loss_nor_gradie
             }
             assert!(places.iter().all(|&(map, i)| gradient[map][i] == 0.0), "{kind} {options:?}");
             assert!(gradient.iter().flatten().any(|&g| g != 0.0), "{kind}");
-            // Where it is annotated, the same is held against the head.
+            // Where the class is annotated, the same change raises the loss.
             let before = loss(&model, &maps, &closed).0;
             assert!(loss(&model, &moved(&maps, &places, 4.0), &closed).0 > before, "{kind} {options:?}");
         }
@@ -126,7 +126,7 @@ fn what_is_said_of_a_class_that_is_not_annotated_changes_neither_loss_nor_gradie
 
 #[test]
 fn what_is_labelled_of_a_class_that_is_not_annotated_is_learned_all_the_same() {
-    // As joined pictures have it: of the first class only what is labelled is known.
+    // As in joined images: of the first class only the labelled objects are known.
     let joined = batch(&samples([false, true, true]));
     for kind in kinds_with_classes() {
         let model = MultiTaskModel::<f64>::new(&config(&[kind]), 5);
@@ -167,7 +167,7 @@ fn what_is_predicted_of_a_class_that_is_not_annotated_changes_no_metric() {
     let truth = open.objects.as_ref().unwrap()[0];
     let found = |class: usize, score: f32| Detection { class, score, bbox: truth.bbox };
     let mask = open.mask.as_ref().unwrap();
-    // The pixels beside those that are judged take no part in a mask, whatever is said of them.
+    // In a mask, pixels that are not judged do not count, whatever their prediction.
     let mask_saying = |id: ClassId| {
         let pixels = mask.classes.iter().enumerate();
         let pixels = pixels.map(|(p, &own)| if own == 0 && p % 7 == 0 { id } else { own.min(3) });
@@ -187,7 +187,7 @@ fn what_is_predicted_of_a_class_that_is_not_annotated_changes_no_metric() {
         let of = |sample: &Sample, much: bool| figures(kind, said(much), sample);
         let (with, without) = (of(&open, true), of(&open, false));
         if matches!(kind, "segment" | "fcn" | "unet") {
-            // The pixels are not judged, which is not to be right: all others are.
+            // Pixels that are not judged do not count as right either: all others are right.
             assert!(with[..2].iter().all(|(_, figure)| *figure == Some(1.0)), "{kind}: {with:?}");
         } else {
             assert_eq!(with, without, "{kind}");

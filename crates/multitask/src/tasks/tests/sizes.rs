@@ -1,5 +1,5 @@
-//! Images whose sides are no multiples of what the stages halve by: the padding inside the trunk must not be judged,
-//! and what a head says must cover the image, no less and no more.
+//! Images whose sides are not multiples of the deepest stride: the padding inside the trunk must not be judged, and a
+//! prediction must cover exactly the image.
 
 use cerberus_autograd::ops::PadMode;
 use cerberus_data::IGNORED;
@@ -48,8 +48,8 @@ fn zero_padded(images: &Tensor<f64>, [height, width]: [usize; 2]) -> Tensor<f64>
     Var::constant(images.clone()).pad(&pads, PadMode::Constant(0.0)).into_value()
 }
 
-/// One missing row and column: every map that a head looks at has as many positions as for the padded image, so all of
-/// its numbers can be compared.
+/// One missing row and column: every map that a head uses has as many positions as for the padded image, so all of its
+/// numbers can be compared.
 #[test]
 fn losses_gradients_and_answers_are_those_of_a_padded_image_whose_padding_is_not_judged() {
     let (odd, even) = ([SIDE - 1, SIDE - 1], [SIDE, SIDE]);
@@ -91,7 +91,7 @@ fn losses_gradients_and_answers_are_those_of_a_padded_image_whose_padding_is_not
     }
 }
 
-/// What is said of an image, against what is said of the padded one within the image.
+/// Compares the prediction for an image with the part of the padded one's within the image.
 fn compare(
     kind: &str,
     found: &Prediction,
