@@ -295,8 +295,8 @@ fn is_whole(file: &mut (impl Read + Seek), format: ImageFormat) -> io::Result<bo
     };
     match format {
         // The end marker is nearly always last; otherwise the file is walked through.
-        Some(ImageFormat::Jpeg) if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
-        Some(ImageFormat::Jpeg) => {
+        ImageFormat::Jpeg if last(file, 2)? == [0xFF, 0xD9] => Ok(true),
+        ImageFormat::Jpeg => {
             file.rewind()?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
@@ -365,10 +365,10 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
 }
 
 fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
-    let mut bytes = std::fs::read(path)?;
-    let format = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.format();
+    let mut bytes = contents(path)?;
+    let format = image::guess_format(&bytes).map_err(invalid)?;
     // The decoder accepts a file whose rest is cut off.
-    if format == Some(ImageFormat::Jpeg) {
+    if format == ImageFormat::Jpeg {
         bytes.truncate(jpeg_end(&bytes).ok_or_else(breaks_off)?);
     } else if !is_whole(&mut Cursor::new(&bytes), format)? {
         return Err(breaks_off());
@@ -385,7 +385,7 @@ fn picture(path: &Path, turn: Turn) -> io::Result<DynamicImage> {
 /// The stored numbers of a paletted PNG, or of a gray one of less than 8 bits; `None` for any other picture. The
 /// decoder would give colours for the first, and spread the second over 0 to 255.
 fn packed_numbers(path: &Path) -> io::Result<Option<(Vec<u16>, [usize; 2])>> {
-    let bytes = std::fs::read(path)?;
+    let bytes = contents(path)?;
     // The bits per value and the colour type follow the signature, the width and the height.
     let packed = matches!(bytes.get(24..26), Some([_, 3] | [1..8, 0]));
     if !bytes.starts_with(b"\x89PNG") || !packed {
