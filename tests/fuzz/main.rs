@@ -24,7 +24,7 @@ use mutate::{Random, damage};
 use readers::{READERS, Reader};
 
 /// Inputs of each reader in every run of the tests.
-const FEW: u64 = 150;
+const FEW: u64 = 60;
 
 /// A file of a set.
 pub struct Part {

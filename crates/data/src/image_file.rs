@@ -12,10 +12,10 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use cerberus_tensor::pixels::resize_pixels;
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader};
 
-use crate::resize::resize;
 use crate::{DataError, Image};
 
 /// The most pixels of a picture that is read: 64 million, as in 8192 x 8192.
@@ -186,7 +186,7 @@ impl Image {
             self.channels,
             self.pixels.len()
         );
-        let pixels = resize(&self.pixels, [self.height, self.width], [height, width]);
+        let pixels = resize_pixels(&self.pixels, [self.height, self.width], [height, width]);
         Image { height, width, channels: 3, pixels: pixels.into() }
     }
 }
@@ -261,7 +261,8 @@ fn header(path: &Path) -> io::Result<Header> {
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
     let len = std::fs::metadata(path)?.len();
     if len > MOST_FILE_BYTES {
-        let message = format!("it has {len} bytes; at most {MOST_FILE_BYTES} are read: make the picture smaller");
+        let message =
+            format!("it has {len} bytes; at most {MOST_FILE_BYTES} are read: make the picture smaller");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     std::fs::read(path)
@@ -465,6 +466,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn resizing_gives_the_bytes_of_the_image_crate() {
+        for (from, to) in
+            [([7, 5], [3, 8]), ([1, 1], [4, 3]), ([40, 31], [9, 31]), ([23, 57], [24, 1]), ([12, 9], [12, 9])]
+        {
+            let pixels: Vec<u8> = (0..from[0] * from[1] * 3).map(|byte| (byte * byte % 251) as u8).collect();
+            let picture = image::RgbImage::from_raw(from[1] as u32, from[0] as u32, pixels.clone()).unwrap();
+            let filter = image::imageops::FilterType::Triangle;
+            let expected = image::imageops::resize(&picture, to[1] as u32, to[0] as u32, filter);
+            assert_eq!(resize_pixels(&pixels, from, to), expected.into_raw(), "{from:?} to {to:?}");
+        }
+    }
     #[test]
     fn resizing_keeps_a_plain_picture_plain() {
         let picture = Image { height: 7, width: 5, channels: 3, pixels: [10u8, 20, 30].repeat(35).into() };

@@ -38,7 +38,6 @@ mod mixture;
 mod multi_fashion;
 mod open;
 pub mod photos;
-mod resize;
 mod sample;
 mod sampler;
 mod scenes;

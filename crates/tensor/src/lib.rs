@@ -3,7 +3,7 @@
 //! - [`Tensor`], [`Shape`], [`Element`]: arrays (`array/`), with [`mod@concat`] and reductions;
 //! - [`conv`]: two-dimensional convolution, in five implementations;
 //! - [`product`]: products of matrices (`products/`);
-//! - [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);
+//! - [`pixels`], [`pooling`], [`resize`], [`windows`], [`linear_map`]: images (`images/`);
 //! - [`norm`], [`softmax`]: normalisation and distributions over channels;
 //! - [`pool`], [`parallel`]: reused memory, and work split by its size (`memory/`);
 //! - [`random`], [`machine`]: named streams of random numbers, and the measured peak
@@ -29,7 +29,7 @@ pub use array::scalar::{erf, relu, sigmoid, softplus};
 pub use array::shape::{MAX_ELEMENTS, MAX_RANK, Shape};
 pub use array::tensor::Tensor;
 pub use array::{concat, shape};
-pub use images::{linear_map, pooling, resize, windows};
+pub use images::{linear_map, pixels, pooling, resize, windows};
 pub use memory::{parallel, pool};
 pub use products::product;
 pub use simd::denormals::flush_denormals;
