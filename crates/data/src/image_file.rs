@@ -229,7 +229,8 @@ fn check_size(decoder: &impl ImageDecoder) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
-/// The decoder of a picture. One type, for each that decoders read from compiles all of them once more.
+/// The decoder of a picture. All pictures are decoded from bytes in memory: another type of reader would compile every
+/// decoder once more.
 fn decoder(bytes: &[u8]) -> io::Result<impl ImageDecoder> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let decoder = reader.into_decoder().map_err(invalid)?;
