@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cerberus::nn::files::write_atomically;
 use cerberus::train::{
     Outcome, RunFolder, Summary, TrainError, Trainer, Transfer, find_rate, fit_memory, open_mixed,
 };
@@ -139,7 +138,10 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         config.batch = fitted.batch;
     }
     let kept = settings.completed(&config).to_toml()?;
+    let header =
+        "# Repeats the run in this folder: cargo run --release --example train -- --config train.toml\n";
     let trainer = Trainer::builder(config, dataset)
+        .settings(&(header.to_string() + &kept))
         .command(&crate::shell::command_line())
         .loader_threads(options.loader_threads)
         .profile(options.profile);
@@ -147,9 +149,6 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
     }?;
-    let header =
-        "# Repeats the run in this folder: cargo run --release --example train -- --config train.toml\n";
-    write_atomically(&trainer.folder().path().join("train.toml"), (header.to_string() + &kept).as_bytes())?;
     Ok(Some(trainer))
 }
 

@@ -113,6 +113,9 @@ pub struct LabelCount {
     pub label: String,
     /// Pictures that have the label, even an empty one.
     pub pictures: usize,
+    /// Pictures whose label is empty: annotated, but without an object. 0 for labels other than objects.
+    #[serde(default)]
+    pub empty: usize,
     /// How often each class occurs; empty if only the pixels of the masks could tell.
     pub classes: Vec<ClassCount>,
 }
@@ -250,11 +253,17 @@ impl Account {
             self.format
         )];
         for part in self.parts.iter().filter(|part| part.pictures > 0) {
-            let label = |count: &LabelCount| match count.classes.iter().map(|c| c.count).sum::<usize>() {
-                things if count.classes.is_empty() || things == count.pictures => {
-                    format!("{} {}", count.label, count.pictures)
+            let label = |count: &LabelCount| {
+                let objects = count.classes.iter().map(|c| c.count).sum::<usize>();
+                let mut more = Vec::new();
+                if !count.classes.is_empty() && objects != count.pictures {
+                    more.push(objects.to_string());
                 }
-                things => format!("{} {} ({things})", count.label, count.pictures),
+                if count.empty > 0 {
+                    more.push(format!("{} without objects", count.empty));
+                }
+                let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+                format!("{} {}{more}", count.label, count.pictures)
             };
             let labels: Vec<String> = part.labels.iter().map(label).collect();
             let labels = if labels.is_empty() { "no label".to_string() } else { labels.join(", ") };

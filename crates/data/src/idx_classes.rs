@@ -255,7 +255,7 @@ fn account(folder: &Path, parts: &[Part; 3], classes: &[String]) -> Account {
         let classes =
             classes.iter().zip(counts).map(|(class, count)| ClassCount { class: class.clone(), count });
         let pictures = part.places.len();
-        let label = LabelCount { label: CLASS.into(), pictures, classes: classes.collect() };
+        let label = LabelCount { label: CLASS.into(), pictures, empty: 0, classes: classes.collect() };
         let labels = if pictures > 0 { vec![label] } else { Vec::new() };
         account.parts.push(PartAccount { part: split.name().into(), pictures, labels });
         for (path, bytes) in part.source.paths.iter().zip([&part.source.pixels, &part.source.labels]) {

@@ -90,15 +90,16 @@ pub fn open_photos(
         return Ok(Arc::new(Photos::open(folder, seed, options.clone())?));
     }
     let reason = match (folder.is_dir(), folder.exists()) {
-        (true, _) => "the folder holds the files of none",
-        (false, true) => "it is a file, not a folder",
-        (false, false) => "no such name, no such folder",
+        (true, _) => match Photos::descriptions_in(folder)[..] {
+            [] | [_] => "the folder holds the files of none".into(),
+            [ref names @ ..] => {
+                format!("the folder holds several descriptions: give one of {}", names.join(", "))
+            }
+        },
+        (false, true) => "it is a file, not a folder".into(),
+        (false, false) => "no such name, no such folder".into(),
     };
-    Err(DataError::UnknownDataset {
-        name: name_or_path.into(),
-        reason: reason.into(),
-        understood: UNDERSTOOD,
-    })
+    Err(DataError::UnknownDataset { name: name_or_path.into(), reason, understood: UNDERSTOOD })
 }
 
 fn parse_ratio(text: &str) -> f64 {

@@ -245,6 +245,27 @@ fn ids_as_decimals_and_line_ends_of_old_systems_are_read() {
 }
 
 #[test]
+fn pictures_without_objects_are_counted() {
+    let set = yolo(&["a", "b", "c"]);
+    fs::remove_file(set.path().join("labels/train/b.txt")).unwrap();
+    write(set.path(), "labels/train/c.txt", "");
+    let photos = open(set.path()).unwrap();
+    let label = &account(&photos).parts[0].labels[0];
+    assert_eq!((label.pictures, label.empty), (3, 2));
+    let lines = account(&photos).lines();
+    assert!(lines[1].contains("objects 3 (1, 2 without objects)"), "{lines:?}");
+}
+
+#[test]
+fn a_folder_with_several_descriptions_is_refused_with_the_choices() {
+    let set = yolo(&["a"]);
+    write(set.path(), "other.yaml", format!("train: images/train\n{NAMES}"));
+    let name = set.path().to_str().unwrap();
+    let refused = cerberus_data::open(name, 1).err().unwrap().to_string();
+    assert!(refused.contains("data.yaml") && refused.contains("other.yaml"), "{refused}");
+}
+
+#[test]
 fn an_object_written_twice_counts_once_and_a_clipped_one_is_told() {
     let set = yolo(&["a"]);
     write(

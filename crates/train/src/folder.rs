@@ -1,6 +1,6 @@
 //! A run's folder and the files in it.
 //!
-//! `config.json`, `command.txt`, `metrics.csv`, `summary.json`, `report.html`,
+//! `config.json`, `train.toml`, `command.txt`, `metrics.csv`, `summary.json`, `report.html`,
 //! `checkpoints/last.safetensors` and `best.safetensors`, `samples/*.png`. Every
 //! file is written under a temporary name and renamed, so a run that is killed
 //! leaves only complete files.
@@ -34,6 +34,18 @@ impl RunFolder {
     /// If it cannot be made or written to, another program uses it, or it already holds a run, which is
     /// never overwritten.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
+        Self::create_with(path, config, None)
+    }
+
+    /// The same, with a `train.toml`. It is written before `config.json`, whose presence makes the folder a run.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(
+        path: &Path,
+        config: &TrainConfig,
+        settings: Option<&str>,
+    ) -> Result<Self, TrainError> {
         for part in ["checkpoints", "samples"] {
             fs::create_dir_all(path.join(part)).map_err(|error| {
                 problem(path, format!("cannot make the folder {part}: {error}; choose another --out"))
@@ -47,6 +59,9 @@ impl RunFolder {
                 path.display()
             )));
         }
+        if let Some(settings) = settings {
+            write_atomically(&folder.settings(), settings.as_bytes())?;
+        }
         folder.write_json(&folder.config(), config)?;
         Ok(folder)
     }
@@ -55,8 +70,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn create_next(base: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
-        Self::create(&make_next(base, "train")?, config)
+    pub fn create_next(
+        base: &Path,
+        config: &TrainConfig,
+        settings: Option<&str>,
+    ) -> Result<Self, TrainError> {
+        Self::create_with(&make_next(base, "train")?, config, settings)
     }
 
     /// The folder of an existing run, and its configuration.
@@ -136,6 +155,11 @@ impl RunFolder {
     /// `config.json`.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.json")
+    }
+
+    /// `train.toml`.
+    pub fn settings(&self) -> PathBuf {
+        self.path.join("train.toml")
     }
 
     /// `command.txt`.

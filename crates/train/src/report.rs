@@ -179,9 +179,9 @@ fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
     }
 }
 
-/// The most probable class, the last of equal ones; `None` without classes.
+/// The most probable class, the first of equal ones as in the metrics; `None` without classes.
 pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
-    (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
+    (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
 }
 
 /// The predictions of heads for one image of `[height, width]` in a form to draw. `truth` is the image's class if

@@ -55,7 +55,7 @@ use cerberus_tensor::random::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, ClassCount, LabelCount, PartAccount, Picture};
-use crate::dataset::{annotated_key, no_such_sample};
+use crate::dataset::{LabelKind, annotated_key, no_such_sample};
 use crate::image_file::Turn;
 use crate::{ClassId, DataError, Dataset, DatasetInfo, FindingKind, Label, LabelInfo, Object, Sample, Split};
 use augment::{View, show};
@@ -264,6 +264,14 @@ impl Photos {
         FORMATS.iter().any(|format| (format.is_at)(path))
     }
 
+    /// The YAML files of a folder, in order. Several of them may describe the same pictures for different tasks.
+    pub(crate) fn descriptions_in(folder: &Path) -> Vec<String> {
+        let files = files::entries(folder).unwrap_or_default().into_iter().filter(|path| yaml::is_yaml(path));
+        let mut names: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        names.sort();
+        names
+    }
+
     /// Reads the annotations at `path` and checks every picture's header; pixels are read when a sample is requested.
     /// `seed` decides the augmentations.
     ///
@@ -458,15 +466,18 @@ fn refuse_empty_parts(
 fn count(part: Split, places: &[usize], photos: &[Photo], labels: &[LabelInfo]) -> PartAccount {
     let of_label = |label: &LabelInfo| {
         let mut counts = vec![0; label.classes.len()];
-        let mut pictures = 0;
+        let (mut pictures, mut empty) = (0, 0);
         for photo in places.iter().map(|&place| &photos[place]).filter(|photo| photo.has(&label.name)) {
             pictures += 1;
-            photo.classes_of(&label.name).into_iter().for_each(|class| counts[class] += 1);
+            let classes = photo.classes_of(&label.name);
+            empty += usize::from(label.kind == LabelKind::Objects && classes.is_empty());
+            classes.into_iter().for_each(|class| counts[class] += 1);
         }
         let classes = label.classes.iter().zip(&counts);
         let classes = classes.map(|(class, &count)| ClassCount { class: class.clone(), count }).collect();
         let known = counts.iter().any(|&count| count > 0);
-        LabelCount { label: label.name.clone(), pictures, classes: if known { classes } else { Vec::new() } }
+        let classes = if known { classes } else { Vec::new() };
+        LabelCount { label: label.name.clone(), pictures, empty, classes }
     };
     PartAccount {
         part: part.name().into(),

@@ -24,10 +24,10 @@ pub(super) fn charts(page: &mut Page, head: &HeadConfig, metric: &dyn Metric) {
         let points = bins.iter().map(|bin| [bin.confidence, bin.accuracy]).collect();
         let curves = [
             Series::new("this model", points),
-            Series::new("as sure as it is right", vec![[0.0, 0.0], [1.0, 1.0]]),
+            Series::new("perfectly calibrated", vec![[0.0, 0.0], [1.0, 1.0]]),
         ];
         let title = format!("Reliability: ECE {}", short(calibration.expected_error()));
-        charts.push(chart::lines(&title, ["probability of the class", "share right"], &curves));
+        charts.push(chart::lines(&title, ["probability of the class", "fraction correct"], &curves));
     }
     page.charts(&charts);
 }

@@ -23,7 +23,7 @@ pub(super) fn tasks(page: &mut Page, run: &RunView) {
     page.section("Curves");
     let score = over_epochs(run, |place| history[place].score);
     if any(&score) && run.model.tasks().len() > 1 {
-        let title = "Score: the mean of the tasks' main figures";
+        let title = "Score: the mean of the tasks' main metrics";
         page.charts(&[chart::lines(title, ["epoch", ""], &[Series::new(title, score)])]);
     }
     for (task, name) in run.model.task_names().iter().enumerate() {

@@ -15,7 +15,7 @@ use cerberus_metrics::boxes::iou;
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::tasks::{Detection, Prediction};
 
-use crate::report::SHOWN;
+use crate::report::{SHOWN, likeliest};
 
 /// How bad a prediction for the sample at a place of a batch is (larger is worse), and what is wrong with it. `None` if
 /// nothing is wrong, or there is no label.
@@ -31,8 +31,7 @@ pub(super) fn judge(
     match judged.as_ref().unwrap_or(prediction) {
         Prediction::Classes(shares) => {
             let truth = batch.classes_of(label)[place]?;
-            // Of equal ones the first, as in the metrics.
-            let best = (0..shares.len()).rev().max_by(|&a, &b| shares[a].total_cmp(&shares[b]))?;
+            let best = likeliest(shares)?;
             let sure = shares[best].into();
             (best != truth).then(|| (sure, format!("{} taken for {} ({sure:.2})", name(truth), name(best))))
         }

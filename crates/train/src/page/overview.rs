@@ -34,7 +34,7 @@ pub(super) fn figures(page: &mut Page, tested: Option<&Tested>) {
     if tested.split == cerberus_data::Split::Validation {
         page.text("There is no test part: the same pictures chose the best epoch.");
     }
-    let mut table = Table::new(&["task", "figure", "value"]);
+    let mut table = Table::new(&["task", "metric", "value"]);
     for (task, figures) in &tested.summary.tasks {
         for (name, value) in figures {
             table.push([task.clone(), name.clone(), number(*value)]);

@@ -47,6 +47,7 @@ pub struct TrainerBuilder {
     accepts_changed_data: bool,
     transfer: Option<Transfer>,
     command: Option<String>,
+    settings: Option<String>,
     loader_threads: usize,
     profiles: bool,
 }
@@ -62,6 +63,7 @@ impl TrainerBuilder {
             accepts_changed_data: false,
             transfer: None,
             command: None,
+            settings: None,
             loader_threads: 1,
             profiles: false,
         }
@@ -105,6 +107,12 @@ impl TrainerBuilder {
         self
     }
 
+    /// The text of a new run's `train.toml`: the settings that repeat it.
+    pub fn settings(mut self, text: &str) -> Self {
+        self.settings = Some(text.into());
+        self
+    }
+
     /// Makes batches on this many threads besides those that compute, 1 by default; with 0 they are made between steps.
     /// This changes only the speed.
     pub fn loader_threads(mut self, threads: usize) -> Self {
@@ -123,7 +131,7 @@ impl TrainerBuilder {
     /// # Errors
     /// If an option is out of range, or the folder cannot be used.
     pub fn start(self, folder: &Path) -> Result<Trainer, TrainError> {
-        self.start_in(|config| RunFolder::create(folder, config))
+        self.start_in(|config, settings| RunFolder::create_with(folder, config, settings))
     }
 
     /// A new run in a new folder of its own, `base/train-1` or the next free number.
@@ -131,12 +139,12 @@ impl TrainerBuilder {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in_next(self, base: &Path) -> Result<Trainer, TrainError> {
-        self.start_in(|config| RunFolder::create_next(base, config))
+        self.start_in(|config, settings| RunFolder::create_next(base, config, settings))
     }
 
     fn start_in(
         mut self,
-        create: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
+        create: impl FnOnce(&TrainConfig, Option<&str>) -> Result<RunFolder, TrainError>,
     ) -> Result<Trainer, TrainError> {
         if self.dataset.is_empty(Split::Train) {
             let data = &self.config.data;
@@ -146,7 +154,7 @@ impl TrainerBuilder {
         }
         let (model, optimizer) = self.parts()?;
         self.config.note_data(self.dataset.info());
-        let folder = create(&self.config)?;
+        let folder = create(&self.config, self.settings.as_deref())?;
         folder.write_accounts(&self.dataset.info().accounts)?;
         self.assemble(folder, model, optimizer, State::default())
     }
