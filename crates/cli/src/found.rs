@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use cerberus::data::{ClassId, Image};
+use cerberus::metrics::argmax;
 use cerberus::multitask::{HeadConfig, Prediction};
-use cerberus::train::likeliest;
 use serde_json::{Map, Value, json};
 
 /// The columns of [`rows`].
@@ -30,8 +30,7 @@ pub(crate) fn rows(
         match prediction {
             Prediction::Classes(probabilities) => {
                 rows.extend(
-                    likeliest(probabilities)
-                        .map(|best| row(head, &names[best], f64::from(probabilities[best]))),
+                    argmax(probabilities).map(|best| row(head, &names[best], f64::from(probabilities[best]))),
                 );
             }
             Prediction::ClassSet(values) | Prediction::Values(values) => {
@@ -88,7 +87,7 @@ pub(crate) fn to_json(path: &Path, picture: &Image, predictions: &[(&HeadConfig,
         };
         found[&head.name] = match prediction {
             Prediction::Classes(probabilities) => {
-                let best = likeliest(probabilities).unwrap_or(0);
+                let best = argmax(probabilities).unwrap_or(0);
                 json!({"class": names[best], "probability": probabilities[best], "all": by_name(probabilities)})
             }
             Prediction::ClassSet(values) | Prediction::Values(values) => Value::Object(by_name(values)),
@@ -168,7 +167,7 @@ impl Coco {
                     }
                 }
                 Prediction::Classes(probabilities) => {
-                    let best = likeliest(probabilities).unwrap_or(0);
+                    let best = argmax(probabilities).unwrap_or(0);
                     let whole = json!({"bbox": [0, 0, width, height], "score": probabilities[best]});
                     self.annotate(image, head, best, whole);
                 }

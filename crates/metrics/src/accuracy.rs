@@ -6,6 +6,15 @@
 use crate::boxes::by_falling_score;
 use std::cmp::Ordering;
 
+/// The class with the highest logit or probability, the first of equal ones; `None` without classes.
+///
+/// ```
+/// assert_eq!(cerberus_metrics::argmax(&[0.1, 0.7, 0.7]), Some(1));
+/// ```
+pub fn argmax(logits: &[f32]) -> Option<usize> {
+    (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
+}
+
 /// Streaming top-k accuracy.
 ///
 /// ```

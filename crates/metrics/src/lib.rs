@@ -26,7 +26,7 @@ pub mod coco;
 mod confusion;
 mod regression;
 
-pub use accuracy::TopKAccuracy;
+pub use accuracy::{TopKAccuracy, argmax};
 pub use average_precision::AveragePrecision;
 pub use boundary::BoundaryF1;
 pub use boxes::BBox;

@@ -33,7 +33,7 @@ pub use data::{IMBALANCE_METHODS, open_mixed};
 pub use error::TrainError;
 pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use folder::{RunFolder, make_next};
-pub use report::{Summary, annotate, drawn_names, likeliest, peak_rss_mb, write_samples};
+pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
 pub use saved::{load_into, load_model};
 pub use start::Transfer;
 pub use state::{EpochRow, State};

@@ -16,6 +16,7 @@ use crate::state::State;
 use cerberus_draw::{
     Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side, to_rgb,
 };
+use cerberus_metrics::argmax;
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::model::MultiTaskModel;
 use cerberus_multitask::tasks::Prediction;
@@ -179,11 +180,6 @@ fn annotate_truth(sample: &Sample, heads: &[&HeadConfig]) -> Annotated {
     }
 }
 
-/// The most probable class, the first of equal ones as in the metrics; `None` without classes.
-pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
-    (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
-}
-
 /// The predictions of heads for one image of `[height, width]` in a form to draw. `truth` is the image's class if
 /// known, to mark the predicted one right or wrong; objects less certain than `threshold` are left out. The first
 /// prediction of each kind is drawn.
@@ -197,7 +193,7 @@ pub fn annotate(
     for (head, prediction) in predictions {
         match prediction {
             Prediction::Classes(probabilities) if annotated.title.is_empty() => {
-                let Some(best) = likeliest(probabilities) else { continue };
+                let Some(best) = argmax(probabilities) else { continue };
                 annotated.title = format!("{} {:.2}", head.classes[best], probabilities[best]);
                 annotated.title_correct = truth.filter(|_| head.label == CLASS).map(|truth| truth == best);
             }

@@ -11,7 +11,7 @@ use cerberus_metrics::boxes;
 use cerberus_metrics::coco::{self, CocoEvaluator};
 use cerberus_metrics::{
     AveragePrecision, BoundaryF1, CALIBRATION_BINS, Calibration, ClassSamples, ConfusionMatrix,
-    RegressionErrors, TopKAccuracy,
+    RegressionErrors, TopKAccuracy, argmax,
 };
 
 type Figures = Vec<(&'static str, Option<f64>)>;
@@ -53,9 +53,7 @@ impl Metric for ClassScores {
                 let probabilities = &among(probabilities, |other| other == class || has(known, other));
                 self.top1.record(probabilities, class);
                 self.top5.record(probabilities, class);
-                let best = (0..probabilities.len()).rev();
-                let best = best.max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b])).unwrap_or(0);
-                self.confusion.record(class, best);
+                self.confusion.record(class, argmax(probabilities).unwrap_or(0));
                 self.samples.record(probabilities, class);
                 let probabilities: Vec<f64> = probabilities.iter().map(|&p| p.into()).collect();
                 self.calibration.record(&probabilities, class);

@@ -11,11 +11,12 @@
 use std::collections::BTreeMap;
 
 use cerberus_data::{Batch, IGNORED};
+use cerberus_metrics::argmax;
 use cerberus_metrics::boxes::iou;
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::tasks::{Detection, Prediction};
 
-use crate::report::{SHOWN, likeliest};
+use crate::report::SHOWN;
 
 /// How bad a prediction for the sample at a place of a batch is (larger is worse), and what is wrong with it. `None` if
 /// nothing is wrong, or there is no label.
@@ -31,7 +32,7 @@ pub(super) fn judge(
     match judged.as_ref().unwrap_or(prediction) {
         Prediction::Classes(shares) => {
             let truth = batch.classes_of(label)[place]?;
-            let best = likeliest(shares)?;
+            let best = argmax(shares)?;
             let sure = shares[best].into();
             (best != truth).then(|| (sure, format!("{} taken for {} ({sure:.2})", name(truth), name(best))))
         }
