@@ -248,7 +248,7 @@ impl Account {
             "{}: {} {} found, {} used, read as {}",
             self.path,
             self.found,
-            if self.found == 1 { "picture" } else { "pictures" },
+            pictures(self.found),
             self.used,
             self.format
         )];
@@ -267,7 +267,8 @@ impl Account {
             };
             let labels: Vec<String> = part.labels.iter().map(label).collect();
             let labels = if labels.is_empty() { "no label".to_string() } else { labels.join(", ") };
-            lines.push(format!("  {:<10} {:>6} pictures, labelled: {labels}", part.part, part.pictures));
+            let pictures = pictures(part.pictures);
+            lines.push(format!("  {:<10} {:>6} {pictures}, labelled: {labels}", part.part, part.pictures));
         }
         lines.extend(self.classes_line());
         for finding in &self.findings {
@@ -292,6 +293,10 @@ impl Account {
         let rest = if rest > 0 { format!(", and {rest} more classes") } else { String::new() };
         Some(format!("  classes of {}: {}{rest}", count.label, shown.join(", ")))
     }
+}
+
+fn pictures(count: usize) -> &'static str {
+    if count == 1 { "picture" } else { "pictures" }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ pub fn open_photos(
     let reason = match (folder.is_dir(), folder.exists()) {
         (true, _) => match Photos::descriptions_in(folder)[..] {
             [] | [_] => "the folder holds the files of none".into(),
-            [ref names @ ..] => {
+            ref names => {
                 format!("the folder holds several descriptions: give one of {}", names.join(", "))
             }
         },
