@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use cerberus::nn::files::write_atomically;
-use cerberus::train::{RateTest, TrainConfig, TrainError, make_next};
+use cerberus::train::{RatePoint, RateTest, TrainConfig, TrainError, make_next};
 use cerberus_report::{Page, chart};
 
 use crate::say;
 use crate::shell::make_folder;
+
+/// Losses above this many times the first are not drawn.
+const MOST_DRAWN: f64 = 1.5;
 
 /// Writes `find-rate.csv` and `find-rate.html` into `out`, or a new folder in `runs`, and prints the suggested rate.
 pub(crate) fn report(test: &RateTest, config: &TrainConfig, out: Option<&Path>) -> Result<(), TrainError> {
@@ -51,11 +54,21 @@ fn page(test: &RateTest, config: &TrainConfig) -> String {
         test.suggested,
         test.lowest_loss
     ));
-    let of = |value: fn(&cerberus::train::RatePoint) -> f64| {
-        test.points.iter().map(|point| [point.rate.log10(), value(point)]).collect()
+    // Losses that blow up are left out: beside them the fall could not be seen.
+    let first = test.points.first().map_or(0.0, |point| point.loss);
+    let most = MOST_DRAWN * first;
+    let of = |value: fn(&RatePoint) -> f64| -> Vec<[f64; 2]> {
+        let drawn = |loss: f64| if loss <= most { loss } else { f64::NAN };
+        test.points.iter().map(|point| [point.rate.log10(), drawn(value(point))]).collect()
     };
-    let curves =
-        [chart::Series::new("smoothed", of(|p| p.smoothed)), chart::Series::new("each step", of(|p| p.loss))];
+    let (smoothed, each) = (of(|point| point.smoothed), of(|point| point.loss));
+    let losses = || smoothed.iter().chain(&each).map(|point| point[1]);
+    let ends = [losses().fold(f64::NAN, f64::min), losses().fold(f64::NAN, f64::max)];
+    let curves = [
+        chart::Series::new("smoothed", smoothed.clone()),
+        chart::Series::new("each step", each.clone()),
+        chart::Series::new("suggested rate", ends.map(|end| [test.suggested.log10(), end]).to_vec()),
+    ];
     page.charts(&[chart::lines("Loss", ["learning rate, as a power of ten", "loss"], &curves)]);
     page.finish()
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
+use crate::networks::{self, Neck};
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
@@ -100,6 +101,8 @@ pub enum TrunkKind {
     Stages,
     /// [`LeNet`](crate::LeNet), which has no options: one map of one position.
     LeNet,
+    /// One of the [`networks`](crate::networks), which the configuration names.
+    Network,
     /// The user's own trunk, built in code: a configuration cannot rebuild it.
     Custom,
 }
@@ -115,8 +118,19 @@ pub struct ModelConfig {
     /// Output channels of each convolution, stage by stage; a max-pool halves the image between stages, so its sides
     /// must have `2^(stages - 1)` pixels at least. Empty for trunks without stages.
     pub stages: Vec<Vec<usize>>,
+    /// The name of the network if that is the kind of trunk; otherwise empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network: String,
+    /// How the trunk's maps are joined.
+    #[serde(default, skip_serializing_if = "Neck::is_none")]
+    pub neck: Neck,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
+}
+
+fn network_names() -> String {
+    let names: Vec<&str> = networks::networks::<f32>().iter().map(|network| network.name).collect();
+    names.join(", ")
 }
 
 /// The channels of the default trunk for images of this size. For larger images it has one stage more, so that the
@@ -140,17 +154,30 @@ impl ModelConfig {
         let heads =
             heads.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()).collect();
         let image = [info.height, info.width, info.channels];
-        Self { image, trunk: TrunkKind::Stages, stages: usual_stages(image), heads }
+        Self::with_stages(image, usual_stages(image), heads)
+    }
+
+    /// A model with a [`ConvTrunk`](crate::ConvTrunk) of these stages.
+    pub fn with_stages(image: [usize; 3], stages: Vec<Vec<usize>>, heads: Vec<HeadConfig>) -> Self {
+        let (network, neck) = (String::new(), Neck::None);
+        Self { image, trunk: TrunkKind::Stages, stages, network, neck, heads }
     }
 
     /// Chooses the trunk by name: `base` (the one of [`for_data`](Self::for_data)), `narrow` and `wide` with half and
-    /// twice its channels, `lenet`, or the channels of each convolution with `/` between stages: `16/32,32/64,64`.
+    /// twice its channels, `lenet`, one of the [`networks`](crate::networks), which gets a feature pyramid, or the
+    /// channels of each convolution with `/` between stages: `16/32,32/64,64`.
     ///
     /// # Errors
     /// A sentence that lists the choices.
     pub fn set_trunk(&mut self, name: &str) -> Result<(), String> {
+        (self.network, self.neck) = (String::new(), Neck::None);
         if name == "lenet" {
             (self.trunk, self.stages) = (TrunkKind::LeNet, Vec::new());
+            return Ok(());
+        }
+        if networks::find::<f32>(name).is_some() {
+            (self.trunk, self.stages) = (TrunkKind::Network, Vec::new());
+            (self.network, self.neck) = (name.into(), Neck::Fpn);
             return Ok(());
         }
         let base = usual_stages(self.image);
@@ -168,8 +195,9 @@ impl ModelConfig {
                 let stages: Option<_> = name.split('/').map(stage).collect();
                 stages.ok_or_else(|| {
                     format!(
-                        "there is no trunk {name:?}; choose base, narrow, wide, lenet, or the channels of each \
-                         convolution with / between stages, such as 16/32,32/64,64"
+                        "there is no trunk {name:?}; choose base, narrow, wide, lenet, {}, or the channels of each \
+                         convolution with / between stages, such as 16/32,32/64,64",
+                        network_names()
                     )
                 })?
             }
@@ -184,6 +212,7 @@ impl ModelConfig {
         match self.trunk {
             TrunkKind::Stages => self.stages.iter().map(stage).collect::<Vec<_>>().join("/"),
             TrunkKind::LeNet => "lenet".into(),
+            TrunkKind::Network => self.network.clone(),
             TrunkKind::Custom => "custom".into(),
         }
     }
@@ -193,7 +222,7 @@ impl ModelConfig {
         let head = |label: &str| HeadConfig::new(label, "mlp", Some(label), info).ok();
         let heads = info.labels.iter().filter_map(|label| head(&label.name)).collect();
         let image = [info.height, info.width, info.channels];
-        Self { image, trunk: TrunkKind::LeNet, stages: Vec::new(), heads }
+        Self { trunk: TrunkKind::LeNet, ..Self::with_stages(image, Vec::new(), heads) }
     }
 
     /// How many maps the trunk makes.
@@ -201,6 +230,7 @@ impl ModelConfig {
         match self.trunk {
             TrunkKind::Stages => self.stages.len(),
             TrunkKind::LeNet => 1,
+            TrunkKind::Network => networks::find::<f32>(&self.network).map_or(0, |network| network.stages),
             TrunkKind::Custom => 0,
         }
     }
@@ -234,6 +264,7 @@ impl ModelConfig {
         match self.trunk {
             TrunkKind::Stages => self.check_stages()?,
             TrunkKind::LeNet => self.check_lenet()?,
+            TrunkKind::Network => self.check_network()?,
             TrunkKind::Custom => {
                 return Err(
                     "the model has a trunk that was built in code; build it there again, and load the \
@@ -256,6 +287,9 @@ impl ModelConfig {
 
     fn check_lenet(&self) -> Result<(), String> {
         let [height, width, channels] = self.image;
+        if self.neck != Neck::None {
+            return Err("LeNet makes one map: there is nothing to join; leave the neck out".into());
+        }
         if [height, width] != [LENET_SIDE; 2] || channels == 0 || !self.stages.is_empty() {
             return Err(format!(
                 "images of {height}x{width} pixels and {channels} channels with stages {:?} do not fit LeNet; \
@@ -272,6 +306,21 @@ impl ModelConfig {
             )),
             None => Ok(()),
         }
+    }
+
+    fn check_network(&self) -> Result<(), String> {
+        if networks::find::<f32>(&self.network).is_none() {
+            return Err(format!("there is no network {:?}; there are {}", self.network, network_names()));
+        }
+        let [height, width, channels] = self.image;
+        if height == 0 || width == 0 || channels == 0 || !self.stages.is_empty() {
+            return Err(format!(
+                "images of {height}x{width} pixels and {channels} channels with stages {:?} do not fit {}; it takes \
+                 images of any size but 0 and has no stages to choose",
+                self.stages, self.network
+            ));
+        }
+        Ok(())
     }
 
     fn check_stages(&self) -> Result<(), String> {

@@ -48,6 +48,12 @@ impl FeatureInfo {
         self.neck.as_ref().or(self.stages.last()).expect("a trunk makes at least one map")
     }
 
+    /// The deepest stage, from 0, that is finer than [`main`](Self::main); the first if none is.
+    pub fn finer_than_main(&self) -> usize {
+        let finer = self.stages.iter().filter(|map| map.stride < self.main().stride);
+        finer.count().saturating_sub(1)
+    }
+
     /// The stages, from 0, that the head's options name, or `own` if they name none.
     pub fn levels(&self, head: &HeadConfig, own: &[usize]) -> Vec<usize> {
         if head.options.levels.is_empty() {

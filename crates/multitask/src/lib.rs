@@ -15,6 +15,7 @@ mod features;
 mod head_config;
 mod lenet;
 pub mod model;
+pub mod networks;
 pub mod step;
 pub mod tasks;
 pub mod trunk;

@@ -10,6 +10,7 @@ use cerberus_tensor::{Element, PerElement, Tensor};
 use crate::config::{ModelConfig, TrunkKind};
 use crate::features::Features;
 use crate::lenet::LeNet;
+use crate::networks;
 use crate::tasks::{self, HeadOutput, Prediction, Task};
 use crate::trunk::{ConvTrunk, Trunk};
 
@@ -37,11 +38,16 @@ fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<
 
     fn make<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<T>> {
         let channels = config.image[2];
-        match config.trunk {
+        let trunk: Box<dyn Trunk<T>> = match config.trunk {
             TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, init)),
             TrunkKind::LeNet => Box::new(LeNet::new(channels, init)),
+            TrunkKind::Network => {
+                let network = networks::find(&config.network).expect("a network that was checked");
+                (network.build)(channels, init)
+            }
             TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
-        }
+        };
+        config.neck.over(trunk, init)
     }
 
     T::choose(Described(config, init, PhantomData::<T>))

@@ -205,7 +205,11 @@ impl Axis {
     /// An axis for these values, with ticks at least `least` apart.
     fn new((low, high): (f64, f64), place: [f64; 2], least: f64) -> Axis {
         // A single value is placed in the middle.
-        let alone = if least > 0.0 { 2.0 * least } else { low.abs().max(1.0) };
+        let alone = match (least > 0.0, low.abs()) {
+            (true, _) => 2.0 * least,
+            (false, 0.0) => 1.0,
+            (false, size) => size,
+        };
         let spread = if high > low { high - low } else { alone };
         let (low, high) = if high > low { (low, high) } else { (low - spread / 2.0, high + spread / 2.0) };
         let step = round_step((high - low) / 4.0).max(least);

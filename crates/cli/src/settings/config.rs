@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cerberus::data::augment::AugmentConfig;
 use cerberus::data::{Dataset, DatasetInfo, Photos};
+use cerberus::multitask::networks::Neck;
 use cerberus::train::{OptimizerKind, ScheduleConfig, TrainConfig, TrainError};
 
 use super::{Augment, Settings, Size, absolute};
@@ -53,6 +54,9 @@ impl Settings {
         self.set_augment(&mut config, info)?;
         if let Some(trunk) = &self.trunk {
             config.model.set_trunk(trunk).map_err(TrainError::Option)?;
+        }
+        if let Some(neck) = &self.neck {
+            config.model.neck = Neck::by_name(neck).map_err(TrainError::Option)?;
         }
         if !self.tasks.is_empty() {
             config.set_heads(&self.tasks, info)?;
@@ -138,6 +142,8 @@ impl Settings {
             temperature: (!self.mix.is_empty()).then_some(config.temperature),
             tasks: tasks.collect(),
             trunk: Some(config.model.trunk_name()),
+            neck: (!config.model.neck.is_none() || !config.model.network.is_empty())
+                .then(|| config.model.neck.name().into()),
             balance: Some(config.balance.clone()),
             gradients: Some(config.gradients),
             epochs: Some(config.epochs),

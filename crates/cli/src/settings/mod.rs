@@ -38,10 +38,15 @@ pub struct Settings {
     /// multi_label, regress, depth, centernet, fcos, fcn, unet, mlp [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
     pub tasks: Vec<String>,
-    /// The trunk: base, narrow, wide (half and twice the channels), lenet, or the channels of each convolution with /
-    /// between stages, such as 16/32,32/64,64 [default: base, as fits the images]
+    /// The trunk: base, narrow, wide (half and twice the channels), lenet, a network such as resnet18 (an unknown name
+    /// lists all), or the channels of each convolution with / between stages, such as 16/32,32/64,64 [default: base, as
+    /// fits the images]
     #[arg(long, value_name = "NAME|STAGES")]
     pub trunk: Option<String>,
+    /// How the trunk's maps are joined for the heads: none (as the trunk does it), or fpn, a feature pyramid [default:
+    /// fpn for networks, otherwise none]
+    #[arg(long, value_name = "NAME")]
+    pub neck: Option<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an
     /// unknown name lists all [default: fixed]
     #[arg(long, value_name = "NAME")]

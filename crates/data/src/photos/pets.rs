@@ -13,12 +13,13 @@
 //! does not exist: those labels are then missing. `split` may name a part, or be empty.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::painted::Code;
 use super::reading::{Reading, Thing, classes};
 use super::{Format, MaskSource, Photo, files, table, text};
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS};
-use crate::{DataError, IGNORED, Image, Label, Mask, Object};
+use crate::{DataError, IGNORED, Label, Mask, Object};
 
 const TABLE: &str = "labels.csv";
 const REMEDY: &str = "compare with the layout in docs/data.md, and mend the table";
@@ -249,30 +250,12 @@ fn photo(
 }
 
 /// A trimap as a mask: 1 is the animal, 2 background, 3 border.
-pub(super) fn read_trimap(path: &Path, [height, width]: [usize; 2]) -> Result<Mask, DataError> {
-    let (ids, found) = Image::read_ids(path)?;
-    let wrong = |place: String, expected: String, found: String| DataError::Malformed {
-        path: PathBuf::from(path),
-        place,
-        expected,
-        found,
-        remedy: "fetch the trimap again, or remove the file: the photo is then used without a mask".into(),
+pub(super) fn read_trimap(path: &Path, size: [usize; 2]) -> Result<Mask, DataError> {
+    let trimap = Code {
+        colours: false,
+        classes: [(1, 1), (2, 0), (3, IGNORED)].into(),
+        expected: "1, 2 or 3".into(),
+        remedy: "fetch the trimap again, or remove the file: the photo is then used without a mask",
     };
-    if found != [height, width] {
-        let expected = format!("{width}x{height} pixels, as its photo has");
-        return Err(wrong("header".into(), expected, format!("{}x{}", found[1], found[0])));
-    }
-    let mut classes = Vec::with_capacity(ids.len());
-    for (place, id) in ids.into_iter().enumerate() {
-        classes.push(match id {
-            1 => 1,
-            2 => 0,
-            3 => IGNORED,
-            other => {
-                let at = format!("row {}, column {}", place / width, place % width);
-                return Err(wrong(at, "1, 2 or 3".into(), other.to_string()));
-            }
-        });
-    }
-    Ok(Mask { height, width, classes })
+    trimap.read(path, size)
 }

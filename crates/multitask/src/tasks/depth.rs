@@ -31,11 +31,13 @@ pub struct Depth<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
-    /// The strides of the merged map and the finer stage.
+    /// The finer stage, from 0.
+    fine: usize,
+    /// The strides of the merged map and of that stage.
     strides: [usize; 2],
 }
 
-module!(Depth { from_merged, from_fine, mix, output } without { config, image, strides });
+module!(Depth { from_merged, from_fine, mix, output } without { config, image, fine, strides });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -50,7 +52,7 @@ impl<T: Element> Depth<T> {
     /// A head on the merged map and the stage before those it is merged from.
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let fine = info.channels(info.depth() - 3);
+        let fine = info.channels(info.finer_than_main());
         Self {
             from_merged: Conv2d::with_spec(info.main().channels, WIDTH, 1, one, init),
             from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
@@ -58,7 +60,8 @@ impl<T: Element> Depth<T> {
             output: Conv2d::with_spec(WIDTH, 1, 1, one, init).with_weight_std(0.01, init).with_bias(0.5),
             config: head.clone(),
             image: info.image,
-            strides: [info.main().stride, info.stages[info.depth() - 3].stride],
+            fine: info.finer_than_main(),
+            strides: [info.main().stride, info.stages[info.finer_than_main()].stride],
         }
     }
 }
@@ -73,7 +76,7 @@ impl<T: Element> Task<T> for Depth<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let fine = features.stages[features.stages.len() - 3].clone();
+        let fine = features.stages[self.fine].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let coarse = self.from_merged.forward(features.main().clone(), context);
         let x = self.from_fine.forward(fine, context) + resampled(coarse, self.strides, size, Interpolation::Bilinear);

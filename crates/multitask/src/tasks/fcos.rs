@@ -127,7 +127,9 @@ struct Targets {
 impl<T: Element> Fcos<T> {
     /// A head on its levels.
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
-        let stages = info.levels(head, &[info.depth() - 2, info.depth() - 1]);
+        // The main map and the next deeper one.
+        let finest = (info.finer_than_main() + 1).min(info.depth() - 2);
+        let stages = info.levels(head, &[finest, finest + 1]);
         let levels = stages.iter().map(|&stage| Level::new(info, stage, head.outputs(), init));
         Self { levels: levels.collect(), config: head.clone(), image: info.image }
     }

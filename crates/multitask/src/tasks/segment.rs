@@ -33,11 +33,13 @@ pub struct Segment<T: Element = f32> {
     output: Conv2d<T>,
     config: HeadConfig,
     image: [usize; 2],
-    /// The strides of the merged map and the finer stage.
+    /// The finer stage, from 0.
+    fine: usize,
+    /// The strides of the merged map and of that stage.
     strides: [usize; 2],
 }
 
-module!(Segment { from_merged, from_fine, mix, output } without { config, image, strides });
+module!(Segment { from_merged, from_fine, mix, output } without { config, image, fine, strides });
 
 pub(super) fn kind<T: Element>() -> HeadKind<T> {
     HeadKind {
@@ -52,7 +54,7 @@ impl<T: Element> Segment<T> {
     /// A head on the merged map and the stage before those it is merged from.
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let one = Conv2dSpec::default();
-        let (merged, fine) = (info.main().channels, info.channels(info.depth() - 3));
+        let (merged, fine) = (info.main().channels, info.channels(info.finer_than_main()));
         Self {
             from_merged: Conv2d::with_spec(merged, WIDTH, 1, one, init),
             from_fine: Conv2d::with_spec(fine, WIDTH, 1, one, init).without_bias(),
@@ -60,7 +62,8 @@ impl<T: Element> Segment<T> {
             output: Conv2d::with_spec(WIDTH, head.outputs() + 1, 1, one, init),
             config: head.clone(),
             image: info.image,
-            strides: [info.main().stride, info.stages[info.depth() - 3].stride],
+            fine: info.finer_than_main(),
+            strides: [info.main().stride, info.stages[info.finer_than_main()].stride],
         }
     }
 }
@@ -75,7 +78,7 @@ impl<T: Element> Task<T> for Segment<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let fine = features.stages[features.stages.len() - 3].clone();
+        let fine = features.stages[self.fine].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let coarse = self.from_merged.forward(features.main().clone(), context);
         let x = self.from_fine.forward(fine, context) + resampled(coarse, self.strides, size, Interpolation::Bilinear);

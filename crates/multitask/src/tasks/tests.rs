@@ -14,7 +14,7 @@ use cerberus_tensor::Tensor;
 
 use super::shared::class_loss;
 use super::*;
-use crate::config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
+use crate::config::{HeadConfig, HeadOptions, ModelConfig};
 use crate::model::MultiTaskModel;
 
 mod annotated;
@@ -106,8 +106,7 @@ fn batch(samples: &[Sample]) -> Batch {
 /// A model with a head of every kind, or of some.
 fn config(kinds: &[&str]) -> ModelConfig {
     let heads = kinds.iter().map(|kind| HeadConfig::new(kind, kind, None, &info()).unwrap()).collect();
-    let trunk = TrunkKind::default();
-    ModelConfig { image: [SIDE, SIDE, 3], trunk, stages: vec![vec![4], vec![6], vec![8], vec![8]], heads }
+    ModelConfig::with_stages([SIDE, SIDE, 3], vec![vec![4], vec![6], vec![8], vec![8]], heads)
 }
 
 fn all_kinds() -> Vec<&'static str> {

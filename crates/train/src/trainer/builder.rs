@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cerberus_data::{Dataset, Split};
+use cerberus_multitask::networks::Neck;
 use cerberus_multitask::{MultiTaskModel, TrunkKind};
 use cerberus_nn::WeightAverage;
 use cerberus_nn::optim::{Accumulated, Optimizer};
@@ -76,7 +77,8 @@ impl TrainerBuilder {
     /// [`load_into`](crate::load_into).
     pub fn model(mut self, model: MultiTaskModel) -> Self {
         self.config.model.trunk = TrunkKind::Custom;
-        self.config.model.stages = Vec::new();
+        (self.config.model.stages, self.config.model.network) = (Vec::new(), String::new());
+        self.config.model.neck = Neck::None;
         self.config.model.heads = model.tasks().iter().map(|task| task.config().clone()).collect();
         self.model = Some(model);
         self

@@ -7,19 +7,15 @@ use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_nn::Module;
 use cerberus_nn::optim::{AdamOptions, AdamW};
 
-use crate::config::{HeadConfig, ModelConfig, TrunkKind};
+use crate::config::{HeadConfig, ModelConfig};
 use crate::model::MultiTaskModel;
 use crate::step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 use cerberus_balance::{NAMES, by_name};
 
 fn config(dataset: &dyn Dataset, heads: &[&str]) -> ModelConfig {
     let head = |kind: &&str| HeadConfig::new(kind, kind, None, dataset.info()).unwrap();
-    ModelConfig {
-        image: [64, 64, 3],
-        trunk: TrunkKind::default(),
-        stages: vec![vec![4], vec![4], vec![6], vec![6]],
-        heads: heads.iter().map(head).collect(),
-    }
+    let stages = vec![vec![4], vec![4], vec![6], vec![6]];
+    ModelConfig::with_stages([64, 64, 3], stages, heads.iter().map(head).collect())
 }
 
 /// Scenes from `first` on; the first of a batch lacks its class, all lack their masks.

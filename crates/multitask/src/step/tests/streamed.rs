@@ -4,7 +4,7 @@ use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_nn::Module;
 use cerberus_nn::optim::{Sgd, SgdOptions};
 
-use crate::config::{HeadConfig, ModelConfig, TrunkKind};
+use crate::config::{HeadConfig, ModelConfig};
 use crate::model::MultiTaskModel;
 use crate::step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 use cerberus_balance::{GradientNeed, NAMES, by_name};
@@ -15,12 +15,9 @@ type Parameters = Vec<(String, Vec<f64>)>;
 fn two_steps(name: &str, place: GradientsWrt) -> (Vec<StepResult<f64>>, Parameters) {
     let dataset = FashionScenes::embedded(1);
     let head = |kind: &str| HeadConfig::new(kind, kind, None, dataset.info()).unwrap();
-    let config = ModelConfig {
-        image: [64, 64, 3],
-        trunk: TrunkKind::default(),
-        stages: vec![vec![4], vec![4], vec![6], vec![6]],
-        heads: ["classify", "detect", "segment"].map(head).to_vec(),
-    };
+    let stages = vec![vec![4], vec![4], vec![6], vec![6]];
+    let heads = ["classify", "detect", "segment"].map(head).to_vec();
+    let config = ModelConfig::with_stages([64, 64, 3], stages, heads);
     let mut model = MultiTaskModel::<f64>::new(&config, 3);
     let mut optimizer = Sgd::new(SgdOptions { learning_rate: 1e-2, ..SgdOptions::default() });
     let strategy = by_name::<f64>(name, 3, &config.weights()).unwrap();

@@ -1,0 +1,89 @@
+//! Published networks as trunks, by name: `train --trunk resnet18`.
+//!
+//! A network is one file in this folder and one line in [`networks`]. Its stages are the maps after which the image is
+//! halved, and the paths of its parameters are those of torchvision, so that weights can be carried over by name. Every
+//! convolution is padded by half of its kernel: an image of any size gives maps of `side / stride` positions, rounded
+//! up.
+//!
+//! A network alone leaves the joining of its maps to its heads. With [`Neck::Fpn`] a [feature pyramid](fpn) joins them,
+//! as heads that find small things need.
+
+pub mod fpn;
+mod resnet;
+
+pub use resnet::ResNet;
+
+use cerberus_nn::Init;
+use cerberus_tensor::Element;
+use serde::{Deserialize, Serialize};
+
+use crate::trunk::Trunk;
+
+/// How a trunk's maps are joined in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Neck {
+    /// As the trunk itself does; published networks do not.
+    #[default]
+    None,
+    /// [`Fpn`](fpn::Fpn): from the deepest map upwards.
+    Fpn,
+}
+
+impl Neck {
+    /// The neck of this name.
+    ///
+    /// # Errors
+    /// A sentence that lists the names.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        match name {
+            "none" => Ok(Self::None),
+            "fpn" => Ok(Self::Fpn),
+            _ => Err(format!("there is no neck {name:?}; choose none or fpn")),
+        }
+    }
+
+    /// The trunk with this neck.
+    pub fn over<T: Element>(self, trunk: Box<dyn Trunk<T>>, init: &mut Init) -> Box<dyn Trunk<T>> {
+        match self {
+            Self::None => trunk,
+            Self::Fpn => Box::new(fpn::Fpn::new(trunk, init)),
+        }
+    }
+
+    /// Whether the trunk keeps its own way.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// Its name, as [`by_name`](Self::by_name) reads it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fpn => "fpn",
+        }
+    }
+}
+
+/// A published network.
+pub struct Network<T: Element> {
+    /// Its name on command lines and in configurations.
+    pub name: &'static str,
+    /// The number of its maps.
+    pub stages: usize,
+    /// Builds it for images of so many channels, with fresh weights.
+    pub build: fn(usize, &mut Init) -> Box<dyn Trunk<T>>,
+}
+
+/// All networks.
+pub fn networks<T: Element>() -> Vec<Network<T>> {
+    [resnet::networks()].into_iter().flatten().collect()
+}
+
+/// The network of this name.
+pub fn find<T: Element>(name: &str) -> Option<Network<T>> {
+    networks().into_iter().find(|network| network.name == name)
+}
+
+#[cfg(test)]
+mod tests;

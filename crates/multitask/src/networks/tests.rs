@@ -1,0 +1,142 @@
+use std::collections::BTreeMap;
+
+use cerberus_autograd::Var;
+use cerberus_balance::by_name;
+use cerberus_data::{Batch, Dataset, FashionScenes, Split};
+use cerberus_nn::{AdamOptions, AdamW, Context, Init, Module, ModuleTensor};
+use cerberus_tensor::Tensor;
+
+use super::*;
+use crate::config::{HeadConfig, ModelConfig};
+use crate::features::MapInfo;
+use crate::step::{Balancing, GradientsWrt, StepInput, train_step};
+use crate::{MultiTaskModel, tasks};
+
+fn built(name: &str) -> Box<dyn Trunk<f32>> {
+    (find(name).unwrap().build)(3, &mut Init::new(1))
+}
+
+fn parameters(trunk: &dyn Trunk<f32>) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    trunk.visit("", &mut |path, tensor| {
+        if let ModuleTensor::Parameter(parameter) = tensor {
+            found.insert(path, parameter.value.len());
+        }
+    });
+    found
+}
+
+/// torchvision's counts without the classifier: 1000 x (features + 1) numbers less.
+#[test]
+fn networks_have_as_many_parameters_as_torchvisions() {
+    let counts = [
+        ("resnet18", 11_689_512 - 513_000),
+        ("resnet34", 21_797_672 - 513_000),
+        ("resnet50", 25_557_032 - 2_049_000),
+    ];
+    for (name, count) in counts {
+        assert_eq!(parameters(&*built(name)).values().sum::<usize>(), count, "{name}");
+    }
+}
+
+#[test]
+fn paths_are_torchvisions_but_for_the_names_of_scales_and_shifts() {
+    let found = parameters(&*built("resnet50"));
+    for path in [
+        "conv1.weight",
+        "bn1.gamma",
+        "layer1.0.downsample.0.weight",
+        "layer1.0.downsample.1.beta",
+        "layer3.5.conv3.weight",
+        "layer4.2.bn3.beta",
+    ] {
+        assert!(found.contains_key(path), "{path} is not among {:?}", found.keys());
+    }
+}
+
+#[test]
+fn maps_have_the_shapes_that_are_described_for_sides_that_do_not_halve_evenly() {
+    for network in networks::<f32>() {
+        for neck in [Neck::None, Neck::Fpn] {
+            let mut init = Init::new(2);
+            let trunk = (network.build)(3, &mut init);
+            assert_eq!(trunk.stages().len(), network.stages, "{}", network.name);
+            let trunk = neck.over(trunk, &mut init);
+            let images = Var::constant(Tensor::from_fn(&[1, 45, 66, 3], |i| (i as f32 * 0.7).sin()));
+            let features = trunk.forward(images, &mut Context::evaluation());
+            let maps = features.stages.iter().chain(&features.neck);
+            let infos: Vec<MapInfo> = trunk.stages().into_iter().chain(trunk.neck()).collect();
+            assert_eq!(maps.clone().count(), infos.len());
+            for (map, info) in maps.zip(infos) {
+                let size = [45usize, 66].map(|side| side.div_ceil(info.stride));
+                assert_eq!(
+                    map.shape(),
+                    [1, size[0], size[1], info.channels],
+                    "{}: {}",
+                    network.name,
+                    info.name
+                );
+            }
+        }
+    }
+}
+
+/// A model of a network with a head of every kind that scenes have labels for.
+fn model(name: &str, neck: Neck) -> (ModelConfig, MultiTaskModel) {
+    let data = FashionScenes::embedded(1);
+    let kinds = tasks::kinds::<f32>();
+    // `mlp` is for maps of one position; the deeper level of `fcos` learns nothing on maps that are too coarse for the
+    // largest object of a scene.
+    let fine = neck == Neck::Fpn && name.ends_with("-cifar");
+    let kinds = kinds.iter().map(|kind| kind.name);
+    let kinds = kinds.filter(|&kind| kind != "mlp" && (kind != "fcos" || fine));
+    let heads = kinds.filter_map(|kind| HeadConfig::new(kind, kind, None, data.info()).ok()).collect();
+    let mut config = ModelConfig::with_stages([64, 64, 3], Vec::new(), heads);
+    config.set_trunk(name).unwrap();
+    config.neck = neck;
+    assert!(config.heads.len() > 5);
+    let model = MultiTaskModel::new(&config, 3);
+    (config, model)
+}
+
+#[test]
+fn one_step_changes_every_parameter_of_every_network_under_every_head_and_none_that_is_frozen() {
+    let data = FashionScenes::embedded(1);
+    let samples: Vec<_> = (0..2).map(|index| data.sample(Split::Train, 0, index).unwrap()).collect();
+    let batch = Batch::assemble(&samples, (0..2).collect()).unwrap();
+    for (name, neck) in
+        networks::<f32>().iter().map(|n| n.name).zip([Neck::Fpn, Neck::None].into_iter().cycle())
+    {
+        let (config, mut model) = model(name, neck);
+        model.freeze("trunk.layer1");
+        let values = |model: &MultiTaskModel| -> Vec<(String, Vec<f32>)> {
+            model.parameters().into_iter().map(|(path, p)| (path, p.value.to_vec())).collect()
+        };
+        let before = values(&model);
+        let strategy = by_name::<f32>("fixed", config.heads.len(), &config.weights()).unwrap();
+        let preference = vec![1.0; config.heads.len()];
+        let mut balancing = Balancing { strategy, preference, wrt: GradientsWrt::Parameters };
+        let input =
+            StepInput { batch: &batch, validation: None, clip_norm: 1e9, seed: [5, 0], diagnose: false };
+        let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
+        train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();
+        for ((path, old), (_, new)) in before.iter().zip(values(&model)) {
+            let frozen = path.starts_with("trunk.layer1.");
+            assert_eq!(*old == new, frozen, "{name} with {}: {path}", neck.name());
+        }
+    }
+}
+
+#[test]
+fn a_configuration_with_a_network_is_written_and_read_and_refused_where_it_cannot_be_built() {
+    let (config, _) = model("resnet18", Neck::Fpn);
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), config);
+    assert_eq!(config.trunk_name(), "resnet18");
+    let unknown = ModelConfig { network: "resnet19".into(), ..config.clone() };
+    assert!(unknown.check().unwrap_err().contains("resnet34"));
+    let mut other = config.clone();
+    assert!(other.set_trunk("resnet19").unwrap_err().contains("resnet34"));
+    other.set_trunk("base").unwrap();
+    assert!(other.network.is_empty() && other.check().is_ok());
+}
