@@ -15,6 +15,7 @@ pub mod layers;
 pub mod losses;
 pub mod module;
 pub mod optim;
+mod sam;
 pub mod schedule;
 mod step;
 
@@ -36,5 +37,6 @@ pub use optim::{
     LionOptions, Lookahead, LookaheadOptions, Muon, MuonOptions, Optimizer, ParameterGroup, ParameterGroups,
     RmsProp, RmsPropOptions, Sgd, SgdOptions,
 };
-pub use schedule::Schedule;
+pub use sam::{SamOptions, sam_step};
+pub use schedule::{ReduceOnPlateau, Schedule};
 pub use step::{StepOptions, step, step_with};

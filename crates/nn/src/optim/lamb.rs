@@ -4,7 +4,7 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Piece, State, StateError, decay_of, flushed, kept_in_state, least};
+use super::state::{Piece, Situation, State, StateError, decay_of, flushed, kept_in_state, least};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
@@ -99,7 +99,7 @@ impl<T: Element> Optimizer<T> for Lamb<T> {
         let number = T::from_f64;
         let (new_m, keep_v, new_v) = (number(1.0 - beta1), number(beta2), number(1.0 - beta2));
         let (no_square, smallest) = least(new_v);
-        let coefficients = |at: super::state::Situation| Coefficients {
+        let coefficients = |at: Situation| Coefficients {
             decay: decay_of(weight_decay, decay_all, at.rank),
             mean: number((1.0 - beta1.powf(at.step as f64)).recip()),
             root: number((1.0 - beta2.powf(at.step as f64)).sqrt().recip()),
