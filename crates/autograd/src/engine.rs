@@ -109,6 +109,30 @@ impl<T: Element> Gradients<T> {
         }
         norm
     }
+
+    /// Limits every value of the parameters' gradients to `-limit` to `limit`; NaN stays NaN.
+    ///
+    /// # Panics
+    /// If the limit is negative or NaN.
+    #[track_caller]
+    pub fn clip_values(&mut self, limit: T) {
+        assert!(limit >= T::ZERO, "clip_values: the limit must be at least 0, found {limit}");
+        for held in self.parameters.values_mut() {
+            let gradient = std::mem::replace(&mut held.gradient, Tensor::scalar(T::ZERO).into());
+            let clipped = gradient.into_dense().map(|x| match x {
+                x if x > limit => limit,
+                x if x < -limit => -limit,
+                x => x,
+            });
+            *held = Held::new(Gradient::Dense(clipped));
+        }
+    }
+
+    /// The gradients of the parameters that `keep` names; they share their values with these.
+    pub fn select(&self, keep: impl Fn(ParamId) -> bool) -> Self {
+        let chosen = self.parameters.iter().filter(|(id, _)| keep(**id));
+        Self { parameters: chosen.map(|(&id, held)| (id, held.clone())).collect(), leaves: BTreeMap::new() }
+    }
 }
 
 /// Parameters' gradients computed elsewhere.

@@ -187,6 +187,43 @@ fn clipping_scales_to_the_limit_and_leaves_smaller_gradients_alone() {
     assert_abs_diff_eq!(gradients.global_norm(), 1.0, epsilon = 1e-12);
 }
 
+#[test]
+fn clipping_by_value_cuts_off_large_values_of_either_sign_and_keeps_nan() {
+    let ids = [ParamId::fresh(), ParamId::fresh()];
+    let dense = Tensor::from_vec(vec![3.0f64, -4.0, 0.5, f64::NAN], &[4]);
+    let mut gradients: Gradients<f64> =
+        [(ids[0], dense), (ids[1], Tensor::scalar(-1.0))].into_iter().collect();
+    gradients.clip_values(2.0);
+    let clipped = gradients.parameter(ids[0]).unwrap().to_vec();
+    assert_eq!(clipped[..3], [2.0, -2.0, 0.5]);
+    assert!(clipped[3].is_nan());
+    assert_eq!(gradients.parameter(ids[1]).unwrap().item(), -1.0);
+    gradients.clip_values(0.0);
+    assert_eq!(gradients.parameter(ids[1]).unwrap().item(), 0.0);
+}
+
+#[test]
+fn clipping_by_value_multiplies_out_a_gradient_in_two_factors() {
+    let (tape, id) = (Tape::new(), ParamId::fresh());
+    let weight = tape.parameter(id, sample(1, &[5, 4]));
+    let (x, c) = (sample(2, &[1, 5]), sample(3, &[1, 4]));
+    let mut gradients =
+        backward((Var::constant(x.clone()).matmul(weight) * Var::constant(c.clone())).sum_all());
+    assert!(matches!(gradients.factored(id), Some(Gradient::Product { .. })));
+    gradients.clip_values(0.25);
+    let expected = x.t().matmul(&c).map(|g| g.clamp(-0.25, 0.25));
+    assert!(close(gradients.parameter(id).unwrap(), &expected));
+}
+
+#[test]
+fn selected_gradients_are_those_of_the_named_parameters_alone() {
+    let [a, b] = [ParamId::fresh(), ParamId::fresh()];
+    let all: Gradients<f64> = [(a, Tensor::scalar(1.0)), (b, Tensor::scalar(2.0))].into_iter().collect();
+    let selected = all.select(|id| id == b);
+    assert!(selected.parameter(a).is_none());
+    assert_eq!(selected.parameter(b).unwrap().item(), 2.0);
+}
+
 /// `y = x`, whose rules forget the gradient.
 struct Forgetful;
 

@@ -9,8 +9,13 @@ use crate::module::Module;
 /// Tarvainen and Valpola, "Mean teachers", 2017): after update `t`, counted from 1, `mean += (1 - d) (model - mean)`
 /// with `d = min(decay, t / (10 + t))`, so the average quickly forgets the first steps, which are far from the final
 /// weights. It often predicts better than the weights of any single step, above all at a high learning rate.
+///
+/// Or their equal average (Izmailov et al., "Averaging weights leads to wider optima", 2018, algorithm 1):
+/// `mean += (model - mean) / t`. It is usually updated once an epoch, at a constant or cyclic learning rate, after most
+/// of the training. Like `torch.optim.swa_utils.AveragedModel` with `use_buffers`.
 pub struct WeightAverage<T: Element = f32> {
-    decay: f64,
+    /// The largest share of the mean that an update keeps; `None` for the equal average.
+    decay: Option<f64>,
     updates: u64,
     means: Vec<(String, Tensor<T>)>,
 }
@@ -26,6 +31,15 @@ impl<T: Element> WeightAverage<T> {
             (0.0..1.0).contains(&decay),
             "WeightAverage: the decay must be from 0 to below 1, found {decay}"
         );
+        Self::start(Some(decay), model)
+    }
+
+    /// The equal average of the weights at every update; that of no update yet is the current weights of `model`.
+    pub fn equal(model: &dyn Module<T>) -> Self {
+        Self::start(None, model)
+    }
+
+    fn start(decay: Option<f64>, model: &dyn Module<T>) -> Self {
         let means = model.tensors().into_iter().map(|(name, tensor)| (name, owned(&tensor)));
         Self { decay, updates: 0, means: means.collect() }
     }
@@ -43,7 +57,7 @@ impl<T: Element> WeightAverage<T> {
     pub fn update(&mut self, model: &dyn Module<T>) {
         self.updates += 1;
         let t = self.updates as f64;
-        let decay = self.decay.min(t / (10.0 + t));
+        let decay = self.decay.map_or((t - 1.0) / t, |decay| decay.min(t / (10.0 + t)));
         let (keep, take) = (T::from_f64(decay), T::from_f64(1.0 - decay));
         let tensors = model.tensors();
         assert_eq!(tensors.len(), self.means.len(), "WeightAverage: a model of other tensors");
@@ -116,6 +130,19 @@ mod tests {
         assert_abs_diff_eq!(model.value.data()[0], expected, epsilon = 1e-12);
         average.swap(&mut model);
         assert_eq!(model.value.data(), [36.0]);
+    }
+
+    #[test]
+    fn the_equal_average_is_the_mean_of_the_weights_at_the_updates_and_forgets_the_start() {
+        let mut model = Parameter::new(Tensor::from_vec(vec![100.0], &[1]));
+        let mut average = WeightAverage::equal(&model);
+        for value in [1.0, 2.0, 6.0, 7.0] {
+            set(&mut model, value);
+            average.update(&model);
+        }
+        assert_eq!(average.updates(), 4);
+        average.swap(&mut model);
+        assert_abs_diff_eq!(model.value.data()[0], 4.0, epsilon = 1e-12);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod layers;
 pub mod losses;
 pub mod module;
 pub mod optim;
+mod sam;
 pub mod schedule;
 mod step;
 
@@ -31,6 +32,11 @@ pub use layers::{
     BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,
 };
 pub use module::{Buffer, Module, ModuleTensor, ModuleTensorMut, Parameter, join};
-pub use optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
-pub use schedule::Schedule;
+pub use optim::{
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, Lamb, LambOptions, Lion,
+    LionOptions, Lookahead, LookaheadOptions, Muon, MuonOptions, Optimizer, ParameterGroup, ParameterGroups,
+    RmsProp, RmsPropOptions, Sgd, SgdOptions,
+};
+pub use sam::{SamOptions, sam_step};
+pub use schedule::{ReduceOnPlateau, Schedule};
 pub use step::{StepOptions, step, step_with};

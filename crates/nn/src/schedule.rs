@@ -3,9 +3,15 @@
 //! A schedule has no state, so resuming a run needs only the number of steps so
 //! far, and a loop is enough to plot one.
 
+mod check;
+mod plateau;
+
 use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
+
+pub use check::ScheduleError;
+pub use plateau::{PlateauMode, PlateauOptions, ReduceOnPlateau, ThresholdMode};
 
 /// A learning rate for every step; steps count from 0.
 ///
@@ -16,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(schedule.rate(9), 0.1);
 /// assert!((schedule.rate(60) - 0.05).abs() < 1e-12); // half-way down
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// The same rate throughout.
@@ -56,6 +62,75 @@ pub enum Schedule {
         #[serde(default = "default_final_div_factor")]
         final_div_factor: f64,
     },
+    /// `rate gammaⁿ` after `n` times `step_size` steps, as `torch.optim.lr_scheduler.StepLR`.
+    Step {
+        /// The first rate.
+        rate: f64,
+        /// Steps with the same rate.
+        step_size: usize,
+        /// The factor from one rate to the next.
+        gamma: f64,
+    },
+    /// `rate gammaⁿ` from the `n`-th milestone on, as `torch.optim.lr_scheduler.MultiStepLR`.
+    MultiStep {
+        /// The first rate.
+        rate: f64,
+        /// The steps at which the rate falls, in order.
+        milestones: Vec<usize>,
+        /// The factor from one rate to the next.
+        gamma: f64,
+    },
+    /// `rate gammaˢᵗᵉᵖ`, as `torch.optim.lr_scheduler.ExponentialLR`.
+    Exponential {
+        /// The first rate.
+        rate: f64,
+        /// The factor from one step to the next.
+        gamma: f64,
+    },
+    /// Half cosines from the peak towards the floor, each followed by a jump back to the peak (Loshchilov and Hutter,
+    /// 2017, equation 5), as `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+    CosineRestarts {
+        /// The highest rate.
+        peak: f64,
+        /// The rate that a cycle would reach at its end; 0 by default.
+        #[serde(default)]
+        floor: f64,
+        /// Steps of the first cycle.
+        period: usize,
+        /// The length of a cycle over that of the one before; 1 by default.
+        #[serde(default = "default_period_factor")]
+        period_factor: usize,
+    },
+    /// `floor + (peak - floor) (1 - step / total_steps)^power`; the floor is kept. With a floor of 0 as
+    /// `torch.optim.lr_scheduler.PolynomialLR`.
+    Polynomial {
+        /// The first rate.
+        peak: f64,
+        /// The last rate; 0 by default.
+        #[serde(default)]
+        floor: f64,
+        /// Steps until the floor is reached.
+        total_steps: usize,
+        /// The power; 1, the default, is a straight line.
+        #[serde(default = "default_power")]
+        power: f64,
+    },
+    /// A straight climb to the first rate of another schedule, `then.rate(0) (step + 1) / warmup_steps`, and then that
+    /// schedule (Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2).
+    Warmup {
+        /// Steps of the climb; may be 0.
+        warmup_steps: usize,
+        /// The schedule that begins after them.
+        then: Box<Schedule>,
+    },
+}
+
+fn default_period_factor() -> usize {
+    1
+}
+
+fn default_power() -> f64 {
+    1.0
 }
 
 fn default_pct_start() -> f64 {
@@ -70,18 +145,6 @@ fn default_final_div_factor() -> f64 {
     1e4
 }
 
-/// A schedule from outside has an invalid number.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("schedule: {field} is {value}; it must be {rule}")]
-pub struct ScheduleError {
-    /// The field's name.
-    pub field: &'static str,
-    /// What it holds.
-    pub value: String,
-    /// What it must hold.
-    pub rule: &'static str,
-}
-
 impl Schedule {
     /// One cycle with PyTorch's default factors.
     pub fn one_cycle(peak: f64, total_steps: usize) -> Self {
@@ -92,6 +155,11 @@ impl Schedule {
             div_factor: default_div_factor(),
             final_div_factor: default_final_div_factor(),
         }
+    }
+
+    /// This schedule after a straight climb to its first rate.
+    pub fn after_warmup(self, warmup_steps: usize) -> Self {
+        Self::Warmup { warmup_steps, then: Box::new(self) }
     }
 
     /// The learning rate of step number `step`. Never panics, whatever the
@@ -115,39 +183,39 @@ impl Schedule {
                     half_cosine(peak, first / final_div_factor, [top, last], step)
                 }
             }
+            Self::Step { rate, step_size, gamma } => rate * gamma.powf((step / step_size.max(1)) as f64),
+            Self::MultiStep { rate, ref milestones, gamma } => {
+                let passed = milestones.iter().filter(|&&milestone| milestone <= step).count();
+                rate * gamma.powf(passed as f64)
+            }
+            Self::Exponential { rate, gamma } => rate * gamma.powf(step as f64),
+            Self::CosineRestarts { peak, floor, period, period_factor } => {
+                let (at, length) = in_cycle(step, period.max(1), period_factor.max(1));
+                half_cosine(peak, floor, [0.0, length as f64], at as f64)
+            }
+            Self::Polynomial { peak, floor, total_steps, power } => {
+                let left = total_steps.saturating_sub(step) as f64 / total_steps.max(1) as f64;
+                // 0 to the power 0 would be 1.
+                floor + (peak - floor) * if left > 0.0 { left.powf(power) } else { 0.0 }
+            }
+            Self::Warmup { warmup_steps, ref then } if step < warmup_steps => {
+                then.rate(0) * (step as f64 + 1.0) / warmup_steps as f64
+            }
+            Self::Warmup { warmup_steps, ref then } => then.rate(step - warmup_steps),
         }
     }
+}
 
-    /// The schedule itself, if its numbers make sense.
-    ///
-    /// # Errors
-    /// Names the first field that is negative, not finite or out of its range.
-    pub fn check(self) -> Result<Self, ScheduleError> {
-        let rule = |valid: bool, field, value: f64, rule| {
-            if valid { Ok(()) } else { Err(ScheduleError { field, value: value.to_string(), rule }) }
-        };
-        let rate = |field, value: f64| {
-            rule(value.is_finite() && value >= 0.0, field, value, "finite and at least 0")
-        };
-        match self {
-            Self::Constant { rate: value } => rate("rate", value)?,
-            Self::WarmupCosine { peak, floor, warmup_steps, total_steps } => {
-                rate("peak", peak)?;
-                rate("floor", floor)?;
-                let fits = warmup_steps <= total_steps;
-                rule(fits, "warmup_steps", warmup_steps as f64, "at most total_steps")?;
-            }
-            Self::OneCycle { peak, total_steps, pct_start, div_factor, final_div_factor } => {
-                rate("peak", peak)?;
-                rule(total_steps > 0, "total_steps", total_steps as f64, "at least 1")?;
-                rule((0.0..=1.0).contains(&pct_start), "pct_start", pct_start, "from 0 to 1")?;
-                for (field, value) in [("div_factor", div_factor), ("final_div_factor", final_div_factor)] {
-                    rule(value.is_finite() && value > 0.0, field, value, "finite and above 0")?;
-                }
-            }
-        }
-        Ok(self)
+/// The place of a step in its cycle, and the cycle's length; each cycle is `factor` times as long as the one before.
+fn in_cycle(mut step: usize, mut period: usize, factor: usize) -> (usize, usize) {
+    if factor == 1 {
+        return (step % period, period);
     }
+    while step >= period {
+        step -= period;
+        period = period.saturating_mul(factor);
+    }
+    (step, period)
 }
 
 /// From `from` at the start of `span` to `to` at its end (and after it), along half a cosine.
@@ -157,59 +225,4 @@ fn half_cosine(from: f64, to: f64, [start, end]: [f64; 2], at: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use approx::assert_abs_diff_eq;
-
-    use super::*;
-
-    #[test]
-    fn warm_up_meets_the_cosine_and_the_floor_is_kept() {
-        let s = Schedule::WarmupCosine { peak: 1.0, floor: 0.1, warmup_steps: 4, total_steps: 24 };
-        assert_eq!([0, 1, 2, 3, 4].map(|step| s.rate(step)), [0.25, 0.5, 0.75, 1.0, 1.0]);
-        assert_abs_diff_eq!(s.rate(14), 0.55, epsilon = 1e-12);
-        assert!((s.rate(24) - 0.1).abs() < 1e-12 && s.rate(1000) == s.rate(24));
-    }
-
-    #[test]
-    fn one_cycle_equals_the_cosine_formula_at_its_corners_and_between() {
-        let s = Schedule::one_cycle(0.1, 100);
-        assert_abs_diff_eq!(s.rate(0), 0.004, epsilon = 1e-15);
-        assert_abs_diff_eq!(s.rate(29), 0.1, epsilon = 1e-15);
-        assert!((s.rate(99) - 0.004 / 1e4).abs() < 1e-15 && s.rate(500) == s.rate(99));
-        // Seven parts in 29 of the way up, half of the way down.
-        let up = 0.1 + (0.004 - 0.1) / 2.0 * (1.0 + (PI * 7.0 / 29.0).cos());
-        assert_abs_diff_eq!(s.rate(7), up, epsilon = 1e-15);
-        assert_abs_diff_eq!(s.rate(64), (0.1 + 0.004 / 1e4) / 2.0, epsilon = 1e-15);
-    }
-
-    #[test]
-    fn no_step_of_an_odd_schedule_is_undefined() {
-        for total_steps in 0..5 {
-            for pct_start in [0.0, 0.3, 0.5, 1.0] {
-                let one = Schedule::OneCycle {
-                    peak: 1.0,
-                    total_steps,
-                    pct_start,
-                    div_factor: 10.0,
-                    final_div_factor: 10.0,
-                };
-                let warm =
-                    Schedule::WarmupCosine { peak: 1.0, floor: 0.0, warmup_steps: total_steps, total_steps };
-                assert!((0..8).all(|step| one.rate(step).is_finite() && warm.rate(step).is_finite()));
-            }
-        }
-    }
-
-    #[test]
-    fn a_schedule_survives_json_and_a_bad_one_is_named() {
-        let s = Schedule::one_cycle(0.002, 1000);
-        let text = serde_json::to_string(&s).unwrap();
-        assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap().check(), Ok(s));
-        let short: Schedule =
-            serde_json::from_str(r#"{"kind":"one_cycle","peak":0.002,"total_steps":1000}"#).unwrap();
-        assert_eq!(short, s);
-        let bad: Schedule =
-            serde_json::from_str(r#"{"kind":"one_cycle","peak":0.1,"total_steps":0}"#).unwrap();
-        assert_eq!(bad.check().unwrap_err().to_string(), "schedule: total_steps is 0; it must be at least 1");
-    }
-}
+mod tests;

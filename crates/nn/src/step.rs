@@ -5,7 +5,7 @@
 //! place), the optimiser, and the batch norms' running statistics. [`step`] does
 //! all of it, so that none can be forgotten.
 
-use cerberus_autograd::{Var, backward};
+use cerberus_autograd::{Gradients, Var, backward};
 use cerberus_tensor::Element;
 
 use crate::context::{Context, commit};
@@ -21,6 +21,9 @@ pub struct StepOptions {
     /// The largest global norm of the gradients; longer ones are scaled down
     /// (Pascanu, Mikolov and Bengio, 2013).
     pub clip_norm: Option<f64>,
+    /// The largest magnitude of a value of the gradients; larger ones are cut
+    /// off. Applied before `clip_norm`.
+    pub clip_value: Option<f64>,
 }
 
 /// One step of training: the loss of a forward pass, its gradients, the
@@ -74,6 +77,25 @@ pub fn step_with<T: Element, M: Module<T>>(
 ) -> f64 {
     let mut context = Context::training(options.seed, optimizer.steps());
     let loss = loss(model, &mut context);
+    let value = checked_value(&loss);
+    if !value.is_finite() {
+        context.discard();
+        return value;
+    }
+    let mut gradients = backward(loss);
+    let updates = context.finish();
+    clip(&mut gradients, options);
+    optimizer.step(model, &gradients);
+    commit(model, updates);
+    value
+}
+
+/// The value of a loss.
+///
+/// # Panics
+/// If it is not a single number, or depends on no parameter.
+#[track_caller]
+pub(crate) fn checked_value<T: Element>(loss: &Var<T>) -> f64 {
     assert!(
         loss.value().len() == 1,
         "step: the loss has shape {:?}; reduce it to one number, with mean_all() say",
@@ -84,19 +106,17 @@ pub fn step_with<T: Element, M: Module<T>>(
         "step: the loss depends on no parameter that can be trained; compute it by forward passes that take \
          the context which the closure is given, and freeze less than everything"
     );
-    let value = loss.value().item().as_f64();
-    if !value.is_finite() {
-        context.discard();
-        return value;
+    loss.value().item().as_f64()
+}
+
+/// Clips gradients as the options say.
+pub(crate) fn clip<T: Element>(gradients: &mut Gradients<T>, options: StepOptions) {
+    if let Some(limit) = options.clip_value {
+        gradients.clip_values(T::from_f64(limit));
     }
-    let mut gradients = backward(loss);
-    let updates = context.finish();
     if let Some(limit) = options.clip_norm {
         gradients.clip_global_norm(T::from_f64(limit));
     }
-    optimizer.step(model, &gradients);
-    commit(model, updates);
-    value
 }
 
 #[cfg(test)]
@@ -182,7 +202,7 @@ mod tests {
             let mut model = net();
             let before = values(&model);
             let mut optimizer = Sgd::new(SgdOptions { learning_rate: 1.0, ..SgdOptions::default() });
-            step_with(&mut model, &mut optimizer, StepOptions { seed: 0, clip_norm }, loss);
+            step_with(&mut model, &mut optimizer, StepOptions { clip_norm, ..StepOptions::default() }, loss);
             let parameters = model.parameters().into_iter().map(|(path, _)| path).collect::<Vec<_>>();
             let both = before.iter().zip(values(&model)).filter(|((name, _), _)| parameters.contains(name));
             let squares = both.flat_map(|((_, old), (_, new))| {
@@ -192,6 +212,24 @@ mod tests {
         };
         assert_abs_diff_eq!(moved(Some(1e-3)), 1e-3, epsilon = 1e-5);
         assert!(moved(None) > 1e-2);
+    }
+
+    #[test]
+    fn no_value_moves_further_than_its_clipped_gradient() {
+        let mut model = net();
+        let before = values(&model);
+        let mut optimizer = Sgd::new(SgdOptions { learning_rate: 1.0, ..SgdOptions::default() });
+        let options = StepOptions { clip_value: Some(1e-3), ..StepOptions::default() };
+        step_with(&mut model, &mut optimizer, options, loss);
+        let paths: Vec<String> = model.parameters().into_iter().map(|(path, _)| path).collect();
+        let both = before.into_iter().zip(values(&model)).filter(|((path, _), _)| paths.contains(path));
+        let moved: Vec<f32> = both
+            .flat_map(|((_, old), (_, new))| {
+                old.into_iter().zip(new).map(|(a, b)| (a - b).abs()).collect::<Vec<_>>()
+            })
+            .collect();
+        let furthest = moved.iter().fold(0.0, |a: f32, &b| a.max(b));
+        assert_abs_diff_eq!(furthest, 1e-3, epsilon = 1e-6);
     }
 
     #[test]

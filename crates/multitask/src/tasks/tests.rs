@@ -206,7 +206,7 @@ fn every_kind_of_head_learns_decodes_and_scores() {
         let config = config(&[kind]);
         let mut model = MultiTaskModel::<f32>::new(&config, 5);
         let mut optimizer = AdamW::new(AdamOptions { learning_rate: 0.02, ..AdamOptions::default() });
-        let options = StepOptions { seed: 1, clip_norm: Some(10.0) };
+        let options = StepOptions { seed: 1, clip_norm: Some(10.0), ..StepOptions::default() };
         let mut step = |_| {
             step_with(&mut model, &mut optimizer, options, |model, context| {
                 model.loss(&batch, &[1.0], context).unwrap()

@@ -14,14 +14,30 @@
 //! decay, no change of its moments or of its step count.
 
 mod accumulate;
+mod adadelta;
+mod adagrad;
 mod adam;
 mod adam_w;
+mod groups;
+mod lamb;
+mod lion;
+mod lookahead;
+mod muon;
+mod rms_prop;
 mod sgd;
 mod state;
 
 pub use accumulate::{Accumulated, Accumulating};
+pub use adadelta::{Adadelta, AdadeltaOptions};
+pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions};
 pub use adam_w::AdamW;
+pub use groups::{GroupError, ParameterGroup, ParameterGroups};
+pub use lamb::{Lamb, LambOptions};
+pub use lion::{Lion, LionOptions};
+pub use lookahead::{Lookahead, LookaheadOptions};
+pub use muon::{Muon, MuonOptions, MuonScale};
+pub use rms_prop::{RmsProp, RmsPropOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::StateError;
 
@@ -76,6 +92,38 @@ pub trait Optimizer<T: Element = f32> {
         model: &dyn Module<T>,
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError>;
+}
+
+impl<T: Element, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
+    #[track_caller]
+    fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {
+        (**self).step(model, gradients);
+    }
+
+    fn learning_rate(&self) -> f64 {
+        (**self).learning_rate()
+    }
+
+    #[track_caller]
+    fn set_learning_rate(&mut self, rate: f64) {
+        (**self).set_learning_rate(rate);
+    }
+
+    fn steps(&self) -> u64 {
+        (**self).steps()
+    }
+
+    fn state(&self) -> Vec<(String, Tensor<T>)> {
+        (**self).state()
+    }
+
+    fn load_state(
+        &mut self,
+        model: &dyn Module<T>,
+        tensors: Vec<(String, Tensor<T>)>,
+    ) -> Result<(), StateError> {
+        (**self).load_state(model, tensors)
+    }
 }
 
 /// # Panics

@@ -155,7 +155,7 @@ fn a_model_of_an_odd_size_learns_every_task_and_answers_for_exactly_the_image() 
     let batch = batch(&samples(size));
     let mut model = MultiTaskModel::<f32>::new(&config, 5);
     let mut optimizer = AdamW::new(AdamOptions { learning_rate: 0.02, ..AdamOptions::default() });
-    let options = StepOptions { seed: 1, clip_norm: Some(10.0) };
+    let options = StepOptions { seed: 1, clip_norm: Some(10.0), ..StepOptions::default() };
     let weights = vec![1.0; config.heads.len()];
     let losses: Vec<f64> = (0..20)
         .map(|_| {
