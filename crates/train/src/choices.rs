@@ -1,6 +1,9 @@
 //! The optimiser and the learning-rate schedule of a run, as they are written in its configuration.
 
-use cerberus_nn::optim::{Adam, AdamOptions, AdamW, Optimizer, Sgd, SgdOptions};
+use cerberus_nn::optim::{
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, Lamb, LambOptions, Lion,
+    LionOptions, Muon, MuonOptions, MuonScale, Optimizer, RmsProp, RmsPropOptions, Sgd, SgdOptions,
+};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -15,6 +18,45 @@ pub enum OptimizerKind {
     Adam,
     /// [`Sgd`].
     Sgd,
+    /// [`Adagrad`].
+    Adagrad,
+    /// [`RmsProp`], without momentum.
+    RmsProp,
+    /// [`Adadelta`], for which a learning rate of 1 is usual.
+    Adadelta,
+    /// [`Lion`], for which a third to a tenth of AdamW's learning rate is usual.
+    Lion,
+    /// [`Lamb`].
+    Lamb,
+    /// [`Muon`], with steps as long as AdamW's, so that the same learning rates suit.
+    Muon,
+}
+
+impl OptimizerKind {
+    /// All kinds by name.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("adamw", Self::AdamW),
+        ("adam", Self::Adam),
+        ("sgd", Self::Sgd),
+        ("adagrad", Self::Adagrad),
+        ("rmsprop", Self::RmsProp),
+        ("adadelta", Self::Adadelta),
+        ("lion", Self::Lion),
+        ("lamb", Self::Lamb),
+        ("muon", Self::Muon),
+    ];
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// A sentence that lists the names.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|(name, _)| *name).collect();
+            format!("there is no optimiser {name:?}; there are: {}", names.join(", "))
+        })
+    }
 }
 
 /// The optimiser and its options; those of another kind are ignored.
@@ -27,11 +69,11 @@ pub struct OptimizerConfig {
     pub momentum: f64,
     /// For SGD: whether to look ahead along the new direction.
     pub nesterov: bool,
-    /// For Adam and AdamW: how much of the mean gradient is kept.
+    /// For Adam, AdamW, LAMB and what of Muon is AdamW: how much of the mean gradient is kept.
     pub beta1: f64,
-    /// For Adam and AdamW: how much of the mean square is kept.
+    /// For the same: how much of the mean square is kept.
     pub beta2: f64,
-    /// For Adam and AdamW: added to the root of the mean square.
+    /// For the same: added to the root of the mean square.
     pub eps: f64,
     /// Whether biases and the scales and shifts of norms decay too.
     pub decay_all: bool,
@@ -77,6 +119,26 @@ impl OptimizerConfig {
                 decay_all,
                 ..SgdOptions::default()
             })),
+            OptimizerKind::Adagrad => {
+                Box::new(Adagrad::new(AdagradOptions { weight_decay, decay_all, ..Default::default() }))
+            }
+            OptimizerKind::RmsProp => {
+                Box::new(RmsProp::new(RmsPropOptions { weight_decay, decay_all, ..Default::default() }))
+            }
+            OptimizerKind::Adadelta => {
+                Box::new(Adadelta::new(AdadeltaOptions { weight_decay, decay_all, ..Default::default() }))
+            }
+            OptimizerKind::Lion => {
+                Box::new(Lion::new(LionOptions { weight_decay, decay_all, ..Default::default() }))
+            }
+            OptimizerKind::Lamb => {
+                let usual = LambOptions::default();
+                Box::new(Lamb::new(LambOptions { beta1, beta2, eps, weight_decay, decay_all, ..usual }))
+            }
+            OptimizerKind::Muon => {
+                let scale = MuonScale::MatchRmsAdamw;
+                Box::new(Muon::new(MuonOptions { weight_decay, adam, scale, ..Default::default() }))
+            }
         }
     }
 }
@@ -106,8 +168,69 @@ pub enum ScheduleConfig {
         #[serde(default)]
         floor: f64,
     },
+    /// The run in equal parts, each with a lower rate than the one before ([`Schedule::Step`]).
+    Step {
+        /// The share of the steps that climb.
+        #[serde(default)]
+        warmup: f64,
+        /// How many parts.
+        #[serde(default = "parts")]
+        parts: usize,
+        /// The factor from one rate to the next.
+        #[serde(default = "fall")]
+        gamma: f64,
+    },
+    /// The same factor from every step to the next ([`Schedule::Exponential`]).
+    Exponential {
+        /// The share of the steps that climb.
+        #[serde(default)]
+        warmup: f64,
+        /// The last rate divided by the highest.
+        #[serde(default = "lowest")]
+        floor: f64,
+    },
+    /// Half cosines of one length down, each from the highest rate ([`Schedule::CosineRestarts`]).
+    CosineRestarts {
+        /// The share of the steps that climb.
+        #[serde(default)]
+        warmup: f64,
+        /// How many.
+        #[serde(default = "parts")]
+        cycles: usize,
+        /// The lowest rate divided by the highest.
+        #[serde(default)]
+        floor: f64,
+    },
+    /// A power of what is left of the run ([`Schedule::Polynomial`]).
+    Polynomial {
+        /// The share of the steps that climb.
+        #[serde(default)]
+        warmup: f64,
+        /// The power; 1 is a straight line, 0.9 usual for segmentation.
+        #[serde(default = "power")]
+        power: f64,
+        /// The last rate divided by the highest.
+        #[serde(default)]
+        floor: f64,
+    },
     /// The same rate throughout.
     Constant,
+}
+
+fn parts() -> usize {
+    3
+}
+
+fn fall() -> f64 {
+    0.1
+}
+
+fn lowest() -> f64 {
+    1e-3
+}
+
+fn power() -> f64 {
+    0.9
 }
 
 fn climb() -> f64 {
@@ -134,7 +257,8 @@ impl Default for ScheduleConfig {
 
 impl ScheduleConfig {
     /// The names of the kinds.
-    pub const NAMES: [&'static str; 3] = ["one_cycle", "warmup_cosine", "constant"];
+    pub const NAMES: [&'static str; 7] =
+        ["one_cycle", "warmup_cosine", "step", "exponential", "cosine_restarts", "polynomial", "constant"];
 
     /// The schedule of this name with its usual numbers.
     ///
@@ -144,8 +268,43 @@ impl ScheduleConfig {
         match name {
             "one_cycle" => Ok(Self::default()),
             "warmup_cosine" => Ok(Self::WarmupCosine { warmup: warmup(), floor: 0.0 }),
+            "step" => Ok(Self::Step { warmup: 0.0, parts: parts(), gamma: fall() }),
+            "exponential" => Ok(Self::Exponential { warmup: 0.0, floor: lowest() }),
+            "cosine_restarts" => Ok(Self::CosineRestarts { warmup: 0.0, cycles: parts(), floor: 0.0 }),
+            "polynomial" => Ok(Self::Polynomial { warmup: 0.0, power: power(), floor: 0.0 }),
             "constant" => Ok(Self::Constant),
             _ => Err(format!("there is no schedule {name:?}; there are: {}", Self::NAMES.join(", "))),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::OneCycle { .. } => "one_cycle",
+            Self::WarmupCosine { .. } => "warmup_cosine",
+            Self::Step { .. } => "step",
+            Self::Exponential { .. } => "exponential",
+            Self::CosineRestarts { .. } => "cosine_restarts",
+            Self::Polynomial { .. } => "polynomial",
+            Self::Constant => "constant",
+        }
+    }
+
+    /// The share of the steps that climb to the highest rate; `None` for a constant rate, which has no climb.
+    pub fn warmup(&self) -> Option<f64> {
+        { *self }.warmup_mut().copied()
+    }
+
+    /// The same, to be changed.
+    pub fn warmup_mut(&mut self) -> Option<&mut f64> {
+        match self {
+            Self::OneCycle { pct_start: warmup, .. }
+            | Self::WarmupCosine { warmup, .. }
+            | Self::Step { warmup, .. }
+            | Self::Exponential { warmup, .. }
+            | Self::CosineRestarts { warmup, .. }
+            | Self::Polynomial { warmup, .. } => Some(warmup),
+            Self::Constant => None,
         }
     }
 
@@ -155,18 +314,45 @@ impl ScheduleConfig {
         if steps < FEWEST_STEPS {
             return Schedule::Constant { rate: peak };
         }
-        match *self {
-            Self::Constant => Schedule::Constant { rate: peak },
+        let warmup_steps = (steps as f64 * self.warmup().unwrap_or(0.0)).round() as usize;
+        let left = steps.saturating_sub(warmup_steps).max(1);
+        let then = match *self {
+            Self::Constant => return Schedule::Constant { rate: peak },
             Self::OneCycle { pct_start, div_factor, final_div_factor } => {
-                Schedule::OneCycle { peak, total_steps: steps, pct_start, div_factor, final_div_factor }
+                return Schedule::OneCycle {
+                    peak,
+                    total_steps: steps,
+                    pct_start,
+                    div_factor,
+                    final_div_factor,
+                };
             }
-            Self::WarmupCosine { warmup, floor } => Schedule::WarmupCosine {
+            Self::WarmupCosine { floor, .. } => {
+                return Schedule::WarmupCosine {
+                    peak,
+                    floor: peak * floor,
+                    warmup_steps,
+                    total_steps: steps,
+                };
+            }
+            Self::Step { parts, gamma, .. } => {
+                Schedule::Step { rate: peak, step_size: left.div_ceil(parts.max(1)), gamma }
+            }
+            Self::Exponential { floor, .. } => {
+                let gamma = floor.powf(1.0 / (left - 1).max(1) as f64);
+                Schedule::Exponential { rate: peak, gamma }
+            }
+            Self::CosineRestarts { cycles, floor, .. } => Schedule::CosineRestarts {
                 peak,
                 floor: peak * floor,
-                warmup_steps: (steps as f64 * warmup).round() as usize,
-                total_steps: steps,
+                period: left.div_ceil(cycles.max(1)),
+                period_factor: 1,
             },
-        }
+            Self::Polynomial { power, floor, .. } => {
+                Schedule::Polynomial { peak, floor: peak * floor, total_steps: left, power }
+            }
+        };
+        if warmup_steps == 0 { then } else { Schedule::Warmup { warmup_steps, then: Box::new(then) } }
     }
 
     /// Whether the numbers are in their ranges.
@@ -174,11 +360,22 @@ impl ScheduleConfig {
     /// # Errors
     /// A sentence that names the first number out of its range.
     pub fn check(&self) -> Result<(), String> {
-        if let Self::WarmupCosine { warmup, floor } = *self {
-            let shares = [("warmup", warmup), ("floor", floor)];
-            if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
-                return Err(format!("the schedule's {name} is {value}; it must be from 0 to 1"));
-            }
+        let (floor, times) = match *self {
+            Self::WarmupCosine { floor, .. } | Self::Polynomial { floor, .. } => (floor, 1),
+            Self::CosineRestarts { floor, cycles, .. } => (floor, cycles),
+            Self::Exponential { floor, .. } => (floor.max(0.0), 1),
+            Self::Step { gamma, parts, .. } => (gamma, parts),
+            Self::OneCycle { .. } | Self::Constant => (0.0, 1),
+        };
+        let shares = [("warmup", self.warmup().unwrap_or(0.0)), ("floor or factor", floor)];
+        if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+            return Err(format!("the schedule's {name} is {value}; it must be from 0 to 1"));
+        }
+        if !(1..=1000).contains(&times) {
+            return Err(format!("the schedule has {times} parts; it must have 1 to 1000"));
+        }
+        if matches!(*self, Self::Exponential { floor, .. } if floor <= 0.0) {
+            return Err("the exponential schedule's floor must be above 0: it is the last rate".into());
         }
         self.over(1.0, 1000).check().map(drop).map_err(|error| error.to_string())
     }
@@ -205,6 +402,8 @@ pub(crate) fn schedule_or_constant<'de, D: Deserializer<'de>>(from: D) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cerberus_nn::{Context, Parameter, step};
+    use cerberus_tensor::Tensor;
 
     #[test]
     fn every_schedule_is_known_by_its_name_and_comes_back_from_text() {
@@ -216,8 +415,42 @@ mod tests {
             assert_eq!(serde_json::from_str::<ScheduleConfig>(&text).unwrap(), schedule);
             let rates: Vec<f64> = (0..100).map(|step| schedule.over(0.1, 100).rate(step)).collect();
             assert!(rates.iter().all(|rate| (0.0..=0.1 + 1e-12).contains(rate)), "{name}");
+            assert!(rates[99] < 0.02 || name == "constant", "{name} ends at {}", rates[99]);
+            assert_eq!(schedule.name(), name);
         }
-        assert!(ScheduleConfig::by_name("step").unwrap_err().contains("one_cycle, warmup_cosine, constant"));
+        assert!(ScheduleConfig::by_name("stairs").unwrap_err().contains("one_cycle, warmup_cosine, step"));
+    }
+
+    #[test]
+    fn a_climb_comes_before_any_schedule_but_a_constant_one() {
+        for name in ScheduleConfig::NAMES.into_iter().filter(|&name| name != "constant") {
+            let mut schedule = ScheduleConfig::by_name(name).unwrap();
+            *schedule.warmup_mut().unwrap() = 0.25;
+            let over = schedule.over(0.1, 100);
+            assert!((1..25).all(|step| over.rate(step) > over.rate(step - 1)), "{name}");
+            assert!((over.rate(24) - 0.1).abs() < 1e-9 && over.rate(99) < 0.05, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_optimiser_is_known_by_its_name_and_lowers_a_loss() {
+        for (name, kind) in OptimizerKind::ALL {
+            assert_eq!(OptimizerKind::by_name(name).unwrap(), kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), name);
+            let mut optimizer = OptimizerConfig { kind, ..Default::default() }.build(0.01);
+            optimizer.set_learning_rate(if kind == OptimizerKind::Adadelta { 1.0 } else { 0.01 });
+            let mut model = Parameter::new(Tensor::from_vec(vec![1.0f32, -2.0, 0.5, 3.0], &[2, 2]));
+            let losses: Vec<f64> = (0..20)
+                .map(|_| {
+                    let loss = |model: &Parameter, context: &mut Context| {
+                        context.parameter(model).square().sum_all()
+                    };
+                    step(&mut model, &mut optimizer, loss)
+                })
+                .collect();
+            assert!(losses[19] < losses[0], "{name}: {losses:?}");
+        }
+        assert!(OptimizerKind::by_name("sgdm").unwrap_err().contains("adamw, adam, sgd, adagrad"));
     }
 
     #[test]

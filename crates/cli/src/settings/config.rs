@@ -76,14 +76,11 @@ impl Settings {
             config.schedule = ScheduleConfig::by_name(name).map_err(TrainError::Option)?;
         }
         let Some(share) = self.warmup else { return Ok(()) };
-        match &mut config.schedule {
-            ScheduleConfig::OneCycle { pct_start, .. } => *pct_start = share,
-            ScheduleConfig::WarmupCosine { warmup, .. } => *warmup = share,
-            ScheduleConfig::Constant => {
-                let problem = "--warmup means nothing to a constant rate; choose --schedule warmup_cosine";
-                return Err(TrainError::Option(problem.into()));
-            }
-        }
+        let Some(warmup) = config.schedule.warmup_mut() else {
+            let problem = "--warmup means nothing to a constant rate; choose --schedule warmup_cosine";
+            return Err(TrainError::Option(problem.into()));
+        };
+        *warmup = share;
         Ok(())
     }
 
@@ -124,11 +121,7 @@ impl Settings {
         let photos = config.photos.as_ref();
         let tasks =
             config.model.heads.iter().map(|head| format!("{}:{}@{}", head.name, head.kind, head.label));
-        let (schedule, warmup) = match config.schedule {
-            ScheduleConfig::OneCycle { pct_start, .. } => ("one_cycle", Some(pct_start)),
-            ScheduleConfig::WarmupCosine { warmup, .. } => ("warmup_cosine", Some(warmup)),
-            ScheduleConfig::Constant => ("constant", None),
-        };
+        let (schedule, warmup) = (config.schedule.name(), config.schedule.warmup());
         let sgd = config.optimizer.kind == OptimizerKind::Sgd;
         let augment = match (&self.augment, photos) {
             (Some(given), _) => Some(given.clone()),

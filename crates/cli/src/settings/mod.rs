@@ -76,13 +76,15 @@ pub struct Settings {
     /// Largest learning rate of the schedule; --find-rate measures a good one
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
-    /// How the learning rate changes: one_cycle, warmup_cosine or constant
+    /// How the learning rate changes: one_cycle, warmup_cosine, step, exponential, cosine_restarts, polynomial or
+    /// constant
     #[arg(long, value_name = "NAME", value_parser = schedule_name)]
     pub schedule: Option<String>,
-    /// Share of the steps that climb to the largest rate, for one_cycle and warmup_cosine
+    /// Share of the steps that climb to the largest rate, for all schedules but constant
     #[arg(long, value_name = "SHARE")]
     pub warmup: Option<f64>,
-    /// The optimiser: adamw, adam or sgd [default: adamw]
+    /// The optimiser: adamw, adam, sgd, adagrad, rmsprop, adadelta (at a rate of 1), lion (at a third of adamw's rate or
+    /// less), lamb or muon [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = optimizer_kind)]
     pub optimizer: Option<OptimizerKind>,
     /// For sgd: how much of the last direction is kept [default: 0.9]
@@ -91,10 +93,10 @@ pub struct Settings {
     /// For sgd: look ahead along the momentum
     #[arg(long)]
     pub nesterov: bool,
-    /// For adam and adamw: how much of the mean gradient is kept [default: 0.9]
+    /// For adam, adamw, lamb and muon: how much of the mean gradient is kept [default: 0.9]
     #[arg(long, value_name = "SHARE")]
     pub beta1: Option<f64>,
-    /// For adam and adamw: how much of the mean square is kept [default: 0.999]
+    /// For adam, adamw, lamb and muon: how much of the mean square is kept [default: 0.999]
     #[arg(long, value_name = "SHARE")]
     pub beta2: Option<f64>,
     /// Weight decay of matrices and kernels
@@ -166,12 +168,7 @@ fn schedule_name(name: &str) -> Result<String, String> {
 }
 
 fn optimizer_kind(name: &str) -> Result<OptimizerKind, String> {
-    match name {
-        "adamw" => Ok(OptimizerKind::AdamW),
-        "adam" => Ok(OptimizerKind::Adam),
-        "sgd" => Ok(OptimizerKind::Sgd),
-        _ => Err("choose adamw, adam or sgd".into()),
-    }
+    OptimizerKind::by_name(name)
 }
 
 fn renaming(text: &str) -> Result<String, String> {
