@@ -63,9 +63,12 @@ pub mod prelude {
         cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
     };
     pub use crate::nn::{
-        Adam, AdamOptions, AdamW, BatchNorm2d, Context, Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Layer,
-        Linear, MaxPool2d, Module, Optimizer, Parameter, Relu, Schedule, Sequential, Sgd, SgdOptions,
-        StepOptions, commit, load_model, module, output_shape, predict, save_model, step, step_with,
+        Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, BatchNorm2d, Context,
+        Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Lamb, LambOptions, Layer, Linear, Lion, LionOptions,
+        Lookahead, LookaheadOptions, MaxPool2d, Module, Muon, MuonOptions, Optimizer, Parameter,
+        ParameterGroup, ParameterGroups, ReduceOnPlateau, Relu, RmsProp, RmsPropOptions, SamOptions,
+        Schedule, Sequential, Sgd, SgdOptions, StepOptions, WeightAverage, commit, load_model, module,
+        output_shape, predict, sam_step, save_model, step, step_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};

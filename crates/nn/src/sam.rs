@@ -169,10 +169,10 @@ mod tests {
         let mut model = net();
         let before = values(&model);
         let mut optimizer = Sgd::new(SgdOptions::default());
-        let calls = std::cell::Cell::new(0);
+        let calls = std::cell::Cell::new(0u8);
         let value = sam_step(&mut model, &mut optimizer, SamOptions::default(), |model, context| {
             calls.set(calls.get() + 1);
-            loss(model, context) / (2.0 - calls.get() as f32)
+            loss(model, context) / (2.0 - f64::from(calls.get()))
         });
         assert!(!value.is_finite() && calls.get() == 2);
         assert!(values(&model) == before && optimizer.steps() == 0);

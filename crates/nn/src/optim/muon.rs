@@ -236,6 +236,22 @@ impl<T: Element> Optimizer<T> for Muon<T> {
 mod tests {
     use super::*;
     use approx::assert_abs_diff_eq;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_step_goes_up_the_slope_and_no_singular_value_is_above_the_polynomial_s_maximum(
+            rows in 1usize..9, columns in 1usize..9, scale in -6i32..6, phase in 0.0f64..6.0,
+        ) {
+            let slope = |i: usize| 10f64.powi(scale) * ((i * i) as f64 * 1.3 + phase).sin();
+            let x = Tensor::from_fn(&[rows, columns], slope);
+            let y = orthogonal(&x, &MuonOptions::default());
+            let along: f64 = x.to_vec().iter().zip(y.to_vec()).map(|(x, y)| x * y).sum();
+            prop_assert!(along > 0.0);
+            // On [0, 1.21] the polynomial is at most 1.203.
+            prop_assert!(y.squared_norm() <= 1.21 * 1.21 * rows.min(columns) as f64);
+        }
+    }
 
     #[test]
     fn an_orthogonal_matrix_times_any_number_keeps_its_singular_vectors() {

@@ -172,7 +172,9 @@ mod tests {
         for seen in 0..12 {
             let mut straight = ReduceOnPlateau::new(0.1, options).unwrap();
             let metric = |index: usize| (index as f64 * 0.7).sin();
-            (0..seen).for_each(|index| drop(straight.observe(metric(index))));
+            for index in 0..seen {
+                straight.observe(metric(index));
+            }
             let text = serde_json::to_string(&straight).unwrap();
             let mut resumed: ReduceOnPlateau = serde_json::from_str(&text).unwrap();
             for index in seen..20 {

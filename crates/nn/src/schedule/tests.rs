@@ -1,6 +1,7 @@
 //! The schedules at their corners; `tests/parity/optimisers.rs` compares whole runs with PyTorch.
 
 use approx::assert_abs_diff_eq;
+use proptest::prelude::*;
 
 use std::f64::consts::PI;
 
@@ -132,4 +133,38 @@ fn every_bad_number_is_named_inside_a_warm_up_too() {
     refused(r#"{"kind":"polynomial","peak":0.1,"total_steps":5,"power":-2}"#, "power is -2");
     refused(r#"{"kind":"warmup","warmup_steps":5,"then":{"kind":"constant","rate":-2}}"#, "rate is -2");
     assert!(serde_json::from_str::<Schedule>(r#"{"kind":"step","rate":0.1,"size":3,"gamma":1}"#).is_err());
+}
+
+/// Any schedule that a check accepts, with its highest rate.
+fn valid() -> impl Strategy<Value = (Schedule, f64)> {
+    let numbers = (0.0f64..10.0, 0.0f64..=1.0, 1usize..200, 1usize..5, 0usize..50);
+    (numbers, 0..8).prop_map(|((peak, part, steps, factor, warmup), kind)| {
+        let (rate, gamma, floor, period) = (peak, part, part * peak, steps);
+        let schedule = match kind {
+            0 => Schedule::Constant { rate },
+            1 => Schedule::WarmupCosine { peak, floor, warmup_steps: steps / 2, total_steps: steps },
+            2 => Schedule::one_cycle(peak, steps),
+            3 => Schedule::Step { rate, step_size: steps, gamma },
+            4 => Schedule::MultiStep { rate, milestones: vec![steps / 3, steps], gamma },
+            5 => Schedule::Exponential { rate, gamma },
+            6 => Schedule::CosineRestarts { peak, floor, period, period_factor: factor },
+            _ => Schedule::Polynomial { peak, floor, total_steps: steps, power: 4.0 * part },
+        };
+        (if warmup % 2 == 0 { schedule } else { schedule.after_warmup(warmup) }, peak)
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_rate_is_negative_or_above_the_highest((schedule, highest) in valid(), step in 0usize..1000) {
+        let schedule = schedule.check().unwrap();
+        let rate = schedule.rate(step);
+        prop_assert!((0.0..=highest * (1.0 + 1e-12)).contains(&rate), "{rate} of {schedule:?}");
+    }
+
+    #[test]
+    fn a_schedule_is_the_same_after_json((schedule, _) in valid()) {
+        let text = serde_json::to_string(&schedule).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
+    }
 }
