@@ -27,7 +27,7 @@ pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
 pub use context::{BufferUpdates, Context, LayerTrace, commit};
 pub use inference::{output_shape, predict};
-pub use init::Init;
+pub use init::{Fan, Init};
 pub use layers::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d,
     BatchNorm2d, BatchNorm3d, Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout,
