@@ -212,7 +212,9 @@ impl<T: Element> Context<T> {
     /// layers, call it before [`layer_done`](Self::layer_done), or inside [`part`](Self::part) for a layer
     /// without parameters.
     pub fn count_multiply_adds(&mut self, count: usize) {
-        self.multiply_adds += count as u64;
+        if self.rows.is_some() {
+            self.multiply_adds += count as u64;
+        }
     }
 
     /// Records the output of a layer if the pass is traced or summarised; otherwise it costs nothing. In your
