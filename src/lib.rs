@@ -63,12 +63,18 @@ pub mod prelude {
         cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
     };
     pub use crate::nn::{
-        Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, BatchNorm2d, Context,
-        Conv2d, Dropout, Flatten, GlobalAvgPool, Init, Lamb, LambOptions, Layer, Linear, Lion, LionOptions,
-        Lookahead, LookaheadOptions, MaxPool2d, Module, Muon, MuonOptions, Optimizer, Parameter,
-        ParameterGroup, ParameterGroups, ReduceOnPlateau, Relu, RmsProp, RmsPropOptions, SamOptions,
-        Schedule, Sequential, Sgd, SgdOptions, StepOptions, WeightAverage, commit, load_model, module,
-        output_shape, predict, sam_step, save_model, step, step_with,
+        Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdaptiveAvgPool2d,
+        AdaptiveMaxPool2d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d,
+        BatchNorm3d, Context, Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout,
+        Elu, Embedding, Fan, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, GroupNorm, Hardsigmoid,
+        Hardswish, Hardtanh, Identity, Init, InstanceNorm, InvertedResidual, Lamb, LambOptions, Layer,
+        LayerNorm, LeakyRelu, Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions,
+        MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon, MuonOptions, Optimizer,
+        PRelu, Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6,
+        Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d, Sequential,
+        Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation, StepOptions,
+        Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module, output_shape,
+        predict, sam_step, save_model, step, step_with, summary, summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};

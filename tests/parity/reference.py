@@ -249,4 +249,5 @@ def main():
     print(f"{len(cases)} samples with torch {torch.__version__}")
 
 
-main()
+if __name__ == "__main__":
+    main()

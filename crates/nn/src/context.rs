@@ -38,6 +38,21 @@ pub struct Context<T: Element = f32> {
     /// The outputs of watched layers, by the layers' paths.
     watched: BTreeMap<String, Option<Var<T>>>,
     trace: Option<Trace>,
+    rows: Option<Vec<Row>>,
+    /// Multiply-adds since the last row.
+    multiply_adds: u64,
+}
+
+/// What a pass for a [summary](crate::summary()) records of a layer.
+pub(crate) struct Row {
+    /// The layer's first parameter, if it has any.
+    pub parameter: Option<ParamId>,
+    /// The path of the part that ran; empty outside [`Context::part`].
+    pub path: String,
+    /// The shape of its output.
+    pub shape: Vec<usize>,
+    /// What the layer counted with [`Context::count_multiply_adds`].
+    pub multiply_adds: u64,
 }
 
 /// The record of a layer with parameters in a pass that was [traced](Context::trace_layers).
@@ -89,6 +104,8 @@ impl<T: Element> Context<T> {
             path: String::new(),
             watched: BTreeMap::new(),
             trace: None,
+            rows: None,
+            multiply_adds: 0,
         }
     }
 
@@ -104,6 +121,12 @@ impl<T: Element> Context<T> {
         };
         let leaf = self.leaves.entry(parameter.id());
         leaf.or_insert_with(|| tape.parameter(parameter.id(), parameter.value.clone())).clone()
+    }
+
+    /// From now on, this pass uses `value` for the parameter: for checks of gradients.
+    #[cfg(test)]
+    pub(crate) fn substitute(&mut self, parameter: &Parameter<T>, value: Var<T>) {
+        self.leaves.insert(parameter.id(), value);
     }
 
     /// The weights of a convolution for passes that record nothing, packed once
@@ -141,12 +164,17 @@ impl<T: Element> Context<T> {
     /// in layers of your own to make their parts visible.
     #[track_caller]
     pub fn part(&mut self, name: &str, forward: impl FnOnce(&mut Self) -> Var<T>) -> Var<T> {
-        if self.watched.is_empty() {
+        if self.watched.is_empty() && self.rows.is_none() {
             return forward(self);
         }
         let outer = self.path.len();
         self.path = join(&self.path, name);
+        let before = self.rows.as_ref().map(Vec::len);
         let output = forward(self);
+        // A part in which no layer reported itself is a layer without parameters.
+        if self.rows.as_ref().map(Vec::len) == before {
+            self.add_row(None, &output);
+        }
         if let Some(watched) = self.watched.get_mut(&self.path) {
             *watched = Some(output.clone());
         }
@@ -164,9 +192,35 @@ impl<T: Element> Context<T> {
         self.trace.as_ref().map_or(&[], |trace| &trace.layers)
     }
 
-    /// Records the output of a layer if the pass is traced; otherwise it costs nothing. In your own layers with
-    /// parameters, call it with the layer's first parameter.
+    /// From now on, records a row of a summary for every layer; [`rows`](Self::rows) returns them.
+    pub(crate) fn record_rows(&mut self) {
+        self.rows = Some(Vec::new());
+    }
+
+    /// The rows so far, in the order in which the layers ran.
+    pub(crate) fn rows(&self) -> &[Row] {
+        self.rows.as_deref().unwrap_or_default()
+    }
+
+    fn add_row(&mut self, parameter: Option<ParamId>, output: &Var<T>) {
+        let Some(rows) = &mut self.rows else { return };
+        let multiply_adds = std::mem::take(&mut self.multiply_adds);
+        rows.push(Row { parameter, path: self.path.clone(), shape: output.shape().to_vec(), multiply_adds });
+    }
+
+    /// Adds to the multiply-adds of the layer that is running, for a [summary](crate::summary()). In your own
+    /// layers, call it before [`layer_done`](Self::layer_done), or inside [`part`](Self::part) for a layer
+    /// without parameters.
+    pub fn count_multiply_adds(&mut self, count: usize) {
+        if self.rows.is_some() {
+            self.multiply_adds += count as u64;
+        }
+    }
+
+    /// Records the output of a layer if the pass is traced or summarised; otherwise it costs nothing. In your
+    /// own layers with parameters, call it with the layer's first parameter.
     pub fn layer_done(&mut self, parameter: &Parameter<T>, output: &Var<T>) {
+        self.add_row(Some(parameter.id()), output);
         let Some(trace) = &mut self.trace else { return };
         let elapsed = trace.since.elapsed();
         trace.layers.push(LayerTrace {

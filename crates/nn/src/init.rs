@@ -1,7 +1,12 @@
 //! Weight initialisation.
 //!
 //! Every layer draws its weights from its own random stream, numbered in the
-//! order of construction, so the seed determines all weights of a model.
+//! order of construction, so the seed determines all weights of a model. The schemes
+//! that go by the name of their authors are in `schemes.rs`.
+
+mod schemes;
+
+pub use schemes::{Fan, fans};
 
 use cerberus_tensor::parallel::for_each_piece;
 use cerberus_tensor::random::{Stream, stream};
@@ -55,6 +60,18 @@ impl Init {
         })
     }
 
+    /// Uniform from `-bound` to `bound`, whose variance is `bound² / 3`.
+    ///
+    /// # Panics
+    /// Unless the bound is above 0.
+    #[track_caller]
+    pub fn uniform<T: Element>(&mut self, shape: &[usize], bound: f64) -> Tensor<T> {
+        assert!(bound > 0.0, "Init::uniform: the bound {bound} must be above 0");
+        self.draw(shape, |random, values| {
+            values.iter_mut().for_each(|value| *value = T::from_f64(random.random_range(-bound..bound)));
+        })
+    }
+
     /// He initialisation for layers followed by a ReLU: normal with variance
     /// `2 / fan_in` (He et al., 2015, equation 10).
     pub fn he<T: Element>(&mut self, shape: &[usize], fan_in: usize) -> Tensor<T> {
@@ -64,10 +81,7 @@ impl Init {
     /// Glorot initialisation for layers without a ReLU: uniform with variance
     /// `2 / (fan_in + fan_out)` (Glorot and Bengio, 2010, equation 16).
     pub fn glorot<T: Element>(&mut self, shape: &[usize], fan_in: usize, fan_out: usize) -> Tensor<T> {
-        let bound = (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
-        self.draw(shape, |random, values| {
-            values.iter_mut().for_each(|value| *value = T::from_f64(random.random_range(-bound..bound)));
-        })
+        self.uniform(shape, (6.0 / (fan_in + fan_out).max(1) as f64).sqrt())
     }
 }
 

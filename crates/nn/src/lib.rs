@@ -18,6 +18,7 @@ pub mod optim;
 mod sam;
 pub mod schedule;
 mod step;
+pub mod summary;
 
 // `module!` expands to code that uses this name, in whatever crate calls it.
 #[doc(hidden)]
@@ -27,9 +28,15 @@ pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
 pub use context::{BufferUpdates, Context, LayerTrace, commit};
 pub use inference::{output_shape, predict};
-pub use init::Init;
+pub use init::{Fan, Init};
 pub use layers::{
-    BatchNorm2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d,
+    BatchNorm2d, BatchNorm3d, Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout,
+    Elu, Embedding, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, GroupNorm, Hardsigmoid, Hardswish,
+    Hardtanh, Identity, InstanceNorm, InvertedResidual, Layer, LayerNorm, LeakyRelu, Linear, LogSigmoid,
+    LogSoftmax, MaxPool1d, MaxPool2d, MaxPool3d, Mish, MultiHeadSelfAttention, PRelu, PixelShuffle, Relu,
+    Relu6, Residual, RmsNorm, Selu, SeparableConv2d, Sequential, Sigmoid, Silu, Softmax, Softplus,
+    SpatialDropout, SqueezeExcitation, Tanh, TransformerBlock, Upsample,
 };
 pub use module::{Buffer, Module, ModuleTensor, ModuleTensorMut, Parameter, join};
 pub use optim::{
@@ -40,3 +47,4 @@ pub use optim::{
 pub use sam::{SamOptions, sam_step};
 pub use schedule::{ReduceOnPlateau, Schedule};
 pub use step::{StepOptions, step, step_with};
+pub use summary::{LayerSummary, Summary, summary, summary_with};

@@ -1,19 +1,17 @@
-//! Batch normalisation.
+//! Batch normalisation: one computation over all dimensions but the channels, and a
+//! layer for each number of them, as PyTorch names them.
 
 use cerberus_autograd::Var;
 use cerberus_tensor::{Element, Tensor, norm};
 
 use super::Layer;
+use super::macros::transparent;
 use crate::context::Context;
 use crate::module::{Buffer, Parameter};
 
-/// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a
-/// ReLU in the same pass (Ioffe and Szegedy, 2015).
-///
-/// Training normalises by the batch and records running averages of its mean
-/// and unbiased variance (momentum 0.1); evaluation normalises by those.
+/// The computation behind the three layers.
 #[derive(Clone, Debug)]
-pub struct BatchNorm2d<T: Element = f32> {
+struct BatchNorm<T: Element> {
     gamma: Parameter<T>,
     beta: Parameter<T>,
     running_mean: Buffer<T>,
@@ -24,11 +22,77 @@ pub struct BatchNorm2d<T: Element = f32> {
     recomputed: bool,
 }
 
-crate::module!(BatchNorm2d { gamma, beta, running_mean, running_variance } without { momentum, eps, relu, recomputed });
+crate::module!(BatchNorm { gamma, beta, running_mean, running_variance } without { momentum, eps, relu, recomputed });
 
-impl<T: Element> BatchNorm2d<T> {
-    /// For `channels` channels: scale 1, shift 0.
-    pub fn new(channels: usize) -> Self {
+/// Declares a batch norm for inputs of some ranks.
+macro_rules! batch_norm {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Training normalises by the batch, `y = gamma (x - mean) / √(variance + eps) + beta` with the biased
+        /// variance over all dimensions but the last, and records running averages of the mean and of the
+        /// unbiased variance (momentum 0.1); evaluation normalises by those (Ioffe and Szegedy, 2015,
+        /// algorithms 1 and 2). `gamma`, `beta`, `running_mean` and `running_variance` are `[C]`.
+        #[derive(Clone, Debug)]
+        pub struct $name<T: Element = f32> {
+            inner: BatchNorm<T>,
+        }
+
+        transparent!($name);
+
+        impl<T: Element> $name<T> {
+            /// For `channels` channels: scale 1, shift 0.
+            pub fn new(channels: usize) -> Self {
+                Self { inner: BatchNorm::new(channels) }
+            }
+
+            /// With a ReLU, computed together with the normalisation.
+            pub fn with_relu(mut self) -> Self {
+                self.inner.relu = true;
+                self
+            }
+
+            /// With this share of the new batch in the running averages (0.1), as PyTorch counts: Keras'
+            /// momentum is 1 minus this.
+            pub fn with_momentum(mut self, momentum: f64) -> Self {
+                self.inner.momentum = momentum;
+                self
+            }
+
+            /// With this number added to the variance (1e-5).
+            pub fn with_eps(mut self, eps: f64) -> Self {
+                self.inner.eps = eps;
+                self
+            }
+
+            /// Computes the output again in the backward pass instead of keeping it. This
+            /// takes one more pass over the input and nearly halves the memory that a
+            /// chain of convolutions, each with its norm, keeps.
+            pub fn recomputed(mut self) -> Self {
+                self.inner.recomputed = true;
+                self
+            }
+        }
+    };
+}
+
+batch_norm! {
+    /// Batch normalisation of `[N, C]` or `[N, L, C]` per channel, optionally followed by a ReLU in the same pass.
+    BatchNorm1d
+}
+
+batch_norm! {
+    /// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a ReLU in the same pass.
+    BatchNorm2d
+}
+
+batch_norm! {
+    /// Batch normalisation of `[N, D, H, W, C]` per channel, optionally followed by a ReLU in the same pass.
+    BatchNorm3d
+}
+
+impl<T: Element> BatchNorm<T> {
+    fn new(channels: usize) -> Self {
         Self {
             gamma: Parameter::new(Tensor::ones(&[channels])),
             beta: Parameter::new(Tensor::zeros(&[channels])),
@@ -41,18 +105,6 @@ impl<T: Element> BatchNorm2d<T> {
         }
     }
 
-    /// With a ReLU, computed together with the normalisation.
-    pub fn with_relu(self) -> Self {
-        Self { relu: true, ..self }
-    }
-
-    /// Computes the output again in the backward pass instead of keeping it. This
-    /// takes one more pass over the input and nearly halves the memory that a
-    /// chain of convolutions, each with its norm, keeps.
-    pub fn recomputed(self) -> Self {
-        Self { recomputed: true, ..self }
-    }
-
     /// `(1 - momentum) old + momentum new`.
     fn blend(&self, old: &Tensor<T>, new: Vec<T>) -> Tensor<T> {
         let momentum = T::from_f64(self.momentum);
@@ -61,7 +113,7 @@ impl<T: Element> BatchNorm2d<T> {
     }
 }
 
-impl<T: Element> Layer<T> for BatchNorm2d<T> {
+impl<T: Element> Layer<T> for BatchNorm<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
         let (gamma, beta) = (context.parameter(&self.gamma), context.parameter(&self.beta));

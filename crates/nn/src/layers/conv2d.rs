@@ -4,7 +4,7 @@ use cerberus_autograd::Var;
 use cerberus_tensor::conv::{Conv2dSpec, Epilogue, Padding};
 use cerberus_tensor::{Element, Tensor};
 
-use super::Layer;
+use super::{Layer, set_weight};
 use crate::context::Context;
 use crate::init::Init;
 use crate::module::Parameter;
@@ -33,23 +33,34 @@ impl<T: Element> Conv2d<T> {
     /// If the channels are not multiples of the groups.
     #[track_caller]
     pub fn with_spec(cin: usize, cout: usize, kernel: usize, spec: Conv2dSpec, init: &mut Init) -> Self {
-        let groups = spec.groups;
+        Self::with_kernel([cin, cout], [kernel; 2], spec, init)
+    }
+
+    /// A kernel of `kernel` (height, width) pixels from the first to the second number of `channels`.
+    ///
+    /// # Panics
+    /// If the channels are not multiples of the groups.
+    #[track_caller]
+    pub fn with_kernel(channels: [usize; 2], kernel: [usize; 2], spec: Conv2dSpec, init: &mut Init) -> Self {
+        let ([cin, cout], [kh, kw], groups) = (channels, kernel, spec.groups);
         assert!(
             groups > 0 && cin.is_multiple_of(groups) && cout.is_multiple_of(groups),
             "Conv2d: {cin} and {cout} channels must both be multiples of {groups} groups"
         );
-        let shape = [kernel, kernel, cin / groups, cout];
         Self {
-            weight: Parameter::new(init.he(&shape, kernel * kernel * cin / groups)),
+            weight: Parameter::new(init.he(&[kh, kw, cin / groups, cout], kh * kw * cin / groups)),
             bias: Some(Parameter::new(Tensor::zeros(&[cout]))),
             spec,
             relu: false,
         }
     }
 
-    /// With the padding that keeps the image's size at stride 1.
+    /// With the padding that keeps the image's size at stride 1 for odd kernels; call it after
+    /// [`dilation`](Self::dilation).
     pub fn same(mut self) -> Self {
-        self.spec.padding = Conv2dSpec::same(self.weight.value.shape()[0]).padding;
+        let [down, across] =
+            [0, 1].map(|axis| self.weight.value.shape()[axis] / 2 * self.spec.dilation[axis]);
+        self.spec.padding = Padding { top: down, bottom: down, left: across, right: across };
         self
     }
 
@@ -62,6 +73,12 @@ impl<T: Element> Conv2d<T> {
     /// With this stride in both directions.
     pub fn stride(mut self, stride: usize) -> Self {
         self.spec.stride = [stride; 2];
+        self
+    }
+
+    /// With this distance between the kernel's taps in both directions.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.spec.dilation = [dilation; 2];
         self
     }
 
@@ -86,6 +103,16 @@ impl<T: Element> Conv2d<T> {
         self
     }
 
+    /// With these weights.
+    ///
+    /// # Panics
+    /// If they have another shape than the layer's.
+    #[track_caller]
+    pub fn with_weight(mut self, weight: Tensor<T>) -> Self {
+        set_weight("Conv2d", &mut self.weight, weight);
+        self
+    }
+
     /// With weights normally distributed with this standard deviation.
     pub fn with_weight_std(mut self, std: f64, init: &mut Init) -> Self {
         self.weight.value = init.normal(self.weight.value.shape(), std);
@@ -96,12 +123,17 @@ impl<T: Element> Conv2d<T> {
 impl<T: Element> Layer<T> for Conv2d<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let products = self.weight.value.len() / self.weight.value.shape()[3].max(1);
+        let done = |context: &mut Context<T>, y: &Var<T>| {
+            context.count_multiply_adds(y.value().len() * products);
+            context.layer_done(&self.weight, y);
+        };
         if !context.is_training() && !x.is_recorded() {
             let epilogue =
                 Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: self.relu };
             let prepared = context.prepared(&self.weight, self.spec);
             let y = Var::constant(prepared.forward(x.value(), &epilogue));
-            context.layer_done(&self.weight, &y);
+            done(context, &y);
             return y;
         }
         let weight = context.parameter(&self.weight);
@@ -111,7 +143,7 @@ impl<T: Element> Layer<T> for Conv2d<T> {
         } else {
             x.conv2d(weight, bias, self.spec)
         };
-        context.layer_done(&self.weight, &y);
+        done(context, &y);
         y
     }
 }

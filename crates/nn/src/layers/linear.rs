@@ -3,16 +3,17 @@
 use cerberus_autograd::Var;
 use cerberus_tensor::{Element, Tensor};
 
-use super::Layer;
+use super::{Layer, set_weight};
 use crate::context::Context;
 use crate::init::Init;
 use crate::module::Parameter;
 
-/// `y = x weight + bias`, `x [N, in]` to `[N, out]`; `weight [in, out]`, `bias [out]`.
+/// `y = x weight + bias` along the last dimension, `x [.., in]` to `[.., out]`; `weight [in, out]`,
+/// `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Linear<T: Element = f32> {
     weight: Parameter<T>,
-    bias: Parameter<T>,
+    bias: Option<Parameter<T>>,
 }
 
 crate::module!(Linear { weight, bias });
@@ -22,15 +23,45 @@ impl<T: Element> Linear<T> {
     pub fn new(inputs: usize, outputs: usize, init: &mut Init) -> Self {
         Self {
             weight: Parameter::new(init.glorot(&[inputs, outputs], inputs, outputs)),
-            bias: Parameter::new(Tensor::zeros(&[outputs])),
+            bias: Some(Parameter::new(Tensor::zeros(&[outputs]))),
         }
+    }
+
+    /// Without bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// With these weights, `[in, out]`.
+    ///
+    /// # Panics
+    /// If they have another shape than the layer's.
+    #[track_caller]
+    pub fn with_weight(mut self, weight: Tensor<T>) -> Self {
+        set_weight("Linear", &mut self.weight, weight);
+        self
     }
 }
 
 impl<T: Element> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        let y = x.linear(context.parameter(&self.weight), context.parameter(&self.bias));
+        let shape = x.value().dims();
+        let [inputs, outputs] = [0, 1].map(|axis| self.weight.value.shape()[axis]);
+        assert!(
+            shape.last() == Some(&inputs),
+            "Linear: x {shape:?} must end in the {inputs} inputs of weight [{inputs}, {outputs}]"
+        );
+        let rows: usize = shape[..shape.len() - 1].iter().product();
+        let x = if shape.len() == 2 { x } else { x.reshape(&[rows, inputs]) };
+        let weight = context.parameter(&self.weight);
+        let y = match &self.bias {
+            Some(bias) => x.linear(weight, context.parameter(bias)),
+            None => x.matmul(weight),
+        };
+        let y =
+            if shape.len() == 2 { y } else { y.reshape(&[&shape[..shape.len() - 1], &[outputs]].concat()) };
+        context.count_multiply_adds(rows * inputs * outputs);
         context.layer_done(&self.weight, &y);
         y
     }

@@ -1,22 +1,52 @@
-//! Layers: modules with one input and one output.
+//! Layers: modules with one input and one output. Images are `[N, H, W, C]`, sequences `[N, L, C]`,
+//! volumes `[N, D, H, W, C]`.
 
+mod activations;
+mod attention;
 mod batch_norm;
 mod conv2d;
+mod conv_nd;
+mod conv_transpose2d;
+mod depthwise;
+mod drop;
+mod embedding;
 mod linear;
+mod macros;
+mod norms;
 mod plain;
+mod pools;
+mod residual;
 mod sequential;
+#[cfg(test)]
+mod tests;
 
-pub use batch_norm::BatchNorm2d;
+pub use activations::{
+    Elu, Gelu, GeluTanh, Hardsigmoid, Hardswish, Hardtanh, Identity, LeakyRelu, LogSigmoid, LogSoftmax, Mish,
+    PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Tanh,
+};
+pub use attention::{MultiHeadSelfAttention, TransformerBlock};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d};
+pub use conv_nd::{Conv1d, Conv3d};
+pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
+pub use depthwise::{DepthwiseConv2d, SeparableConv2d};
+pub use drop::{AlphaDropout, DropPath, Dropout, SpatialDropout};
+pub use embedding::Embedding;
 pub use linear::Linear;
-pub use plain::{Dropout, Flatten, GlobalAvgPool, MaxPool2d, Relu};
+pub use norms::{GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+pub use plain::{Flatten, PixelShuffle, Upsample};
+pub use pools::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool, GlobalMaxPool,
+    MaxPool1d, MaxPool2d, MaxPool3d,
+};
+pub use residual::{InvertedResidual, Residual, SqueezeExcitation};
 pub use sequential::Sequential;
 
 use cerberus_autograd::Var;
-use cerberus_tensor::Element;
+use cerberus_tensor::{Element, Tensor};
 
 use crate::context::Context;
-use crate::module::Module;
+use crate::module::{Module, Parameter};
 
 /// A module that maps one variable to one variable.
 pub trait Layer<T: Element = f32>: Module<T> + Send + Sync {
@@ -34,4 +64,17 @@ impl<T: Element, L: Layer<T> + ?Sized> Layer<T> for Box<L> {
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
         (**self).forward(x, context)
     }
+}
+
+/// # Panics
+/// If the new weights have another shape.
+#[track_caller]
+fn set_weight<T: Element>(layer: &str, weight: &mut Parameter<T>, value: Tensor<T>) {
+    assert!(
+        value.shape() == weight.value.shape(),
+        "{layer}: weights of shape {:?} for a layer with {:?}",
+        value.shape(),
+        weight.value.shape()
+    );
+    weight.value = value;
 }

@@ -1,0 +1,148 @@
+//! Activations: a layer for every element-wise operation that is used as one. The
+//! operation's documentation in `cerberus_autograd` has the gradient.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::{Element, Tensor};
+use std::marker::PhantomData;
+
+use super::Layer;
+use super::macros::plain;
+use crate::context::Context;
+use crate::module::Parameter;
+
+/// Declares an activation: its name, a number with its usual value if it has one, and its formula.
+/// Its output has the shape of its input.
+macro_rules! activations {
+    () => {};
+    ($(#[$doc:meta])* $name:ident, |$x:ident| $y:expr; $($rest:tt)*) => {
+        plain! { $(#[$doc])* $name }
+
+        impl<T: Element> Layer<T> for $name<T> {
+            #[track_caller]
+            fn forward(&self, $x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+                $y
+            }
+        }
+
+        activations! { $($rest)* }
+    };
+    ($(#[$doc:meta])* $name:ident { $number:ident: $usual:literal }, |$x:ident| $y:expr; $($rest:tt)*) => {
+        plain! { $(#[$doc])* $name { $number: f64 } }
+
+        impl<T: Element> $name<T> {
+            #[doc = concat!("With this `", stringify!($number), "` (usually ", stringify!($usual), ").")]
+            pub fn new($number: f64) -> Self {
+                Self { $number, element: PhantomData }
+            }
+        }
+
+        impl<T: Element> Default for $name<T> {
+            fn default() -> Self {
+                Self::new($usual)
+            }
+        }
+
+        impl<T: Element> Layer<T> for $name<T> {
+            #[track_caller]
+            fn forward(&self, $x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+                let $number = self.$number;
+                $y
+            }
+        }
+
+        activations! { $($rest)* }
+    };
+}
+
+activations! {
+    /// The rectified linear unit, `max(x, 0)`.
+    Relu, |x| x.relu();
+
+    /// The rectified linear unit that ends at 6, `min(max(x, 0), 6)` (Krizhevsky, 2010).
+    Relu6, |x| x.clamp(0.0, 6.0);
+
+    /// `x` where it is positive, `slope x` elsewhere (Maas, Hannun and Ng, 2013).
+    LeakyRelu { slope: 0.01 }, |x| x.leaky_relu(slope);
+
+    /// `x` where it is positive, `alpha (eˣ - 1)` elsewhere (Clevert, Unterthiner and Hochreiter, 2016).
+    Elu { alpha: 1.0 }, |x| x.elu(alpha);
+
+    /// The self-normalising unit, `lambda elu(x)` (Klambauer et al., 2017); drop values with
+    /// [`AlphaDropout`](super::AlphaDropout).
+    Selu, |x| x.selu();
+
+    /// `x Φ(x)` with the normal distribution function, computed exactly (Hendrycks and Gimpel, 2016).
+    Gelu, |x| x.gelu();
+
+    /// The approximation of [`Gelu`] with the hyperbolic tangent.
+    GeluTanh, |x| x.gelu_tanh();
+
+    /// `x sigmoid(x)`, also called swish (Elfwing, Uchibe and Doya, 2018).
+    Silu, |x| x.silu();
+
+    /// `x tanh(ln(1 + eˣ))` (Misra, 2020).
+    Mish, |x| x.mish();
+
+    /// `1 / (1 + e⁻ˣ)`.
+    Sigmoid, |x| x.sigmoid();
+
+    /// `ln(1 / (1 + e⁻ˣ))`, without overflow.
+    LogSigmoid, |x| x.log_sigmoid();
+
+    /// The hyperbolic tangent.
+    Tanh, |x| x.tanh();
+
+    /// `x` limited to -1 to 1.
+    Hardtanh, |x| x.clamp(-1.0, 1.0);
+
+    /// `ln(1 + eˣ)`.
+    Softplus, |x| x.softplus();
+
+    /// `min(max(x + 3, 0), 6) / 6` (Howard et al., 2019).
+    Hardsigmoid, |x| x.hardsigmoid();
+
+    /// `x hardsigmoid(x)` (Howard et al., 2019).
+    Hardswish, |x| x.hardswish();
+
+    /// `eˣ / Σ eˣ` along the last dimension, the channels. Panics if there is no dimension.
+    Softmax, |x| { let axis = last("Softmax", &x); x.softmax(axis) };
+
+    /// `x - ln Σ eˣ` along the last dimension, the channels. Panics if there is no dimension.
+    LogSoftmax, |x| { let axis = last("LogSoftmax", &x); x.log_softmax(axis) };
+
+    /// The input itself.
+    Identity, |x| x;
+}
+
+/// The last axis.
+#[track_caller]
+fn last<T: Element>(layer: &str, x: &Var<T>) -> usize {
+    let axis = x.shape().len().checked_sub(1);
+    axis.unwrap_or_else(|| panic!("{layer}: x {:?} has no dimension", x.shape()))
+}
+
+/// `x` where it is positive, `weight x` elsewhere, with a learned slope: one, or one for every channel, `[.., C]`
+/// to `[.., C]` (He et al., 2015, equation 1). The forward pass panics if `x` does not end in `C`. Leave `weight`
+/// out of the weight decay, which pulls it to a plain ReLU.
+#[derive(Clone, Debug)]
+pub struct PRelu<T: Element = f32> {
+    weight: Parameter<T>,
+}
+
+crate::module!(PRelu { weight });
+
+impl<T: Element> PRelu<T> {
+    /// `slopes` slopes, 1 or the number of channels, that start at 0.25.
+    pub fn new(slopes: usize) -> Self {
+        Self { weight: Parameter::new(Tensor::full(T::from_f64(0.25), &[slopes])) }
+    }
+}
+
+impl<T: Element> Layer<T> for PRelu<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let y = x.prelu(context.parameter(&self.weight));
+        context.layer_done(&self.weight, &y);
+        y
+    }
+}

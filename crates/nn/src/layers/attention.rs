@@ -1,0 +1,142 @@
+//! Self-attention and the block of vision transformers around it, made of matrix
+//! products and a softmax.
+
+use cerberus_autograd::Var;
+use cerberus_tensor::Element;
+
+use super::{DropPath, Dropout, Layer, LayerNorm, Linear};
+use crate::context::Context;
+use crate::init::Init;
+
+/// `softmax(q kᵀ / √d) v` in `heads` heads of `d = C / heads` channels each, then a dense layer; `q`, `k` and `v`
+/// are dense layers of `x`, one after the other in `qkv`: `[N, L, C]` to `[N, L, C]` (Vaswani et al., 2017,
+/// section 3.2). The forward pass panics if `x` has another rank or other channels. Keeps `N heads L²` weights for
+/// the backward pass.
+#[derive(Clone, Debug)]
+pub struct MultiHeadSelfAttention<T: Element = f32> {
+    qkv: Linear<T>,
+    projection: Linear<T>,
+    heads: usize,
+}
+
+crate::module!(MultiHeadSelfAttention { qkv, projection } without { heads });
+
+impl<T: Element> MultiHeadSelfAttention<T> {
+    /// For `channels` channels in `heads` heads.
+    ///
+    /// # Panics
+    /// If the channels are not a multiple of the heads.
+    #[track_caller]
+    pub fn new(channels: usize, heads: usize, init: &mut Init) -> Self {
+        assert!(
+            heads > 0 && channels.is_multiple_of(heads),
+            "MultiHeadSelfAttention: {channels} channels must be a multiple of {heads} heads"
+        );
+        // Glorot's bound of each of the three layers, not of a layer with three times as many outputs.
+        let weight = init.glorot(&[channels, 3 * channels], channels, channels);
+        Self {
+            qkv: Linear::new(channels, 3 * channels, init).with_weight(weight),
+            projection: Linear::new(channels, channels, init),
+            heads,
+        }
+    }
+}
+
+impl<T: Element> Layer<T> for MultiHeadSelfAttention<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let &[n, len, c] = x.shape() else {
+            panic!("MultiHeadSelfAttention: x {:?} must be [N, L, C]", x.shape())
+        };
+        let (heads, d) = (self.heads, c / self.heads);
+        let qkv = context.part("qkv", |context| self.qkv.forward(x, context));
+        let mixed = context.part("attention", |context| {
+            // [3, N, heads, L, d]
+            let qkv = qkv.reshape(&[n, len, 3, heads, d]).permute(&[2, 0, 3, 1, 4]);
+            let part = |index| qkv.clone().narrow(0, index, 1).reshape(&[n * heads, len, d]);
+            let (q, k, v) = (part(0).scale(1.0 / (d as f64).sqrt()), part(1), part(2));
+            // Two products of [L, d] and [d, L], or [L, L] and [L, d], per head.
+            context.count_multiply_adds(2 * n * heads * len * len * d);
+            let y = q.matmul(k.permute(&[0, 2, 1])).softmax(2).matmul(v);
+            y.reshape(&[n, heads, len, d]).permute(&[0, 2, 1, 3]).reshape(&[n, len, c])
+        });
+        context.part("projection", |context| self.projection.forward(mixed, context))
+    }
+}
+
+/// The block of a vision transformer with the norms first: `x = x + attention(norm1(x))`, then
+/// `x + output(gelu(hidden(norm2(x))))`, `[N, L, C]` to `[N, L, C]` (Dosovitskiy et al., 2021, equations 2 and 3).
+/// The norms' eps is 1e-6, as in the paper's code.
+#[derive(Clone, Debug)]
+pub struct TransformerBlock<T: Element = f32> {
+    norm1: LayerNorm<T>,
+    attention: MultiHeadSelfAttention<T>,
+    norm2: LayerNorm<T>,
+    hidden: Linear<T>,
+    output: Linear<T>,
+    dropout: Dropout<T>,
+    drop_path: DropPath<T>,
+}
+
+crate::module!(TransformerBlock {
+    norm1,
+    attention,
+    norm2,
+    hidden,
+    output
+} without { dropout, drop_path });
+
+impl<T: Element> TransformerBlock<T> {
+    /// For `channels` channels in `heads` heads, with `hidden` numbers inside the dense part (4 times the channels
+    /// in the paper); nothing is dropped.
+    ///
+    /// # Panics
+    /// If the channels are not a multiple of the heads.
+    #[track_caller]
+    pub fn new(channels: usize, heads: usize, hidden: usize, init: &mut Init) -> Self {
+        Self {
+            norm1: LayerNorm::new(channels).with_eps(1e-6),
+            attention: MultiHeadSelfAttention::new(channels, heads, init),
+            norm2: LayerNorm::new(channels).with_eps(1e-6),
+            hidden: Linear::new(channels, hidden, init),
+            output: Linear::new(hidden, channels, init),
+            dropout: Dropout::new(0.0),
+            drop_path: DropPath::new(0.0),
+        }
+    }
+
+    /// With dropout of this rate after the attention, after the GELU and after the last dense layer.
+    ///
+    /// # Panics
+    /// Unless `0 <= rate < 1`.
+    #[track_caller]
+    pub fn with_dropout(self, rate: f64) -> Self {
+        Self { dropout: Dropout::new(rate), ..self }
+    }
+
+    /// With stochastic depth of this rate for both branches.
+    ///
+    /// # Panics
+    /// Unless `0 <= rate < 1`.
+    #[track_caller]
+    pub fn with_drop_path(self, rate: f64) -> Self {
+        Self { drop_path: DropPath::new(rate), ..self }
+    }
+}
+
+impl<T: Element> Layer<T> for TransformerBlock<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let y = context.part("norm1", |context| self.norm1.forward(x.clone(), context));
+        let y = context.part("attention", |context| self.attention.forward(y, context));
+        let y = self.dropout.forward(y, context);
+        let x = x + self.drop_path.forward(y, context);
+
+        let y = context.part("norm2", |context| self.norm2.forward(x.clone(), context));
+        let y = context.part("hidden", |context| self.hidden.forward(y, context)).gelu();
+        let y = self.dropout.forward(y, context);
+        let y = context.part("output", |context| self.output.forward(y, context));
+        let y = self.dropout.forward(y, context);
+        x + self.drop_path.forward(y, context)
+    }
+}

@@ -1,0 +1,138 @@
+//! Every layer: the shape of its output, its gradients against finite differences, and both its
+//! output and its gradients against PyTorch (`tests/parity/README.md`).
+
+mod samples;
+
+use std::collections::BTreeMap;
+
+use cerberus_autograd::gradcheck::{self, Case, gradcheck, gradients};
+use cerberus_autograd::{Var, grad};
+use cerberus_tensor::Tensor;
+use serde_json::Value;
+
+use crate::{Context, Layer, Module, output_shape, summary};
+use samples::{Sample, all};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/layers.json");
+
+/// The layer in training as a function of its input, unless that is ids, and of its parameters.
+fn function(sample: Sample) -> impl Fn(Vec<Var<f64>>) -> Var<f64> + 'static {
+    move |mut inputs| {
+        let x = if sample.takes_ids() { sample.input().into() } else { inputs.remove(0) };
+        let mut context = Context::training(1, 0);
+        for ((_, parameter), value) in sample.layer.parameters().into_iter().zip(inputs) {
+            context.substitute(parameter, value);
+        }
+        let y = sample.layer.forward(x, &mut context);
+        context.discard();
+        y
+    }
+}
+
+/// What [`function`] takes, with this input.
+fn inputs(sample: &Sample, x: Tensor<f64>) -> Vec<Tensor<f64>> {
+    let parameters = sample.layer.parameters().into_iter().map(|(_, parameter)| parameter.value.clone());
+    (!sample.takes_ids()).then_some(x).into_iter().chain(parameters).collect()
+}
+
+#[test]
+fn every_layer_gives_the_shape_that_it_documents() {
+    for sample in all() {
+        assert_eq!(output_shape(&sample.layer, &sample.x), sample.y, "{}", sample.name);
+        let mut context = Context::training(1, 0);
+        let y = sample.layer.forward(sample.input().into(), &mut context);
+        context.discard();
+        assert_eq!(y.shape(), sample.y, "{} in training", sample.name);
+    }
+}
+
+#[test]
+fn every_gradient_agrees_with_finite_differences() {
+    for sample in all() {
+        let name = sample.name;
+        let inputs = inputs(&sample, gradcheck::sample(3, &sample.x));
+        let error = gradcheck(&Case::new(name, inputs, function(sample)));
+        assert!(error < 1e-6, "{name}: {error:.1e}");
+    }
+}
+
+#[test]
+fn every_layer_has_a_sample() {
+    let source = include_str!("mod.rs");
+    let exported = source.split("pub use ").skip(1).map(|line| line.split(';').next().expect("its end"));
+    let names = exported.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+    let layers: Vec<&str> = names.filter(|name| name.starts_with(char::is_uppercase)).collect();
+    let samples = all();
+    for layer in &layers {
+        let found = samples.iter().any(|sample| sample.name.split(':').next() == Some(layer));
+        assert!(found, "{layer} has no sample");
+    }
+    assert!(layers.len() > 50, "{layers:?}");
+}
+
+/// Tensors in the reference file.
+fn tensor(value: &Value) -> Tensor<f64> {
+    let numbers =
+        |key: &str| value[key].as_array().expect("an array").iter().map(|x| x.as_f64().expect("a number"));
+    let shape: Vec<usize> = numbers("shape").map(|extent| extent as usize).collect();
+    Tensor::from_vec(numbers("data").collect(), &shape)
+}
+
+#[test]
+fn outputs_and_gradients_of_every_layer_with_parameters_agree_with_pytorch() {
+    let text = std::fs::read_to_string(FILE).unwrap_or_else(|error| panic!("{FILE}: {error}"));
+    let file: BTreeMap<String, Vec<Value>> =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{FILE}: {error}"));
+    let mut compared = Vec::new();
+    for sample in all() {
+        let name = sample.name;
+        if sample.layer.parameters().is_empty() {
+            continue;
+        }
+        let expected = file.get(name).unwrap_or_else(|| panic!("{FILE} has no {name:?}: make it again"));
+        let inputs = inputs(&sample, sample.input());
+        let function = function(sample);
+        let y = function(inputs.iter().cloned().map(Var::constant).collect()).into_value();
+        let c = Tensor::from_fn(y.shape(), |i| (0.9 * i as f64 + 0.1).cos());
+        let found: Vec<Tensor<f64>> = std::iter::once(y).chain(gradients(&function, &inputs, &c)).collect();
+        assert_eq!(found.len(), expected.len(), "{name}: output, input and parameters");
+        for (which, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            let expected = tensor(expected);
+            assert_eq!(found.shape(), expected.shape(), "{name}: result {which}");
+            for (found, expected) in found.to_vec().into_iter().zip(expected.to_vec()) {
+                let error = (found - expected).abs() / expected.abs().max(1.0);
+                assert!(error < 1e-10, "{name}: result {which}: {found} instead of {expected}");
+            }
+        }
+        compared.push(name.to_string());
+    }
+    compared.sort();
+    assert_eq!(compared, file.into_keys().collect::<Vec<_>>(), "{FILE} has other layers (right)");
+}
+
+#[test]
+fn every_layer_reports_all_its_parameters_to_a_summary() {
+    for sample in all() {
+        let summary = summary(&sample.layer, &sample.x);
+        let reported: usize = summary.layers.iter().map(|layer| layer.parameters).sum();
+        assert_eq!(reported, summary.parameters, "{}:\n{summary}", sample.name);
+    }
+}
+
+/// Evaluation takes other ways through a layer than training: packed weights, fused norms.
+#[test]
+fn evaluation_gives_the_same_whether_or_not_the_input_is_recorded() {
+    for sample in all() {
+        let tape = cerberus_autograd::Tape::new();
+        let x = tape.leaf(sample.input());
+        let recorded = sample.layer.forward(x.clone(), &mut Context::evaluation());
+        let plain = crate::predict(&sample.layer, sample.input());
+        for (a, b) in recorded.value().to_vec().into_iter().zip(plain.to_vec()) {
+            assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{}: {a} and {b}", sample.name);
+        }
+        if !sample.takes_ids() {
+            let slope = grad(&[&recorded.sum_all()], &[&x]);
+            assert_eq!(slope[0].shape(), sample.x, "{}", sample.name);
+        }
+    }
+}
