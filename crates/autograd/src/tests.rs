@@ -192,7 +192,7 @@ fn clipping_scales_to_the_limit_and_leaves_smaller_gradients_alone() {
 fn clipping_by_value_cuts_off_large_values_of_either_sign_and_keeps_nan() {
     let ids = [ParamId::fresh(), ParamId::fresh()];
     let dense = Tensor::from_vec(vec![3.0f64, -4.0, 0.5, f64::NAN], &[4]);
-    let mut gradients: Gradients<f64> =
+    let mut gradients: crate::Gradients<f64> =
         [(ids[0], dense), (ids[1], Tensor::scalar(-1.0))].into_iter().collect();
     gradients.clip_values(2.0);
     let clipped = gradients.parameter(ids[0]).unwrap().to_vec();
@@ -219,7 +219,8 @@ fn clipping_by_value_multiplies_out_a_gradient_in_two_factors() {
 #[test]
 fn selected_gradients_are_those_of_the_named_parameters_alone() {
     let [a, b] = [ParamId::fresh(), ParamId::fresh()];
-    let all: Gradients<f64> = [(a, Tensor::scalar(1.0)), (b, Tensor::scalar(2.0))].into_iter().collect();
+    let all: crate::Gradients<f64> =
+        [(a, Tensor::scalar(1.0)), (b, Tensor::scalar(2.0))].into_iter().collect();
     let selected = all.select(|id| id == b);
     assert!(selected.parameter(a).is_none());
     assert_eq!(selected.parameter(b).unwrap().item(), 2.0);

@@ -4,7 +4,8 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Piece, State, StateError, decay_of, flushed, kept_in_state};
+use super::pass::{Piece, decay_of, flushed};
+use super::state::{State, StateError, kept_in_state};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 

@@ -23,6 +23,7 @@ mod lamb;
 mod lion;
 mod lookahead;
 mod muon;
+mod pass;
 mod rms_prop;
 mod sgd;
 mod state;

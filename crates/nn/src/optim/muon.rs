@@ -7,7 +7,8 @@ use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::adam::{AdamOptions, Decay, Moments};
-use super::state::{Piece, State, StateError, flushed};
+use super::pass::{Piece, flushed};
+use super::state::{State, StateError};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
@@ -223,11 +224,24 @@ impl<T: Element> Optimizer<T> for Muon<T> {
     ) -> Result<(), StateError> {
         let (adam, matrices): (Vec<_>, Vec<_>) =
             tensors.into_iter().partition(|(name, _)| name.starts_with("muon.adamw."));
-        let mut momentum = State::new("muon", ["momentum"]);
-        momentum.load(model, matrices)?;
-        // Last, so that an error leaves both as they were.
-        self.adam.state.load(model, adam)?;
-        self.momentum = momentum;
+        let mut restored = (State::new("muon", ["momentum"]), State::new("muon.adamw", ["m", "v"]));
+        restored.0.load(model, matrices)?;
+        restored.1.load(model, adam)?;
+        let held = restored.0.tensors().map(|held| held.is_some());
+        let held = held.zip(restored.1.tensors().map(|held| held.is_some()));
+        for ((path, parameter), (has_momentum, has_moments)) in model.parameters().into_iter().zip(held) {
+            let refuse = |quantity: &str, problem: &str| {
+                Err(StateError { name: format!("muon.{quantity}.{path}"), problem: problem.to_string() })
+            };
+            let is_matrix = parameter.value.rank() >= 2;
+            if has_momentum && !is_matrix {
+                return refuse("momentum", "belongs to a parameter that is no matrix");
+            }
+            if has_moments && is_matrix {
+                return refuse("adamw.m", "belongs to a matrix, which AdamW does not update here");
+            }
+        }
+        (self.momentum, self.adam.state) = restored;
         Ok(())
     }
 }
@@ -254,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_orthogonal_matrix_times_any_number_keeps_its_singular_vectors() {
+    fn the_direction_of_a_rotation_is_a_multiple_of_it_whatever_its_length() {
         // The iteration acts on the singular values alone: a rotation stays a multiple of itself.
         let (sine, cosine) = 0.3f64.sin_cos();
         let rotation = Tensor::from_vec(vec![cosine, -sine, sine, cosine], &[2, 2]);
@@ -284,7 +298,19 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_without_gradient_direction_stays_zero_and_is_never_nan() {
+    fn the_state_of_a_matrix_under_adamw_is_refused() {
+        let model = crate::Parameter::new(Tensor::<f64>::zeros(&[2, 2]));
+        let state = ["step", "m", "v"].map(|quantity| {
+            let shape: &[usize] = if quantity == "step" { &[] } else { &[2, 2] };
+            (format!("muon.adamw.{quantity}."), Tensor::ones(shape))
+        });
+        let mut muon = Muon::new(MuonOptions::default());
+        let message = muon.load_state(&model, state.to_vec()).unwrap_err().to_string();
+        assert!(message.contains("belongs to a matrix, which AdamW does not update here"), "{message}");
+    }
+
+    #[test]
+    fn the_direction_of_a_gradient_of_zeros_is_zero_and_not_nan() {
         let zero = Tensor::<f32>::zeros(&[4, 3]);
         assert!(orthogonal(&zero, &MuonOptions::default()).to_vec().iter().all(|&x| x == 0.0));
     }

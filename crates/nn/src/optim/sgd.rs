@@ -4,7 +4,8 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Piece, State, StateError, flushed};
+use super::pass::{Piece, flushed};
+use super::state::{State, StateError};
 use super::{Optimizer, assert_learning_rate};
 use crate::module::Module;
 
