@@ -63,16 +63,17 @@ pub mod prelude {
         cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
     };
     pub use crate::nn::{
-        Adam, AdamOptions, AdamW, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AlphaDropout, AvgPool1d, AvgPool2d,
-        AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Context, Conv1d, Conv2d, Conv3d, ConvTranspose2d,
-        DepthwiseConv2d, DropPath, Dropout, Elu, Embedding, Fan, Flatten, Gelu, GeluTanh, GlobalAvgPool,
-        GlobalMaxPool, GroupNorm, Hardsigmoid, Hardswish, Hardtanh, Identity, Init, InstanceNorm,
-        InvertedResidual, Layer, LayerNorm, LeakyRelu, Linear, LogSigmoid, LogSoftmax, MaxPool1d, MaxPool2d,
-        MaxPool3d, Mish, Module, MultiHeadSelfAttention, Optimizer, PRelu, Parameter, PixelShuffle, Relu,
-        Relu6, Residual, RmsNorm, Schedule, Selu, SeparableConv2d, Sequential, Sgd, SgdOptions, Sigmoid,
-        Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation, StepOptions, Summary, Tanh,
-        TransformerBlock, Upsample, commit, load_model, module, output_shape, predict, save_model, step,
-        step_with, summary, summary_with,
+        Adam, AdamOptions, AdamW, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d,
+        AdaptiveMaxPool2d, AdaptiveMaxPool3d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d,
+        BatchNorm2d, BatchNorm3d, Context, Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d,
+        DropPath, Dropout, Elu, Embedding, Fan, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool,
+        GroupNorm, Hardsigmoid, Hardswish, Hardtanh, Identity, Init, InstanceNorm, InvertedResidual, Layer,
+        LayerNorm, LeakyRelu, Linear, LogSigmoid, LogSoftmax, MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module,
+        MultiHeadSelfAttention, Optimizer, PRelu, Pad2d, Parameter, PixelShuffle, Relu, Relu6, Reshape,
+        Residual, RmsNorm, Schedule, Selu, SeparableConv2d, Sequential, Sgd, SgdOptions, Sigmoid, Silu,
+        Softmax, Softplus, SpatialDropout, SqueezeExcitation, StepOptions, Summary, Tanh, TransformerBlock,
+        Upsample, commit, load_model, module, output_shape, predict, save_model, step, step_with, summary,
+        summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
