@@ -24,21 +24,28 @@ struct BatchNorm<T: Element> {
 
 crate::module!(BatchNorm { gamma, beta, running_mean, running_variance } without { momentum, eps, relu, recomputed });
 
-/// Declares a batch norm for inputs of some ranks.
+/// Declares a batch norm: its name, and the shapes that it takes, as words and by their ranks.
 macro_rules! batch_norm {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $shapes:literal, $ranks:pat) => {
         $(#[$doc])*
         ///
         /// Training normalises by the batch, `y = gamma (x - mean) / √(variance + eps) + beta` with the biased
         /// variance over all dimensions but the last, and records running averages of the mean and of the
         /// unbiased variance (momentum 0.1); evaluation normalises by those (Ioffe and Szegedy, 2015,
-        /// algorithms 1 and 2). `gamma`, `beta`, `running_mean` and `running_variance` are `[C]`.
+        /// algorithms 1 and 2). `gamma`, `beta`, `running_mean` and `running_variance` are `[C]`. The forward pass
+        /// panics if `x` has another rank or other channels.
         #[derive(Clone, Debug)]
         pub struct $name<T: Element = f32> {
             inner: BatchNorm<T>,
         }
 
-        transparent!($name);
+        transparent!($name, |x| assert!(
+            matches!(x.shape().len(), $ranks),
+            "{}: x {:?} must be {}",
+            stringify!($name),
+            x.shape(),
+            $shapes
+        ));
 
         impl<T: Element> $name<T> {
             /// For `channels` channels: scale 1, shift 0.
@@ -78,17 +85,17 @@ macro_rules! batch_norm {
 
 batch_norm! {
     /// Batch normalisation of `[N, C]` or `[N, L, C]` per channel, optionally followed by a ReLU in the same pass.
-    BatchNorm1d
+    BatchNorm1d, "[N, C] or [N, L, C]", 2 | 3
 }
 
 batch_norm! {
     /// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a ReLU in the same pass.
-    BatchNorm2d
+    BatchNorm2d, "[N, H, W, C]", 4
 }
 
 batch_norm! {
     /// Batch normalisation of `[N, D, H, W, C]` per channel, optionally followed by a ReLU in the same pass.
-    BatchNorm3d
+    BatchNorm3d, "[N, D, H, W, C]", 5
 }
 
 impl<T: Element> BatchNorm<T> {

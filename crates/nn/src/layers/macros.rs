@@ -25,9 +25,9 @@ macro_rules! plain {
 }
 
 /// Makes a struct with one field `inner` the layer that `inner` is: the same paths of parameters
-/// (`weight`, not `inner.weight`) and the same forward pass.
+/// (`weight`, not `inner.weight`) and the same forward pass, before which a check of the input may stand.
 macro_rules! transparent {
-    ($name:ident) => {
+    ($name:ident $(, |$x:ident| $check:expr)?) => {
         impl<T: cerberus_tensor::Element> crate::module::Module<T> for $name<T> {
             fn visit<'a>(
                 &'a self,
@@ -53,6 +53,10 @@ macro_rules! transparent {
                 x: cerberus_autograd::Var<T>,
                 context: &mut crate::context::Context<T>,
             ) -> cerberus_autograd::Var<T> {
+                $(
+                    let $x = &x;
+                    $check;
+                )?
                 self.inner.forward(x, context)
             }
         }

@@ -34,10 +34,11 @@ pub use drop::{AlphaDropout, DropPath, Dropout, SpatialDropout};
 pub use embedding::Embedding;
 pub use linear::Linear;
 pub use norms::{GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
-pub use plain::{Flatten, PixelShuffle, Upsample};
+pub use plain::{Flatten, Pad2d, PixelShuffle, Reshape, Upsample};
 pub use pools::{
-    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool, GlobalMaxPool,
-    MaxPool1d, MaxPool2d, MaxPool3d,
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d,
+    MaxPool3d,
 };
 pub use residual::{InvertedResidual, Residual, SqueezeExcitation};
 pub use sequential::Sequential;

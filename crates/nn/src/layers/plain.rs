@@ -1,7 +1,9 @@
 //! Layers that only move values.
 
 use cerberus_autograd::Var;
+use cerberus_autograd::ops::PadMode;
 use cerberus_tensor::Element;
+use cerberus_tensor::conv::Padding;
 use cerberus_tensor::resize::Interpolation;
 use std::marker::PhantomData;
 
@@ -19,6 +21,65 @@ impl<T: Element> Layer<T> for Flatten<T> {
         let n = x.shape()[0];
         let features = x.shape()[1..].iter().product();
         x.reshape(&[n, features])
+    }
+}
+
+plain! {
+    /// Another shape for each sample, `[N, ..]` to `[N, shape..]`, in row-major order: Keras' `Reshape`, PyTorch's
+    /// `Unflatten`. The forward pass panics if the numbers of values differ.
+    Reshape { shape: Vec<usize> }
+}
+
+impl<T: Element> Reshape<T> {
+    /// To samples of this shape.
+    pub fn new(shape: &[usize]) -> Self {
+        Self { shape: shape.to_vec(), element: PhantomData }
+    }
+}
+
+impl<T: Element> Layer<T> for Reshape<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        let fits = x
+            .shape()
+            .split_first()
+            .is_some_and(|(_, rest)| rest.iter().product::<usize>() == self.shape.iter().product::<usize>());
+        assert!(fits, "Reshape: samples of x {:?} do not have the values of {:?}", x.shape(), self.shape);
+        let shape = [&x.shape()[..1], &self.shape].concat();
+        x.reshape(&shape)
+    }
+}
+
+plain! {
+    /// Rows and columns around images, `[N, H, W, C]` to `[N, top + H + bottom, left + W + right, C]`; PyTorch's
+    /// `ZeroPad2d`, `ReflectionPad2d` and `ReplicationPad2d`. The forward pass panics if `x` has another rank, or is
+    /// too small to be mirrored or repeated.
+    Pad2d { padding: Padding, mode: PadMode }
+}
+
+impl<T: Element> Pad2d<T> {
+    /// Zeros.
+    pub fn zeros(padding: Padding) -> Self {
+        Self { padding, mode: PadMode::Constant(0.0), element: PhantomData }
+    }
+
+    /// The image mirrored about its edge, which is not repeated.
+    pub fn reflect(padding: Padding) -> Self {
+        Self { padding, mode: PadMode::Reflect, element: PhantomData }
+    }
+
+    /// The edge, repeated.
+    pub fn replicate(padding: Padding) -> Self {
+        Self { padding, mode: PadMode::Replicate, element: PhantomData }
+    }
+}
+
+impl<T: Element> Layer<T> for Pad2d<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        assert!(x.shape().len() == 4, "Pad2d: x {:?} must be [N, H, W, C]", x.shape());
+        let Padding { top, bottom, left, right } = self.padding;
+        x.pad(&[(0, 0), (top, bottom), (left, right), (0, 0)], self.mode)
     }
 }
 

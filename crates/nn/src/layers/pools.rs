@@ -44,11 +44,12 @@ impl<T: Element> Layer<T> for MaxPool2d<T> {
     }
 }
 
-/// Declares a pooling layer with sliding windows over `$rank` dimensions.
+/// Declares a pooling layer with sliding windows over `$rank` dimensions, and with the further fields given, which
+/// are false at first.
 macro_rules! pool {
-    ($(#[$doc:meta])* $name:ident, $rank:literal, $method:ident) => {
+    ($(#[$doc:meta])* $name:ident<$rank:literal> { $($flag:ident),* }, |$x:ident, $spec:ident| $y:expr) => {
         plain! {
-            $(#[$doc])* $name { spec: Sliding<$rank> }
+            $(#[$doc])* $name { spec: Sliding<$rank> $(, $flag: bool)* }
         }
 
         impl<T: Element> $name<T> {
@@ -59,20 +60,30 @@ macro_rules! pool {
 
             /// Windows of choice.
             pub fn with_spec(spec: Sliding<$rank>) -> Self {
-                Self { spec, element: PhantomData }
+                Self { spec, $($flag: false,)* element: PhantomData }
             }
 
-            /// With this many positions before and after every dimension.
+            /// With this many positions of padding before and after every dimension.
             pub fn padding(mut self, positions: usize) -> Self {
                 self.spec.padding = [positions; $rank];
                 self
             }
+
+            $(
+                /// With means over the positions of the input alone, without the padding: PyTorch's
+                /// `count_include_pad=False`, and what Keras does.
+                pub fn $flag(self) -> Self {
+                    Self { $flag: true, ..self }
+                }
+            )*
         }
 
         impl<T: Element> Layer<T> for $name<T> {
             #[track_caller]
-            fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-                x.$method(self.spec)
+            fn forward(&self, $x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+                let $spec = self.spec;
+                $(let $flag = self.$flag;)*
+                $y
             }
         }
     };
@@ -80,43 +91,48 @@ macro_rules! pool {
 
 pool! {
     /// The largest value of every window of a sequence, `[N, L, C]` to `[N, OL, C]`; padding never wins.
-    MaxPool1d, 1, max_pool
+    MaxPool1d<1> {}, |x, spec| x.max_pool(spec)
 }
 
 pool! {
     /// The largest value of every window of a volume, `[N, D, H, W, C]` to `[N, OD, OH, OW, C]`; padding never wins.
-    MaxPool3d, 3, max_pool
+    MaxPool3d<3> {}, |x, spec| x.max_pool(spec)
 }
 
 pool! {
     /// The mean of every window of a sequence, `[N, L, C]` to `[N, OL, C]`; padding counts as zeros.
-    AvgPool1d, 1, avg_pool
+    AvgPool1d<1> { exclude_padding }, |x, spec| averaged(x, spec, exclude_padding)
 }
 
 pool! {
     /// The mean of every window, `[N, H, W, C]` to `[N, OH, OW, C]`; padding counts as zeros.
-    AvgPool2d, 2, avg_pool
+    AvgPool2d<2> { exclude_padding }, |x, spec| averaged(x, spec, exclude_padding)
 }
 
 pool! {
     /// The mean of every window of a volume, `[N, D, H, W, C]` to `[N, OD, OH, OW, C]`; padding counts as zeros.
-    AvgPool3d, 3, avg_pool
+    AvgPool3d<3> { exclude_padding }, |x, spec| averaged(x, spec, exclude_padding)
+}
+
+#[track_caller]
+fn averaged<T: Element, const D: usize>(x: Var<T>, spec: Sliding<D>, exclude_padding: bool) -> Var<T> {
+    if exclude_padding { x.avg_pool_exclude_padding(spec) } else { x.avg_pool(spec) }
 }
 
 /// Declares a pooling layer with as many windows as its output has pixels.
 macro_rules! adaptive {
-    ($(#[$doc:meta])* $name:ident, $method:ident) => {
+    ($(#[$doc:meta])* $name:ident<$rank:literal>, $method:ident) => {
         plain! {
-            $(#[$doc])* $name { size: [usize; 2] }
+            $(#[$doc])* $name { size: [usize; $rank] }
         }
 
         impl<T: Element> $name<T> {
-            /// To images of this height and width.
+            /// To outputs of these extents.
             ///
             /// # Panics
             /// If one of them is 0.
             #[track_caller]
-            pub fn new(size: [usize; 2]) -> Self {
+            pub fn new(size: [usize; $rank]) -> Self {
                 assert!(!size.contains(&0), "{}: no extent of {size:?} may be 0", stringify!($name));
                 Self { size, element: PhantomData }
             }
@@ -132,26 +148,54 @@ macro_rules! adaptive {
 }
 
 adaptive! {
-    /// The mean of windows whose number is given, `[N, H, W, C]` to `[N, size[0], size[1], C]`; see
+    /// The mean of windows whose number is given, `[N, L, C]` to `[N, size, C]`; see
     /// [`Var::adaptive_avg_pool`].
-    AdaptiveAvgPool2d, adaptive_avg_pool
+    AdaptiveAvgPool1d<1>, adaptive_avg_pool
 }
 
 adaptive! {
-    /// The largest value of windows whose number is given, `[N, H, W, C]` to `[N, size[0], size[1], C]`; see
+    /// The mean of windows whose number is given, `[N, H, W, C]` to `[N, size.., C]`; see
+    /// [`Var::adaptive_avg_pool`].
+    AdaptiveAvgPool2d<2>, adaptive_avg_pool
+}
+
+adaptive! {
+    /// The mean of windows whose number is given, `[N, D, H, W, C]` to `[N, size.., C]`; see
+    /// [`Var::adaptive_avg_pool`].
+    AdaptiveAvgPool3d<3>, adaptive_avg_pool
+}
+
+adaptive! {
+    /// The largest value of windows whose number is given, `[N, L, C]` to `[N, size, C]`; see
     /// [`Var::adaptive_max_pool`].
-    AdaptiveMaxPool2d, adaptive_max_pool
+    AdaptiveMaxPool1d<1>, adaptive_max_pool
+}
+
+adaptive! {
+    /// The largest value of windows whose number is given, `[N, H, W, C]` to `[N, size.., C]`; see
+    /// [`Var::adaptive_max_pool`].
+    AdaptiveMaxPool2d<2>, adaptive_max_pool
+}
+
+adaptive! {
+    /// The largest value of windows whose number is given, `[N, D, H, W, C]` to `[N, size.., C]`; see
+    /// [`Var::adaptive_max_pool`].
+    AdaptiveMaxPool3d<3>, adaptive_max_pool
 }
 
 plain! {
-    /// The mean of every channel over all pixels, `[N, H, W, C]` to `[N, C]`.
+    /// The mean of every channel over all positions, `[N, image.., C]` to `[N, C]`. The forward pass panics if `x` has
+    /// fewer than three dimensions.
     GlobalAvgPool
 }
 
 impl<T: Element> Layer<T> for GlobalAvgPool<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-        x.global_avg_pool()
+        let [n, positions, c] = split("GlobalAvgPool", &x);
+        // The operation takes images; a sequence or a volume has the same means as an image of one row.
+        let image = if x.shape().len() == 4 { x } else { x.reshape(&[n, 1, positions, c]) };
+        image.global_avg_pool()
     }
 }
 
@@ -164,10 +208,16 @@ plain! {
 impl<T: Element> Layer<T> for GlobalMaxPool<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-        let (rank, n, c) = (x.shape().len(), x.shape().first().copied(), x.shape().last().copied());
-        let (3.., Some(n), Some(c)) = (rank, n, c) else {
-            panic!("GlobalMaxPool: x {:?} must be [N, image.., C]", x.shape())
-        };
-        x.adaptive_max_pool(&vec![1; rank - 2]).reshape(&[n, c])
+        let [n, positions, c] = split("GlobalMaxPool", &x);
+        x.reshape(&[n, positions, c]).adaptive_max_pool(&[1]).reshape(&[n, c])
+    }
+}
+
+/// Batch, positions and channels.
+#[track_caller]
+fn split<T: Element>(layer: &str, x: &Var<T>) -> [usize; 3] {
+    match x.shape() {
+        &[n, ref image @ .., c] if !image.is_empty() => [n, image.iter().product(), c],
+        other => panic!("{layer}: x {other:?} must be [N, image.., C]"),
     }
 }

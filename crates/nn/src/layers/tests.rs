@@ -5,12 +5,13 @@ mod samples;
 
 use std::collections::BTreeMap;
 
+use cerberus_autograd::grad;
 use cerberus_autograd::gradcheck::{self, Case, gradcheck, gradients};
-use cerberus_autograd::{Var, grad};
-use cerberus_tensor::Tensor;
+use cerberus_autograd::ops::Conv1dSpec;
 use serde_json::Value;
 
-use crate::{Context, Layer, Module, output_shape, summary};
+use super::*;
+use crate::{Init, output_shape, predict, summary};
 use samples::{Sample, all};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/layers.json");
@@ -126,7 +127,7 @@ fn evaluation_gives_the_same_whether_or_not_the_input_is_recorded() {
         let tape = cerberus_autograd::Tape::new();
         let x = tape.leaf(sample.input());
         let recorded = sample.layer.forward(x.clone(), &mut Context::evaluation());
-        let plain = crate::predict(&sample.layer, sample.input());
+        let plain = predict(&sample.layer, sample.input());
         for (a, b) in recorded.value().to_vec().into_iter().zip(plain.to_vec()) {
             assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{}: {a} and {b}", sample.name);
         }
@@ -134,5 +135,63 @@ fn evaluation_gives_the_same_whether_or_not_the_input_is_recorded() {
             let slope = grad(&[&recorded.sum_all()], &[&x]);
             assert_eq!(slope[0].shape(), sample.x, "{}", sample.name);
         }
+    }
+}
+
+/// A mistake in the calling code, and what its message says.
+type Mistake = (&'static str, fn());
+
+#[test]
+fn mistakes_are_named_with_the_layer_and_both_shapes() {
+    fn forward(layer: impl Layer<f64>, x: &[usize]) {
+        let _ = predict(&layer, Tensor::zeros(x));
+    }
+    let mistakes: [Mistake; 16] = [
+        ("Conv1d: 3 and 4 channels must both be multiples of 2 groups", || {
+            let spec = Conv1dSpec { groups: 2, ..Conv1dSpec::default() };
+            Conv1d::<f64>::with_spec(3, 4, 3, spec, &mut Init::new(1));
+        }),
+        ("ConvTranspose2d: 2 and 3 channels", || {
+            ConvTranspose2d::<f64>::new(2, 3, 3, 0, &mut Init::new(1));
+        }),
+        ("Conv2d: weights of shape [3, 3] for a layer with [3, 3, 1, 2]", || {
+            let _ = Conv2d::new(1, 2, 3, &mut Init::new(1)).with_weight(Tensor::<f64>::zeros(&[3, 3]));
+        }),
+        ("Linear: x [2, 3] must end in the 4 inputs of weight [4, 5]", || {
+            forward(Linear::new(4, 5, &mut Init::new(1)), &[2, 3]);
+        }),
+        ("BatchNorm1d: x [2, 3, 3, 4] must be [N, C] or [N, L, C]", || {
+            forward(BatchNorm1d::new(4), &[2, 3, 3, 4])
+        }),
+        ("BatchNorm2d: x [2, 4] must be [N, H, W, C]", || forward(BatchNorm2d::new(4), &[2, 4])),
+        ("BatchNorm3d: x [2, 3, 3, 4] must be [N, D, H, W, C]", || {
+            forward(BatchNorm3d::new(4), &[2, 3, 3, 4])
+        }),
+        ("GroupNorm: 6 channels must be a multiple of 4 groups", || {
+            GroupNorm::<f64>::new(4, 6);
+        }),
+        ("AdaptiveMaxPool2d: no extent of [2, 0] may be 0", || {
+            AdaptiveMaxPool2d::<f64>::new([2, 0]);
+        }),
+        ("GlobalMaxPool: x [2, 3] must be [N, image.., C]", || forward(GlobalMaxPool::default(), &[2, 3])),
+        ("Softmax: x [] has no dimension", || forward(Softmax::default(), &[])),
+        ("DropPath: the rate 1 must be at least 0 and below 1", || {
+            DropPath::<f64>::new(1.0);
+        }),
+        ("MultiHeadSelfAttention: 6 channels must be a multiple of 4 heads", || {
+            MultiHeadSelfAttention::<f64>::new(6, 4, &mut Init::new(1));
+        }),
+        ("SqueezeExcitation: x [2, 4] must be [N, H, W, C]", || {
+            forward(SqueezeExcitation::new(4, 2, &mut Init::new(1)), &[2, 4]);
+        }),
+        ("Reshape: samples of x [2, 6] do not have the values of [4, 2]", || {
+            forward(Reshape::new(&[4, 2]), &[2, 6])
+        }),
+        ("Upsample: x [2, 6] must be [N, H, W, C]", || forward(Upsample::nearest(2), &[2, 6])),
+    ];
+    for (expected, mistake) in mistakes {
+        let panic = std::panic::catch_unwind(mistake).expect_err(expected);
+        let message = panic.downcast::<String>().expect("a message with shapes");
+        assert!(message.contains(expected), "{message:?} instead of {expected:?}");
     }
 }

@@ -142,6 +142,17 @@ fn pools() -> Vec<Sample> {
         sample("AvgPool1d", AvgPool1d::new(3, 2).padding(1), &[2, 6, 2], &[2, 3, 2]),
         sample("AvgPool2d", AvgPool2d::new(2, 2), &[1, 4, 5, 2], &[1, 2, 2, 2]),
         sample("AvgPool3d", AvgPool3d::new(2, 1), &[1, 3, 2, 3, 2], &[1, 2, 1, 2, 2]),
+        sample(
+            "AvgPool2d: without the padding",
+            AvgPool2d::new(3, 2).padding(1).exclude_padding(),
+            &[1, 4, 5, 2],
+            &[1, 2, 3, 2],
+        ),
+        sample("AdaptiveAvgPool1d", AdaptiveAvgPool1d::new([2]), &[1, 5, 2], &[1, 2, 2]),
+        sample("AdaptiveAvgPool3d", AdaptiveAvgPool3d::new([2, 1, 2]), &[1, 3, 2, 3, 2], &[1, 2, 1, 2, 2]),
+        sample("AdaptiveMaxPool1d", AdaptiveMaxPool1d::new([2]), &[1, 5, 2], &[1, 2, 2]),
+        sample("AdaptiveMaxPool3d", AdaptiveMaxPool3d::new([2, 1, 2]), &[1, 3, 2, 3, 2], &[1, 2, 1, 2, 2]),
+        sample("GlobalAvgPool: of volumes", GlobalAvgPool::default(), &[2, 3, 2, 2, 2], &[2, 2]),
         sample("AdaptiveAvgPool2d", AdaptiveAvgPool2d::new([2, 3]), &[1, 5, 4, 2], &[1, 2, 3, 2]),
         sample("AdaptiveMaxPool2d", AdaptiveMaxPool2d::new([2, 3]), &[1, 5, 4, 2], &[1, 2, 3, 2]),
         sample("GlobalAvgPool", GlobalAvgPool::default(), &[2, 3, 2, 2], &[2, 2]),
@@ -194,9 +205,14 @@ fn drops() -> Vec<Sample> {
 
 fn others() -> Vec<Sample> {
     let init = &mut Init::new(2);
+    let around = Padding { top: 1, bottom: 0, left: 0, right: 2 };
     let body = |init: &mut Init| Conv2d::new(2, 3, 3, init).same();
     vec![
         sample("Flatten", Flatten::default(), &[2, 3, 2, 2], &[2, 12]),
+        sample("Reshape", Reshape::new(&[4, 3]), &[2, 2, 6], &[2, 4, 3]),
+        sample("Pad2d", Pad2d::zeros(around), &[1, 3, 2, 2], &[1, 4, 4, 2]),
+        sample("Pad2d: mirrored", Pad2d::reflect(around), &[1, 3, 3, 2], &[1, 4, 5, 2]),
+        sample("Pad2d: repeated", Pad2d::replicate(around), &[1, 3, 2, 2], &[1, 4, 4, 2]),
         sample("Upsample", Upsample::nearest(2), &[1, 2, 3, 2], &[1, 4, 6, 2]),
         sample("Upsample: bilinear", Upsample::bilinear(2), &[1, 2, 3, 2], &[1, 4, 6, 2]),
         sample(
