@@ -9,12 +9,15 @@
 //! as heads that find small things need.
 
 pub mod fpn;
+mod mobilenet;
 mod resnet;
 
+pub use mobilenet::MobileNetV2;
 pub use resnet::ResNet;
 
-use cerberus_nn::Init;
+use cerberus_nn::{Conv2d, Init};
 use cerberus_tensor::Element;
+use cerberus_tensor::conv::Conv2dSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::trunk::Trunk;
@@ -77,12 +80,20 @@ pub struct Network<T: Element> {
 
 /// All networks.
 pub fn networks<T: Element>() -> Vec<Network<T>> {
-    [resnet::networks()].into_iter().flatten().collect()
+    [resnet::networks(), mobilenet::networks()].into_iter().flatten().collect()
 }
 
 /// The network of this name.
 pub fn find<T: Element>(name: &str) -> Option<Network<T>> {
     networks().into_iter().find(|network| network.name == name)
+}
+
+/// A convolution without bias, padded by half of its kernel.
+fn conv<T: Element>([cin, cout]: [usize; 2], kernel: usize, stride: usize, init: &mut Init) -> Conv2d<T> {
+    Conv2d::with_spec(cin, cout, kernel, Conv2dSpec::default(), init)
+        .padding(kernel / 2)
+        .stride(stride)
+        .without_bias()
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@
 use cerberus_autograd::Var;
 use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Sequential, module};
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::{Conv2dSpec, Padding};
+use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::Pool2dSpec;
 
-use super::Network;
+use super::{Network, conv};
 use crate::features::{Features, MapInfo};
 use crate::trunk::Trunk;
 
@@ -76,14 +76,6 @@ struct Block<T: Element> {
 }
 
 module!(Block { conv1, bn1, conv2, bn2, conv3, bn3, downsample });
-
-/// A convolution without bias, padded by half of its kernel.
-fn conv<T: Element>([cin, cout]: [usize; 2], kernel: usize, stride: usize, init: &mut Init) -> Conv2d<T> {
-    Conv2d::with_spec(cin, cout, kernel, Conv2dSpec::default(), init)
-        .padding(kernel / 2)
-        .stride(stride)
-        .without_bias()
-}
 
 impl<T: Element> Block<T> {
     fn new(cin: usize, width: usize, stride: usize, bottleneck: bool, init: &mut Init) -> Self {

@@ -33,6 +33,7 @@ fn networks_have_as_many_parameters_as_torchvisions() {
         ("resnet18", 11_689_512 - 513_000),
         ("resnet34", 21_797_672 - 513_000),
         ("resnet50", 25_557_032 - 2_049_000),
+        ("mobilenet_v2", 3_504_872 - 1_281_000),
     ];
     for (name, count) in counts {
         assert_eq!(parameters(&*built(name)).values().sum::<usize>(), count, "{name}");
@@ -41,6 +42,15 @@ fn networks_have_as_many_parameters_as_torchvisions() {
 
 #[test]
 fn paths_are_torchvisions_but_for_the_names_of_scales_and_shifts() {
+    let found = parameters(&*built("mobilenet_v2"));
+    for path in [
+        "features.0.0.weight",
+        "features.1.conv.1.weight",
+        "features.17.conv.1.0.weight",
+        "features.18.1.gamma",
+    ] {
+        assert!(found.contains_key(path), "{path} is not among {:?}", found.keys());
+    }
     let found = parameters(&*built("resnet50"));
     for path in [
         "conv1.weight",
@@ -108,7 +118,8 @@ fn one_step_changes_every_parameter_of_every_network_under_every_head_and_none_t
         networks::<f32>().iter().map(|n| n.name).zip([Neck::Fpn, Neck::None].into_iter().cycle())
     {
         let (config, mut model) = model(name, neck);
-        model.freeze("trunk.layer1");
+        let frozen = if name.starts_with("resnet") { "trunk.layer1" } else { "trunk.features.0" };
+        model.freeze(frozen);
         let values = |model: &MultiTaskModel| -> Vec<(String, Vec<f32>)> {
             model.parameters().into_iter().map(|(path, p)| (path, p.value.to_vec())).collect()
         };
@@ -121,7 +132,7 @@ fn one_step_changes_every_parameter_of_every_network_under_every_head_and_none_t
         let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
         train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();
         for ((path, old), (_, new)) in before.iter().zip(values(&model)) {
-            let frozen = path.starts_with("trunk.layer1.");
+            let frozen = path.starts_with(&format!("{frozen}."));
             assert_eq!(*old == new, frozen, "{name} with {}: {path}", neck.name());
         }
     }
