@@ -8,9 +8,8 @@ use cerberus_tensor::Tensor;
 
 use crate::gradcheck::{self, sample};
 use crate::{
-    ErrorCase, Facts, Gradient, GradientSink, Gradients, Group, Inputs, Leaf, Operation, ParamId, Proof,
-    Saved, SavedVars, Saves, Tape, Var, backward, backward_into, depends_on, grad, grad_each,
-    grad_with_graph,
+    ErrorCase, Facts, Gradient, GradientSink, Group, Inputs, Leaf, Operation, ParamId, Proof, Saved,
+    SavedVars, Saves, Tape, Var, backward, backward_into, depends_on, grad, grad_each, grad_with_graph,
 };
 
 fn close(a: &Tensor<f64>, b: &Tensor<f64>) -> bool {

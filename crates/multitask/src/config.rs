@@ -101,7 +101,7 @@ pub enum TrunkKind {
     Stages,
     /// [`LeNet`](crate::LeNet), which has no options: one map of one position.
     LeNet,
-    /// One of the [`networks`](crate::networks), which the configuration names.
+    /// One of the [`networks`], which the configuration names.
     Network,
     /// The user's own trunk, built in code: a configuration cannot rebuild it.
     Custom,
@@ -164,7 +164,7 @@ impl ModelConfig {
     }
 
     /// Chooses the trunk by name: `base` (the one of [`for_data`](Self::for_data)), `narrow` and `wide` with half and
-    /// twice its channels, `lenet`, one of the [`networks`](crate::networks), which gets a feature pyramid, or the
+    /// twice its channels, `lenet`, one of the [`networks`], which gets a feature pyramid, or the
     /// channels of each convolution with `/` between stages: `16/32,32/64,64`.
     ///
     /// # Errors
