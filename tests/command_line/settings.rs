@@ -42,8 +42,8 @@ fn settings_that_cannot_be_are_refused_with_their_place() {
     std::fs::write(&file, "epochs = 2\nbatchsize = 3\n").unwrap();
     fails("train", &["--config", &text(&file)], &[1, 2], &["mine.toml", "line 2", "batchsize", "batch"]);
     fails("train", &["--config", "none.toml"], &[1, 2], &["none.toml"]);
-    fails("train", &["--optimizer", "lamb"], &[2], &["adamw, adam or sgd"]);
-    fails("train", &["--schedule", "step"], &[2], &["one_cycle"]);
+    fails("train", &["--optimizer", "sgdm"], &[2], &["adamw, adam, sgd, adagrad"]);
+    fails("train", &["--schedule", "stairs"], &[2], &["one_cycle"]);
     fails("train", &["--momentum", "1"], &[2], &["momentum"]);
     fails("train", &["--ema", "1"], &[2], &["decay"]);
     fails("train", &["--augment", "flip"], &[2], &["horizontal_flip"]);
