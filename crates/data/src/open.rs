@@ -92,7 +92,8 @@ pub fn open_photos(
     let reason = match (folder.is_dir(), folder.exists()) {
         (true, _) => match Photos::descriptions_in(folder)[..] {
             [] | [_] => "the folder holds the files of none".into(),
-            ref names => {
+            ref several => {
+                let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
                 format!("the folder holds several descriptions: give one of {}", names.join(", "))
             }
         },

@@ -15,6 +15,7 @@ pub mod layers;
 pub mod losses;
 pub mod module;
 pub mod optim;
+mod pattern;
 mod sam;
 pub mod schedule;
 mod step;
@@ -45,6 +46,7 @@ pub use optim::{
     LionOptions, Lookahead, LookaheadOptions, Muon, MuonOptions, Optimizer, ParameterGroup, ParameterGroups,
     RmsProp, RmsPropOptions, Sgd, SgdOptions,
 };
+pub use pattern::PathPattern;
 pub use sam::{SamOptions, sam_step};
 pub use schedule::{ReduceOnPlateau, Schedule};
 pub use step::{StepOptions, step, step_with};

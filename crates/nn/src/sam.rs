@@ -126,29 +126,9 @@ fn move_away<T: Element>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Init;
-    use crate::layers::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Sequential};
     use crate::optim::{Sgd, SgdOptions};
     use crate::step::step_with;
-
-    fn net() -> Sequential {
-        let mut init = Init::new(1);
-        Sequential::new()
-            .add("conv", Conv2d::new(2, 3, 3, &mut init).same())
-            .add("norm", BatchNorm2d::new(3))
-            .add("flatten", Flatten::default())
-            .add("drop", Dropout::new(0.5))
-            .add("dense", Linear::new(48, 2, &mut init))
-    }
-
-    fn loss(model: &Sequential, context: &mut Context) -> Var {
-        let x = Tensor::from_fn(&[3, 4, 4, 2], |i| (i as f32 * 0.7).sin());
-        model.forward(x.into(), context).square().mean_all()
-    }
-
-    fn values(model: &Sequential) -> Vec<(String, Vec<f32>)> {
-        model.tensors().into_iter().map(|(name, tensor)| (name, tensor.to_vec())).collect()
-    }
+    use crate::step::tests::{loss, net, values};
 
     #[test]
     fn with_rho_0_it_is_a_plain_step_with_the_same_dropout_and_one_update_of_the_statistics() {

@@ -120,7 +120,7 @@ pub(crate) fn clip<T: Element>(gradients: &mut Gradients<T>, options: StepOption
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use approx::assert_abs_diff_eq;
 
     use super::*;
@@ -129,7 +129,7 @@ mod tests {
     use crate::optim::{Sgd, SgdOptions};
     use cerberus_tensor::Tensor;
 
-    fn net() -> Sequential {
+    pub(crate) fn net() -> Sequential {
         let mut init = Init::new(1);
         Sequential::new()
             .add("conv", Conv2d::new(2, 3, 3, &mut init).same())
@@ -139,12 +139,12 @@ mod tests {
             .add("dense", Linear::new(48, 2, &mut init))
     }
 
-    fn loss(model: &Sequential, context: &mut Context) -> Var {
+    pub(crate) fn loss(model: &Sequential, context: &mut Context) -> Var {
         let x = Tensor::from_fn(&[3, 4, 4, 2], |i| (i as f32 * 0.7).sin());
         model.forward(x.into(), context).square().mean_all()
     }
 
-    fn values(model: &Sequential) -> Vec<(String, Vec<f32>)> {
+    pub(crate) fn values(model: &Sequential) -> Vec<(String, Vec<f32>)> {
         model.tensors().into_iter().map(|(name, tensor)| (name, tensor.to_vec())).collect()
     }
 

@@ -361,9 +361,10 @@ impl ScheduleConfig {
     /// A sentence that names the first number out of its range.
     pub fn check(&self) -> Result<(), String> {
         let (floor, times) = match *self {
-            Self::WarmupCosine { floor, .. } | Self::Polynomial { floor, .. } => (floor, 1),
+            Self::WarmupCosine { floor, .. }
+            | Self::Polynomial { floor, .. }
+            | Self::Exponential { floor, .. } => (floor, 1),
             Self::CosineRestarts { floor, cycles, .. } => (floor, cycles),
-            Self::Exponential { floor, .. } => (floor.max(0.0), 1),
             Self::Step { gamma, parts, .. } => (gamma, parts),
             Self::OneCycle { .. } | Self::Constant => (0.0, 1),
         };
@@ -374,7 +375,7 @@ impl ScheduleConfig {
         if !(1..=1000).contains(&times) {
             return Err(format!("the schedule has {times} parts; it must have 1 to 1000"));
         }
-        if matches!(*self, Self::Exponential { floor, .. } if floor <= 0.0) {
+        if matches!(*self, Self::Exponential { floor: 0.0, .. }) {
             return Err("the exponential schedule's floor must be above 0: it is the last rate".into());
         }
         self.over(1.0, 1000).check().map(drop).map_err(|error| error.to_string())

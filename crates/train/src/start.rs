@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use cerberus_multitask::MultiTaskModel;
-use cerberus_nn::Module;
 pub use cerberus_nn::checkpoint::Transfer;
-use glob::{MatchOptions, Pattern};
+use cerberus_nn::{Module, PathPattern};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -58,16 +57,11 @@ fn freeze(model: &mut MultiTaskModel, patterns: &[String]) -> Result<(), TrainEr
     let mut parameters = model.parameters_mut();
     for pattern in patterns {
         let refuse = |problem: String| TrainError::Option(format!("--freeze {pattern}: {problem}"));
-        let parsed = Pattern::new(pattern).map_err(|error| refuse(error.to_string()))?;
+        let parsed = PathPattern::new(pattern).map_err(refuse)?;
         let mut found = false;
-        for (path, parameter) in &mut parameters {
-            let options = MatchOptions::default();
-            // A part's path matches everything in the part.
-            let named = path.match_indices('.').any(|(end, _)| parsed.matches_with(&path[..end], options));
-            if named || parsed.matches_with(path, options) {
-                parameter.set_trainable(false);
-                found = true;
-            }
+        for (_, parameter) in parameters.iter_mut().filter(|(path, _)| parsed.names(path)) {
+            parameter.set_trainable(false);
+            found = true;
         }
         if !found {
             let mut parts: Vec<&str> = parameters.iter().map(|(path, _)| layer_of(path)).collect();

@@ -75,9 +75,7 @@ pub(super) fn is_description(path: &Path) -> bool {
 
 /// The only YAML file of a folder, if it describes masks.
 fn description_in(folder: &Path) -> Option<PathBuf> {
-    let yaml: Vec<PathBuf> =
-        files::entries(folder).ok()?.into_iter().filter(|path| yaml::is_yaml(path)).collect();
-    let [only] = &yaml[..] else { return None };
+    let [only] = &yaml::in_folder(folder)[..] else { return None };
     is_description(only).then(|| only.clone())
 }
 

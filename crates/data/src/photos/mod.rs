@@ -265,11 +265,8 @@ impl Photos {
     }
 
     /// The YAML files of a folder, in order. Several of them may describe the same pictures for different tasks.
-    pub(crate) fn descriptions_in(folder: &Path) -> Vec<String> {
-        let files = files::entries(folder).unwrap_or_default().into_iter().filter(|path| yaml::is_yaml(path));
-        let mut names: Vec<String> = files.map(|path| path.display().to_string()).collect();
-        names.sort();
-        names
+    pub(crate) fn descriptions_in(folder: &Path) -> Vec<PathBuf> {
+        yaml::in_folder(folder)
     }
 
     /// Reads the annotations at `path` and checks every picture's header; pixels are read when a sample is requested.

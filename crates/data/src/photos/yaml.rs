@@ -1,7 +1,7 @@
 //! The common part of the YAML layouts: recognising the files, and lists of class names.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -11,6 +11,11 @@ use super::files;
 /// Whether a file is YAML, by its extension.
 pub(super) fn is_yaml(path: &Path) -> bool {
     path.is_file() && ["yaml", "yml"].contains(&files::ending(path).as_str()) && !files::is_hidden(path)
+}
+
+/// The YAML files of a folder, in order; none of one that cannot be read.
+pub(super) fn in_folder(folder: &Path) -> Vec<PathBuf> {
+    files::entries(folder).unwrap_or_default().into_iter().filter(|path| is_yaml(path)).collect()
 }
 
 /// Ids and names of classes in ascending order of ids, from a list or a map. Names are read directly as text, so that a

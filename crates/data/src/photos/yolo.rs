@@ -26,7 +26,7 @@ use serde::Deserialize;
 
 use super::files::{self, ByStem};
 use super::reading::{Reading, Thing, classes, object_labels, present};
-use super::yaml::{Names, is_yaml};
+use super::yaml::{self, Names, is_yaml};
 use super::{Format, MaskSource, Photo, Shape, coco, masks, polygon, text};
 use crate::FindingKind::{LabelLeftOut, LeftOut, Suspicious};
 use crate::dataset::OBJECTS;
@@ -45,7 +45,7 @@ fn is_at(path: &Path) -> bool {
 
 /// The only YAML file of a folder that names classes.
 fn yaml_in(folder: &Path) -> Option<PathBuf> {
-    let found: Vec<PathBuf> = files::entries(folder).ok()?.into_iter().filter(|path| is_yaml(path)).collect();
+    let found = yaml::in_folder(folder);
     match found.len() {
         0 | 1 => found.into_iter().next(),
         _ => {

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use cerberus_autograd::{Gradients, ParamId};
 use cerberus_tensor::{Element, Tensor};
-use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, StateError};
 use crate::module::Module;
+use crate::pattern::PathPattern;
 
 /// Some parameters by their paths, and what is different for them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParameterGroup {
-    /// The path of a parameter (`head.bias`) or of a part that holds some (`trunk`), or either with `*` and `?`
-    /// (`*.norm*`).
+    /// The parameters, as a [`PathPattern`].
     pub pattern: String,
     /// The group's learning rate over that of the other parameters; 1 by default.
     #[serde(default = "one")]
@@ -98,8 +97,8 @@ impl<T: Element> ParameterGroups<T> {
                     return Err(refuse(format!("{name} is {value}; it must be finite and at least 0")));
                 }
             }
-            let pattern = Pattern::new(&group.pattern).map_err(|error| refuse(error.to_string()))?;
-            let mut named = paths.iter().filter(|path| names(&pattern, path)).peekable();
+            let pattern = PathPattern::new(&group.pattern).map_err(refuse)?;
+            let mut named = paths.iter().filter(|path| pattern.names(path)).peekable();
             if named.peek().is_none() {
                 return Err(refuse(format!("no parameter is called that; there are: {}", paths.join(", "))));
             }
@@ -125,12 +124,6 @@ impl<T: Element> ParameterGroups<T> {
         all.set_learning_rate(learning_rate);
         Ok(all)
     }
-}
-
-/// Whether a pattern names the parameter at `path`, or a part that holds it.
-fn names(pattern: &Pattern, path: &str) -> bool {
-    let matches = |path: &str| pattern.matches_with(path, MatchOptions::default());
-    path.match_indices('.').any(|(end, _)| matches(&path[..end])) || matches(path)
 }
 
 impl<T: Element> Optimizer<T> for ParameterGroups<T> {
