@@ -2,7 +2,9 @@
 //! 2018, table 2).
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Relu6, Sequential, module};
+use cerberus_nn::{
+    BatchNorm2d, Context, Conv2d, Dropout, GlobalAvgPool, Init, Layer, Linear, Relu6, Sequential, module,
+};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 
@@ -25,7 +27,12 @@ const ROWS: [[usize; 4]; 7] = [
 ];
 
 pub(super) fn networks<T: Element>() -> Vec<Network<T>> {
-    vec![Network { name: "mobilenet_v2", stages: 5, build: |c, init| Box::new(MobileNetV2::new(c, init)) }]
+    vec![Network::new("mobilenet_v2", 5, MobileNetV2::new, head)]
+}
+
+fn head<T: Element>([features, classes]: [usize; 2], init: &mut Init) -> Sequential<T> {
+    let layers = Sequential::new().add("0", Dropout::new(0.2)).add("1", Linear::new(features, classes, init));
+    Sequential::new().add("pool", GlobalAvgPool::default()).add("classifier", layers)
 }
 
 /// MobileNetV2 up to its last map, without the classifier.

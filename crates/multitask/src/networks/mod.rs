@@ -1,6 +1,6 @@
 //! Published networks as trunks, by name: `train --trunk resnet18`.
 //!
-//! A network is one file in this folder and one line in [`networks`]. Its stages are the maps after which the image is
+//! A network is one file in this folder and one line in [`networks`]; each is a trunk, and a classifier by itself. Its stages are the maps after which the image is
 //! halved, and the paths of its parameters are those of torchvision, so that weights can be carried over by name. Every
 //! convolution is padded by half of its kernel: an image of any size gives maps of `side / stride` positions, rounded
 //! up.
@@ -8,14 +8,16 @@
 //! A network alone leaves the joining of its maps to its heads. With [`Neck::Fpn`] a [feature pyramid](fpn) joins them,
 //! as heads that find small things need.
 
+mod classifier;
 pub mod fpn;
 mod mobilenet;
 mod resnet;
 
+pub use classifier::Classifier;
 pub use mobilenet::MobileNetV2;
 pub use resnet::ResNet;
 
-use cerberus_nn::{Conv2d, Init};
+use cerberus_nn::{Conv2d, Init, Layer, Sequential};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
 use serde::{Deserialize, Serialize};
@@ -74,8 +76,39 @@ pub struct Network<T: Element> {
     pub name: &'static str,
     /// The number of its maps.
     pub stages: usize,
-    /// Builds it for images of so many channels, with fresh weights.
-    pub build: fn(usize, &mut Init) -> Box<dyn Trunk<T>>,
+    /// Builds it as a trunk for images of so many channels, with fresh weights.
+    pub build: Build<T>,
+    /// Builds it as a classifier of images of so many channels, with so many classes.
+    pub classifier: BuildClassifier<T>,
+}
+
+/// Builds a trunk for images of so many channels.
+pub type Build<T> = Box<dyn Fn(usize, &mut Init) -> Box<dyn Trunk<T>>>;
+
+/// Builds a layer from images `[N, H, W, channels]` to logits `[N, classes]`; the numbers are channels and classes.
+pub type BuildClassifier<T> = Box<dyn Fn([usize; 2], &mut Init) -> Box<dyn Layer<T>>>;
+
+impl<T: Element> Network<T> {
+    /// A network of so many maps whose classifier is `head` after its deepest map. `head` gets the channels of that map
+    /// and the number of classes.
+    fn new<B: Trunk<T> + 'static>(
+        name: &'static str,
+        stages: usize,
+        build: impl Fn(usize, &mut Init) -> B + Copy + 'static,
+        head: fn([usize; 2], &mut Init) -> Sequential<T>,
+    ) -> Self {
+        let classifier: BuildClassifier<T> = Box::new(move |[channels, classes], init| {
+            let trunk = Box::new(build(channels, init));
+            let features = trunk.stages().last().expect("a trunk makes at least one map").channels;
+            Box::new(Classifier::new(trunk, head([features, classes], init)))
+        });
+        Self {
+            name,
+            stages,
+            build: Box::new(move |channels, init| Box::new(build(channels, init))),
+            classifier,
+        }
+    }
 }
 
 /// All networks.

@@ -6,7 +6,7 @@
 //! their stem is one 3x3 convolution that does not halve.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Sequential, module};
+use cerberus_nn::{BatchNorm2d, Context, Conv2d, GlobalAvgPool, Init, Layer, Linear, Sequential, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::Pool2dSpec;
@@ -37,17 +37,22 @@ pub(super) fn networks<T: Element>() -> Vec<Network<T>> {
     const FIFTY: Plan = Plan { bottleneck: true, ..THIRTY_FOUR };
     const SMALL: Plan = Plan { small_images: true, ..EIGHTEEN };
     const SMALL_FIFTY: Plan = Plan { small_images: true, ..FIFTY };
-    vec![
-        Network { name: "resnet18", stages: 5, build: |c, init| Box::new(ResNet::new(c, EIGHTEEN, init)) },
-        Network { name: "resnet34", stages: 5, build: |c, init| Box::new(ResNet::new(c, THIRTY_FOUR, init)) },
-        Network { name: "resnet50", stages: 5, build: |c, init| Box::new(ResNet::new(c, FIFTY, init)) },
-        Network { name: "resnet18-cifar", stages: 4, build: |c, init| Box::new(ResNet::new(c, SMALL, init)) },
-        Network {
-            name: "resnet50-cifar",
-            stages: 4,
-            build: |c, init| Box::new(ResNet::new(c, SMALL_FIFTY, init)),
-        },
-    ]
+    let plans = [
+        ("resnet18", EIGHTEEN),
+        ("resnet34", THIRTY_FOUR),
+        ("resnet50", FIFTY),
+        ("resnet18-cifar", SMALL),
+        ("resnet50-cifar", SMALL_FIFTY),
+    ];
+    let network = |(name, plan): (&'static str, Plan)| {
+        let stages = if plan.small_images { 4 } else { 5 };
+        Network::new(name, stages, move |channels, init| ResNet::new(channels, plan, init), head)
+    };
+    plans.into_iter().map(network).collect()
+}
+
+fn head<T: Element>([features, classes]: [usize; 2], init: &mut Init) -> Sequential<T> {
+    Sequential::new().add("pool", GlobalAvgPool::default()).add("fc", Linear::new(features, classes, init))
 }
 
 /// A residual network up to its last map, without the classifier.
