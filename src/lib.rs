@@ -79,6 +79,7 @@ pub mod prelude {
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
+    pub use crate::train::{Fit, History};
 }
 
 /// Compiles and runs the README's example along with the other documentation tests.
