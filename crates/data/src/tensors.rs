@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "images [2, 3] with 1 classes")]
+    #[should_panic(expected = "images [2, 3] with 1 targets")]
     fn a_row_without_a_class_is_refused() {
         TensorDataset::new(Tensor::zeros(&[2, 3]), &[0]);
     }
