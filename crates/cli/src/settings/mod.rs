@@ -70,6 +70,10 @@ pub struct Settings {
     /// Batches whose gradients are averaged for one step [default: 1]
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,
+    /// Compute the values inside the trunk's blocks again in the backward pass instead of keeping them: less memory,
+    /// more time
+    #[arg(long)]
+    pub recompute: bool,
     /// Chooses initial weights, training scenes and their order [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -166,3 +166,26 @@ fn a_configuration_with_a_network_is_written_and_read_and_refused_where_it_canno
     other.set_trunk("base").unwrap();
     assert!(other.network.is_empty() && other.check().is_ok());
 }
+
+#[test]
+fn recomputing_the_blocks_of_a_trunk_changes_no_bit() {
+    let data = FashionScenes::embedded(1);
+    let samples: Vec<_> = (0..2).map(|index| data.sample(Split::Train, 0, index).unwrap()).collect();
+    let batch = Batch::assemble(&samples, (0..2).collect()).unwrap();
+    for name in ["base", "resnet18"] {
+        let gradients = |recomputes: bool| {
+            let (mut config, _) = model("resnet18", Neck::Fpn);
+            config.heads.retain(|head| head.kind == "segment");
+            config.set_trunk(name).unwrap();
+            let mut model = MultiTaskModel::<f32>::new(&config, 3);
+            model.recompute(recomputes);
+            let mut context = Context::training(1, 0);
+            let loss = model.loss(&batch, &config.weights(), &mut context).unwrap();
+            context.discard();
+            let gradients = cerberus_autograd::backward(loss);
+            let of = |p: &cerberus_nn::Parameter<f32>| gradients.parameter(p.id()).unwrap().to_vec();
+            model.parameters().into_iter().map(|(_, p)| of(p)).collect::<Vec<_>>()
+        };
+        assert_eq!(gradients(true), gradients(false), "{name}");
+    }
+}
