@@ -59,8 +59,12 @@ pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
     pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split, TensorDataset};
     pub use crate::nn::losses::{
-        BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, box_iou, cross_entropy,
-        cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
+        BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, KlTarget, MultiMargin, TripletMargin, Tversky,
+        binary_cross_entropy, binary_cross_entropy_with, box_iou, contrastive, cosine_embedding,
+        cosine_similarity, cross_entropy, cross_entropy_soft, cross_entropy_with, dice, dice_with,
+        distribution_focal, expected_distance, focal, gaussian_focal, giou, hinge, huber, info_nce, kl_div,
+        l1, lovasz_hinge, lovasz_softmax, mse, multi_margin, nll, nt_xent, smooth_l1, squared_hinge,
+        supervised_contrastive, triplet_margin, tversky,
     };
     pub use crate::nn::{
         Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdaptiveAvgPool1d,
