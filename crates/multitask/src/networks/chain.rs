@@ -106,3 +106,17 @@ impl<T: Element> Layer<T> for Halve {
         x.max_pool2d(Pool2dSpec { kernel: [2; 2], stride: [2; 2], padding })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cerberus_tensor::Tensor;
+
+    #[test]
+    fn the_last_windows_of_odd_sides_are_what_is_left_of_the_map() {
+        let x = Tensor::<f64>::from_fn(&[1, 3, 5, 1], |i| -(i as f64));
+        let y = Halve.forward(Var::constant(x), &mut Context::evaluation());
+        assert_eq!(y.shape(), [1, 2, 3, 1]);
+        assert_eq!(y.value().to_vec(), [0.0, -2.0, -4.0, -10.0, -12.0, -14.0]);
+    }
+}
