@@ -11,7 +11,8 @@ use cerberus_tensor::pooling::Pool2dSpec;
 use crate::features::{Features, MapInfo};
 use crate::trunk::Trunk;
 
-/// A trunk of layers that run in order. A parameter's path begins with the name of its layer.
+/// A trunk of layers that run in order, the last of which makes the deepest map. A parameter's path begins with the name
+/// of its layer. What lies between two maps can be [recomputed](Context::recompute).
 pub struct Chain<T: Element = f32> {
     layers: Vec<Link<T>>,
 }
@@ -55,11 +56,12 @@ impl<T: Element> Trunk<T> for Chain<T> {
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
         let mut x = images;
         let mut stages = Vec::new();
-        for Link { name, layer, map } in &self.layers {
-            x = context.part(name, |context| layer.forward(x, context));
-            if map.is_some() {
-                stages.push(x.clone());
-            }
+        for run in self.layers.split_inclusive(|link| link.map.is_some()) {
+            x = context.segment(|context| {
+                run.iter()
+                    .fold(x, |x, link| context.part(&link.name, |context| link.layer.forward(x, context)))
+            });
+            stages.push(x.clone());
         }
         Features { stages, neck: None }
     }

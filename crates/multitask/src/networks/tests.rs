@@ -219,7 +219,7 @@ fn recomputing_the_blocks_of_a_trunk_changes_no_bit() {
     let data = FashionScenes::embedded(1);
     let samples: Vec<_> = (0..2).map(|index| data.sample(Split::Train, 0, index).unwrap()).collect();
     let batch = Batch::assemble(&samples, (0..2).collect()).unwrap();
-    for name in ["base", "resnet18"] {
+    for name in ["base", "resnet18", "efficientnet_b0"] {
         let gradients = |recomputes: bool| {
             let (mut config, _) = model("resnet18", Neck::Fpn);
             config.heads.retain(|head| head.kind == "segment");
