@@ -72,14 +72,14 @@ pub mod prelude {
         AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Context,
         Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout, Elu, Embedding, Fan,
         Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, GroupNorm, Hardsigmoid, Hardswish, Hardtanh,
-        Identity, Init, InstanceNorm, InvertedResidual, Lamb, LambOptions, Layer, LayerNorm, LeakyRelu,
-        Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions, MaxPool1d, MaxPool2d,
-        MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon, MuonOptions, Optimizer, PRelu, Pad2d,
-        Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6, Reshape,
-        Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d, Sequential,
-        Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation, StepOptions,
-        Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module, output_shape,
-        predict, sam_step, save_model, step, step_with, summary, summary_with,
+        Identity, Init, InstanceNorm, InvertedResidual, InvertedResidualSpec, Lamb, LambOptions, Layer,
+        LayerNorm, LeakyRelu, Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions,
+        MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon, MuonOptions, Optimizer,
+        PRelu, Pad2d, Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6,
+        Reshape, Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d,
+        Sequential, Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation,
+        StepOptions, Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module,
+        output_shape, predict, sam_step, save_model, step, step_with, summary, summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
