@@ -226,6 +226,8 @@ pub fn whitening<T: Element>(images: &Tensor<T>, [rows, columns]: [usize; 2], ep
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
     use cerberus_tensor::parallel::pool;
 

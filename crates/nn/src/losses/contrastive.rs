@@ -1,7 +1,9 @@
 //! The contrastive loss of pairs of vectors by their distance.
 
 use cerberus_autograd::Var;
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::Element;
+#[cfg(feature = "proofs")]
+use cerberus_tensor::Tensor;
 
 #[cfg(feature = "proofs")]
 use super::samples::*;

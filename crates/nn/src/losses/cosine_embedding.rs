@@ -1,7 +1,9 @@
 //! The loss of pairs of vectors by their cosine.
 
 use cerberus_autograd::Var;
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::Element;
+#[cfg(feature = "proofs")]
+use cerberus_tensor::Tensor;
 
 use super::cosine_similarity::cosine_similarity;
 #[cfg(feature = "proofs")]
