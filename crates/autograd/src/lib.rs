@@ -22,7 +22,6 @@
 //! - [`gradcheck`]: finite differences against every rule.
 #![forbid(unsafe_code)]
 
-mod checkpoint;
 mod engine;
 pub mod gradcheck;
 mod operation;

@@ -5,6 +5,8 @@
 //! the list. Because a node only ever refers to earlier ones, the backward pass
 //! is one loop from the end to the start: no recursion, no sorting, no hashing.
 
+mod checkpoint;
+
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -13,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::checkpoint::Segment;
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
+use checkpoint::Segment;
 
 /// Identifies a parameter within one run of the program.
 ///

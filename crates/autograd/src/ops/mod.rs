@@ -327,6 +327,7 @@ operations! {
     roi_align::RoiAlign (composed),
     grid_sample::GridSample (composed),
     batch_norm::BatchNorm (generic),
+    self_attention::SelfAttention (generic),
     layer_norm::LayerNorm,
     group_norm::GroupNorm (composed),
     instance_norm::InstanceNorm (composed),
