@@ -38,7 +38,7 @@ pub use engine::{
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};
 pub use tape::{ParamId, Tape, Var};
-pub use trace::{Source, Trace, TracedNode};
+pub use trace::{Source, Trace, TracedNode, TracedStep};
 
 #[cfg(test)]
 mod tests;

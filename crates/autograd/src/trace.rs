@@ -21,10 +21,18 @@ pub struct Trace<T: Element = f32> {
 
 /// A value in a [`Trace`].
 pub struct TracedNode<T: Element = f32> {
-    /// The operation that made it, and the operation's inputs; `None` for a value from outside.
-    pub step: Option<(Rc<dyn Operation<T>>, Vec<Source<T>>)>,
+    /// What made it; `None` for a value from outside.
+    pub step: Option<TracedStep<T>>,
     /// Its shape.
     pub shape: Shape,
+}
+
+/// An operation as it was applied.
+pub struct TracedStep<T: Element = f32> {
+    /// The operation, with its arguments.
+    pub operation: Rc<dyn Operation<T>>,
+    /// Its inputs, in order.
+    pub inputs: Vec<Source<T>>,
 }
 
 /// Where an operation's input comes from.
@@ -47,9 +55,9 @@ impl<T: Element> Tape<T> {
     /// let x = tape.leaf(Tensor::from_vec(vec![1.0, 2.0], &[2]));
     /// let y = (x + Var::constant(Tensor::scalar(3.0))).relu();
     /// let trace = tape.trace();
-    /// let (operation, inputs) = trace.nodes[1].step.as_ref().unwrap();
-    /// assert_eq!(operation.name(), "add");
-    /// assert!(matches!(&inputs[..], [Source::Node(0), Source::Constant(three)] if three.item() == 3.0));
+    /// let step = trace.nodes[1].step.as_ref().unwrap();
+    /// assert_eq!(step.operation.name(), "add");
+    /// assert!(matches!(&step.inputs[..], [Source::Node(0), Source::Constant(three)] if three.item() == 3.0));
     /// assert_eq!(y.place(), Some(2));
     /// ```
     pub fn tracing() -> Self {
@@ -72,7 +80,8 @@ impl<T: Element> Tape<T> {
                     Some(node) => Source::Node(node),
                     None => Source::Constant(constants[&(place, index)].clone()),
                 });
-                TracedNode { step: Some((Rc::clone(operation), sources.collect())), shape: *shape }
+                let step = TracedStep { operation: Rc::clone(operation), inputs: sources.collect() };
+                TracedNode { step: Some(step), shape: *shape }
             }
         };
         Trace { nodes: record.nodes.iter().enumerate().map(traced).collect() }
@@ -97,7 +106,7 @@ mod tests {
         let offset = Tensor::from_vec(vec![5.0, -7.0], &[2]);
         let y = Var::constant(offset.clone()) - x;
         let trace = tape.trace();
-        let (operation, inputs) = trace.nodes[y.place().unwrap()].step.as_ref().unwrap();
+        let TracedStep { operation, inputs } = trace.nodes[y.place().unwrap()].step.as_ref().unwrap();
         assert_eq!(operation.name(), "sub");
         let Source::Constant(kept) = &inputs[0] else { panic!("{inputs:?}") };
         assert_eq!(kept.to_vec(), offset.to_vec());
