@@ -14,6 +14,7 @@ mod fold;
 mod graph;
 mod layout;
 mod lower;
+mod model;
 mod names;
 pub mod proto;
 mod recording;
@@ -22,4 +23,5 @@ mod windows;
 
 pub use error::ExportError;
 pub use export::{BATCH, IR_VERSION, OPSET, Signature, export, export_layer, save};
+pub use model::{DESCRIPTION, IMAGES, Preprocessing, export_model, output_names};
 pub use values::save_values;
