@@ -10,7 +10,7 @@ use cerberus_nn::{Module, predict};
 use cerberus_onnx::{export_layer, save, save_values};
 use cerberus_tensor::Tensor;
 
-#[path = "../tests/networks.rs"]
+#[path = "../tests/networks/mod.rs"]
 mod networks;
 
 type Failure = Box<dyn std::error::Error>;

@@ -2,7 +2,9 @@
 //! with the shape of one sample. The tests export them; the example `onnx_layers`
 //! writes them to files, whose values ONNX Runtime then has to give.
 
+use cerberus_autograd::Var;
 use cerberus_nn::*;
+use cerberus_tensor::Tensor;
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
 use cerberus_tensor::windows::Sliding;
 
@@ -23,7 +25,77 @@ pub fn networks() -> Vec<Network> {
     all.extend(pools(&mut init));
     all.extend(norms(&mut init));
     all.extend(rows(&mut init));
+    all.extend(operations(&mut init));
     all
+}
+
+/// A layer that is a function.
+struct Apply(fn(Var) -> Var);
+
+impl Module for Apply {
+    fn visit<'a>(&'a self, _: &str, _: &mut dyn FnMut(String, ModuleTensor<'a, f32>)) {}
+    fn visit_mut<'a>(&'a mut self, _: &str, _: &mut dyn FnMut(String, ModuleTensorMut<'a, f32>)) {}
+}
+
+impl Layer for Apply {
+    fn forward(&self, x: Var, _context: &mut Context) -> Var {
+        (self.0)(x)
+    }
+}
+
+fn numbers(shape: &[usize]) -> Var {
+    Var::constant(Tensor::from_fn(shape, |i| 1.5 + (i as f32 * 1.7).cos()))
+}
+
+/// Operations that no layer above applies, or not in every layout.
+fn operations(init: &mut Init) -> Vec<Network> {
+    let mut images = |name, function: fn(Var) -> Var| {
+        let net = Sequential::new().add("conv", Conv2d::new(3, 4, 3, init).same().with_relu());
+        network(name, &[6, 5, 3], net.add("operations", Apply(function)))
+    };
+    vec![
+        images("arithmetic", |x| {
+            let y = x.clone() / numbers(&[6, 5, 4]) - numbers(&[1]);
+            let y = numbers(&[5, 1]) - y.maximum(numbers(&[4])).minimum(numbers(&[]));
+            // An operand of fewer dimensions that is computed.
+            let rows = x.clone().sum(&[0, 1, 2]).reshape(&[1, 4]).sum(&[0]).scale(0.0);
+            (y + rows).abs().affine(2.0, 0.5).pow(numbers(&[4])) * x.exp().affine(1.0, 1.0).log()
+        }),
+        images("functions", |x| {
+            let y = x.clone().affine(1.0, 1.0);
+            let y = y.clone().sqrt() + y.clone().rsqrt() + y.clone().powf(1.5) + y.expm1().log1p();
+            (y + x.clone().sin() * x.clone().cos() + x.clone().erf()) * x.affine(1.0, -0.3).sign()
+        }),
+        images("reductions", |x| {
+            let n = x.shape()[0];
+            let kept = x.clone().mean_keepdim(&[1, 3]);
+            let rows = x.clone().max(&[3]).logsumexp(&[2]) + x.clone().min(&[2]).norm(&[2]);
+            let spread = Var::stack(vec![x.clone().var(&[1, 2], 1.0), x.clone().std(&[1, 2], 0.0)], 0);
+            let spread = spread.sum(&[0]).reshape(&[n, 1, 4]);
+            let columns = x.clone().sum(&[1]).max_keepdim(&[1]).sum(&[1, 2]);
+            (x + kept).sum(&[2]) + spread + rows.reshape(&[n, 6, 1]) + columns.reshape(&[n, 1, 1])
+        }),
+        images("movement", |x| {
+            let (n, twice) = (x.shape()[0], Var::concat(vec![x.clone(), x.clone().flip(&[1])], 3));
+            let part = twice.narrow(3, 2, 4).narrow(2, 1, 3).slice(1, 0..6, 2);
+            let part = part.roll(2, 1).tile(&[1, 2, 1, 1]).index_select(3, &[3, 0, 0]);
+            let turned = x.clone().permute(&[0, 3, 1, 2]).reshape(&[n, 4, 30]).softmax(1);
+            let patches = x.unfold([3, 3], Conv2dSpec::same(3)).reshape(&[n, 1080]);
+            let turned = turned.reshape(&[n, 120]).reshape(&[n, 2, 1, 60]).expand(&[n, 2, 3, 60]);
+            Var::concat(vec![part.reshape(&[n, 54]), patches, turned.reshape(&[n, 360])], 1)
+        }),
+        network("tokens", &[3, 2], {
+            Sequential::new().add(
+                "operations",
+                Apply(|x| {
+                    let n = x.shape()[0];
+                    let token = Var::constant(Tensor::from_fn(&[n, 1, 2], |i| (i % 2) as f32 + 0.5));
+                    let x = Var::concat(vec![token, x], 1);
+                    x.clone().matmul(x.permute(&[0, 2, 1]))
+                }),
+            )
+        }),
+    ]
 }
 
 fn convolutions(init: &mut Init) -> Vec<Network> {
