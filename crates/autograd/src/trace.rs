@@ -64,7 +64,8 @@ impl<T: Element> Tape<T> {
         Self::with_constants(Some(BTreeMap::new()))
     }
 
-    /// What has been recorded.
+    /// What has been recorded. Drop it before a backward pass over [checkpoints](Self::checkpoint), which run the
+    /// operations once more.
     ///
     /// # Panics
     /// If this is no [tracing](Self::tracing) tape, or `backward` has used it up.

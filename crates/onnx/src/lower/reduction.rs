@@ -1,8 +1,8 @@
-//! Sums, means, softmax: operations along some dimensions.
+//! Sums, means, softmax, layer norm: operations along some dimensions.
 
 use cerberus_autograd::ops;
 
-use super::{Lowering, Mapped, input, refusal};
+use super::{Lowering, Mapped, input, refusal, same};
 use crate::layout::Layout::{self, ChannelsFirst, Plain};
 use crate::proto::AttributeProto;
 use crate::recording::Step;
@@ -14,6 +14,16 @@ impl Lowering<'_> {
                 return Err(refusal(step, "its axes depend on the batch"));
             }
             return self.sum(place, step, sum);
+        }
+        if let Some([norm, other]) = step.as_both::<ops::LayerNorm>() {
+            let eps = AttributeProto::float("epsilon", same(step, [norm.eps, other.eps])?);
+            let mut inputs = Vec::with_capacity(3);
+            for index in 0..3 {
+                inputs.push(self.plain(step, index)?);
+            }
+            let y = self.graph.node("LayerNormalization", inputs, [AttributeProto::int("axis", -1), eps]);
+            self.set(place, Plain, y);
+            return Ok(true);
         }
         if step.is::<ops::GlobalAvgPool>() {
             let x = self.value(input(step), ChannelsFirst)?;
