@@ -102,6 +102,14 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
     for file in ["test_000.json", "test_000.png", "test_000.mask.png"] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    let onnx = folder.path().join("onnx");
+    let arguments = ["--model", model, "--out", onnx.to_str().unwrap()];
+    let exported = output("export", &arguments);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    assert!(String::from_utf8_lossy(&exported.stdout).contains("classify.logits, detect.heat"));
+    let written = std::fs::read(onnx.join("model.onnx")).unwrap();
+    fails("export", &arguments, &[1], &["model.onnx", "there already"]);
+    assert_eq!(std::fs::read(onnx.join("model.onnx")).unwrap(), written);
     let scored = output("evaluate", &["--model", model, "--samples", "8"]);
     let line: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
@@ -123,6 +131,14 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
         let path = folder.path().join(format!("{name}.safetensors"));
         std::fs::write(&path, bytes).unwrap();
         fails("predict", &["--model", path.to_str().unwrap(), picture.to_str().unwrap()], &[1], &[name]);
+        let fresh = folder.path().join("fresh");
+        fails(
+            "export",
+            &["--model", path.to_str().unwrap(), "--out", fresh.to_str().unwrap()],
+            &[1],
+            &[name],
+        );
+        assert!(!fresh.exists());
     }
     // A damaged last checkpoint makes resuming fail, with the file's name.
     std::fs::write(run.join("checkpoints/last.safetensors"), &whole[..whole.len() / 2]).unwrap();

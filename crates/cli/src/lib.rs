@@ -3,6 +3,7 @@
 //! - [`train`]: trains one trunk with several heads into a run's folder;
 //! - [`predict`]: the predictions of a trained model for pictures;
 //! - [`evaluate`]: scores a trained model on data;
+//! - [`export`]: writes a trained model as an ONNX file;
 //! - [`inspect`]: shows what a data set holds;
 //! - [`runs`]: lists and compares the runs of a folder;
 //! - [`shell`]: shared by all of them.
@@ -14,6 +15,7 @@
 
 mod display;
 pub mod evaluate;
+pub mod export;
 mod found;
 pub mod inspect;
 mod look;

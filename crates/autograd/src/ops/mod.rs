@@ -232,6 +232,7 @@ mod extreme;
 
 pub use conv1d::Conv1dSpec;
 pub use conv3d::Conv3dSpec;
+pub use linear_map::Origin;
 pub use pad::PadMode;
 pub use roi_align::Region;
 
