@@ -253,6 +253,25 @@ fn throughput_prints_one_line_of_json() {
 }
 
 #[test]
+fn cifar10_takes_its_fast_recipe_on_a_handful_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |image: usize| {
+        let pixel = move |i: usize| (i * (image + 3) / 7) as u8;
+        std::iter::once((image % 10) as u8).chain((0..3072).map(pixel))
+    };
+    let bytes: Vec<u8> = (0..12).flat_map(record).collect();
+    for name in (1..=5).map(|number| format!("data_batch_{number}.bin")).chain(["test_batch.bin".into()]) {
+        std::fs::write(folder.path().join(name), &bytes).unwrap();
+    }
+    let data = folder.path().to_str().unwrap();
+    let small = ["--recipe", "fast", "--epochs", "2", "--batch", "8", "--samples", "16"];
+    let output = output("cifar10", &[&["--data", data][..], &small].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("mean of 1 runs: test accuracy 0."), "{text}");
+    fails("cifar10", &["--data", data, "--samples", "0"], &[1], &["must be at least 1"]);
+}
+
+#[test]
 fn cifar10_names_the_files_it_misses() {
     let folder = tempfile::tempdir().unwrap();
     fails("cifar10", &["--data", folder.path().to_str().unwrap()], &[1], &["data_batch_1.bin"]);
