@@ -59,8 +59,12 @@ pub mod prelude {
     pub use crate::autograd::{Gradients, Tape, Var, backward, grad};
     pub use crate::data::{Batch, Dataset, EpochPlan, Loader, Split, TensorDataset};
     pub use crate::nn::losses::{
-        BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, binary_cross_entropy, box_iou, cross_entropy,
-        cross_entropy_with, dice, dice_with, focal, gaussian_focal, giou, l1, smooth_l1,
+        BoxOverlap, CrossEntropy, Dice, DiceForm, Focal, KlTarget, MultiMargin, TripletMargin, Tversky,
+        binary_cross_entropy, binary_cross_entropy_with, box_iou, contrastive, cosine_embedding,
+        cosine_similarity, cross_entropy, cross_entropy_soft, cross_entropy_with, dice, dice_with,
+        distribution_focal, expected_distance, focal, gaussian_focal, giou, hinge, huber, info_nce, kl_div,
+        l1, lovasz_hinge, lovasz_softmax, mse, multi_margin, nll, nt_xent, smooth_l1, squared_hinge,
+        supervised_contrastive, triplet_margin, tversky,
     };
     pub use crate::nn::{
         Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdaptiveAvgPool1d,
@@ -68,17 +72,18 @@ pub mod prelude {
         AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Context,
         Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout, Elu, Embedding, Fan,
         Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, GroupNorm, Hardsigmoid, Hardswish, Hardtanh,
-        Identity, Init, InstanceNorm, InvertedResidual, Lamb, LambOptions, Layer, LayerNorm, LeakyRelu,
-        Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions, MaxPool1d, MaxPool2d,
-        MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon, MuonOptions, Optimizer, PRelu, Pad2d,
-        Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6, Reshape,
-        Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d, Sequential,
-        Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation, StepOptions,
-        Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module, output_shape,
-        predict, sam_step, save_model, step, step_with, summary, summary_with,
+        Identity, Init, InstanceNorm, InvertedResidual, InvertedResidualSpec, Lamb, LambOptions, Layer,
+        LayerNorm, LeakyRelu, Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions,
+        MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon, MuonOptions, Optimizer,
+        PRelu, Pad2d, Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6,
+        Reshape, Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d,
+        Sequential, Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation,
+        StepOptions, Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module,
+        output_shape, predict, sam_step, save_model, step, step_with, summary, summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
+    pub use crate::train::{Fit, History};
 }
 
 /// Compiles and runs the README's example along with the other documentation tests.

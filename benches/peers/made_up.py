@@ -3,8 +3,10 @@ index, labels and targets follow from the position. Images are [N, H, W, C]."""
 
 import numpy as np
 
-SIZES = {"seed32": 32, "seed224": 224, "resnet18": 32, "mtl64": 64, "infer-seed32": 32, "infer-resnet18": 32}
-CLASSES = {"seed32": 10, "seed224": 1000, "resnet18": 10, "mtl64": 10, "infer-seed32": 10, "infer-resnet18": 10}
+# Others have images of 224 pixels and 1,000 classes.
+SIZES = {"seed32": 32, "resnet18": 32, "mtl64": 64, "unet": 256}
+CLASSES = {"seed32": 10, "resnet18": 10, "mtl64": 10}
+UNET_CLASSES = 21
 GRID = 8
 
 
@@ -13,13 +15,16 @@ def wave(*shape):
 
 
 def images(workload, batch):
-    size = SIZES[workload]
+    size = SIZES.get(workload.removeprefix("infer-"), 224)
     return wave(batch, size, size, 3)
 
 
 def labels(workload, batch):
+    if workload == "unet":
+        pixels = batch * SIZES["unet"] ** 2
+        return (np.arange(pixels, dtype=np.int64) // 977 % UNET_CLASSES).reshape(batch, SIZES["unet"], SIZES["unet"])
     # Labels are bytes on our side, so that not all of the 1,000 classes occur.
-    return np.arange(batch, dtype=np.int64) % min(CLASSES[workload], 250)
+    return np.arange(batch, dtype=np.int64) % min(CLASSES.get(workload, 1000), 250)
 
 
 def multitask(batch):

@@ -7,7 +7,9 @@ import math
 import os
 import time
 
-WORKLOADS = ["seed32", "seed224", "resnet18", "mtl64", "infer-seed32", "infer-resnet18"]
+PUBLISHED = ["resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_small", "unet"]
+WORKLOADS = ["seed32", "seed224", "resnet18", "mtl64", *PUBLISHED]
+WORKLOADS += [f"infer-{name}" for name in ["seed32", "resnet18", *PUBLISHED]]
 TRAINING = [name for name in WORKLOADS if not name.startswith("infer-")]
 
 

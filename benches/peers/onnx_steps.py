@@ -38,4 +38,4 @@ options.add_session_config_entry("session.set_denormal_as_zero", "1")
 session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 name = session.get_inputs()[0].name
 images = np.ascontiguousarray(made_up.images(given.workload, given.batch).transpose(0, 3, 1, 2))
-measuring.report(given, int(parameters), lambda: float(session.run(None, {name: images})[0][0, 0]))
+measuring.report(given, int(parameters), lambda: float(session.run(None, {name: images})[0].flat[0]))

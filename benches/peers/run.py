@@ -26,6 +26,10 @@ TUNED = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=
 BATCHES = {
     "seed32": [32, 128], "seed224": [32], "resnet18": [128], "mtl64": [32],
     "infer-seed32": [1, 64], "infer-resnet18": [1, 64],
+    "resnet50": [16], "mobilenet_v2": [32], "efficientnet_b0": [16], "convnext_tiny": [8], "vit_small": [16],
+    "unet": [8],
+    "infer-resnet50": [1], "infer-mobilenet_v2": [1], "infer-efficientnet_b0": [1], "infer-convnext_tiny": [1],
+    "infer-vit_small": [1], "infer-unet": [1],
 }  # fmt: skip
 # Settings this much slower than the best of their peer are not tried again.
 NEAR = 0.93
@@ -95,7 +99,7 @@ def candidates(given, workload, batch, python, ours):
                     options = ["--mode", mode, "--layout", layout, "--optimizer", optimizer]
                     setting = " ".join([mode, layout] + [optimizer] * training)
                     all_of.append((peer, setting, [python, HERE / "torch_steps.py", *shared, *options], extra))
-    if "keras" in peers:
+    if "keras" in peers and workload.removeprefix("infer-") not in measuring.PUBLISHED:
         for mode in ["fit", "function"] + ["fit-xla", "function-xla"] * (not given.eager):
             all_of.append(("keras", mode, [python, HERE / "keras_steps.py", *shared, "--mode", mode], {}))
     if "onnx" in peers and not training:

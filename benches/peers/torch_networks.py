@@ -91,10 +91,56 @@ def multitask_loss(outputs, targets):
     )
 
 
+class Unet(nn.Module):
+    WIDTHS = [32, 64, 128, 256, 512]
+
+    def __init__(self, classes=21):
+        super().__init__()
+        down, cin = [], 3
+        for width in self.WIDTHS:
+            down.append(self.level(cin, width))
+            cin = width
+        self.down = nn.ModuleList(down)
+        pairs = list(zip(self.WIDTHS, self.WIDTHS[1:]))[::-1]
+        self.up = nn.ModuleList(self.level(fine + coarse, fine) for fine, coarse in pairs)
+        self.head = nn.Conv2d(self.WIDTHS[0], classes, 1)
+
+    @staticmethod
+    def level(cin, cout):
+        return nn.Sequential(
+            nn.Conv2d(cin, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True),
+            nn.Conv2d(cout, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True),
+        )  # fmt: skip
+
+    def forward(self, x):
+        skips = []
+        for depth, level in enumerate(self.down):
+            if depth > 0:
+                skips.append(x)
+                x = F.max_pool2d(x, 2)
+            x = level(x)
+        for level in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = level(torch.cat([skips.pop(), x], 1))
+        return self.head(x)
+
+
 def network(workload):
     name = workload.removeprefix("infer-")
     if name == "seed32":
         return seed(32, 10)
     if name == "seed224":
         return seed(224, 1000)
-    return resnet18() if name == "resnet18" else PlainHeads()
+    if name == "resnet18":
+        return resnet18()
+    if name == "unet":
+        return Unet()
+    if name == "vit_small":
+        import timm
+
+        return timm.create_model("vit_small_patch16_224")
+    if name in ["resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny"]:
+        import torchvision
+
+        return torchvision.models.get_model(name)
+    return PlainHeads()

@@ -43,10 +43,11 @@ def training():
     loss_of = compiled(loss_of)
     # Neither fused nor foreach by default: that is what `plain` asks for.
     kind = {} if given.optimizer == "plain" else {given.optimizer: True}
-    if given.workload == "resnet18":
+    if given.workload in ["resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0"]:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **kind)
     else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **kind)
+        rate = 1e-4 if given.workload in ["convnext_tiny", "vit_small"] else 1e-3
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate, **kind)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -69,7 +70,7 @@ def inference():
 
     def step():
         with no_gradient():
-            return predict(images)[0, 0].item()
+            return predict(images).flatten()[0].item()
 
     return step
 

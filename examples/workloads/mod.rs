@@ -8,9 +8,11 @@
 
 mod multitask;
 mod resnet;
+mod unet;
 
 use cerberus::data::{self, Batch, Split};
 use cerberus::multitask::MultiTaskModel;
+use cerberus::multitask::networks;
 use cerberus::multitask::{StepInput, train_step};
 use cerberus::nn::losses::cross_entropy;
 use cerberus::prelude::*;
@@ -34,10 +36,42 @@ pub enum Workload {
     Mtl64,
     /// The default step of the train example on its 64x64 scenes, AdamW
     Scenes64,
+    /// ResNet-50 on 224x224 images, 1,000 classes, SGD with momentum
+    Resnet50,
+    /// MobileNetV2 on 224x224 images, 1,000 classes, SGD with momentum
+    #[value(name = "mobilenet_v2")]
+    MobilenetV2,
+    /// EfficientNet-B0 on 224x224 images, 1,000 classes, SGD with momentum
+    #[value(name = "efficientnet_b0")]
+    EfficientnetB0,
+    /// ConvNeXt-tiny on 224x224 images, 1,000 classes, Adam
+    #[value(name = "convnext_tiny")]
+    ConvnextTiny,
+    /// A small vision transformer on 224x224 images in patches of 16x16, 1,000 classes, Adam
+    #[value(name = "vit_small")]
+    VitSmall,
+    /// A U-Net on 256x256 images, a class for each pixel, Adam
+    Unet,
     /// Only the forward pass of seed32
     InferSeed32,
     /// Only the forward pass of resnet18
     InferResnet18,
+    /// Only the forward pass of resnet50
+    InferResnet50,
+    /// Only the forward pass of mobilenet_v2
+    #[value(name = "infer-mobilenet_v2")]
+    InferMobilenetV2,
+    /// Only the forward pass of efficientnet_b0
+    #[value(name = "infer-efficientnet_b0")]
+    InferEfficientnetB0,
+    /// Only the forward pass of convnext_tiny
+    #[value(name = "infer-convnext_tiny")]
+    InferConvnextTiny,
+    /// Only the forward pass of vit_small
+    #[value(name = "infer-vit_small")]
+    InferVitSmall,
+    /// Only the forward pass of unet
+    InferUnet,
 }
 
 /// A workload with its data in memory.
@@ -56,6 +90,7 @@ impl Workload {
     pub fn prepare(self, batch: usize, scale: f32) -> Result<Prepared, Failure> {
         let images = |size: usize| wave(&[batch, size, size, 3]).scale(scale);
         let adam = || Adam::new(AdamOptions::default());
+        let sgd = || Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
         let labels = |classes: usize| move |i: usize| i % classes;
         Ok(match self {
             Self::Seed32 => classification(
@@ -70,9 +105,8 @@ impl Workload {
                 classification(model, adam(), 1e-3, images(224), (0..batch).map(labels(250)).collect())
             }
             Self::Resnet18 => {
-                let sgd = Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
                 let model = resnet::resnet18(10, 1);
-                classification(model, sgd, 0.01, images(32), (0..batch).map(labels(10)).collect())
+                classification(model, sgd(), 0.01, images(32), (0..batch).map(labels(10)).collect())
             }
             Self::Mtl64 => {
                 let (model, targets) = (multitask::PlainHeads::new(1), multitask::Targets::made_up(batch));
@@ -81,8 +115,23 @@ impl Workload {
                 })
             }
             Self::Scenes64 => scenes64(batch, scale)?,
+            Self::Resnet50 => published("resnet50", sgd(), 0.01, images(224)),
+            Self::MobilenetV2 => published("mobilenet_v2", sgd(), 0.01, images(224)),
+            Self::EfficientnetB0 => published("efficientnet_b0", sgd(), 0.01, images(224)),
+            Self::ConvnextTiny => published("convnext_tiny", adam(), 1e-4, images(224)),
+            Self::VitSmall => published("vit_small", adam(), 1e-4, images(224)),
+            Self::Unet => {
+                let target: Vec<usize> = (0..batch * 256 * 256).map(|i| i / 977 % unet::CLASSES).collect();
+                classification(unet::Unet::new(1), adam(), 1e-3, images(256), target)
+            }
             Self::InferSeed32 => inference(small_cnn(32, 10, 1), images(32)),
             Self::InferResnet18 => inference(resnet::resnet18(10, 1), images(32)),
+            Self::InferResnet50 => inference(network("resnet50"), images(224)),
+            Self::InferMobilenetV2 => inference(network("mobilenet_v2"), images(224)),
+            Self::InferEfficientnetB0 => inference(network("efficientnet_b0"), images(224)),
+            Self::InferConvnextTiny => inference(network("convnext_tiny"), images(224)),
+            Self::InferVitSmall => inference(network("vit_small"), images(224)),
+            Self::InferUnet => inference(unet::Unet::new(1), images(256)),
         })
     }
 }
@@ -92,9 +141,21 @@ fn wave(shape: &[usize]) -> Tensor {
     Tensor::from_fn(shape, |i| (i as f32 * 0.37).sin())
 }
 
+/// A published network with 1,000 classes.
+fn network(name: &str) -> Box<dyn Layer> {
+    let network = networks::find::<f32>(name).expect("a network of the registry");
+    (network.classifier)([3, 1000], &mut Init::new(1))
+}
+
+/// Steps of a published network.
+fn published(name: &str, optimizer: impl Optimizer + 'static, rate: f64, images: Tensor) -> Prepared {
+    let target = (0..images.shape()[0]).map(|i| i % 250).collect();
+    classification(network(name), optimizer, rate, images, target)
+}
+
 /// Steps of a model with one output and class ids.
 fn classification(
-    model: Sequential,
+    model: impl Layer + 'static,
     optimizer: impl Optimizer + 'static,
     rate: f64,
     images: Tensor,
@@ -122,7 +183,7 @@ fn training<M: Module + 'static>(
 }
 
 /// Forward passes in one evaluation context, which packs the weights once.
-fn inference(model: Sequential, images: Tensor) -> Prepared {
+fn inference(model: impl Layer + 'static, images: Tensor) -> Prepared {
     let parameters = model.parameter_count();
     let mut context = Context::evaluation();
     let step = move || model.forward(Var::constant(images.clone()), &mut context).value().data()[0];

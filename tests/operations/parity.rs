@@ -1,13 +1,14 @@
 //! Values and gradients against those of PyTorch.
 //!
-//! The reference file is made by `tests/parity/reference.py` from the samples
-//! themselves, which this test writes where `CERBERUS_SAMPLES` says; see
+//! The reference files are made by `tests/parity/reference.py` (operations) and
+//! `tests/parity/losses.py` (losses) from the samples themselves, which this test writes where `CERBERUS_SAMPLES` says; see
 //! `tests/parity/README.md`. Running the test needs no Python.
 
 use std::collections::BTreeMap;
 
-use cerberus_autograd::Var;
 use cerberus_autograd::gradcheck::{Case, cotangent};
+use cerberus_autograd::proof::OpInfo;
+use cerberus_autograd::{Group, Var};
 use cerberus_tensor::Tensor;
 use serde_json::{Value, json};
 
@@ -16,7 +17,11 @@ use crate::{all_cases, distance, value_and_gradients};
 /// The largest `|a - b| / max(1, |b|)` allowed.
 pub const LIMIT: f64 = 1e-10;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/reference.json");
+/// Of the operations, and of the losses.
+const FILES: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/reference.json"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/losses.json"),
+];
 
 /// Values and gradients by the samples' names.
 pub struct Reference {
@@ -24,20 +29,23 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The committed file.
+    /// The committed files.
     pub fn read() -> Self {
-        let text = std::fs::read_to_string(FILE).unwrap_or_else(|error| panic!("{FILE}: {error}"));
-        let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{FILE}: {error}"));
         let case = |(name, case): (&String, &Value)| {
             let results = case["results"].as_array().expect("results").iter().map(tensor).collect();
             (name.clone(), (case["fingerprint"].as_str().expect("a fingerprint").to_string(), results))
         };
-        Self { cases: file["cases"].as_object().expect("cases").iter().map(case).collect() }
+        let read = |path: &str| -> Vec<_> {
+            let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            file["cases"].as_object().expect("cases").iter().map(case).collect()
+        };
+        Self { cases: FILES.into_iter().flat_map(read).collect() }
     }
 
     /// The value and the gradients of a sample.
     pub fn of(&self, name: &str) -> &[Tensor<f64>] {
-        &self.cases.get(name).unwrap_or_else(|| panic!("{FILE} has no {name:?}: make it again")).1
+        &self.cases.get(name).unwrap_or_else(|| panic!("tests/parity has no {name:?}: make it again")).1
     }
 }
 
@@ -86,19 +94,21 @@ const ONE_SIXTH: &str = "PyTorch's gradient multiplies by a sixth rounded to sin
 
 #[test]
 fn values_and_gradients_agree_with_pytorch() {
-    let cases: Vec<Case> = all_cases().map(|(_, case)| case).collect();
+    let (infos, cases): (Vec<OpInfo>, Vec<Case>) = all_cases().unzip();
     if let Some(path) = std::env::var_os("CERBERUS_SAMPLES") {
-        let sample = |case: &Case| {
+        let sample = |(info, case): (&OpInfo, &Case)| {
             let y = (case.function)(case.inputs.iter().cloned().map(Var::constant).collect());
             json!({
                 "name": case.name,
+                "loss": info.facts.group == Group::Loss,
                 "torch": case.torch,
                 "fingerprint": fingerprint(case),
                 "inputs": case.inputs.iter().map(to_json).collect::<Vec<_>>(),
                 "cotangent": to_json(&cotangent(y.shape())),
             })
         };
-        let text = serde_json::to_string(&cases.iter().map(sample).collect::<Vec<_>>()).expect("no map keys");
+        let text = serde_json::to_string(&infos.iter().zip(&cases).map(sample).collect::<Vec<_>>())
+            .expect("no map keys");
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         return;
     }
@@ -107,11 +117,11 @@ fn values_and_gradients_agree_with_pytorch() {
     let mut compared = 0;
     for case in &cases {
         let (made_from, expected) = reference.cases.get(&case.name).unwrap_or_else(|| {
-            panic!("{FILE} has no {:?}: make it again, see tests/parity/README.md", case.name)
+            panic!("tests/parity has no {:?}: make it again, see tests/parity/README.md", case.name)
         });
         assert!(
             *made_from == fingerprint(case),
-            "{}: the sample has changed since {FILE} was made: make it again, see tests/parity/README.md",
+            "{}: the sample has changed since its result was computed: make it again, see tests/parity/README.md",
             case.name
         );
         let found = value_and_gradients(&*case.function, &case.inputs);
@@ -131,7 +141,7 @@ fn values_and_gradients_agree_with_pytorch() {
     assert_eq!(
         reference.cases.len(),
         cases.len(),
-        "{FILE} has samples that are no longer there: make it again"
+        "tests/parity has samples that are no longer there: make it again"
     );
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

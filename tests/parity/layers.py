@@ -51,11 +51,6 @@ def linear(p):
     return p.T
 
 
-def pixelwise(p):
-    """[in, out] to [out, in, 1, 1]."""
-    return p.T[:, :, None, None]
-
-
 AFFINE = {"weight": same, "bias": same}
 KERNEL = {"weight": kernel, "bias": same}
 
@@ -94,9 +89,9 @@ def residual_projected(x, weight, bias, projection, projection_bias):
     return past + image(nn.Conv2d(2, 3, 3, padding=1), **KERNEL)(x, weight, bias)
 
 
-def conv_norm(cin, cout, size, stride=1, groups=1):
+def conv_norm(cin, cout, size, stride=1, groups=1, eps=1e-5):
     conv = nn.Conv2d(cin, cout, size, stride, size // 2, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(cout)]
+    return [conv, nn.BatchNorm2d(cout, eps)]
 
 
 def inverted(*layers):
@@ -114,12 +109,26 @@ def inverted_expanded(x, *parameters):
     return x + block(x, *parameters)
 
 
-def squeeze_excitation(x, w1, b1, w2, b2):
-    module = nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 2, 1), nn.ReLU(), nn.Conv2d(2, 4, 1), nn.Sigmoid()
-    )
-    names = {"1.weight": pixelwise, "1.bias": same, "3.weight": pixelwise, "3.bias": same}
-    return x * image(module, **names)(x, w1, b1, w2, b2)
+def squeeze_excitation(x, *parameters, gate=torch.sigmoid):
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 2, 1), nn.ReLU(), nn.Conv2d(2, 4, 1))
+    names = {"1.weight": kernel, "1.bias": same, "3.weight": kernel, "3.bias": same}
+    return x * gate(image(module, **names)(x, *parameters))
+
+
+def hardsigmoid(x):
+    """PyTorch's own has a gradient with a sixth in single precision."""
+    return nn.functional.relu6(x + 3) / 6
+
+
+def inverted_squeezed(x, *parameters):
+    def normed(*sizes, groups=1):
+        module = nn.Sequential(*conv_norm(*sizes, groups=groups, eps=1e-3))
+        return image(module, **{"0.weight": kernel, "1.weight": same, "1.bias": same})
+
+    y = normed(2, 4, 1)(x, *parameters[:3])
+    y = normed(4, 4, 5, groups=4)(y * hardsigmoid(y), *parameters[3:6])
+    y = squeeze_excitation(y * hardsigmoid(y), *parameters[6:10], gate=hardsigmoid)
+    return x + normed(4, 2, 1)(y, *parameters[10:])
 
 
 def attention(x, qkv, qkv_bias, projection, projection_bias):
@@ -161,6 +170,8 @@ def transposed(p):
 
 SQUARE = [[4]] * 2
 NORMED = [[1, 1, 2, 4], [4], [4], [3, 3, 1, 4], [4], [4], [1, 1, 4, 2], [2], [2]]
+SQUEEZED = [[1, 1, 4, 2], [2], [1, 1, 2, 4], [4]]
+NORMED_SQUEEZED = [*NORMED[:3], [5, 5, 1, 4], [4], [4], *SQUEEZED, *NORMED[6:]]
 NORMED_STRIDED = [[3, 3, 1, 2], [2], [2], [1, 1, 2, 3], [3], [3]]
 
 # The name; the function of the input and the parameters; the shape of the input; those of the parameters.
@@ -238,7 +249,8 @@ SAMPLES = [
         [2, 5, 4, 2],
         NORMED_STRIDED,
     ),
-    ("SqueezeExcitation", squeeze_excitation, [2, 3, 2, 4], [[4, 2], [2], [2, 4], [4]]),
+    ("InvertedResidual: squeezed", inverted_squeezed, [2, 3, 4, 2], NORMED_SQUEEZED),
+    ("SqueezeExcitation", squeeze_excitation, [2, 3, 2, 4], SQUEEZED),
     ("MultiHeadSelfAttention", attention, [2, 3, 4], [[4, 12], [12], [4, 4], [4]]),
     (
         "TransformerBlock",

@@ -1,9 +1,9 @@
-"""Reference values and gradients of every operation's and loss's samples, computed with PyTorch in f64.
+"""Reference values and gradients of every operation's samples, computed with PyTorch in f64.
 
 Usage: reference.py SAMPLES REFERENCE
 
-SAMPLES is written by the Rust test `values_and_gradients_agree_with_pytorch`: for every sample a
-Python expression of its inputs a, b, c, .., the inputs and the gradient of the output. This program
+SAMPLES is written by the Rust test `values_and_gradients_agree_with_pytorch`: for every sample of an
+operation or loss (those are for losses.py) a Python expression of its inputs a, b, c, .., the inputs and the gradient of the output. This program
 evaluates the expression and writes the value and the gradient of every input. The helpers below
 translate layouts (images are [N, H, W, C] there and [N, C, H, W] here) and write out what PyTorch does
 not have.
@@ -156,57 +156,6 @@ def constant(values, shape):
     return torch.tensor(values, dtype=torch.float64).reshape(shape)
 
 
-def cross_entropy(x, target, weights, smoothing):
-    x, target = x.reshape(-1, x.shape[-1]), torch.tensor(target)
-    if (target == 255).all():  # The mean over nothing is NaN in PyTorch and 0 here.
-        return x.sum() * 0
-    return F.cross_entropy(x, target, weights, ignore_index=255, label_smoothing=smoothing)
-
-
-def focal(x, target, alpha, gamma):
-    p = torch.sigmoid(x)
-    # Not `where` between two numbers: it would round them to single precision.
-    hit, share = torch.where(target == 1, p, 1 - p), alpha * target + (1 - alpha) * (1 - target)
-    return -(share * (1 - hit) ** gamma * hit.log()).sum()
-
-
-def gaussian_focal(x, target):
-    p = torch.sigmoid(x)
-    peak, rest = (1 - p) ** 2 * p.log(), (1 - target) ** 4 * p**2 * (1 - p).log()
-    return -torch.where(target == 1, peak, rest).sum()
-
-
-def box_losses(kind, x, target):
-    """The loss of each pair of boxes, as the papers have it; the least overlap of IoU is not reached here."""
-    area = lambda box: (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
-    meet = (torch.minimum(x[:, 2:], target[:, 2:]) - torch.maximum(x[:, :2], target[:, :2])).clamp(min=0).prod(1)
-    around = torch.maximum(x[:, 2:], target[:, 2:]) - torch.minimum(x[:, :2], target[:, :2])
-    union = area(x) + area(target) - meet
-    if kind == "iou":
-        return -(meet / union).log()
-    iou = meet / (union + 1e-7)
-    if kind == "giou":
-        return 1 - iou + (around.prod(1) - union) / (around.prod(1) + 1e-7)
-    apart = ((target[:, :2] + target[:, 2:] - x[:, :2] - x[:, 2:]) ** 2).sum(1) / 4
-    diou = 1 - iou + apart / ((around**2).sum(1) + 1e-7)
-    if kind == "diou":
-        return diou
-    angle = lambda box: torch.atan((box[:, 2] - box[:, 0]) / (box[:, 3] - box[:, 1]))
-    v = 4 / math.pi**2 * (angle(target) - angle(x)) ** 2
-    return diou + (v / (1 - iou + v + 1e-7)).detach() * v
-
-
-def dice(p, target, form):
-    p, target = p.reshape(-1, p.shape[-1]), torch.tensor(target)
-    p, target = p[target != 255], target[target != 255]
-    y = F.one_hot(target, p.shape[1]).to(p.dtype)
-    if form == "Linear":
-        overlap = (2 * (p * y).sum(0) + 1) / (p.sum(0) + y.sum(0) + 1)
-    else:
-        overlap = 2 * (p * y).sum(0) / ((p * p).sum(0) + (y * y).sum(0) + 2e-3)
-    return 1 - overlap[y.sum(0) > 0].mean()
-
-
 def to_tensor(value):
     data = [float(x) for x in value["data"]]
     return torch.tensor(data, dtype=torch.float64).reshape(value["shape"])
@@ -217,10 +166,10 @@ def to_json(x):
     return {"shape": list(x.shape), "data": numbers}
 
 
-def results(sample):
+def results(sample, helpers):
     inputs = [to_tensor(x).requires_grad_() for x in sample["inputs"]]
     names = dict(zip("abcdef", inputs))
-    y = eval(sample["torch"], globals(), names)
+    y = eval(sample["torch"], helpers, names)
     cotangent = to_tensor(sample["cotangent"])
     assert y.shape == cotangent.shape, f"{sample['name']}: {tuple(y.shape)} is not {tuple(cotangent.shape)}"
     gradients = [None] * len(inputs)
@@ -230,14 +179,16 @@ def results(sample):
     return [to_json(x) for x in [y.detach(), *gradients]]
 
 
-def main():
+def write(helpers, of_losses):
+    """Evaluates the samples of operations or of losses with these names, as the program's arguments say."""
     torch.set_num_threads(1)
-    samples = json.load(open(sys.argv[1]))
+    samples = [sample for sample in json.load(open(sys.argv[1])) if sample["loss"] == of_losses]
     cases, failed = {}, False
     for sample in samples:
         assert sample["name"] not in cases, f"two samples are called {sample['name']}"
         try:
-            cases[sample["name"]] = {"fingerprint": sample["fingerprint"], "results": results(sample)}
+            found = results(sample, helpers)
+            cases[sample["name"]] = {"fingerprint": sample["fingerprint"], "results": found}
         except Exception as error:  # All of them are worth seeing at once.
             print(f"{sample['name']}: {sample['torch']}: {error}", file=sys.stderr)
             failed = True
@@ -250,4 +201,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    write(globals(), of_losses=False)

@@ -5,6 +5,7 @@
 //! gradients of broadcast inputs back to their shape and adds up the
 //! contributions of several uses.
 
+use std::cell::Ref;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::operation::{Gradient, Saved};
-use crate::tape::{Input, Node, ParamId, Var};
+use crate::tape::{Input, Node, ParamId, Record, Var};
 
 /// The leaf a gradient belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,15 +183,22 @@ pub fn backward<T: Element>(loss: Var<T>) -> Gradients<T> {
 pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) {
     let (tape, last) = recorded_scalar("backward", &loss);
     drop(loss);
-    let mut nodes = {
+    let (mut nodes, mut segments) = {
         let mut record = tape.record().borrow_mut();
         record.drained = Some(Location::caller());
-        std::mem::take(&mut record.nodes)
+        (std::mem::take(&mut record.nodes), std::mem::take(&mut record.segments))
     };
     nodes.truncate(last + 1);
     let mut gradients = seed(last, last, nodes[last].shape());
-    while let Some(node) = nodes.pop() {
-        let index = nodes.len();
+    while !nodes.is_empty() {
+        let index = nodes.len() - 1;
+        while let Some(segment) = segments.pop_if(|segment| !segment.is_before(index)) {
+            // All gradients that later nodes give to the segment's are there.
+            if gradients[segment.nodes(index + 1)].iter().any(Option::is_some) {
+                segment.replay(&mut nodes);
+            }
+        }
+        let node = nodes.pop().expect("there is a node");
         let Some(gradient) = gradients[index].take() else { continue };
         match node {
             Node::Leaf { parameter, .. } => sink.accept(Leaf { node: index, parameter }, gradient),
@@ -216,7 +224,7 @@ pub fn grad<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<Tensor<T>> 
     let Some(first) = outputs.first() else { return zeros };
     let (tape, _) = recorded_scalar("grad", first);
     let (places, seeds) = (places("grad", &tape, wrt), seeds("grad", &tape, outputs));
-    let record = tape.record().borrow();
+    let record = replayed(&tape, &places);
     let mut row = no_gradients(record.nodes.len());
     for node in seeds {
         add(&mut row[node], Gradient::Dense(Tensor::ones(&record.nodes[node].shape())));
@@ -247,7 +255,7 @@ pub fn grad_each<T: Element>(
     let Some(first) = outputs.first() else { return };
     let (tape, _) = recorded_scalar("grad_each", first);
     let (places, seeds) = (places("grad_each", &tape, wrt), seeds("grad_each", &tape, outputs));
-    let record = tape.record().borrow();
+    let record = replayed(&tape, &places);
     let last = record.nodes.len() - 1;
     let rows = seeds.into_iter().map(|node| seed(last, node, record.nodes[node].shape())).collect();
     walk(&record.nodes, &places, rows, visit);
@@ -298,7 +306,7 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
     let Some(first) = outputs.first() else { return results };
     let (tape, _) = recorded_scalar("grad_with_graph", first);
     let (places, seeds) = (places("grad_with_graph", &tape, wrt), seeds("grad_with_graph", &tape, outputs));
-    let leads = leading_to(&tape.record().borrow().nodes, &places);
+    let leads = leading_to(&replayed(&tape, &places).nodes, &places);
     let mut gradients: Vec<Option<Var<T>>> = vec![None; leads.len()];
     for (output, node) in outputs.iter().zip(seeds) {
         add(&mut gradients[node], Var::constant(Tensor::ones(output.shape())));
@@ -341,6 +349,16 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
         distribute(name, &inputs, answers, &wants, &mut gradients);
     }
     results
+}
+
+/// The record of the tape, with the values of checkpointed segments that lead to one of `places`.
+fn replayed<'a, T: Element>(tape: &'a crate::Tape<T>, places: &[Option<usize>]) -> Ref<'a, Record<T>> {
+    if !tape.record().borrow().segments.is_empty() {
+        let mut record = tape.record().borrow_mut();
+        let leads = leading_to(&record.nodes, places);
+        record.replay_where(|node| leads[node]);
+    }
+    tape.record().borrow()
 }
 
 /// For every node, whether it is one of `targets` or computed from one.

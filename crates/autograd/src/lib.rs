@@ -22,6 +22,7 @@
 //! - [`gradcheck`]: finite differences against every rule.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod engine;
 pub mod gradcheck;
 mod operation;

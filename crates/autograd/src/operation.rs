@@ -165,18 +165,23 @@ pub(crate) enum SavedValue<T: Element> {
     Recompute(Recompute<T>),
 }
 
+impl<T: Element> SavedValue<T> {
+    /// The value, computed again if it was not kept.
+    pub(crate) fn value(self) -> Tensor<T> {
+        match self {
+            Self::Value(value) => value,
+            Self::Recompute(recompute) => recompute(),
+        }
+    }
+}
+
 /// Computes a value again that was not kept.
 pub(crate) type Recompute<T> = Rc<dyn Fn() -> Tensor<T>>;
 
 impl<T: Element> Saved<T, SavedValue<T>> {
     /// All values, those that were not kept computed again.
     pub(crate) fn recall(self) -> Saved<T> {
-        let recall = |kept: Option<SavedValue<T>>| {
-            kept.map(|kept| match kept {
-                SavedValue::Value(value) => value,
-                SavedValue::Recompute(recompute) => recompute(),
-            })
-        };
+        let recall = |kept: Option<SavedValue<T>>| kept.map(SavedValue::value);
         Saved {
             name: self.name,
             inputs: self.inputs.into_iter().map(recall).collect(),

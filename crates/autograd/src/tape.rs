@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
+use crate::checkpoint::Segment;
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
 
 /// Identifies a parameter within one run of the program.
@@ -59,6 +60,10 @@ pub(crate) struct Input {
 
 pub(crate) struct Record<T: Element> {
     pub nodes: Vec<Node<T>>,
+    /// In the order of their nodes; none overlap.
+    pub segments: Vec<Segment<T>>,
+    /// How many calls of [`Tape::checkpoint`] are running.
+    pub depth: usize,
     /// The call of `backward` that used the tape up.
     pub drained: Option<&'static Location<'static>>,
 }
@@ -93,7 +98,14 @@ impl<T: Element> Default for Tape<T> {
 impl<T: Element> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
-        Self { record: Rc::new(RefCell::new(Record { nodes: Vec::new(), drained: None })) }
+        Self {
+            record: Rc::new(RefCell::new(Record {
+                nodes: Vec::new(),
+                segments: Vec::new(),
+                depth: 0,
+                drained: None,
+            })),
+        }
     }
 
     /// A variable whose gradient can be computed.
@@ -111,6 +123,9 @@ impl<T: Element> Tape<T> {
     #[track_caller]
     fn push_leaf(&self, value: Tensor<T>, parameter: Option<ParamId>) -> Var<T> {
         let node = self.push(Node::Leaf { shape: value.dims(), parameter });
+        if let Some(segment) = self.record.borrow_mut().open_segment() {
+            segment.keep(node, SavedValue::Value(value.clone()));
+        }
         Var { value, node: Some((self.clone(), node)), recompute: None }
     }
 
@@ -225,6 +240,14 @@ impl<T: Element> Var<T> {
         self.node.is_some()
     }
 
+    /// What a node or a segment keeps of the variable.
+    pub(crate) fn kept(&self) -> SavedValue<T> {
+        match &self.recompute {
+            Some(recompute) => SavedValue::Recompute(Rc::clone(recompute)),
+            None => SavedValue::Value(self.value.clone()),
+        }
+    }
+
     /// A value that is on the tape already, at this place.
     pub(crate) fn at_node(value: Tensor<T>, tape: &Tape<T>, node: Option<usize>) -> Self {
         Self { value, node: node.map(|node| (tape.clone(), node)), recompute: None }
@@ -265,12 +288,9 @@ impl<T: Element> Var<T> {
             output: None,
             element: PhantomData,
         };
-        for &index in saves.inputs.iter().filter(|&&index| index < inputs.len()) {
-            let Var { value, recompute, .. } = &inputs[index];
-            saved.inputs[index] = Some(match recompute {
-                Some(recompute) => SavedValue::Recompute(Rc::clone(recompute)),
-                None => SavedValue::Value(value.clone()),
-            });
+        let is_checkpointed = tape.record.borrow_mut().keep_for_replay(&inputs);
+        for &index in saves.inputs.iter().filter(|&&index| index < inputs.len() && !is_checkpointed) {
+            saved.inputs[index] = Some(inputs[index].kept());
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
@@ -284,7 +304,7 @@ impl<T: Element> Var<T> {
             values.push(value);
         }
         let value = operation.forward(Inputs(values));
-        saved.output = saves.output.then(|| SavedValue::Value(value.clone()));
+        saved.output = (saves.output && !is_checkpointed).then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
         Var { value, node: Some((tape, node)), recompute: None }

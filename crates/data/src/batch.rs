@@ -129,6 +129,14 @@ impl Batch {
         self.of(name, |label| if let Label::Values(values) = label { Some(&values[..]) } else { None })
     }
 
+    /// The numbers of all images under the label `name`, `[N, K]`; `None` if an image lacks them or has another count.
+    pub fn values_tensor(&self, name: &str) -> Option<Tensor<f32>> {
+        let rows: Vec<&[f32]> = self.values_of(name).into_iter().collect::<Option<_>>()?;
+        let width = rows.first()?.len();
+        let even = rows.iter().all(|row| row.len() == width);
+        even.then(|| Tensor::from_vec(rows.concat(), &[rows.len(), width]))
+    }
+
     /// Each image's numbers per pixel under the label `name`.
     pub fn value_maps_of(&self, name: &str) -> Vec<Option<&ValueMap>> {
         self.of(name, |label| if let Label::ValueMap(map) = label { Some(map) } else { None })

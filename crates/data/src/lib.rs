@@ -64,4 +64,4 @@ pub use sample::{ClassId, IGNORED, Image, Label, MOST_CLASSES, Mask, Object, Pix
 pub use sampler::{Resampled, Sampling};
 pub use scenes::{FashionScenes, SCENE_SIZE};
 pub use split::Split;
-pub use tensors::TensorDataset;
+pub use tensors::{TensorDataset, VALUES};

@@ -57,6 +57,7 @@ fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<
 pub struct MultiTaskModel<T: Element = f32> {
     trunk: Box<dyn Trunk<T>>,
     tasks: Vec<Box<dyn Task<T>>>,
+    recomputes: bool,
 }
 
 impl<T: Element> MultiTaskModel<T> {
@@ -79,12 +80,12 @@ impl<T: Element> MultiTaskModel<T> {
             (kind.build)(&info, head, &mut init)
         });
         let tasks = tasks.collect();
-        Self { trunk, tasks }
+        Self { trunk, tasks, recomputes: false }
     }
 
     /// A model from your own trunk and tasks.
     pub fn from_parts(trunk: impl Trunk<T> + 'static, tasks: Vec<Box<dyn Task<T>>>) -> Self {
-        Self { trunk: Box::new(trunk), tasks }
+        Self { trunk: Box::new(trunk), tasks, recomputes: false }
     }
 
     /// The shared trunk.
@@ -102,9 +103,18 @@ impl<T: Element> MultiTaskModel<T> {
         self.tasks.iter().map(|task| task.name().to_string()).collect()
     }
 
+    /// Whether steps to come [recompute](Context::recompute) the values in the blocks of the trunk. That saves no memory
+    /// where the tape is kept for the gradients of single tasks with respect to the trunk's parameters.
+    pub fn recompute(&mut self, recomputes: bool) {
+        self.recomputes = recomputes;
+    }
+
     /// The trunk's features of images `[N, H, W, C]`.
     #[track_caller]
     pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+        if self.recomputes {
+            context.recompute(true);
+        }
         self.trunk.forward(images, context)
     }
 
@@ -175,7 +185,7 @@ impl<T: Element> MultiTaskModel<T> {
 /// Paths read `trunk.stage1.block1.conv.weight`, `heads.detect.heat.conv.weight`.
 impl<T: Element> Module<T> for MultiTaskModel<T> {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
-        let Self { trunk, tasks } = self;
+        let Self { trunk, tasks, recomputes: _ } = self;
         trunk.visit(&join(path, "trunk"), f);
         for task in tasks {
             task.visit(&join(path, &format!("heads.{}", task.name())), f);
@@ -183,7 +193,7 @@ impl<T: Element> Module<T> for MultiTaskModel<T> {
     }
 
     fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
-        let Self { trunk, tasks } = self;
+        let Self { trunk, tasks, recomputes: _ } = self;
         trunk.visit_mut(&join(path, "trunk"), f);
         for task in tasks {
             let name = format!("heads.{}", task.name());

@@ -117,7 +117,7 @@ impl<T: Element> ConvTrunk<T> {
             if index > 0 {
                 x = pool.forward(x, context);
             }
-            x = blocks.iter().fold(x, |x, block| block.forward(x, context));
+            x = blocks.iter().fold(x, |x, block| context.segment(|context| block.forward(x, context)));
             stages.push(x.clone());
         }
         let fine = stages[stages.len() - 2].clone();

@@ -31,6 +31,7 @@ pub struct Context<T: Element = f32> {
     /// A parameter used twice is one leaf.
     leaves: HashMap<ParamId, Var<T>>,
     updates: BufferUpdates<T>,
+    recomputes: bool,
     /// Convolution weights that an evaluation context packed, for its next passes.
     prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
     /// The path of the layer that is running; kept only while something is watched.
@@ -100,6 +101,7 @@ impl<T: Element> Context<T> {
             draws: 0,
             leaves: HashMap::new(),
             updates: Vec::new(),
+            recomputes: false,
             prepared: HashMap::new(),
             path: String::new(),
             watched: BTreeMap::new(),
@@ -231,6 +233,23 @@ impl<T: Element> Context<T> {
         });
         // The check of the values above does not count as the layer's time.
         trace.since = Instant::now();
+    }
+
+    /// From now on, [segments](Self::segment) keep no values for the backward pass, which computes them again: less
+    /// memory for the time of a second forward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+    /// 2016). The gradients are the same, bit for bit.
+    pub fn recompute(&mut self, recomputes: bool) {
+        self.recomputes = recomputes;
+    }
+
+    /// Runs a part of a network, such as a residual block, whose values may be [recomputed](Self::recompute): few values
+    /// should go in and come out compared with those inside.
+    #[track_caller]
+    pub fn segment<R>(&mut self, forward: impl FnOnce(&mut Self) -> R) -> R {
+        match self.tape.clone().filter(|_| self.recomputes) {
+            Some(tape) => tape.checkpoint(|| forward(self)),
+            None => forward(self),
+        }
     }
 
     /// The next random stream of this pass.

@@ -6,7 +6,7 @@
 
 mod schemes;
 
-pub use schemes::{Fan, fans};
+pub use schemes::{Fan, fans, whitening};
 
 use cerberus_tensor::parallel::for_each_piece;
 use cerberus_tensor::random::{Stream, stream};

@@ -65,6 +65,7 @@ pub fn sam_step<T: Element, M: Module<T>>(
     let SamOptions { rho, step, .. } = options;
     assert!(rho.is_finite() && rho >= 0.0, "sam_step: rho must be finite and at least 0, found {rho}");
     let mut context = Context::training(step.seed, optimizer.steps());
+    context.recompute(step.recompute);
     let first = loss(model, &mut context);
     let value = checked_value(&first);
     if !value.is_finite() {
@@ -76,6 +77,7 @@ pub fn sam_step<T: Element, M: Module<T>>(
 
     let before = move_away(model, &nearby, options);
     let mut context = Context::training(step.seed, optimizer.steps());
+    context.recompute(step.recompute);
     let second = loss(model, &mut context);
     let worst = checked_value(&second);
     let gradients = worst.is_finite().then(|| backward(second));

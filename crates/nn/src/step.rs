@@ -24,6 +24,9 @@ pub struct StepOptions {
     /// The largest magnitude of a value of the gradients; larger ones are cut
     /// off. Applied before `clip_norm`.
     pub clip_value: Option<f64>,
+    /// Whether the backward pass computes the values of [segments](Context::segment) again, instead of the forward pass
+    /// keeping them.
+    pub recompute: bool,
 }
 
 /// One step of training: the loss of a forward pass, its gradients, the
@@ -76,6 +79,7 @@ pub fn step_with<T: Element, M: Module<T>>(
     loss: impl FnOnce(&M, &mut Context<T>) -> Var<T>,
 ) -> f64 {
     let mut context = Context::training(options.seed, optimizer.steps());
+    context.recompute(options.recompute);
     let loss = loss(model, &mut context);
     let value = checked_value(&loss);
     if !value.is_finite() {

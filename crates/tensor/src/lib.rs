@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 mod array;
 pub mod conv;
+mod eigen;
 mod images;
 #[cfg(test)]
 mod limits;
@@ -29,6 +30,7 @@ pub use array::scalar::{erf, relu, sigmoid, softplus};
 pub use array::shape::{MAX_ELEMENTS, MAX_RANK, Shape};
 pub use array::tensor::Tensor;
 pub use array::{concat, shape};
+pub use eigen::symmetric_eigen;
 pub use images::{linear_map, pixels, pooling, resize, windows};
 pub use memory::{parallel, pool};
 pub use products::product;

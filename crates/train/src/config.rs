@@ -86,6 +86,10 @@ pub struct TrainConfig {
     /// Batches whose gradients are averaged for one step.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// Whether the backward pass computes the values inside the trunk's blocks again instead of keeping them: less
+    /// memory, more time, the same results.
+    #[serde(default)]
+    pub recompute: bool,
     /// The decay of the [running mean of the weights](cerberus_nn::WeightAverage) that is evaluated and saved as the best
     /// model; 0 for none.
     #[serde(default)]
@@ -183,6 +187,7 @@ impl TrainConfig {
             weight_decay: 0.02,
             clip_norm: 10.0,
             accumulate: 1,
+            recompute: false,
             ema: 0.0,
             patience: None,
             augment: AugmentConfig::default(),

@@ -1,7 +1,5 @@
 //! The Gaussian error linear unit (Hendrycks and Gimpel, 2016), by the error function.
 
-use cerberus_tensor::Element;
-
 use crate::Saves;
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
@@ -9,8 +7,11 @@ use crate::proof::prelude::*;
 unary! {
     /// `y = x Φ(x)` with `Φ(x) = (1 + erf(x/√2)) / 2`; `dx = dy (Φ(x) + x e^(-x²/2) / √(2π))`.
     Gelu {}, gelu, Saves::inputs(&[0]), input,
-    |x| x * phi(x),
-    |x, dy| dy * (phi(x) + x * (x * x * T::from_f64(-0.5)).exp() * T::from_f64(DENSITY)),
+    |x| x * x.normal()[0],
+    |x, dy| {
+        let [phi, density] = x.normal();
+        dy * (phi + x * density * T::from_f64(DENSITY))
+    },
     graph |x, dy| {
         let phi = x
             .clone()
@@ -26,8 +27,3 @@ unary! {
 
 /// `1 / √(2π)`.
 const DENSITY: f64 = 0.398_942_280_401_432_7;
-
-/// The cumulative distribution of the normal distribution.
-fn phi<T: Element>(x: T) -> T {
-    T::from_f64(0.5) * (T::ONE + cerberus_tensor::erf(x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)))
-}

@@ -1,7 +1,8 @@
 //! Normalisation of every row (Ba, Kiros and Hinton, 2016).
 
-use cerberus_tensor::Element;
+use cerberus_tensor::{Element, Tensor, norm};
 
+use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
 use crate::tape::Var;
@@ -9,7 +10,49 @@ use crate::tape::Var;
 /// `y = gamma x̂ + beta`, `x̂ = (x - mean) / √(variance + eps)` along the last dimension
 /// (biased variance); with `g = dy gamma`, `dx = (g - mean g - x̂ mean(g x̂)) / std`,
 /// `dgamma = Σ dy x̂`, `dbeta = Σ dy`.
-pub struct LayerNorm;
+pub struct LayerNorm {
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+impl<T: Element> Operation<T> for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn saves(&self) -> Saves {
+        Saves::inputs(&[0, 1])
+    }
+
+    fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
+        let [x, gamma, beta] = inputs.take();
+        norm::layer_norm(x, &gamma, &beta, self.eps)
+    }
+
+    fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
+        let (x, gamma) = (saved.input(0), saved.input(1));
+        let (dx, dgamma, dbeta) = norm::layer_norm_backward(&x, dy, &gamma, self.eps);
+        vec![Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
+    }
+
+    fn backward_graph(
+        &self,
+        mut saved: SavedVars<T>,
+        dy: Var<T>,
+        _wants: &[bool],
+    ) -> Option<Vec<Option<Var<T>>>> {
+        let (x, gamma) = (saved.input(0), saved.input(1));
+        let axis = x.shape().len() - 1;
+        let centred = x.clone() - x.mean_keepdim(&[axis]);
+        let inv_std = centred.clone().square().mean_keepdim(&[axis]).affine(1.0, self.eps).rsqrt();
+        let normalised = centred * inv_std.clone();
+        let g = dy.clone() * gamma;
+        let slope = (g.clone() * normalised.clone()).mean_keepdim(&[axis]);
+        let dx = (g.clone() - g.mean_keepdim(&[axis]) - normalised.clone() * slope) * inv_std;
+        let rows: Vec<usize> = (0..axis).collect();
+        Some(vec![Some(dx), Some((dy.clone() * normalised).sum(&rows)), Some(dy.sum(&rows))])
+    }
+}
 
 #[cfg(feature = "proofs")]
 impl Proof for LayerNorm {
@@ -22,7 +65,6 @@ impl Proof for LayerNorm {
         )
         .shapes("x [.., C], gamma [C], beta [C]")
         .torch("F.layer_norm(a, [C], b, c)")
-        .composed()
         .linear(&[1, 2])
         .large(&[&[3001, 11], &[11], &[11]])
     }
@@ -61,8 +103,7 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn layer_norm(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> Var<T> {
         assert_channels("layer_norm", self.shape(), &gamma, &beta);
-        let last = self.shape().len() - 1;
-        self.standardised(&[last], eps) * gamma + beta
+        Var::record(LayerNorm { eps }, vec![self, gamma, beta])
     }
 
     /// Normalised to mean 0 and variance 1 over `axes`.

@@ -327,7 +327,7 @@ operations! {
     roi_align::RoiAlign (composed),
     grid_sample::GridSample (composed),
     batch_norm::BatchNorm (generic),
-    layer_norm::LayerNorm (composed),
+    layer_norm::LayerNorm,
     group_norm::GroupNorm (composed),
     instance_norm::InstanceNorm (composed),
     rms_norm::RmsNorm (composed),

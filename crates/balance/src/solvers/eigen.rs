@@ -1,8 +1,6 @@
-//! Eigenvalues and eigenvectors of a small symmetric matrix.
-//!
-//! Cyclic Jacobi rotations (Golub and Van Loan, "Matrix Computations", 8.5):
-//! slower than tridiagonalisation for large matrices, as fast for small ones,
-//! and more accurate where the eigenvalues differ by many orders of magnitude.
+//! Functions of a symmetric matrix by its eigenvalues and eigenvectors.
+
+use cerberus_tensor::symmetric_eigen;
 
 use super::{Matrix, dot};
 
@@ -17,47 +15,8 @@ pub struct Eigen {
 
 /// The decomposition of a symmetric matrix with finite entries.
 pub fn eigen(matrix: &Matrix) -> Eigen {
-    let size = matrix.size();
-    let mut a = matrix.values.clone();
-    let mut vectors: Vec<Vec<f64>> =
-        (0..size).map(|k| (0..size).map(|i| f64::from(u8::from(i == k))).collect()).collect();
-    // Convergence is quadratic: a handful of sweeps suffices.
-    for _ in 0..40 {
-        let mut rotated = false;
-        for p in 0..size {
-            for q in p + 1..size {
-                let apq = a[p * size + q];
-                let [app, aqq] = [a[p * size + p], a[q * size + q]];
-                // Below the rounding error of both diagonal entries together.
-                if apq.abs() <= 0.1 * f64::EPSILON * (app * aqq).abs().sqrt() || apq == 0.0 {
-                    continue;
-                }
-                rotated = true;
-                let theta = (aqq - app) / (2.0 * apq);
-                let t = theta.signum() / (theta.abs() + theta.hypot(1.0));
-                let c = 1.0 / t.hypot(1.0);
-                let s = t * c;
-                for k in 0..size {
-                    let [akp, akq] = [a[k * size + p], a[k * size + q]];
-                    a[k * size + p] = c * akp - s * akq;
-                    a[k * size + q] = s * akp + c * akq;
-                }
-                for k in 0..size {
-                    let [apk, aqk] = [a[p * size + k], a[q * size + k]];
-                    a[p * size + k] = c * apk - s * aqk;
-                    a[q * size + k] = s * apk + c * aqk;
-                }
-                let [left, right] = vectors.get_disjoint_mut([p, q]).expect("p < q");
-                for (x, y) in left.iter_mut().zip(right) {
-                    (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
-                }
-            }
-        }
-        if !rotated {
-            break;
-        }
-    }
-    Eigen { values: (0..size).map(|k| a[k * size + k]).collect(), vectors }
+    let (values, vectors) = symmetric_eigen(&matrix.values, matrix.size());
+    Eigen { values, vectors }
 }
 
 impl Eigen {

@@ -42,6 +42,7 @@ impl Settings {
         set(self.beta1, &mut config.optimizer.beta1);
         set(self.beta2, &mut config.optimizer.beta2);
         config.optimizer.nesterov = self.nesterov;
+        config.recompute = self.recompute;
         config.optimizer.kind = self.optimizer.unwrap_or_default();
         let set = |value: Option<usize>, to: &mut usize| *to = value.unwrap_or(*to);
         set(self.epochs, &mut config.epochs);

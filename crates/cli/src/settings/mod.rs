@@ -38,9 +38,9 @@ pub struct Settings {
     /// multi_label, regress, depth, centernet, fcos, fcn, unet, mlp [default: the first three, as far as the data has labels]
     #[arg(long, value_delimiter = ',')]
     pub tasks: Vec<String>,
-    /// The trunk: base, narrow, wide (half and twice the channels), lenet, a network such as resnet18 (an unknown name
-    /// lists all), or the channels of each convolution with / between stages, such as 16/32,32/64,64 [default: base, as
-    /// fits the images]
+    /// The trunk: base, narrow, wide (half and twice the channels), lenet, a network such as resnet18, vgg11_bn,
+    /// mobilenet_v3_small or efficientnet_b0 (an unknown name lists all), or the channels of each convolution with /
+    /// between stages, such as 16/32,32/64,64 [default: base, as fits the images]
     #[arg(long, value_name = "NAME|STAGES")]
     pub trunk: Option<String>,
     /// How the trunk's maps are joined for the heads: none (as the trunk does it), or fpn, a feature pyramid [default:
@@ -70,6 +70,10 @@ pub struct Settings {
     /// Batches whose gradients are averaged for one step [default: 1]
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,
+    /// Compute the values inside the trunk's blocks again in the backward pass instead of keeping them: less memory,
+    /// more time
+    #[arg(long)]
+    pub recompute: bool,
     /// Chooses initial weights, training scenes and their order [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -1,20 +1,26 @@
 //! Published networks as trunks, by name: `train --trunk resnet18`.
 //!
-//! A network is one file in this folder and one line in [`networks`]; each is a trunk, and a classifier by itself. Its stages are the maps after which the image is
-//! halved, and the paths of its parameters are those of torchvision, so that weights can be carried over by name. Every
-//! convolution is padded by half of its kernel: an image of any size gives maps of `side / stride` positions, rounded
-//! up.
+//! A family of networks is one file in this folder and one line in [`networks`]; each network is a trunk, and a
+//! classifier by itself. Its stages are the maps after which the image is halved, and the paths of its parameters are
+//! those of torchvision, so that weights can be carried over by name. In a trunk every convolution is padded by half of
+//! its kernel: an image of any size gives maps of `side / stride` positions, rounded up.
 //!
 //! A network alone leaves the joining of its maps to its heads. With [`Neck::Fpn`] a [feature pyramid](fpn) joins them,
 //! as heads that find small things need.
 
+mod chain;
 mod classifier;
+mod efficientnet;
 pub mod fpn;
 mod mobilenet;
+mod mobilenet_v3;
 mod resnet;
+mod resnet9;
+mod small_cnn;
+mod vgg;
 
+pub use chain::Chain;
 pub use classifier::Classifier;
-pub use mobilenet::MobileNetV2;
 pub use resnet::ResNet;
 
 use cerberus_nn::{Conv2d, Init, Layer, Sequential};
@@ -78,7 +84,8 @@ pub struct Network<T: Element> {
     pub stages: usize,
     /// Builds it as a trunk for images of so many channels, with fresh weights.
     pub build: Build<T>,
-    /// Builds it as a classifier of images of so many channels, with so many classes.
+    /// Builds it as a classifier of images of so many channels, with so many classes. It takes images of any size, except
+    /// that `small_cnn` needs 10x10 pixels.
     pub classifier: BuildClassifier<T>,
 }
 
@@ -95,7 +102,7 @@ impl<T: Element> Network<T> {
         name: &'static str,
         stages: usize,
         build: impl Fn(usize, &mut Init) -> B + Copy + 'static,
-        head: fn([usize; 2], &mut Init) -> Sequential<T>,
+        head: impl Fn([usize; 2], &mut Init) -> Sequential<T> + 'static,
     ) -> Self {
         let classifier: BuildClassifier<T> = Box::new(move |[channels, classes], init| {
             let trunk = Box::new(build(channels, init));
@@ -113,7 +120,16 @@ impl<T: Element> Network<T> {
 
 /// All networks.
 pub fn networks<T: Element>() -> Vec<Network<T>> {
-    [resnet::networks(), mobilenet::networks()].into_iter().flatten().collect()
+    let families = [
+        resnet::networks(),
+        resnet9::networks(),
+        vgg::networks(),
+        mobilenet::networks(),
+        mobilenet_v3::networks(),
+        efficientnet::networks(),
+        small_cnn::networks(),
+    ];
+    families.into_iter().flatten().collect()
 }
 
 /// The network of this name.

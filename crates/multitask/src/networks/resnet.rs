@@ -161,7 +161,7 @@ impl<T: Element> Trunk<T> for ResNet<T> {
             x = x.max_pool2d(Pool2dSpec { kernel: [3; 2], stride: [2; 2], padding: Padding::all(1) });
         }
         for layer in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
-            x = layer.iter().fold(x, |x, block| block.forward(x, context));
+            x = layer.iter().fold(x, |x, block| context.segment(|context| block.forward(x, context)));
             stages.push(x.clone());
         }
         Features { stages, neck: None }

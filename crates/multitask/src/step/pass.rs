@@ -47,7 +47,7 @@ pub(super) fn forward<T: Element>(
     (wrt, all): (GradientsWrt, bool),
 ) -> Pass<T> {
     let mut context = Context::training(seed[0], seed[1]);
-    let features = model.trunk().forward(Var::constant(batch.images.cast()), &mut context);
+    let features = model.features(Var::constant(batch.images.cast()), &mut context);
     let (mut shared, mut outputs) = (Vec::new(), Vec::new());
     let features = if wrt.is_parameters() {
         features

@@ -10,6 +10,7 @@ mod conv_transpose2d;
 mod depthwise;
 mod drop;
 mod embedding;
+mod inverted;
 mod linear;
 mod macros;
 mod norms;
@@ -32,6 +33,7 @@ pub use conv2d::Conv2d;
 pub use depthwise::{DepthwiseConv2d, SeparableConv2d};
 pub use drop::{AlphaDropout, DropPath, Dropout, SpatialDropout};
 pub use embedding::Embedding;
+pub use inverted::{InvertedResidual, InvertedResidualSpec};
 pub use linear::Linear;
 pub use norms::{GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use plain::{Flatten, Pad2d, PixelShuffle, Reshape, Upsample};
@@ -40,7 +42,7 @@ pub use pools::{
     AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d,
     MaxPool3d,
 };
-pub use residual::{InvertedResidual, Residual, SqueezeExcitation};
+pub use residual::{Residual, SqueezeExcitation};
 pub use sequential::Sequential;
 
 use cerberus_autograd::Var;

@@ -1,11 +1,9 @@
-//! Branches that are added to their input, and the blocks of mobile networks that are
-//! built so.
+//! Branches that are added to their input, or scale it.
 
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Conv2dSpec;
 
-use super::{BatchNorm2d, Conv2d, Layer, Linear};
+use super::{Conv2d, Layer};
 use crate::context::Context;
 use crate::init::Init;
 
@@ -54,87 +52,39 @@ impl<T: Element> Layer<T> for Residual<T> {
     }
 }
 
-/// The block of MobileNetV2 (Sandler et al., 2018, section 3.3): a 1 × 1 convolution to `expansion` times as many
-/// channels, a 3 × 3 depthwise one with a stride, a 1 × 1 one to `cout`; a batch norm after each, ReLU6 after
-/// the first two; added to the input if the shapes allow it. `[N, H, W, Cin]` to
-/// `[N, ceil(H / stride), ceil(W / stride), Cout]`.
-#[derive(Clone, Debug)]
-pub struct InvertedResidual<T: Element = f32> {
-    expand: Option<Conv2d<T>>,
-    expand_norm: Option<BatchNorm2d<T>>,
-    depthwise: Conv2d<T>,
-    depthwise_norm: BatchNorm2d<T>,
-    project: Conv2d<T>,
-    project_norm: BatchNorm2d<T>,
-    residual: bool,
-}
-
-crate::module!(InvertedResidual {
-    expand,
-    expand_norm,
-    depthwise,
-    depthwise_norm,
-    project,
-    project_norm
-} without { residual });
-
-impl<T: Element> InvertedResidual<T> {
-    /// From `cin` to `cout` channels; with an `expansion` of 1 there is no first convolution.
-    ///
-    /// # Panics
-    /// If `cin` or `expansion` is 0.
-    #[track_caller]
-    pub fn new(cin: usize, cout: usize, stride: usize, expansion: usize, init: &mut Init) -> Self {
-        assert!(
-            cin > 0 && expansion > 0,
-            "InvertedResidual: {cin} channels and expansion {expansion} must be above 0"
-        );
-        let hidden = cin * expansion;
-        let expands = expansion > 1;
-        let spec = Conv2dSpec { stride: [stride; 2], groups: hidden, ..Conv2dSpec::same(3) };
-        Self {
-            expand: expands.then(|| Conv2d::new(cin, hidden, 1, init).without_bias()),
-            expand_norm: expands.then(|| BatchNorm2d::new(hidden)),
-            depthwise: Conv2d::with_spec(hidden, hidden, 3, spec, init).without_bias(),
-            depthwise_norm: BatchNorm2d::new(hidden),
-            project: Conv2d::new(hidden, cout, 1, init).without_bias(),
-            project_norm: BatchNorm2d::new(cout),
-            residual: stride == 1 && cin == cout,
-        }
-    }
-}
-
-impl<T: Element> Layer<T> for InvertedResidual<T> {
-    #[track_caller]
-    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        let mut y = x.clone();
-        if let (Some(conv), Some(norm)) = (&self.expand, &self.expand_norm) {
-            y = context.part("expand", |context| conv.forward(y, context));
-            y = context.part("expand_norm", |context| norm.forward(y, context)).clamp(0.0, 6.0);
-        }
-        y = context.part("depthwise", |context| self.depthwise.forward(y, context));
-        y = context.part("depthwise_norm", |context| self.depthwise_norm.forward(y, context)).clamp(0.0, 6.0);
-        y = context.part("project", |context| self.project.forward(y, context));
-        y = context.part("project_norm", |context| self.project_norm.forward(y, context));
-        if self.residual { x + y } else { y }
-    }
-}
-
-/// `x sigmoid(W₂ relu(W₁ mean(x)))`: scales every channel by a number that depends on all channels' means,
-/// `[N, H, W, C]` to the same (Hu, Shen and Sun, 2018, equations 2 to 4). The forward pass panics if `x` has
-/// another rank or other channels.
+/// `x gate(W₂ activation(W₁ mean(x)))`: scales every channel by a number that depends on all channels' means,
+/// `[N, H, W, C]` to the same, with ReLU and the sigmoid (Hu, Shen and Sun, 2018, equations 2 to 4). The weights are
+/// those of 1 × 1 convolutions, `fc1.weight [1, 1, C, hidden]` and `fc2.weight [1, 1, hidden, C]`. The forward pass
+/// panics if `x` has another rank or other channels.
 #[derive(Clone, Debug)]
 pub struct SqueezeExcitation<T: Element = f32> {
-    reduce: Linear<T>,
-    expand: Linear<T>,
+    fc1: Conv2d<T>,
+    fc2: Conv2d<T>,
+    activation: fn(Var<T>) -> Var<T>,
+    gate: fn(Var<T>) -> Var<T>,
 }
 
-crate::module!(SqueezeExcitation { reduce, expand });
+crate::module!(SqueezeExcitation { fc1, fc2 } without { activation, gate });
 
 impl<T: Element> SqueezeExcitation<T> {
     /// For `channels` channels with `hidden` numbers between the two dense layers, `channels / 16` in the paper.
     pub fn new(channels: usize, hidden: usize, init: &mut Init) -> Self {
-        Self { reduce: Linear::new(channels, hidden, init), expand: Linear::new(hidden, channels, init) }
+        Self {
+            fc1: Conv2d::new(channels, hidden, 1, init),
+            fc2: Conv2d::new(hidden, channels, 1, init),
+            activation: Var::relu,
+            gate: Var::sigmoid,
+        }
+    }
+
+    /// With another activation between the two layers, such as `Var::silu`.
+    pub fn with_activation(self, activation: fn(Var<T>) -> Var<T>) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// With another function that makes the scales, such as `Var::hardsigmoid`.
+    pub fn with_gate(self, gate: fn(Var<T>) -> Var<T>) -> Self {
+        Self { gate, ..self }
     }
 }
 
@@ -144,10 +94,11 @@ impl<T: Element> Layer<T> for SqueezeExcitation<T> {
         let &[n, _, _, c] = x.shape() else {
             panic!("SqueezeExcitation: x {:?} must be [N, H, W, C]", x.shape())
         };
-        let means = x.clone().global_avg_pool();
-        let hidden = context.part("reduce", |context| self.reduce.forward(means, context)).relu();
-        let scale = context.part("expand", |context| self.expand.forward(hidden, context)).sigmoid();
-        x * scale.reshape(&[n, 1, 1, c])
+        let means = x.clone().global_avg_pool().reshape(&[n, 1, 1, c]);
+        let hidden = context.part("fc1", |context| self.fc1.forward(means, context));
+        let hidden = (self.activation)(hidden);
+        let scale = context.part("fc2", |context| self.fc2.forward(hidden, context));
+        x * (self.gate)(scale)
     }
 }
 

@@ -5,7 +5,8 @@ use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::labels::{ClassId, Targets, UNKNOWN};
+use super::given_probabilities::Watch;
+use super::labels::{ClassId, Targets, UNKNOWN, assert_class_weights};
 use super::pieces::rewrite_rows;
 #[cfg(feature = "proofs")]
 use super::samples::*;
@@ -14,7 +15,9 @@ use super::{SavedGradient, scaled};
 /// Elements processed at a time: they stay in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// The options of [`cross_entropy_with`].
+static WATCH: Watch = Watch::softmax("cross_entropy");
+
+/// The options of [`cross_entropy_with`] and [`cross_entropy_soft`](super::cross_entropy_soft).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CrossEntropy {
     /// A weight per class; all 1 if left out.
@@ -231,16 +234,10 @@ pub fn cross_entropy_with<T: Element>(
     options: &CrossEntropy,
 ) -> Var<T> {
     let targets = Targets::new("cross_entropy", logits.shape(), target);
-    let classes = *logits.shape().last().expect("a rank that was checked");
-    if let Some(weights) = &options.class_weights {
-        assert!(
-            weights.len() == classes && weights.iter().all(|w| w.is_finite() && *w >= 0.0),
-            "cross_entropy: logits of shape {:?} need {classes} finite, non-negative class weights, found {weights:?}",
-            logits.shape()
-        );
-    }
+    assert_class_weights("cross_entropy", logits.shape(), options.class_weights.as_deref());
     let smoothing = options.label_smoothing;
     assert!((0.0..=1.0).contains(&smoothing), "cross_entropy: label smoothing {smoothing} is outside 0 to 1");
+    WATCH.look(logits.value());
     let operation = CrossEntropyLoss {
         target: targets.ids,
         coefficients: Coefficients::new(&targets.counts, options),

@@ -1,12 +1,11 @@
 //! The soft Dice loss of segmentation masks.
 
 use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var, one};
-use cerberus_tensor::parallel::{PIECE, for_each_rows, map_ranges};
-use cerberus_tensor::pool::Buffer;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::labels::{ClassId, Targets, UNKNOWN};
+use super::labels::ClassId;
+use super::regions::Regions;
 #[cfg(feature = "proofs")]
 use super::samples::*;
 
@@ -41,51 +40,10 @@ pub struct Dice {
 /// Linear form, with `D_c = A/B`: `dp_c = -dL/K (2 y_c/B - A/B²)`. Squared form:
 /// `dp_c = -dL/K (2 y_c/B - 2 p_c A/B²)`. Zero for absent classes and ignored pixels.
 pub struct DiceLoss<T: Element = f64> {
-    target: Buffer<u32>,
+    regions: Regions,
     options: Dice,
-    shape: Vec<usize>,
-    /// How many pixels each class has.
-    present: Vec<usize>,
     /// Per class, for `dL = 1`: the factors of `y` and of `1` (or `p`) in `dp`.
     slopes: Vec<[T; 2]>,
-}
-
-/// A class's sums over pixels.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    /// The sum of `p y`.
-    overlap: f64,
-    /// The sum of `p`, or of its square.
-    predicted: f64,
-}
-
-impl<T: Element> DiceLoss<T> {
-    /// The sums of every class, over pieces of fixed size in a fixed order.
-    fn sums(&self, p: &[T], classes: usize) -> Vec<Sums> {
-        let rows = (PIECE / classes.max(1)).max(1);
-        let squared = self.options.form == DiceForm::Squared;
-        let pieces = map_ranges(self.target.len(), rows, |range| {
-            let mut sums = vec![Sums::default(); classes];
-            let rows = p[range.start * classes..range.end * classes].chunks_exact(classes);
-            for (row, &class) in rows.zip(&self.target[range]) {
-                if class == UNKNOWN {
-                    continue;
-                }
-                for (sum, &p) in sums.iter_mut().zip(row) {
-                    sum.predicted += (if squared { p * p } else { p }).as_f64();
-                }
-                sums[class as usize].overlap += row[class as usize].as_f64();
-            }
-            sums
-        });
-        pieces.into_iter().fold(vec![Sums::default(); classes], |mut total, piece| {
-            for (total, piece) in total.iter_mut().zip(piece) {
-                total.overlap += piece.overlap;
-                total.predicted += piece.predicted;
-            }
-            total
-        })
-    }
 }
 
 impl<T: Element> Operation<T> for DiceLoss<T> {
@@ -102,12 +60,12 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [p] = inputs.take();
-        let sums = self.sums(p.contiguous().data(), self.present.len());
-        let classes = self.present.iter().filter(|&&count| count > 0).count().max(1) as f64;
+        let sums = self.regions.sums(&p, self.options.form == DiceForm::Squared);
+        let classes = self.regions.present();
         let mut loss = 0.0;
         self.slopes = sums
             .iter()
-            .zip(&self.present)
+            .zip(&self.regions.counts)
             .map(|(sums, &count)| {
                 if count == 0 {
                     return [T::ZERO; 2];
@@ -128,26 +86,8 @@ impl<T: Element> Operation<T> for DiceLoss<T> {
     fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         let dy = dy.item();
         let slopes: Vec<[T; 2]> = self.slopes.iter().map(|slopes| slopes.map(|slope| slope * dy)).collect();
-        let everywhere: Vec<T> = slopes.iter().map(|[_, everywhere]| *everywhere).collect();
-        let p = (self.options.form == DiceForm::Squared).then(|| saved.input(0).contiguous());
-        let classes = slopes.len();
-        one(Tensor::filled_by(&self.shape, |dp| {
-            for_each_rows(dp, classes, |first, rows| {
-                for (place, row) in rows.chunks_exact_mut(classes).enumerate() {
-                    let class = self.target[first + place];
-                    if class == UNKNOWN {
-                        row.fill(T::ZERO);
-                        continue;
-                    }
-                    row.copy_from_slice(&everywhere);
-                    if let Some(p) = &p {
-                        let p = &p.data()[(first + place) * classes..];
-                        row.iter_mut().zip(p).for_each(|(dp, &p)| *dp *= p);
-                    }
-                    row[class as usize] += slopes[class as usize][0];
-                }
-            });
-        }))
+        let p = (self.options.form == DiceForm::Squared).then(|| saved.input(0));
+        one(self.regions.gradient(&slopes, p.as_ref()))
     }
 }
 
@@ -214,14 +154,6 @@ pub fn dice<T: Element>(probabilities: Var<T>, target: &[impl ClassId]) -> Var<T
 /// As [`dice`].
 #[track_caller]
 pub fn dice_with<T: Element>(probabilities: Var<T>, target: &[impl ClassId], options: &Dice) -> Var<T> {
-    let shape = probabilities.shape().to_vec();
-    let targets = Targets::new("dice", &shape, target);
-    let operation = DiceLoss {
-        target: targets.ids,
-        options: *options,
-        shape,
-        present: targets.counts,
-        slopes: Vec::new(),
-    };
-    Var::apply(operation, vec![probabilities])
+    let regions = Regions::new("dice", probabilities.shape(), target);
+    Var::apply(DiceLoss { regions, options: *options, slopes: Vec::new() }, vec![probabilities])
 }

@@ -4,10 +4,13 @@ use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::given_probabilities::Watch;
 use super::logistic::logistic_loss;
 #[cfg(feature = "proofs")]
 use super::samples::*;
 use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled};
+
+static WATCH: Watch = Watch::sigmoid("focal");
 
 /// The options of [`focal`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +139,7 @@ pub fn focal<T: Element>(logits: Var<T>, target: Tensor<T>, options: &Focal, nor
         (0.0..=1.0).contains(&options.alpha) && options.gamma >= 0.0,
         "focal: alpha must be 0 to 1 and gamma at least 0, found {options:?}"
     );
+    WATCH.look(logits.value());
     let operation = FocalLoss { target: target.contiguous(), options: *options, normaliser, gradient: None };
     Var::apply(operation, vec![logits])
 }

@@ -3,10 +3,13 @@
 use cerberus_autograd::{Gradient, Inputs, Operation, Saved, Saves, Var};
 use cerberus_tensor::{Element, Tensor};
 
+use super::given_probabilities::Watch;
 use super::logistic::logistic_loss;
 #[cfg(feature = "proofs")]
 use super::samples::*;
 use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled};
+
+static WATCH: Watch = Watch::sigmoid("gaussian_focal");
 
 /// Penalty-reduced focal loss of heatmap logits `x` with a heatmap `t` from 0 to
 /// 1, exactly 1 at the objects' centres, any shape (Law and Deng, 2018, equation
@@ -118,5 +121,6 @@ pub fn gaussian_focal<T: Element>(logits: Var<T>, target: Tensor<T>, normaliser:
     let centres = || target.data().iter().filter(|&&t| t == T::ONE).count().max(1) as f64;
     let normaliser = normaliser.unwrap_or_else(centres);
     assert_normaliser("gaussian_focal", normaliser);
+    WATCH.look(logits.value());
     Var::apply(GaussianFocalLoss { target, normaliser, gradient: None }, vec![logits])
 }

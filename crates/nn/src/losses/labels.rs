@@ -60,7 +60,15 @@ impl Targets {
         let Some((&classes, outer)) = shape.split_last() else {
             panic!("{loss}: the predictions have rank 0; the last dimension must hold the classes");
         };
-        let rows: usize = outer.iter().product();
+        Self::of(loss, shape, classes, outer.iter().product(), target)
+    }
+
+    /// Checks `target`, one id below `classes` for each of the `rows` of predictions of `shape`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[track_caller]
+    pub fn of<I: ClassId>(loss: &str, shape: &[usize], classes: usize, rows: usize, target: &[I]) -> Self {
         assert!(
             target.len() == rows,
             "{loss}: predictions of shape {shape:?} need one class id for each of {rows} rows, found {}",
@@ -82,6 +90,19 @@ impl Targets {
             };
         }
         Self { ids, counts }
+    }
+}
+
+/// # Panics
+/// If there is not one finite, non-negative weight for each class of `shape [.., C]`.
+#[track_caller]
+pub(crate) fn assert_class_weights(loss: &str, shape: &[usize], weights: Option<&[f64]>) {
+    let classes = shape.last().copied().unwrap_or(0);
+    if let Some(weights) = weights {
+        assert!(
+            weights.len() == classes && weights.iter().all(|w| w.is_finite() && *w >= 0.0),
+            "{loss}: predictions of shape {shape:?} need {classes} finite, non-negative class weights, found {weights:?}"
+        );
     }
 }
 

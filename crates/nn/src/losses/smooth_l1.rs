@@ -6,7 +6,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::pieces::rewrite_rows;
 #[cfg(feature = "proofs")]
 use super::samples::*;
-use super::{SavedGradient, assert_normaliser, assert_same_shape, scaled, spread};
+use super::{SavedGradient, assert_same_shape, normaliser_or_count, scaled, spread};
 
 /// Weighted smooth absolute error of predictions `x` and targets `t`, any shape
 /// (Girshick, 2015, equation 3, with the bend at `beta`):
@@ -103,6 +103,14 @@ impl<T: Element> Proof for SmoothL1Loss<T> {
             )),
             Case::unary("smooth_l1: plain l1", apart(0.0), move |x| l1(x, target(), None, 4.0))
                 .with_torch(format!("F.l1_loss(a, {}, reduction='sum') / 4.0", python(&target()))),
+            Case::unary("smooth_l1: the mean", apart(0.62), move |x| {
+                smooth_l1(x, target(), 0.62, None, None)
+            })
+            .with_torch(format!("F.smooth_l1_loss(a, {}, beta=0.62)", python(&target()))),
+            Case::unary("smooth_l1: the mean of l1", apart(0.0), move |x| l1(x, target(), None, None))
+                .with_torch(format!("F.l1_loss(a, {})", python(&target()))),
+            Case::unary("smooth_l1: huber", apart(0.4), move |x| huber(x, target(), 0.4, None, None))
+                .with_torch(format!("F.huber_loss(a, {}, delta=0.4)", python(&target()))),
         ]
     }
 
@@ -130,7 +138,8 @@ impl<T: Element> Proof for SmoothL1Loss<T> {
 }
 
 /// The weighted sum of smooth absolute errors of `x` and `target`, divided by
-/// `normaliser`; weights stretch to the shape of `x`. See [`SmoothL1Loss`] for
+/// `normaliser`; weights stretch to the shape of `x`. `None` as normaliser divides by the
+/// number of elements, which gives PyTorch's mean; 1 gives the sum. See [`SmoothL1Loss`] for
 /// the formula and its gradient.
 ///
 /// # Panics
@@ -142,10 +151,10 @@ pub fn smooth_l1<T: Element>(
     target: Tensor<T>,
     beta: f64,
     weights: Option<Tensor<T>>,
-    normaliser: f64,
+    normaliser: impl Into<Option<f64>>,
 ) -> Var<T> {
     assert_same_shape("smooth_l1", x.shape(), "target", target.shape());
-    assert_normaliser("smooth_l1", normaliser);
+    let normaliser = normaliser_or_count("smooth_l1", normaliser, x.value().len());
     assert!(beta >= 0.0, "smooth_l1: beta must be at least 0, found {beta}");
     let weights = spread("smooth_l1", x.shape(), weights);
     let operation = SmoothL1Loss { target: target.contiguous(), weights, beta, normaliser, gradient: None };
@@ -157,6 +166,29 @@ pub fn smooth_l1<T: Element>(
 /// # Panics
 /// As [`smooth_l1`].
 #[track_caller]
-pub fn l1<T: Element>(x: Var<T>, target: Tensor<T>, weights: Option<Tensor<T>>, normaliser: f64) -> Var<T> {
+pub fn l1<T: Element>(
+    x: Var<T>,
+    target: Tensor<T>,
+    weights: Option<Tensor<T>>,
+    normaliser: impl Into<Option<f64>>,
+) -> Var<T> {
     smooth_l1(x, target, 0.0, weights, normaliser)
+}
+
+/// The weighted sum of Huber's losses (Huber, 1964), divided by `normaliser`: `d² / 2` where
+/// `|d| <= delta`, `delta (|d| - delta/2)` elsewhere. It is `delta` times [`smooth_l1`] with
+/// `beta = delta`, as in PyTorch, and has the slope `d` at the centre for every `delta`.
+///
+/// # Panics
+/// As [`smooth_l1`], and if `delta` is not positive.
+#[track_caller]
+pub fn huber<T: Element>(
+    x: Var<T>,
+    target: Tensor<T>,
+    delta: f64,
+    weights: Option<Tensor<T>>,
+    normaliser: impl Into<Option<f64>>,
+) -> Var<T> {
+    assert!(delta > 0.0 && delta.is_finite(), "huber: delta must be a positive number, found {delta}");
+    smooth_l1(x, target, delta, weights, normaliser).scale(delta)
 }

@@ -4,6 +4,7 @@
 pub mod concat;
 pub(crate) mod element;
 mod elementwise;
+mod fast;
 pub(crate) mod reduce;
 pub(crate) mod scalar;
 pub mod shape;

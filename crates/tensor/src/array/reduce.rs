@@ -136,7 +136,7 @@ pub(crate) fn sum_slice<T: Element>(values: &[T]) -> T {
 
 /// [`sum_slice`] of `f` of every value.
 #[inline(always)]
-fn sum_of<T: Element>(values: &[T], f: impl Fn(T) -> T) -> T {
+pub(crate) fn sum_of<T: Element>(values: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; 16];
     let chunks = values.chunks_exact(16);
     let tail: T = chunks.remainder().iter().map(|&value| f(value)).sum();

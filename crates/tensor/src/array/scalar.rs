@@ -11,7 +11,7 @@ pub fn relu<T: Element>(x: T) -> T {
 /// `1 / (1 + e⁻ˣ)` without overflow.
 #[inline(always)]
 pub fn sigmoid<T: Element>(x: T) -> T {
-    let e = (-x.abs()).exp();
+    let e = (-x.abs()).exp_fast();
     let small = e / (T::ONE + e);
     if x < T::ZERO { small } else { T::ONE - small }
 }

@@ -12,6 +12,10 @@
 //! With `relu`, NaN stays NaN in the forward pass and lets the gradient through in the
 //! backward pass.
 
+mod layer;
+
+pub use layer::{layer_norm, layer_norm_backward};
+
 use crate::memory::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
 use crate::{Element, Tensor, relu as rectified};

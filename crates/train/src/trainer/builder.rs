@@ -236,6 +236,7 @@ impl TrainerBuilder {
                 MultiTaskModel::new(&config.model, config.seed)
             }
         };
+        model.recompute(config.recompute);
         self.transfer = prepare(&mut model, config)?;
         let optimizer = self.optimizer.take().unwrap_or_else(|| config.optimizer.build(config.weight_decay));
         Ok((model, optimizer))

@@ -242,6 +242,7 @@ fn others() -> Vec<Sample> {
             &[2, 5, 4, 2],
             &[2, 3, 2, 3],
         ),
+        sample("InvertedResidual: squeezed", squeezed(init), &[2, 3, 4, 2], &[2, 3, 4, 2]),
         sample("SqueezeExcitation", SqueezeExcitation::new(4, 2, init), &[2, 3, 2, 4], &[2, 3, 2, 4]),
         sample("MultiHeadSelfAttention", MultiHeadSelfAttention::new(4, 2, init), &[2, 3, 4], &[2, 3, 4]),
         sample("TransformerBlock", TransformerBlock::new(4, 2, 6, init), &[2, 3, 4], &[2, 3, 4]),
@@ -252,4 +253,17 @@ fn others() -> Vec<Sample> {
             &[2, 4],
         ),
     ]
+}
+
+/// A block of MobileNetV3.
+fn squeezed(init: &mut Init) -> InvertedResidual<f64> {
+    let squeeze = SqueezeExcitation::new(4, 2, init).with_gate(Var::hardsigmoid);
+    let spec = InvertedResidualSpec {
+        kernel: 5,
+        activation: || Box::new(Hardswish::default()),
+        norm: |channels| BatchNorm2d::new(channels).with_eps(1e-3),
+        squeeze: Some(squeeze),
+        ..InvertedResidualSpec::new(4, 1)
+    };
+    InvertedResidual::with_spec([2, 2], spec, init)
 }
