@@ -161,7 +161,20 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     Ok(Checkpoint { path, tensors, metadata })
 }
 
+/// The metadata of a safetensors file, without its tensors.
+///
+/// # Errors
+/// If the file cannot be read, is no safetensors file or is cut short.
+pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    Ok(read::SafetensorsFile::open(path)?.metadata().clone())
+}
+
 impl<T: Element> Checkpoint<T> {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The metadata, layout and format version included.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata

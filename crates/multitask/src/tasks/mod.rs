@@ -42,6 +42,9 @@ pub use fcos::centre_ness;
 mod annotated;
 mod scores;
 mod shared;
+mod whole;
+
+pub use whole::WholeNetwork;
 
 macro_rules! heads {
     ($($module:ident::$head:ident),* $(,)?) => {
