@@ -80,8 +80,9 @@ pub mod prelude {
         PRelu, Pad2d, Parameter, ParameterGroup, ParameterGroups, PixelShuffle, ReduceOnPlateau, Relu, Relu6,
         Reshape, Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d,
         Sequential, Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus, SpatialDropout, SqueezeExcitation,
-        StepOptions, Summary, Tanh, TransformerBlock, Upsample, WeightAverage, commit, load_model, module,
-        output_shape, predict, sam_step, save_model, step, step_with, summary, summary_with,
+        StepOptions, Summary, Tanh, TrainingPosition, TransformerBlock, Upsample, WeightAverage, commit,
+        load_model, load_training, module, output_shape, predict, sam_step, save_model, save_training, step,
+        step_with, summary, summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
@@ -97,6 +98,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/nn.md")]
 struct Layers;
+
+/// Compiles the programs of the chapter on weights.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/weights.md")]
+struct Weights;
 
 /// Compiles and runs the ten programs of the book.
 #[cfg(doctest)]

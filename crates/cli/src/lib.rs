@@ -4,6 +4,7 @@
 //! - [`predict`]: the predictions of a trained model for pictures;
 //! - [`evaluate`]: scores a trained model on data;
 //! - [`export`]: writes a trained model as an ONNX file;
+//! - [`import`]: makes a model of the weights in a file of PyTorch;
 //! - [`inspect`]: shows what a data set holds;
 //! - [`runs`]: lists and compares the runs of a folder;
 //! - [`shell`]: shared by all of them.
@@ -17,6 +18,7 @@ mod display;
 pub mod evaluate;
 pub mod export;
 mod found;
+pub mod import;
 pub mod inspect;
 mod look;
 pub mod predict;

@@ -200,7 +200,7 @@ fn introduce(trainer: &Trainer) {
 
 /// Prints what the model loaded from another, and what it did not.
 fn tell_transfer(transfer: &Transfer) {
-    let Transfer { taken, missing, reshaped, unused } = transfer;
+    let Transfer { taken, missing, reshaped, unused, left: _ } = transfer;
     let all = taken.len() + missing.len() + reshaped.len();
     say!("{} of {all} tensors begin as in the model given", taken.len());
     let list = |what: &str, names: Vec<String>| {

@@ -46,7 +46,7 @@ mod tensors;
 
 pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAccount, Picture};
 pub use augment::{AugmentConfig, Augmented, OperationConfig};
-pub use batch::{Batch, normalise};
+pub use batch::{Batch, PIXEL_MEAN, PIXEL_STD, normalise};
 pub use cifar::Cifar10;
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, annotated_key};
 pub use error::DataError;

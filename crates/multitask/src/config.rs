@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::networks::{self, Neck};
+use crate::normalisation::Normalisation;
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
@@ -124,6 +125,9 @@ pub struct ModelConfig {
     /// How the trunk's maps are joined.
     #[serde(default, skip_serializing_if = "Neck::is_none")]
     pub neck: Neck,
+    /// The normalisation of pixels that the trunk's weights expect; that of the data sets if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
 }
@@ -160,7 +164,7 @@ impl ModelConfig {
     /// A model with a [`ConvTrunk`](crate::ConvTrunk) of these stages.
     pub fn with_stages(image: [usize; 3], stages: Vec<Vec<usize>>, heads: Vec<HeadConfig>) -> Self {
         let (network, neck) = (String::new(), Neck::None);
-        Self { image, trunk: TrunkKind::Stages, stages, network, neck, heads }
+        Self { image, trunk: TrunkKind::Stages, stages, network, neck, normalisation: None, heads }
     }
 
     /// Chooses the trunk by name: `base` (the one of [`for_data`](Self::for_data)), `narrow` and `wide` with half and
@@ -260,6 +264,9 @@ impl ModelConfig {
                 "images of {height}x{width} pixels and {channels} channels are larger than any this program takes: \
                  {MOST_SIDE} rows and columns, {MOST_CHANNELS} channels"
             ));
+        }
+        if let Some(normalisation) = &self.normalisation {
+            normalisation.check(channels)?;
         }
         match self.trunk {
             TrunkKind::Stages => self.check_stages()?,

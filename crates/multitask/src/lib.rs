@@ -4,6 +4,7 @@
 //! - [`tasks`]: a task is a head, its loss, its targets, how its output is
 //!   decoded, and its metric; any number of them, by name;
 //! - [`model`]: a trunk with any set of tasks, built from a [`config`];
+//! - [`weights`]: the networks' weights from and to PyTorch's files;
 //! - [`step`]: one step of training under a balancing strategy.
 //!
 //! How the tasks are balanced is in `cerberus-balance`, how they are scored in
@@ -16,14 +17,17 @@ mod head_config;
 mod lenet;
 pub mod model;
 pub mod networks;
+mod normalisation;
 pub mod step;
 pub mod tasks;
 pub mod trunk;
+pub mod weights;
 
 pub use config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
 pub use features::{FeatureInfo, Features, MapInfo};
 pub use lenet::{LENET_SIDE, LeNet};
 pub use model::MultiTaskModel;
+pub use normalisation::Normalisation;
 pub use step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
 pub use tasks::{Detection, HeadKind, HeadOutput, Metric, Prediction, Task};
 pub use trunk::{ConvTrunk, Trunk};

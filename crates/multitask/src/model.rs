@@ -47,6 +47,10 @@ fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<
             }
             TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
         };
+        let trunk = match &config.normalisation {
+            Some(normalisation) => normalisation.before(trunk),
+            None => trunk,
+        };
         config.neck.over(trunk, init)
     }
 
@@ -85,12 +89,22 @@ impl<T: Element> MultiTaskModel<T> {
 
     /// A model from your own trunk and tasks.
     pub fn from_parts(trunk: impl Trunk<T> + 'static, tasks: Vec<Box<dyn Task<T>>>) -> Self {
-        Self { trunk: Box::new(trunk), tasks, recomputes: false }
+        Self::from_boxed(Box::new(trunk), tasks)
+    }
+
+    /// [`from_parts`](Self::from_parts) for a trunk that is chosen at run time.
+    pub(crate) fn from_boxed(trunk: Box<dyn Trunk<T>>, tasks: Vec<Box<dyn Task<T>>>) -> Self {
+        Self { trunk, tasks, recomputes: false }
     }
 
     /// The shared trunk.
     pub fn trunk(&self) -> &dyn Trunk<T> {
         &*self.trunk
+    }
+
+    /// The shared trunk, to change its weights.
+    pub fn trunk_mut(&mut self) -> &mut dyn Trunk<T> {
+        &mut *self.trunk
     }
 
     /// The tasks, in order.

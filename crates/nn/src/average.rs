@@ -13,6 +13,7 @@ use crate::module::Module;
 /// Or their equal average (Izmailov et al., "Averaging weights leads to wider optima", 2018, algorithm 1):
 /// `mean += (model - mean) / t`. It is usually updated once an epoch, at a constant or cyclic learning rate, after most
 /// of the training. Like `torch.optim.swa_utils.AveragedModel` with `use_buffers`.
+#[derive(Clone, Debug)]
 pub struct WeightAverage<T: Element = f32> {
     /// The largest share of the mean that an update keeps; `None` for the equal average.
     decay: Option<f64>,

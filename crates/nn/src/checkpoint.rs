@@ -13,18 +13,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cerberus_tensor::{Element, MAX_RANK, Tensor};
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, SafeTensorError, TensorInfo};
+use cerberus_tensor::{Element, Tensor};
+use safetensors::tensor::{Dtype, TensorInfo};
 use serde::Serialize;
 
 use crate::files::write_atomically;
-use crate::module::{Module, ModuleTensorMut, join};
+use crate::module::{Module, join};
 use crate::optim::Optimizer;
+use crate::pattern::PathPattern;
 
+mod differences;
 mod error;
+mod read;
+mod state_dict;
 
+pub use differences::{Differences, Reshaped, Transfer, shortened};
 pub use error::CheckpointError;
+pub use state_dict::StateDict;
 
 /// The order of dimensions in every file: images NHWC, convolution weights HWIO.
 pub const LAYOUT: &str = "nhwc-hwio";
@@ -64,7 +69,20 @@ pub fn save<T: Element>(
     let mut metadata = metadata.clone();
     metadata.insert("layout".to_string(), LAYOUT.to_string());
     metadata.insert("format_version".to_string(), FORMAT_VERSION.to_string());
-    let mut header = BTreeMap::from([("__metadata__", Header::Metadata(&metadata))]);
+    write(path, tensors, &metadata)
+}
+
+/// Writes a safetensors file with nothing but `metadata` in its header besides the tensors.
+#[track_caller]
+fn write<T: Element>(
+    path: &Path,
+    tensors: &[(String, Tensor<T>)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), CheckpointError> {
+    let mut header = BTreeMap::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__", Header::Metadata(metadata));
+    }
     let mut end = 0;
     for (name, tensor) in tensors {
         let start = end;
@@ -120,41 +138,14 @@ fn append<T: Element>(bytes: &mut Vec<u8>, tensor: &Tensor<T>) {
     }
 }
 
-/// The tensor of `shape` whose little-endian elements are `bytes`.
-fn parse<T: Element>(bytes: &[u8], shape: &[usize]) -> Tensor<T> {
-    let value = |i: usize| match dtype::<T>() {
-        Dtype::F32 => f32::from_le_bytes(std::array::from_fn(|k| bytes[4 * i + k])).into(),
-        _ => f64::from_le_bytes(std::array::from_fn(|k| bytes[8 * i + k])),
-    };
-    Tensor::from_fn(shape, |i| T::from_f64(value(i)))
-}
-
 /// Reads a checkpoint whose tensors have element type `T`.
 ///
 /// # Errors
 /// If the file cannot be read, is no safetensors file, is cut short, is in
 /// another layout or a newer format, or holds tensors of another type.
 pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
-    let path = path.to_path_buf();
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(source) => return Err(CheckpointError::Read { path, source }),
-    };
-    let (header_len, header) = match SafeTensors::read_metadata(&bytes) {
-        Ok(header) => header,
-        // The file begins like a safetensors file, but its length does not fit its header or its tensors.
-        Err(SafeTensorError::InvalidHeaderLength) if bytes.get(8) == Some(&b'{') => {
-            return Err(CheckpointError::Truncated { path });
-        }
-        Err(SafeTensorError::MetadataIncompleteBuffer) => return Err(CheckpointError::Truncated { path }),
-        Err(error) => return Err(CheckpointError::NotSafetensors { path, reason: error.to_string() }),
-    };
-    if let Some(tensor) = named_twice(&bytes[8..8 + header_len]) {
-        let problem = "stands in the header twice".to_string();
-        return Err(CheckpointError::Tensor { path, tensor, problem });
-    }
-    let metadata: BTreeMap<String, String> =
-        header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let file = read::SafetensorsFile::open(path)?;
+    let (path, metadata) = (path.to_path_buf(), file.metadata().clone());
     let entry = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "unknown".to_string());
     if entry("layout") != LAYOUT {
         return Err(CheckpointError::Layout { path, found: entry("layout") });
@@ -162,71 +153,28 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     if !entry("format_version").parse().is_ok_and(|version: u64| version <= FORMAT_VERSION) {
         return Err(CheckpointError::Version { path, found: entry("format_version") });
     }
-    let mut tensors = Vec::new();
-    for name in header.offset_keys() {
-        let Some(info) = header.info(&name) else { continue };
-        let problem = if info.dtype != dtype::<T>() {
-            Some(format!("has element type {}, not {}", info.dtype, dtype::<T>()))
-        } else if info.shape.len() > MAX_RANK {
-            Some(format!("has {} dimensions, more than {MAX_RANK}", info.shape.len()))
-        } else if info.shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent.max(1))).is_none() {
-            Some(format!("has the impossible shape {:?}", info.shape))
-        } else {
-            None
-        };
-        if let Some(problem) = problem {
-            return Err(CheckpointError::Tensor { path, tensor: name, problem });
-        }
-        let (start, end) = info.data_offsets;
-        tensors.push((name, parse(&bytes[8 + header_len + start..8 + header_len + end], &info.shape)));
-    }
+    let wanted = dtype::<T>();
+    let tensors = file.tensors(|_, found| match found == wanted {
+        true => Ok(true),
+        false => Err(format!("has element type {found}, not {wanted}")),
+    })?;
     Ok(Checkpoint { path, tensors, metadata })
 }
 
-/// The first name that occurs twice in a header; a map would silently keep only the last entry.
-fn named_twice(header: &[u8]) -> Option<String> {
-    struct Names(Option<String>);
-    impl<'de> serde::Deserialize<'de> for Names {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_map(Visitor)
-        }
-    }
-    struct Visitor;
-    impl<'de> serde::de::Visitor<'de> for Visitor {
-        type Value = Names;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            f.write_str("a map of tensors")
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-            let mut seen = std::collections::BTreeSet::new();
-            let mut twice = None;
-            while let Some((name, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
-                if !seen.insert(name.clone()) && twice.is_none() {
-                    twice = Some(name);
-                }
-            }
-            Ok(Names(twice))
-        }
-    }
-    serde_json::from_slice::<Names>(header).ok()?.0
-}
-
-/// What [`Checkpoint::load_matching`] loaded and what it did not, by the tensors' names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transfer {
-    /// Loaded: in the model and in the file, with the same shape.
-    pub taken: Vec<String>,
-    /// In the model, not in the file.
-    pub missing: Vec<String>,
-    /// In both, but with different shapes: the name, the shape in the file and the shape in the model.
-    pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// In the file, not in the model.
-    pub unused: Vec<String>,
+/// The metadata of a safetensors file, without its tensors.
+///
+/// # Errors
+/// If the file cannot be read, is no safetensors file or is cut short.
+pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    Ok(read::SafetensorsFile::open(path)?.metadata().clone())
 }
 
 impl<T: Element> Checkpoint<T> {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The metadata, layout and format version included.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
@@ -249,42 +197,36 @@ impl<T: Element> Checkpoint<T> {
     /// If a tensor of the model is missing or has another shape, or there is one
     /// under the prefix that the model does not have. The model is then unchanged.
     pub fn load_into(&self, model: &mut dyn Module<T>, prefix: &str) -> Result<(), CheckpointError> {
-        let mut found: BTreeMap<String, Tensor<T>> = self.under(prefix).into_iter().collect();
-        let mut differences = Vec::new();
-        let mut fitting = BTreeMap::new();
-        for (name, value) in model.tensors() {
-            let full = join(prefix, &name);
-            match found.remove(&name) {
-                None => differences.push(format!("{full} is missing")),
-                Some(tensor) if tensor.shape() != value.shape() => differences.push(format!(
-                    "{full} has shape {:?}, not the model's {:?}",
-                    tensor.shape(),
-                    value.shape()
-                )),
-                Some(tensor) => {
-                    self.check_finite(&full, &tensor)?;
-                    drop(fitting.insert(name, tensor));
-                }
-            }
-        }
-        differences.extend(found.into_keys().map(|name| format!("{} is unexpected", join(prefix, &name))));
+        let fitting = self.fitting(model, prefix)?;
+        set(model, fitting);
+        Ok(())
+    }
+
+    /// Checks what [`load_into`](Self::load_into) checks, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`load_into`](Self::load_into).
+    pub fn check_fits(&self, model: &dyn Module<T>, prefix: &str) -> Result<(), CheckpointError> {
+        self.fitting(model, prefix).map(drop)
+    }
+
+    /// A value for every tensor of the model.
+    fn fitting(
+        &self,
+        model: &dyn Module<T>,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, Tensor<T>>, CheckpointError> {
+        let (transfer, fitting) = self.compare(model, prefix, |_| true)?;
+        let full = |name: String| join(prefix, &name);
+        let differences = Differences {
+            missing: transfer.missing.into_iter().map(full).collect(),
+            unexpected: transfer.unused.into_iter().map(full).collect(),
+            reshaped: transfer.reshaped.into_iter().map(|(name, a, b)| (full(name), a, b)).collect(),
+        };
         if !differences.is_empty() {
-            const SHOWN: usize = 4;
-            let more = differences.len().saturating_sub(SHOWN);
-            differences.truncate(SHOWN);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-            let differences = differences.join(", ") + &more;
             return Err(CheckpointError::OtherModel { path: self.path.clone(), differences });
         }
-        model.visit_mut("", &mut |name, entry| {
-            let value = match entry {
-                ModuleTensorMut::Parameter(parameter) => &mut parameter.value,
-                ModuleTensorMut::Buffer(buffer) => &mut buffer.value,
-            };
-            // A copy: the optimiser refuses parameters that share their memory with the checkpoint.
-            *value = fitting.remove(&name).map_or_else(|| value.clone(), |tensor| owned(&tensor));
-        });
-        Ok(())
+        Ok(fitting)
     }
 
     /// Sets the tensors of `model` that the file has, under the prefix, with the same name and shape, and leaves the
@@ -297,10 +239,40 @@ impl<T: Element> Checkpoint<T> {
         model: &mut dyn Module<T>,
         prefix: &str,
     ) -> Result<Transfer, CheckpointError> {
+        let (transfer, fitting) = self.compare(model, prefix, |_| true)?;
+        set(model, fitting);
+        Ok(transfer)
+    }
+
+    /// As [`load_matching`](Self::load_matching), for the tensors of `model` that one of the patterns names: `trunk`
+    /// for everything under it, `*.norm*`, ... The others are not touched; they are listed as `left`.
+    ///
+    /// # Errors
+    /// If a tensor that matches holds values that are not finite; the model is then unchanged.
+    pub fn load_named(
+        &self,
+        model: &mut dyn Module<T>,
+        prefix: &str,
+        patterns: &[PathPattern],
+    ) -> Result<Transfer, CheckpointError> {
+        let wanted = |name: &str| patterns.iter().any(|pattern| pattern.names(name));
+        let (transfer, fitting) = self.compare(model, prefix, wanted)?;
+        set(model, fitting);
+        Ok(transfer)
+    }
+
+    /// What of the tensors under `prefix` fits the tensors of `model` that are wanted, and those that fit.
+    fn compare(
+        &self,
+        model: &dyn Module<T>,
+        prefix: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(Transfer, BTreeMap<String, Tensor<T>>), CheckpointError> {
         let mut found: BTreeMap<String, Tensor<T>> = self.under(prefix).into_iter().collect();
         let (mut transfer, mut fitting) = (Transfer::default(), BTreeMap::new());
         for (name, value) in model.tensors() {
             match found.remove(&name) {
+                _ if !wanted(&name) => transfer.left.push(name),
                 None => transfer.missing.push(name),
                 Some(tensor) if tensor.shape() != value.shape() => {
                     transfer.reshaped.push((name, tensor.shape().to_vec(), value.shape().to_vec()));
@@ -313,12 +285,7 @@ impl<T: Element> Checkpoint<T> {
             }
         }
         transfer.unused = found.into_keys().collect();
-        model.visit_mut("", &mut |name, mut entry| {
-            if let Some(tensor) = fitting.remove(&name) {
-                *entry.value_mut() = owned(&tensor);
-            }
-        });
-        Ok(transfer)
+        Ok((transfer, fitting))
     }
 
     fn check_finite(&self, name: &str, tensor: &Tensor<T>) -> Result<(), CheckpointError> {
@@ -344,6 +311,16 @@ impl<T: Element> Checkpoint<T> {
             .load_state(model, state)
             .map_err(|source| CheckpointError::Optimizer { path: self.path.clone(), source })
     }
+}
+
+/// Gives the tensors of `model` the values found for them.
+fn set<T: Element>(model: &mut dyn Module<T>, mut values: BTreeMap<String, Tensor<T>>) {
+    model.visit_mut("", &mut |name, mut entry| {
+        if let Some(tensor) = values.remove(&name) {
+            // A copy: the optimiser refuses parameters that share their memory with the checkpoint.
+            *entry.value_mut() = owned(&tensor);
+        }
+    });
 }
 
 /// A copy with its own memory: optimisers refuse parameters whose memory is shared.

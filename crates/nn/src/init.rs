@@ -18,12 +18,20 @@ use rand::RngExt;
 pub struct Init {
     seed: u64,
     count: u64,
+    /// Zeros instead of random numbers.
+    blank: bool,
 }
 
 impl Init {
     /// The initialiser of a model with this seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, count: 0 }
+        Self { seed, count: 0, blank: false }
+    }
+
+    /// Zeros instead of the random values of [`normal`](Self::normal), [`uniform`](Self::uniform) and the schemes made
+    /// of them: for a model whose weights are read from a file, or that only has to name them.
+    pub fn blank() -> Self {
+        Self { blank: true, ..Self::new(0) }
     }
 
     fn next(&mut self) -> Stream {
@@ -40,6 +48,9 @@ impl Init {
         fill: impl Fn(&mut Stream, &mut [T]) + Sync,
     ) -> Tensor<T> {
         let start = self.next();
+        if self.blank {
+            return Tensor::zeros(shape);
+        }
         Tensor::filled_by(shape, |values| {
             for_each_piece(values, |first, piece| {
                 let mut random = start.clone();

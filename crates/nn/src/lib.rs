@@ -20,13 +20,14 @@ mod sam;
 pub mod schedule;
 mod step;
 pub mod summary;
+pub mod training;
 
 // `module!` expands to code that uses this name, in whatever crate calls it.
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 
 pub use average::WeightAverage;
-pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
+pub use checkpoint::{Checkpoint, CheckpointError, StateDict, load_model, save_model};
 pub use context::{BufferUpdates, Context, LayerTrace, commit};
 pub use inference::{output_shape, predict};
 pub use init::{Fan, Init};
@@ -51,3 +52,4 @@ pub use sam::{SamOptions, sam_step};
 pub use schedule::{ReduceOnPlateau, Schedule};
 pub use step::{StepOptions, step, step_with};
 pub use summary::{LayerSummary, Summary, summary, summary_with};
+pub use training::{TrainingPosition, load_training, save_training};

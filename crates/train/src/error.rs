@@ -7,6 +7,7 @@ use cerberus_nn::checkpoint::CheckpointError;
 use cerberus_nn::files::WriteError;
 
 use cerberus_balance::BalanceError;
+use cerberus_multitask::weights::WeightsError;
 
 /// A run could not start, continue or finish.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum TrainError {
     /// A checkpoint could not be read or does not fit.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A classifier's file does not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// Something is wrong with the run's folder.
     #[error("{path}: {problem}")]
     Folder {
@@ -72,6 +76,7 @@ impl TrainError {
             TrainError::Option(_)
                 | TrainError::Data(DataError::Option { .. })
                 | TrainError::Balance(BalanceError::Option(_))
+                | TrainError::Weights(WeightsError::NoSuchNetwork { .. })
         )
     }
 }

@@ -4,13 +4,16 @@
 //! configuration that rebuilds it. `last.safetensors` holds a run: the same and
 //! the optimiser's state under `optimizer.`, the balancing strategy's memory
 //! under `balance.`, the running mean of the weights under `average.` if one is
-//! kept, and the run's position.
+//! kept, and the run's position. A classifier whose weights were imported is read as a model
+//! too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cerberus_data::{CLASS, DatasetInfo, LabelInfo, LabelKind};
 use cerberus_nn::checkpoint::{self, Checkpoint, Transfer};
 use cerberus_nn::optim::Optimizer;
+use cerberus_nn::training::{AVERAGE, MODEL, restore_training, training_tensors};
 use cerberus_nn::{Module, WeightAverage, join};
 use cerberus_tensor::Tensor;
 
@@ -18,12 +21,11 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::state::State;
 use cerberus_balance::Memory;
+use cerberus_multitask::Normalisation;
 use cerberus_multitask::model::MultiTaskModel;
+use cerberus_multitask::weights::{ClassifierInfo, load_classifier};
 
-const MODEL: &str = "model";
-const OPTIMIZER: &str = "optimizer";
 const BALANCE: &str = "balance";
-const AVERAGE: &str = "average";
 
 /// The part of a run's checkpoint that is not the model.
 pub struct Run<'a> {
@@ -58,15 +60,17 @@ pub fn save(
     run: Option<Run>,
 ) -> Result<(), TrainError> {
     let named = |prefix: &'static str| move |(path, tensor): (String, Tensor)| (join(prefix, &path), tensor);
-    let mut tensors: Vec<(String, Tensor)> = model.tensors().into_iter().map(named(MODEL)).collect();
     let mut metadata = BTreeMap::from([("config".to_string(), to_json(config))]);
-    if let Some(Run { optimizer, state, memory, average }) = run {
-        tensors.extend(optimizer.state().into_iter().map(named(OPTIMIZER)));
-        tensors.extend(memory.tensors.into_iter().map(named(BALANCE)));
-        tensors.extend(average.into_iter().flat_map(WeightAverage::tensors).map(named(AVERAGE)));
-        metadata.insert("balance".to_string(), to_json(&memory.numbers));
-        metadata.insert("state".to_string(), to_json(state));
-    }
+    let tensors = match run {
+        None => model.tensors().into_iter().map(named(MODEL)).collect(),
+        Some(Run { optimizer, state, memory, average }) => {
+            metadata.insert("balance".to_string(), to_json(&memory.numbers));
+            metadata.insert("state".to_string(), to_json(state));
+            let mut tensors = training_tensors(model, optimizer, average);
+            tensors.extend(memory.tensors.into_iter().map(named(BALANCE)));
+            tensors
+        }
+    };
     Ok(checkpoint::save(path, &tensors, &metadata)?)
 }
 
@@ -80,6 +84,9 @@ fn to_json(value: &impl serde::Serialize) -> String {
 /// If the file is not a checkpoint of a model of this program.
 pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainError> {
     let file = checkpoint::load(path)?;
+    if let Some((info, model)) = load_classifier(&file)? {
+        return Ok((classifier_config(&info), model));
+    }
     let config: TrainConfig = parse(path, &file, "config")?;
     // A file made by hand may describe a model that cannot be built.
     let fail = |problem: String| TrainError::Folder { path: path.to_path_buf(), problem };
@@ -96,6 +103,30 @@ pub fn load_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainErr
     let mut model = MultiTaskModel::new(&config.model, config.seed);
     file.load_into(&mut model, MODEL)?;
     Ok((config, model))
+}
+
+/// The configuration of a classifier whose weights were imported: it was trained on no data that could be named, and
+/// pictures are stretched to its size.
+fn classifier_config(info: &ClassifierInfo) -> TrainConfig {
+    let [height, width, channels] = info.image;
+    let labels = vec![LabelInfo::new(CLASS, LabelKind::Class, &info.classes)];
+    let accounts = Default::default();
+    let data = DatasetInfo { name: info.network.clone(), height, width, channels, labels, accounts };
+    TrainConfig { model: info.config(), ..TrainConfig::for_data(&info.network, &data) }
+}
+
+/// The normalisation of pixels that the weights in a checkpoint expect, if it is not that of the data sets.
+///
+/// # Errors
+/// If the file is not a checkpoint of a model.
+pub(crate) fn normalisation(path: &Path) -> Result<Option<Normalisation>, TrainError> {
+    let metadata = checkpoint::metadata(path)?;
+    if let Some(info) = ClassifierInfo::in_metadata(path, &metadata)? {
+        return Ok(info.normalisation);
+    }
+    // What is wrong with a configuration is told where the tensors are loaded.
+    let config: Option<TrainConfig> = metadata.get("config").and_then(|text| serde_json::from_str(text).ok());
+    Ok(config.and_then(|config| config.model.normalisation))
 }
 
 /// Sets a model's parameters and buffers to those of a run's checkpoint: for models
@@ -118,8 +149,7 @@ pub fn load_run(
     optimizer: &mut dyn Optimizer<f32>,
 ) -> Result<Saved, TrainError> {
     let file = checkpoint::load(path)?;
-    file.load_into(model, MODEL)?;
-    file.load_optimizer(optimizer, model, OPTIMIZER)?;
+    restore_training(&file, model, optimizer)?;
     let state = parse(path, &file, "state")?;
     let mut memory = Memory::default();
     if file.metadata().contains_key("balance") {
@@ -136,8 +166,25 @@ pub fn load_run(
 /// If the file is not a checkpoint of a model, or a tensor holds values that are not finite.
 pub(crate) fn load_matching(path: &Path, model: &mut MultiTaskModel) -> Result<Transfer, TrainError> {
     let file = checkpoint::load(path)?;
+    if ClassifierInfo::in_metadata(path, file.metadata())?.is_some() {
+        return load_trunk(&file, model);
+    }
     // A run's checkpoint and a model's have their models under the same name.
     Ok(file.load_matching(model, MODEL)?)
+}
+
+/// Loads what a classifier's file has of a model's trunk, whose paths there have no `trunk.` before them.
+fn load_trunk(file: &Checkpoint, model: &mut MultiTaskModel) -> Result<Transfer, TrainError> {
+    let Transfer { taken, missing, reshaped, unused, left } = file.load_matching(model.trunk_mut(), "")?;
+    let own = |name: String| join("trunk", &name);
+    let heads = model.tensors().into_iter().map(|(name, _)| name).filter(|name| !name.starts_with("trunk."));
+    Ok(Transfer {
+        taken: taken.into_iter().map(own).collect(),
+        missing: missing.into_iter().map(own).chain(heads).collect(),
+        reshaped: reshaped.into_iter().map(|(name, a, b)| (own(name), a, b)).collect(),
+        unused,
+        left,
+    })
 }
 
 fn parse<V: serde::de::DeserializeOwned>(path: &Path, file: &Checkpoint, key: &str) -> Result<V, TrainError> {

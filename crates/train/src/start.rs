@@ -2,13 +2,28 @@
 
 use std::path::Path;
 
-use cerberus_multitask::MultiTaskModel;
+use cerberus_multitask::{MultiTaskModel, Normalisation};
 pub use cerberus_nn::checkpoint::Transfer;
 use cerberus_nn::{Module, PathPattern};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::saved;
+
+/// Gives the model of a new run the normalisation of pixels that the weights it starts with expect.
+///
+/// # Errors
+/// If the file with the weights is not a checkpoint.
+pub(crate) fn adopt_normalisation(config: &mut TrainConfig) -> Result<(), TrainError> {
+    if let Some(file) = &config.init_from
+        && config.model.normalisation.is_none()
+    {
+        // For images of other channels the first convolution is not taken from the file either.
+        let fits = |found: &Normalisation| found.check(config.model.image[2]).is_ok();
+        config.model.normalisation = saved::normalisation(file)?.filter(fits);
+    }
+    Ok(())
+}
 
 /// Sets the initial weights of a run's model and freezes parameters; returns what was loaded from another model.
 ///

@@ -12,7 +12,7 @@ use cerberus_tensor::pool::{live_bytes, take_peak_bytes};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::report::rss_bytes;
-use crate::start::prepare;
+use crate::start::{adopt_normalisation, prepare};
 
 /// A model, its optimiser and its strategy as a run would begin with them.
 struct Trial<'a> {
@@ -28,8 +28,10 @@ impl<'a> Trial<'a> {
         if dataset.is_empty(Split::Train) {
             return Err(TrainError::Option(format!("{} has no training samples to try", config.data)));
         }
-        let mut model = MultiTaskModel::new(&config.model, config.seed);
-        prepare(&mut model, config)?;
+        let mut started = config.clone();
+        adopt_normalisation(&mut started)?;
+        let mut model = MultiTaskModel::new(&started.model, started.seed);
+        prepare(&mut model, &started)?;
         let optimizer = config.optimizer.build(config.weight_decay);
         Ok(Self { config, model, optimizer, balancing: config.balancing()? })
     }

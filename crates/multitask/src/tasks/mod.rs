@@ -44,6 +44,9 @@ mod annotated;
 mod decoding;
 mod scores;
 mod shared;
+mod whole;
+
+pub use whole::WholeNetwork;
 
 macro_rules! heads {
     ($($module:ident::$head:ident),* $(,)?) => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{FORMAT_VERSION, LAYOUT};
+use super::{Differences, FORMAT_VERSION, LAYOUT, shortened};
 use crate::files::WriteError;
 use crate::optim::StateError;
 
@@ -30,6 +30,29 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file is one of PyTorch's own.
+    #[error(
+        "{path} is a pickle, which can run any program when it is read; convert it to safetensors where PyTorch is \
+         installed: python -c \"import torch, safetensors.torch as s; d = torch.load('{file}', weights_only=True); \
+         s.save_file({{k: v.contiguous() for k, v in d.items()}}, '{stem}.safetensors')\"",
+        path = path.display(), file = path.display(), stem = path.with_extension("").display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file lists the files of a checkpoint that is spread over several.
+    #[error(
+        "{path} is the index of a checkpoint in {} files ({}), expected is one file with all tensors; join them: \
+         python -c \"import safetensors.torch as s; d = {{}}; [d.update(s.load_file(f)) for f in {parts:?}]; \
+         s.save_file(d, 'model.safetensors')\"", parts.len(), shortened(parts)
+    )]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// The files that it names.
+        parts: Vec<String>,
+    },
     /// The file is shorter or longer than its header says.
     #[error(
         "{path} is damaged: its length is not what its header says; copy it again, or use another checkpoint"
@@ -39,7 +62,9 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The tensors are in another order of dimensions.
-    #[error("{path} has tensors in layout {found:?}, not {LAYOUT:?}; convert it before loading")]
+    #[error(
+        "{path} has tensors in layout {found:?}, not {LAYOUT:?}; convert a file of PyTorch with the import example first"
+    )]
     Layout {
         /// The file.
         path: PathBuf,
@@ -75,8 +100,19 @@ pub enum CheckpointError {
     OtherModel {
         /// The file.
         path: PathBuf,
-        /// The first few missing, unexpected and mis-shaped tensors.
-        differences: String,
+        /// The missing, unexpected and mis-shaped tensors.
+        differences: Differences,
+    },
+    /// The file does not hold the state of a training loop.
+    #[error(
+        "{path} {problem}; give a file that save_training wrote for this model and optimiser (a run of the train \
+         example continues with --resume)"
+    )]
+    Training {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The optimiser's state does not fit.
     #[error("{path}: {source}")]

@@ -4,7 +4,9 @@ use std::fs;
 
 use super::*;
 use crate::layers::{BatchNorm2d, Linear};
-use crate::{Adam, AdamOptions, Context, Init};
+use crate::{Adam, AdamOptions, Context, Init, ModuleTensorMut};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
 
 struct Model<T: Element> {
     dense: Linear<T>,
@@ -204,7 +206,8 @@ fn a_checkpoint_of_another_model_lists_what_differs_and_changes_nothing() {
         save(path, &tensors, &BTreeMap::new()).unwrap();
         let mut other = model::<f32>(2);
         let before: Vec<Vec<f32>> = other.tensors().iter().map(|(_, tensor)| tensor.to_vec()).collect();
-        let message = load(path).unwrap().load_into(&mut other, "model").unwrap_err().to_string();
+        let error = load(path).unwrap().load_into(&mut other, "model").unwrap_err();
+        let message = error.to_string();
         for part in [
             "this checkpoint is of another model",
             "model.dense.weight has shape [4, 2], not the model's [3, 2]",
@@ -213,11 +216,22 @@ fn a_checkpoint_of_another_model_lists_what_differs_and_changes_nothing() {
         ] {
             assert!(message.contains(part), "{message}");
         }
+        let CheckpointError::OtherModel { differences, .. } = error else { panic!("{error}") };
+        assert_eq!(differences.missing, ["model.dense.bias"]);
+        assert_eq!(differences.unexpected, ["model.dense.shift"]);
+        assert_eq!(differences.reshaped, [("model.dense.weight".to_string(), vec![4, 2], vec![3, 2])]);
         assert!(!message.contains("optimizer"), "{message}");
         let after: Vec<Vec<f32>> = other.tensors().iter().map(|(_, tensor)| tensor.to_vec()).collect();
         assert_eq!(before, after);
         let message = load(path).unwrap().load_into(&mut other, "").unwrap_err().to_string();
-        assert!(message.contains("and ") && message.contains(" more; build the model"), "{message}");
+        assert!(
+            message.contains(
+                "model: dense.weight, dense.bias, norm.gamma, norm.beta and 2 more are missing; \
+                 model.dense.shift, model.dense.weight, model.norm.beta, model.norm.gamma and 3 more are unexpected; \
+                 build the model"
+            ),
+            "{message}"
+        );
     });
 }
 
@@ -226,4 +240,90 @@ fn a_checkpoint_of_another_model_lists_what_differs_and_changes_nothing() {
 fn two_tensors_of_one_name_are_a_mistake_in_code() {
     let tensor = ("a".to_string(), Tensor::<f32>::scalar(1.0));
     let _ = save(Path::new("never-written"), &[tensor.clone(), tensor], &BTreeMap::new());
+}
+
+#[test]
+fn only_tensors_that_a_pattern_names_are_loaded_and_all_others_are_told() {
+    in_a_folder(|path| {
+        let saved = model::<f32>(1);
+        let mut tensors = named(&saved);
+        tensors.retain(|(name, _)| name != "model.norm.beta");
+        tensors.push(("model.extra".to_string(), Tensor::scalar(1.0)));
+        save(path, &tensors, &BTreeMap::new()).unwrap();
+        let mut loaded = model::<f32>(2);
+        let before = loaded.tensors();
+        let patterns = ["dense.bias", "norm"].map(|text| PathPattern::new(text).unwrap());
+        let transfer = load(path).unwrap().load_named(&mut loaded, "model", &patterns).unwrap();
+        let norm = ["norm.gamma", "norm.running_mean", "norm.running_variance"];
+        assert_eq!(transfer.taken, [&["dense.bias"][..], &norm].concat());
+        assert_eq!(
+            (&transfer.missing[..], &transfer.left[..]),
+            (&["norm.beta".to_string()][..], &["dense.weight".to_string()][..])
+        );
+        assert_eq!(transfer.unused, ["extra"]);
+        assert_eq!(loaded.tensors()[0].1.to_vec(), before[0].1.to_vec());
+    });
+}
+
+/// A file of one tensor `a` in any element type, with values of `bytes`.
+fn foreign(path: &Path, dtype: Dtype, shape: &[usize], bytes: &[u8]) {
+    let view = safetensors::tensor::TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+    fs::write(path, safetensors::serialize([("a", view)], None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_state_dict_is_read_from_every_floating_point_type() {
+    let values = [1.5f32, -0.25, 3.0];
+    let f16s = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+    let bf16s = values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect();
+    let f32s = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let f64s = values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
+    let files: [(Dtype, Vec<u8>); 4] =
+        [(Dtype::F16, f16s), (Dtype::BF16, bf16s), (Dtype::F32, f32s), (Dtype::F64, f64s)];
+    for (dtype, bytes) in files {
+        in_a_folder(|path| {
+            foreign(path, dtype, &[3], &bytes);
+            assert_eq!(StateDict::read(path).unwrap().tensors["a"].to_vec(), values, "{dtype:?}");
+        });
+    }
+    in_a_folder(|path| {
+        foreign(path, Dtype::I64, &[1], &[0; 8]);
+        let message = StateDict::read(path).unwrap_err().to_string();
+        assert!(
+            message.contains("tensor \"a\" has element type I64, not F32, F16, BF16 or F64"),
+            "{message}"
+        );
+        foreign(path, Dtype::F64, &[1], &1e300f64.to_le_bytes());
+        let message = StateDict::read(path).unwrap_err().to_string();
+        assert!(message.contains("not finite"), "{message}");
+    });
+}
+
+#[test]
+fn a_state_dict_is_written_without_a_layout_and_in_the_order_of_its_names() {
+    in_a_folder(|path| {
+        let tensors: BTreeMap<String, Tensor> =
+            [("b".to_string(), Tensor::ones(&[2])), ("a".to_string(), Tensor::zeros(&[1]))].into();
+        StateDict::write(path, &tensors, &entries(&[("format", "pt")])).unwrap();
+        let views = [("b", [1f32; 2].map(f32::to_le_bytes).concat()), ("a", vec![0; 4])];
+        let views: Vec<_> = views
+            .iter()
+            .map(|(name, bytes)| {
+                (
+                    *name,
+                    safetensors::tensor::TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).unwrap(),
+                )
+            })
+            .collect();
+        let metadata = [("format".to_string(), "pt".to_string())].into();
+        assert_eq!(fs::read(path).unwrap(), safetensors::serialize(views, Some(metadata)).unwrap());
+    });
+}
+
+#[test]
+fn files_of_pytorch_and_indices_of_several_files_are_named_as_such_with_a_way_on() {
+    assert_refused(b"PK\x03\x04 and so on, a zip", "safetensors.torch as s");
+    assert_refused(b"\x80\x02}q\x00 a pickle", "weights_only=True");
+    let index = br#"{"metadata":{"total_size":1},"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors"}}"#;
+    assert_refused(index, "in 2 files (model-1.safetensors, model-2.safetensors)");
 }

@@ -72,8 +72,7 @@ pub trait Optimizer<T: Element = f32> {
     #[track_caller]
     fn set_learning_rate(&mut self, rate: f64);
 
-    /// Steps taken so far. An optimiser that keeps no state counts from 0 again
-    /// after [`load_state`](Self::load_state).
+    /// Steps taken so far; part of the state.
     fn steps(&self) -> u64;
 
     /// The state, step counts included, in the declaration order of the

@@ -102,16 +102,25 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
     }
 
     fn state(&self) -> Vec<(String, Tensor<T>)> {
-        self.momentum.save()
+        if self.options.momentum > 0.0 || self.steps == 0 {
+            return self.momentum.save();
+        }
+        vec![(STEPS.to_string(), Tensor::scalar(T::from_f64(self.steps as f64)))]
     }
 
     fn load_state(
         &mut self,
         model: &dyn Module<T>,
-        tensors: Vec<(String, Tensor<T>)>,
+        mut tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
+        // An older file has no count.
+        let place = tensors.iter().position(|(name, tensor)| name == STEPS && tensor.len() == 1);
+        let plain = place.map(|place| tensors.remove(place).1.to_vec()[0].as_f64());
         self.momentum.load(model, tensors)?;
-        self.steps = self.momentum.steps();
+        self.steps = plain.map_or(self.momentum.steps(), |steps| steps as u64);
         Ok(())
     }
 }
+
+/// The count of steps without momentum, when there is no state of any parameter to keep it.
+const STEPS: &str = "sgd.steps";

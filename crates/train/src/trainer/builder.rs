@@ -16,7 +16,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
 use crate::saved;
-use crate::start::{Transfer, prepare};
+use crate::start::{Transfer, adopt_normalisation, prepare};
 use crate::state::State;
 use crate::watch::Watch;
 
@@ -154,6 +154,9 @@ impl TrainerBuilder {
                 "{data} has no training samples: hold back less than all of them, or name a training part"
             )));
         }
+        if self.model.is_none() {
+            adopt_normalisation(&mut self.config)?;
+        }
         let (model, optimizer) = self.parts()?;
         self.config.note_data(self.dataset.info());
         let folder = create(&self.config, self.settings.as_deref())?;
@@ -173,6 +176,9 @@ impl TrainerBuilder {
         folder.clear_temporary();
         self.config.places.clone_from(&config.places);
         self.config.fingerprints.clone_from(&config.fingerprints);
+        if self.config.model.normalisation.is_none() {
+            self.config.model.normalisation.clone_from(&config.model.normalisation);
+        }
         if config != self.config {
             return Err(TrainError::Folder {
                 path: folder.config(),

@@ -1,0 +1,182 @@
+//! The weights of published networks, from and to files of PyTorch.
+//!
+//! [`import`] takes the state dict of torchvision or timm in safetensors form, finds the network by the names and
+//! shapes of its tensors, and gives them the names and the layout of [this project](crate::networks). [`export`] is its
+//! inverse: a file that is imported and exported again holds the same bits. A [`ClassifierInfo`] written beside the
+//! tensors makes the file a classifier that can be run and a trunk that can be trained on.
+//!
+//! How names correspond is in `names.rs`, how dimensions do in `layout.rs`.
+
+mod classifier;
+mod error;
+mod layout;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use cerberus_nn::checkpoint::Differences;
+use cerberus_nn::{Init, Module, StateDict};
+use cerberus_tensor::Tensor;
+
+use crate::networks::{self, Network};
+use layout::Layout;
+use names::{NAMINGS, Naming};
+
+pub use classifier::{ClassifierInfo, load_classifier, save_classifier};
+pub use error::WeightsError;
+
+/// A state dict with our names and layouts.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network that it is of.
+    pub network: &'static str,
+    /// The library whose names it had.
+    pub library: &'static str,
+    /// Channels of the images.
+    pub channels: usize,
+    /// Classes of the classifier.
+    pub classes: usize,
+    /// The tensors, in the order of the network's.
+    pub tensors: Vec<(String, Tensor)>,
+}
+
+/// The paths and shapes of a network's tensors as a classifier.
+type Shapes = Vec<(String, Vec<usize>)>;
+
+/// Gives the tensors of a state dict of torchvision or timm our names and layouts, for the named network or for the one
+/// that it fits. A `module.` before every name, as `DataParallel` writes it, is ignored.
+///
+/// # Errors
+/// [`WeightsError`] if there is no such network, or the names and shapes are not those of one.
+pub fn import(dict: &StateDict, network: Option<&str>) -> Result<Imported, WeightsError> {
+    let all = networks::networks::<f32>();
+    let known: Vec<&'static str> = all.iter().map(|network| network.name).collect();
+    let candidates: Vec<&Network<f32>> =
+        all.iter().filter(|candidate| network.is_none_or(|name| name == candidate.name)).collect();
+    let found = without_wrapper(&dict.tensors);
+    let mut closest: Option<(Differences, &'static str)> = None;
+    for candidate in candidates {
+        let differences = match fit(candidate, &found) {
+            Ok(imported) => return Ok(imported),
+            Err(differences) => differences,
+        };
+        if closest.as_ref().is_none_or(|(least, _)| count(&differences) < count(least)) {
+            closest = Some((differences, candidate.name));
+        }
+    }
+    let path = dict.path.clone();
+    Err(match (closest, network) {
+        (None, name) => WeightsError::NoSuchNetwork { name: name.unwrap_or_default().into(), known },
+        (Some((differences, network)), Some(_)) => WeightsError::OtherNetwork { path, network, differences },
+        (Some((differences, closest)), None) => {
+            let found = found.into_keys().map(str::to_string).collect();
+            WeightsError::Unknown { path, found, known, closest, differences }
+        }
+    })
+}
+
+fn count(differences: &Differences) -> usize {
+    let Differences { missing, unexpected, reshaped } = differences;
+    missing.len() + unexpected.len() + reshaped.len()
+}
+
+/// The tensors by their names without a `module.` that stands before all of them.
+fn without_wrapper(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<&str, &Tensor> {
+    let stripped: Option<BTreeMap<_, _>> =
+        tensors.iter().map(|(name, tensor)| Some((name.strip_prefix("module.")?, tensor))).collect();
+    stripped.unwrap_or_else(|| tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect())
+}
+
+/// The paths and shapes of a network with so many channels and classes.
+fn shapes(network: &Network<f32>, size: [usize; 2]) -> Shapes {
+    let model = (network.classifier)(size, &mut Init::blank());
+    model.tensors().into_iter().map(|(path, tensor)| (path, tensor.shape().to_vec())).collect()
+}
+
+/// [`shapes`] for 3 channels and 1 class. Kept, because the largest networks take a while to build.
+fn usual_shapes(network: &Network<f32>) -> Shapes {
+    static KNOWN: Mutex<BTreeMap<&'static str, Shapes>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(network.name).or_insert_with(|| shapes(network, [3, 1])).clone()
+}
+
+/// The tensors of a file as those of a network, under the first naming that fits; otherwise how they differ under the
+/// one that fits best.
+fn fit(network: &Network<f32>, found: &BTreeMap<&str, &Tensor>) -> Result<Imported, Differences> {
+    let mut own = usual_shapes(network);
+    let (naming, mut differences) = NAMINGS
+        .iter()
+        .filter(|naming| naming.is_for(network.name))
+        .map(|naming| (naming, differences_of_names(&own, naming, found)))
+        .min_by_key(|(_, differences)| count(differences))
+        .expect("torchvision's naming is for every network");
+    if let Some([channels, classes]) = size_of(&own, naming, found)
+        && differences.is_empty()
+    {
+        own = shapes(network, [channels, classes]);
+        let tensor = |(path, shape): &(String, Vec<usize>)| {
+            let (name, layout) = (naming.theirs(path), Layout::of(network.name, path, shape));
+            let (theirs, expected) = (found[&*name], layout.their_shape(shape));
+            if theirs.shape() != expected {
+                differences.reshaped.push((name, theirs.shape().to_vec(), expected));
+                return None;
+            }
+            Some((path.clone(), layout.to_ours(theirs)))
+        };
+        let tensors: Vec<(String, Tensor)> = own.iter().filter_map(tensor).collect();
+        if differences.is_empty() {
+            let Naming { library, .. } = naming;
+            return Ok(Imported { network: network.name, library, channels, classes, tensors });
+        }
+    }
+    Err(differences)
+}
+
+/// The names of a network that a file lacks, and those that it has besides.
+fn differences_of_names(own: &Shapes, naming: &Naming, found: &BTreeMap<&str, &Tensor>) -> Differences {
+    let wanted: Vec<String> = own.iter().map(|(path, _)| naming.theirs(path)).collect();
+    let known: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let unexpected =
+        found.keys().filter(|name| !known.contains(**name)).map(|name| name.to_string()).collect();
+    let missing = wanted.into_iter().filter(|name| !found.contains_key(name.as_str())).collect();
+    Differences { missing, unexpected, reshaped: Vec::new() }
+}
+
+/// Channels and classes, from the shapes of the first kernel, `[out, in, KH, KW]`, and of the last tensor,
+/// `[classes, ..]`.
+fn size_of(own: &Shapes, naming: &Naming, found: &BTreeMap<&str, &Tensor>) -> Option<[usize; 2]> {
+    let theirs = |path: &str| found.get(&*naming.theirs(path)).map(|tensor| tensor.shape().to_vec());
+    let (first, _) = own.iter().find(|(_, shape)| shape.len() == 4)?;
+    let (last, _) = own.last()?;
+    let (channels, classes) = (*theirs(first)?.get(1)?, *theirs(last)?.first()?);
+    // What a damaged file could ask for must not be built.
+    (channels <= 1 << 14 && classes <= cerberus_data::MOST_CLASSES).then_some([channels, classes])
+}
+
+/// The tensors of a network (a classifier, or the trunk of a model, with what else it holds) with the names of
+/// `library`, `torchvision` or `timm`, and PyTorch's layouts, for
+/// [`StateDict::write`]. PyTorch fills in the `num_batches_tracked` of batch norms.
+///
+/// # Errors
+/// [`WeightsError::NoSuchNetwork`] for a name that is none. A library without names of its own for the network gives
+/// torchvision's.
+pub fn export(
+    model: &dyn Module<f32>,
+    network: &str,
+    library: &str,
+) -> Result<BTreeMap<String, Tensor>, WeightsError> {
+    let known: Vec<&'static str> = networks::networks::<f32>().iter().map(|network| network.name).collect();
+    if !known.contains(&network) {
+        return Err(WeightsError::NoSuchNetwork { name: network.into(), known });
+    }
+    let naming = NAMINGS.iter().find(|naming| naming.library == library && naming.is_for(network));
+    let naming = naming.unwrap_or(&NAMINGS[0]);
+    let tensor = |(path, tensor): (String, Tensor)| {
+        (naming.theirs(&path), Layout::of(network, &path, tensor.shape()).to_theirs(&tensor))
+    };
+    Ok(model.tensors().into_iter().map(tensor).collect())
+}
+
+#[cfg(test)]
+mod tests;
