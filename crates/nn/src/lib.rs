@@ -5,6 +5,7 @@
 // The `module!` macro names this crate by its public path.
 extern crate self as cerberus_nn;
 
+mod attention_mask;
 mod average;
 pub mod checkpoint;
 pub mod context;
@@ -25,6 +26,7 @@ pub mod summary;
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 
+pub use attention_mask::AttentionMask;
 pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, load_model, save_model};
 pub use context::{BufferUpdates, Context, LayerTrace, commit};
