@@ -39,12 +39,13 @@ pub struct Settings {
     #[arg(long, value_delimiter = ',')]
     pub tasks: Vec<String>,
     /// The trunk: base, narrow, wide (half and twice the channels), lenet, a network such as resnet18, vgg11_bn,
-    /// mobilenet_v3_small or efficientnet_b0 (an unknown name lists all), or the channels of each convolution with /
+    /// efficientnet_b0, convnext_tiny or vit_tiny (an unknown name lists all), or the channels of each convolution with /
     /// between stages, such as 16/32,32/64,64 [default: base, as fits the images]
     #[arg(long, value_name = "NAME|STAGES")]
     pub trunk: Option<String>,
-    /// How the trunk's maps are joined for the heads: none (as the trunk does it), or fpn, a feature pyramid [default:
-    /// fpn for networks, otherwise none]
+    /// How the trunk's maps are joined for the heads: none (as the trunk does it), fpn (a feature pyramid), pan (a
+    /// pyramid, then down again), unet (a decoder up to the finest map) or aspp (atrous spatial pyramid pooling)
+    /// [default: fpn for networks, otherwise none]
     #[arg(long, value_name = "NAME")]
     pub neck: Option<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an

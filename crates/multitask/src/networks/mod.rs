@@ -2,8 +2,8 @@
 //!
 //! A family of networks is one file in this folder and one line in [`networks`]; each network is a trunk, and a
 //! classifier by itself. Its stages are the maps after which the image is halved, and the paths of its parameters are
-//! those of torchvision, so that weights can be carried over by name. In a trunk every convolution is padded by half of
-//! its kernel: an image of any size gives maps of `side / stride` positions, rounded up.
+//! those of torchvision, or of timm, so that weights can be carried over by name. In a trunk every convolution is padded
+//! by half of its kernel, or to whole patches: an image of any size gives maps of `side / stride` positions, rounded up.
 //!
 //! A network alone leaves the joining of its maps to its heads. A [neck](necks), such as the [feature
 //! pyramid](Neck::Fpn), joins them, as heads that find small things need.

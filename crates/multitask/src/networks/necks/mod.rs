@@ -1,9 +1,9 @@
 //! Necks: how a trunk's maps are joined in one, by name: `train --neck pan`.
 //!
-//! A neck is one file in this folder and one line in [`necks!`]. It sees nothing but the maps, so each fits any trunk
-//! with at least two. Every neck makes a joined map for heads that use one. `pan` and `unet` compute a map for every
-//! stage on their way: heads that use [several](crate::FeatureInfo::levels) get these, in the trunk's places and with
-//! its strides. Under `fpn` and `aspp` such heads get the trunk's own maps.
+//! A neck is one file in this folder and one line in the list of [`Neck`]. It sees nothing but the maps, so each fits
+//! any trunk with at least two. Every neck makes a joined map for heads that use one. `pan` and `unet` compute a map for
+//! every stage on their way: heads that use [several](crate::FeatureInfo::levels) get these, in the trunk's places and
+//! with its strides. Under `fpn` and `aspp` such heads get the trunk's own maps.
 
 pub mod aspp;
 pub mod fpn;
