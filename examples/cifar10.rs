@@ -27,7 +27,7 @@ struct Options {
     /// The network and how it is trained
     #[arg(long, value_enum, default_value_t = Recipe::Classic)]
     recipe: Recipe,
-    /// Passes over the training images [default: 10, fast: 9]
+    /// Passes over the training images [default: 10]
     #[arg(long)]
     epochs: Option<usize>,
     /// Images per step [default: 32, fast: 2000]
@@ -59,8 +59,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    if [options.epochs, options.batch].contains(&Some(0)) || options.runs == 0 {
-        eprintln!("error: --epochs, --batch and --runs must be at least 1");
+    if [options.epochs, options.batch, options.samples].contains(&Some(0)) || options.runs == 0 {
+        eprintln!("error: --epochs, --batch, --samples and --runs must be at least 1");
         return ExitCode::FAILURE;
     }
     let run = || -> Result<(), Failure> {
@@ -84,7 +84,7 @@ fn train_fast(options: &Options) -> Result<(), Failure> {
     let mut totals = [0.0; 2];
     for seed in options.seed..options.seed + options.runs {
         let recipe = recipes::Options {
-            epochs: options.epochs.unwrap_or(9),
+            epochs: options.epochs.unwrap_or(10),
             batch: options.batch.unwrap_or(2000),
             seed,
             samples: options.samples,

@@ -18,6 +18,7 @@
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
 //! | [`multitask`] | trunks, heads, tasks, the model, the training step |
+//! | [`onnx`] | networks as ONNX files |
 //! | [`train`] | the trainer, a run's folder and reports |
 //!
 //! # Example
@@ -51,6 +52,7 @@ pub use cerberus_draw as draw;
 pub use cerberus_metrics as metrics;
 pub use cerberus_multitask as multitask;
 pub use cerberus_nn as nn;
+pub use cerberus_onnx as onnx;
 pub use cerberus_tensor as tensor;
 pub use cerberus_train as train;
 

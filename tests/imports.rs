@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("tensor", &[]),
     ("metrics", &[]),
     ("report", &[]),
@@ -20,10 +20,23 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("balance", &["autograd", "tensor"]),
     ("draw", &["data", "metrics"]),
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
+    ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor"]),
     (
         "cli",
-        &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor", "train"],
+        &[
+            "autograd",
+            "balance",
+            "data",
+            "draw",
+            "metrics",
+            "multitask",
+            "nn",
+            "onnx",
+            "report",
+            "tensor",
+            "train",
+        ],
     ),
 ];
 

@@ -102,6 +102,14 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
     for file in ["test_000.json", "test_000.png", "test_000.mask.png"] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    let onnx = folder.path().join("onnx");
+    let arguments = ["--model", model, "--out", onnx.to_str().unwrap()];
+    let exported = output("export", &arguments);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    assert!(String::from_utf8_lossy(&exported.stdout).contains("classify.logits, detect.heat"));
+    let written = std::fs::read(onnx.join("model.onnx")).unwrap();
+    fails("export", &arguments, &[1], &["model.onnx", "there already"]);
+    assert_eq!(std::fs::read(onnx.join("model.onnx")).unwrap(), written);
     let scored = output("evaluate", &["--model", model, "--samples", "8"]);
     let line: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
@@ -123,6 +131,14 @@ fn a_small_run_can_be_predicted_from_and_its_files_are_checked() {
         let path = folder.path().join(format!("{name}.safetensors"));
         std::fs::write(&path, bytes).unwrap();
         fails("predict", &["--model", path.to_str().unwrap(), picture.to_str().unwrap()], &[1], &[name]);
+        let fresh = folder.path().join("fresh");
+        fails(
+            "export",
+            &["--model", path.to_str().unwrap(), "--out", fresh.to_str().unwrap()],
+            &[1],
+            &[name],
+        );
+        assert!(!fresh.exists());
     }
     // A damaged last checkpoint makes resuming fail, with the file's name.
     std::fs::write(run.join("checkpoints/last.safetensors"), &whole[..whole.len() / 2]).unwrap();
@@ -234,6 +250,25 @@ fn throughput_prints_one_line_of_json() {
     assert_eq!(line["parameters"], 11_173_962);
     fails("throughput", &["--workload", "magic"], &[2], &["seed32", "mtl64"]);
     fails("throughput", &["--workload", "seed32", "--batch", "0"], &[2], &["at least 1"]);
+}
+
+#[test]
+fn cifar10_takes_its_fast_recipe_on_a_handful_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |image: usize| {
+        let pixel = move |i: usize| (i * (image + 3) / 7) as u8;
+        std::iter::once((image % 10) as u8).chain((0..3072).map(pixel))
+    };
+    let bytes: Vec<u8> = (0..12).flat_map(record).collect();
+    for name in (1..=5).map(|number| format!("data_batch_{number}.bin")).chain(["test_batch.bin".into()]) {
+        std::fs::write(folder.path().join(name), &bytes).unwrap();
+    }
+    let data = folder.path().to_str().unwrap();
+    let small = ["--recipe", "fast", "--epochs", "2", "--batch", "8", "--samples", "16"];
+    let output = output("cifar10", &[&["--data", data][..], &small].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("mean of 1 runs: test accuracy 0."), "{text}");
+    fails("cifar10", &["--data", data, "--samples", "0"], &[1], &["must be at least 1"]);
 }
 
 #[test]

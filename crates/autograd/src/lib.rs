@@ -18,11 +18,11 @@
 //! - [`Tape`] and [`Var`]: recording (`tape.rs`);
 //! - [`backward`], [`backward_into`], [`grad`], [`grad_each`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
 //! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
+//! - [`Trace`]: what was computed, for programs that translate it (`trace.rs`);
 //! - [`Proof`]: the samples and facts of every operation (`proof.rs`);
 //! - [`gradcheck`]: finite differences against every rule.
 #![forbid(unsafe_code)]
 
-mod checkpoint;
 mod engine;
 pub mod gradcheck;
 mod operation;
@@ -30,6 +30,7 @@ mod operators;
 pub mod ops;
 pub mod proof;
 mod tape;
+mod trace;
 
 pub use engine::{
     GradientSink, Gradients, Leaf, backward, backward_into, depends_on, grad, grad_each, grad_with_graph,
@@ -37,6 +38,7 @@ pub use engine::{
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};
 pub use tape::{ParamId, Tape, Var};
+pub use trace::{Source, Trace, TracedNode, TracedStep};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@
 //! differentiated. One of the two is enough: without the first, the second
 //! serves both; without the second, gradients of gradients are refused.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -20,7 +21,9 @@ use cerberus_tensor::{Element, PerElement, Shape, Tensor, product};
 use crate::Var;
 
 /// A differentiable operation with any number of inputs and one output.
-pub trait Operation<T: Element>: 'static {
+///
+/// It is [`Any`], so that a program that reads a [`Trace`](crate::Trace) can tell which operation it is.
+pub trait Operation<T: Element>: Any {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
 

@@ -5,7 +5,10 @@
 //! the list. Because a node only ever refers to earlier ones, the backward pass
 //! is one loop from the end to the start: no recursion, no sorting, no hashing.
 
+mod checkpoint;
+
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
@@ -13,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
-use crate::checkpoint::Segment;
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
+use checkpoint::Segment;
 
 /// Identifies a parameter within one run of the program.
 ///
@@ -66,6 +69,8 @@ pub(crate) struct Record<T: Element> {
     pub depth: usize,
     /// The call of `backward` that used the tape up.
     pub drained: Option<&'static Location<'static>>,
+    /// On a [tracing](Tape::tracing) tape, the inputs that are constants, by node and position.
+    pub constants: Option<BTreeMap<(usize, usize), Tensor<T>>>,
 }
 
 /// Records operations so that gradients can be computed; cheap to clone (a handle).
@@ -98,12 +103,17 @@ impl<T: Element> Default for Tape<T> {
 impl<T: Element> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
+        Self::with_constants(None)
+    }
+
+    pub(crate) fn with_constants(constants: Option<BTreeMap<(usize, usize), Tensor<T>>>) -> Self {
         Self {
             record: Rc::new(RefCell::new(Record {
                 nodes: Vec::new(),
                 segments: Vec::new(),
                 depth: 0,
                 drained: None,
+                constants,
             })),
         }
     }
@@ -294,7 +304,12 @@ impl<T: Element> Var<T> {
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
-        for Var { value, node, .. } in inputs {
+        let traces = tape.record.borrow().constants.is_some();
+        let mut constants: Vec<(usize, Tensor<T>)> = Vec::new();
+        for (index, Var { value, node, .. }) in inputs.into_iter().enumerate() {
+            if traces && node.is_none() {
+                constants.push((index, value.clone()));
+            }
             let shape = value.dims();
             let node = node.map(|(other, node)| {
                 assert!(tape.is(&other), "{}: the inputs are on different tapes", saved.name);
@@ -307,6 +322,9 @@ impl<T: Element> Var<T> {
         saved.output = (saves.output && !is_checkpointed).then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
+        if let Some(kept) = &mut tape.record.borrow_mut().constants {
+            kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
+        }
         Var { value, node: Some((tape, node)), recompute: None }
     }
 }

@@ -3,6 +3,7 @@
 //! - [`train`]: trains one trunk with several heads into a run's folder;
 //! - [`predict`]: the predictions of a trained model for pictures;
 //! - [`evaluate`]: scores a trained model on data;
+//! - [`export`]: writes a trained model as an ONNX file;
 //! - [`import`]: makes a model of the weights in a file of PyTorch;
 //! - [`inspect`]: shows what a data set holds;
 //! - [`runs`]: lists and compares the runs of a folder;
@@ -15,6 +16,7 @@
 
 mod display;
 pub mod evaluate;
+pub mod export;
 mod found;
 pub mod import;
 pub mod inspect;

@@ -58,7 +58,7 @@ pub use missing::MissingLabels;
 pub use mixture::Mixture;
 pub use multi_fashion::MultiFashion;
 pub use open::{open, open_photos};
-pub use photos::fit::{Fit, Placement};
+pub use photos::fit::{Fit, MARGIN, Placement};
 pub use photos::{PhotoOptions, Photos, pictures_in};
 pub use sample::{ClassId, IGNORED, Image, Label, MOST_CLASSES, Mask, Object, Pixels, Sample, ValueMap};
 pub use sampler::{Resampled, Sampling};

@@ -10,6 +10,7 @@
 //!   performance of the CPU.
 #![deny(unsafe_code)]
 mod array;
+pub mod attention;
 pub mod conv;
 mod eigen;
 mod images;

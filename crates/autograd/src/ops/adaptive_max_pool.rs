@@ -59,6 +59,6 @@ impl<T: Element> Var<T> {
             super::avg_pool::image("adaptive_max_pool", self.shape()),
             size,
         );
-        super::max_pool::winners(self, "adaptive_max_pool", &windows)
+        super::max_pool::winners(self, "adaptive_max_pool", windows)
     }
 }

@@ -9,7 +9,8 @@ use crate::tape::Var;
 
 /// `y` is the inputs one after another along `axis`; each `dx` is its part of `dy`.
 pub struct Concat {
-    axis: usize,
+    /// The dimension.
+    pub axis: usize,
     /// Extent of each input along `axis`; known after the forward pass.
     extents: Vec<usize>,
 }

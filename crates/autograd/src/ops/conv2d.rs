@@ -16,8 +16,10 @@ use crate::tape::Var;
 /// correlation of `x` and `dz`, `dbias` the sum of `dz` over pixels.
 /// Kernels: [`cerberus_tensor::conv`].
 pub struct Conv2d {
-    spec: Conv2dSpec,
-    relu: bool,
+    /// Stride, padding, dilation and groups.
+    pub spec: Conv2dSpec,
+    /// Whether a ReLU follows.
+    pub relu: bool,
     has_bias: bool,
     x_shape: Shape,
     weight_shape: Shape,

@@ -14,7 +14,8 @@ use crate::tape::Var;
 /// returns as the gradient of its input, on the same weights. `dx` is a convolution of `dy`,
 /// `dweight` a convolution's weight gradient with `dy` as its input.
 pub struct ConvTranspose2d {
-    spec: Conv2dSpec,
+    /// Stride, padding, dilation and groups of the convolution whose adjoint this is.
+    pub spec: Conv2dSpec,
     /// The shape of the output, which is the convolution's input.
     x_shape: Shape,
     weight_shape: Shape,

@@ -4,6 +4,7 @@
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::{Element, Tensor};
 
+use super::linear_map::{Mapped, Origin};
 use crate::tape::Var;
 
 /// For every line of `x` along `axis`, the position of the value that beats all
@@ -58,5 +59,6 @@ pub(super) fn over<T: Element>(
     let places = places(operation, lines.value(), 1, beats);
     let source = |(line, place)| Some(line * len + place);
     let map = LinearMap::select(count, places.into_iter().enumerate().map(source));
-    lines.linear_map(operation, map, 0..2, &shape)
+    let mapped = Mapped::new(operation, map, lines.shape(), 0..2, &shape).with_origin(Origin::Extreme);
+    Var::record(mapped, vec![lines])
 }

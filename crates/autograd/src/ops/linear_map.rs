@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use cerberus_tensor::linear_map::LinearMap;
+use cerberus_tensor::windows::Windows;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var};
@@ -25,6 +26,19 @@ pub struct Mapped {
     to: Vec<usize>,
     /// Where they begin.
     start: usize,
+    origin: Origin,
+}
+
+/// How the entries of a [`Mapped`] operation's map were chosen.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Not by the values of the operation's input.
+    Given,
+    /// They are the places of the largest values of these windows of images `[N, image.., C]`.
+    Largest(Windows),
+    /// They are the places of the extreme values of rows `[M, K]`, the largest or the smallest by the operation's
+    /// name, `max` or `min`.
+    Extreme,
 }
 
 /// A map and its adjoint, each made when first needed.
@@ -34,6 +48,61 @@ struct Both {
 }
 
 impl Mapped {
+    /// Applies `map` to the dimensions `axes` of a tensor of shape `x`; its outputs become the dimensions `to`.
+    ///
+    /// # Panics
+    /// If the dimensions do not have as many positions as the map reads or
+    /// writes.
+    #[track_caller]
+    pub(super) fn new(
+        name: &'static str,
+        map: LinearMap,
+        x: &[usize],
+        axes: Range<usize>,
+        to: &[usize],
+    ) -> Self {
+        let fits = axes.end <= x.len()
+            && x[axes.clone()].iter().product::<usize>() == map.inputs()
+            && to.iter().product::<usize>() == map.outputs();
+        assert!(
+            fits,
+            "{name}: dimensions {axes:?} of {x:?} are not the {} positions the map reads, or {to:?} not the {} it writes",
+            map.inputs(),
+            map.outputs()
+        );
+        let (from, start) = (x[axes.clone()].to_vec(), axes.start);
+        let map = Rc::new(Both { forward: map, adjoint: OnceCell::new() });
+        Self { name, map, adjoint: false, from, to: to.to_vec(), start, origin: Origin::Given }
+    }
+
+    pub(super) fn with_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// How the map's entries were chosen.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The map.
+    pub fn map(&self) -> &LinearMap {
+        if self.adjoint {
+            self.map.adjoint.get_or_init(|| self.map.forward.adjoint())
+        } else {
+            &self.map.forward
+        }
+    }
+
+    /// The first of the dimensions that are mapped.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The extents of the dimensions that are mapped, and those they become.
+    pub fn extents(&self) -> [&[usize]; 2] {
+        [&self.from, &self.to]
+    }
+
     fn apply<T: Element>(&self, x: &Tensor<T>, adjoint: bool, to: &[usize]) -> Tensor<T> {
         let from = if adjoint == self.adjoint { &self.from } else { &self.to };
         let map = if adjoint {
@@ -74,7 +143,15 @@ impl<T: Element> Operation<T> for Mapped {
         _wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
         let (from, to) = (self.to.clone(), self.from.clone());
-        let back = Mapped { map: Rc::clone(&self.map), adjoint: !self.adjoint, from, to, ..*self };
+        let back = Mapped {
+            name: self.name,
+            map: Rc::clone(&self.map),
+            adjoint: !self.adjoint,
+            from,
+            to,
+            start: self.start,
+            origin: Origin::Given,
+        };
         one_var(Var::record(back, vec![dy]))
     }
 }
@@ -145,19 +222,8 @@ impl<T: Element> Var<T> {
     /// writes.
     #[track_caller]
     pub fn linear_map(self, name: &'static str, map: LinearMap, axes: Range<usize>, to: &[usize]) -> Var<T> {
-        let shape = self.shape();
-        let fits = axes.end <= shape.len()
-            && shape[axes.clone()].iter().product::<usize>() == map.inputs()
-            && to.iter().product::<usize>() == map.outputs();
-        assert!(
-            fits,
-            "{name}: dimensions {axes:?} of {shape:?} are not the {} positions the map reads, or {to:?} not the {} it writes",
-            map.inputs(),
-            map.outputs()
-        );
-        let (from, start) = (shape[axes.clone()].to_vec(), axes.start);
-        let map = Rc::new(Both { forward: map, adjoint: OnceCell::new() });
-        Var::record(Mapped { name, map, adjoint: false, from, to: to.to_vec(), start }, vec![self])
+        let mapped = Mapped::new(name, map, self.shape(), axes, to);
+        Var::record(mapped, vec![self])
     }
 
     /// Positions along one dimension from chosen sources, 0 where there is none.

@@ -4,6 +4,7 @@ use cerberus_tensor::Element;
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::windows::{Sliding, Windows};
 
+use super::linear_map::{Mapped, Origin};
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
 use crate::tape::Var;
@@ -71,16 +72,17 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn max_pool<const D: usize>(self, spec: Sliding<D>) -> Var<T> {
         let windows = Windows::sliding("max_pool", super::avg_pool::image("max_pool", self.shape()), &spec);
-        winners(self, "max_pool", &windows)
+        winners(self, "max_pool", windows)
     }
 }
 
 /// The largest value of every window, as a choice of positions.
 #[track_caller]
-pub(super) fn winners<T: Element>(x: Var<T>, operation: &'static str, windows: &Windows) -> Var<T> {
+pub(super) fn winners<T: Element>(x: Var<T>, operation: &'static str, windows: Windows) -> Var<T> {
     let shape = x.shape();
     let to = [&shape[..1], &windows.output(), &shape[shape.len() - 1..]].concat();
     let map = LinearMap::select(x.value().len(), windows.winners(x.value()).into_iter().map(Some));
     let rank = shape.len();
-    x.linear_map(operation, map, 0..rank, &to)
+    let mapped = Mapped::new(operation, map, shape, 0..rank, &to).with_origin(Origin::Largest(windows));
+    Var::record(mapped, vec![x])
 }

@@ -15,8 +15,10 @@ use crate::tape::Var;
 /// where windows overlap. With `relu`, `max(y, 0)` and `dx` only where `y > 0`,
 /// which is the same as a ReLU before the pooling.
 pub struct MaxPool2d {
-    spec: Pool2dSpec,
-    relu: bool,
+    /// The windows.
+    pub spec: Pool2dSpec,
+    /// Whether a ReLU follows.
+    pub relu: bool,
     shape: Shape,
     /// The position of each maximum in its window.
     winners: Option<Buffer<u8>>,

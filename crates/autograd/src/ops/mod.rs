@@ -232,6 +232,7 @@ mod extreme;
 
 pub use conv1d::Conv1dSpec;
 pub use conv3d::Conv3dSpec;
+pub use linear_map::Origin;
 pub use pad::PadMode;
 pub use roi_align::Region;
 
@@ -327,6 +328,7 @@ operations! {
     roi_align::RoiAlign (composed),
     grid_sample::GridSample (composed),
     batch_norm::BatchNorm (generic),
+    self_attention::SelfAttention (generic),
     layer_norm::LayerNorm,
     group_norm::GroupNorm (composed),
     instance_norm::InstanceNorm (composed),

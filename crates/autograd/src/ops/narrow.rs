@@ -10,8 +10,10 @@ use crate::tape::Var;
 
 /// `y = x[start .. start + len]` along `axis`; `dx` is `dy` there and zero elsewhere.
 pub struct Narrow {
-    axis: usize,
-    start: usize,
+    /// The dimension.
+    pub axis: usize,
+    /// The first position.
+    pub start: usize,
     len: usize,
     /// Of `x`; known after the forward pass.
     shape: Shape,

@@ -9,7 +9,8 @@ use crate::tape::Var;
 
 /// Dimension `i` of `y` is dimension `order[i]` of `x`; `dx` is `dy` put back in order.
 pub struct Permute {
-    order: Vec<usize>,
+    /// The dimension of `x` that each dimension of `y` is.
+    pub order: Vec<usize>,
     /// Of `x`; known after the forward pass.
     shape: Shape,
 }

@@ -12,9 +12,10 @@ use crate::tape::Var;
 /// `dx` is the exact adjoint: every `dy` goes back to the pixels it was mixed from.
 pub struct Resize {
     size: [usize; 2],
-    interpolation: Interpolation,
+    /// How values between pixels are computed.
+    pub interpolation: Interpolation,
     /// Whether this is the adjoint, from an image of any size to one of `size`.
-    adjoint: bool,
+    pub adjoint: bool,
     shape: Shape,
 }
 

@@ -9,8 +9,10 @@ use crate::tape::Var;
 
 /// `y = sum of x over axes`; `dx = dy`, repeated along the axes.
 pub struct Sum {
-    axes: Vec<usize>,
-    keep: bool,
+    /// The dimensions that are summed.
+    pub axes: Vec<usize>,
+    /// Whether they stay, with extent 1.
+    pub keep: bool,
     /// Of `x`; known after the forward pass.
     shape: Shape,
 }

@@ -19,8 +19,9 @@ use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
-use super::shared::{heat_peaks, judged_heat, outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::decoding::PEAKS;
+use super::shared::{MOST, heat_peaks, judged_heat, outputs, present};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -167,6 +168,22 @@ impl<T: Element> Task<T> for CenterNet<T> {
             let bbox = [x - w, y - h, x + w, y + h].map(|side| (side * stride) as f32);
             boxes::clip_to_image(&bbox, self.image[1] as f32, self.image[0] as f32)
         })
+    }
+
+    fn decoding(&self) -> Decoding {
+        let maps = [
+            ("heat", "at each position a logit for each class", Some(self.stride)),
+            ("size", "at each position the width and the height, in strides", Some(self.stride)),
+            ("offset", "at each position the centre's distance from the cell's corner, x and y, in strides", Some(self.stride)),
+        ];
+        let steps = [
+            PEAKS,
+            "the centre of a peak in column x and row y, counted from 0, is ((x + offset x) stride, (y + offset y) stride) \
+             in pixels of the network's image",
+            "the box has stride times the size around the centre, a negative size counting as 0, and is clipped to the \
+             image",
+        ];
+        Decoding::of(&maps, &steps).with_numbers(&[("most", MOST as f64)])
     }
 
     fn metric(&self) -> Box<dyn Metric> {

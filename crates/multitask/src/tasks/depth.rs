@@ -15,7 +15,7 @@ use cerberus_tensor::resize::Interpolation;
 use super::regress::known_error;
 use super::scores::NumberScores;
 use super::shared::{outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features, resampled};
 use crate::trunk::ConvBlock;
@@ -96,6 +96,10 @@ impl<T: Element> Task<T> for Depth<T> {
         let values = output.maps[0].value().contiguous();
         let map = |map: &[T]| Prediction::ValueMap(map.iter().map(|x| x.as_f64() as f32).collect());
         values.data().chunks_exact(self.image[0] * self.image[1]).map(map).collect()
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::of(&[("values", "a number for each pixel", Some(1))], &["values are the prediction"])
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -19,8 +19,9 @@ use cerberus_tensor::conv::Conv2dSpec;
 use cerberus_tensor::{Element, Tensor};
 
 use super::scores::ObjectScores;
-use super::shared::{heat_peaks, judged_heat, outputs, present, suppressed};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::decoding::{PEAKS, POSITION, SUPPRESSION};
+use super::shared::{MOST, heat_peaks, judged_heat, outputs, present, suppressed};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -232,6 +233,21 @@ impl<T: Element> Task<T> for Detect<T> {
             boxes::clip_to_image(&bbox, width, height)
         });
         peaks.into_iter().map(|prediction| suppressed(prediction, SAME)).collect()
+    }
+
+    fn decoding(&self) -> Decoding {
+        let maps = [
+            ("heat", "at each position a logit for each class", Some(self.stride)),
+            ("sides", "at each position the distances to the left, top, right and bottom, in units", Some(self.stride)),
+        ];
+        let steps = [
+            PEAKS,
+            POSITION,
+            "the box is (x - unit left, y - unit top, x + unit right, y + unit bottom) in pixels of the network's image, \
+             from the sides at the peak's position, clipped to the image",
+            SUPPRESSION,
+        ];
+        Decoding::of(&maps, &steps).with_numbers(&[("unit", UNIT), ("most", MOST as f64), ("same", SAME)])
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -14,7 +14,7 @@ use cerberus_tensor::resize::Interpolation;
 use super::scores::MaskScores;
 use super::segment::{mask_answers, mask_loss};
 use super::shared::{outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features, resampled};
 
@@ -89,6 +89,10 @@ impl<T: Element> Task<T> for Fcn<T> {
 
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
         mask_answers(output, self.image)
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::mask()
     }
 
     fn metric(&self) -> Box<dyn Metric> {

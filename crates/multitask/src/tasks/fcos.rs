@@ -22,9 +22,10 @@ use cerberus_tensor::{Element, Tensor, sigmoid};
 
 use super::annotated::{has, held, partly_annotated};
 use super::scores::ObjectScores;
+use super::decoding::{POSITION, SUPPRESSION};
 use super::shared::{present, suppressed};
 use crate::features::select;
-use super::{Prediction, Detection, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, Detection, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -302,6 +303,35 @@ impl<T: Element> Task<T> for Fcos<T> {
             first += images * rows * columns;
         }
         found.into_iter().map(|found| suppressed(Prediction::Objects(found), SAME)).collect()
+    }
+
+    fn decoding(&self) -> Decoding {
+        let names: Vec<[String; 3]> = (1..=self.levels.len())
+            .map(|level| ["classes", "sides", "centre"].map(|name| format!("{name}{level}")))
+            .collect();
+        let maps = self.levels.iter().zip(&names).flat_map(|(level, [classes, sides, centre])| {
+            let stride = Some(level.stride);
+            [
+                (classes.as_str(), "at each position a logit for each class", stride),
+                (sides.as_str(), "at each position the distances to the left, top, right and bottom, in strides", stride),
+                (centre.as_str(), "at each position the logit of the centre-ness", stride),
+            ]
+        });
+        let steps = [
+            "on each level, take the places whose class probability, the sigmoid of its logit, is at least least; the \
+             score is the root of the probability times the sigmoid of centre; keep the most_per_level best",
+            POSITION,
+            "the box is (x - stride left, y - stride top, x + stride right, y + stride bottom) in pixels of the network's \
+             image, clipped to the image",
+            SUPPRESSION,
+        ];
+        let numbers = [
+            ("least", LEAST),
+            ("most_per_level", MOST as f64),
+            ("most", super::shared::MOST as f64),
+            ("same", SAME),
+        ];
+        Decoding::of(&maps.collect::<Vec<_>>(), &steps).with_numbers(&numbers)
     }
 
     fn metric(&self) -> Box<dyn Metric> {

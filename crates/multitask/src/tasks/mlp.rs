@@ -9,7 +9,7 @@ use cerberus_tensor::Element;
 
 use super::scores::ClassScores;
 use super::shared::{class_predictions, label_loss, outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
 
@@ -68,6 +68,10 @@ impl<T: Element> Task<T> for Mlp<T> {
 
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
         class_predictions(output)
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::one_class()
     }
 
     fn metric(&self) -> Box<dyn Metric> {

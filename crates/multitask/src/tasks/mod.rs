@@ -37,9 +37,11 @@ use cerberus_metrics::{ClassSamples, ConfusionMatrix};
 pub use cerberus_metrics::boxes::BBox;
 
 pub use centernet::gaussian_radius;
+pub use decoding::{Decoding, OutputInfo};
 pub use fcos::centre_ness;
 
 mod annotated;
+mod decoding;
 mod scores;
 mod shared;
 mod whole;
@@ -216,6 +218,12 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
 
     /// One prediction per image.
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction>;
+
+    /// The names of the raw outputs and what [`decode`](Self::decode) does with them, for programs that run the
+    /// network elsewhere. Without it, outputs are numbered there.
+    fn decoding(&self) -> Decoding {
+        Decoding::default()
+    }
 
     /// A new metric, without data.
     fn metric(&self) -> Box<dyn Metric>;

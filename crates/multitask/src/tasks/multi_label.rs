@@ -13,7 +13,7 @@ use cerberus_tensor::{Element, Tensor, sigmoid};
 use super::annotated::{held, judged};
 use super::scores::ClassSetScores;
 use super::shared::{outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
 
@@ -104,6 +104,13 @@ impl<T: Element> Task<T> for MultiLabel<T> {
         let logits = output.maps[0].value().contiguous();
         let row = |row: &[T]| Prediction::ClassSet(row.iter().map(|&x| sigmoid(x).as_f64() as f32).collect());
         logits.data().chunks_exact(self.config.outputs()).map(row).collect()
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::of(
+            &[("logits", "a logit for each class", None)],
+            &["the sigmoid of a logit is the probability that its class is present"],
+        )
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -13,7 +13,7 @@ use cerberus_tensor::{Element, Tensor};
 
 use super::scores::NumberScores;
 use super::shared::{outputs, present};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
 
@@ -76,6 +76,10 @@ impl<T: Element> Task<T> for Regress<T> {
         let values = output.maps[0].value().contiguous();
         let row = |row: &[T]| Prediction::Values(row.iter().map(|x| x.as_f64() as f32).collect());
         values.data().chunks_exact(self.config.outputs()).map(row).collect()
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::of(&[("values", "the numbers, in the order of the classes", None)], &["values are the prediction"])
     }
 
     fn metric(&self) -> Box<dyn Metric> {

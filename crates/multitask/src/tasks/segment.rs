@@ -17,7 +17,7 @@ use cerberus_tensor::resize::Interpolation;
 use super::annotated::{held, judged_pixels};
 use super::scores::MaskScores;
 use super::shared::{class_loss, outputs, present, share_loss};
-use super::{Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features, resampled};
 use crate::trunk::ConvBlock;
@@ -94,6 +94,10 @@ impl<T: Element> Task<T> for Segment<T> {
 
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction> {
         mask_answers(output, self.image)
+    }
+
+    fn decoding(&self) -> Decoding {
+        Decoding::mask()
     }
 
     fn metric(&self) -> Box<dyn Metric> {

@@ -173,7 +173,7 @@ fn focal_by_class<T: Element>(
 }
 
 /// The most objects in one image, as in COCO's protocol.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 /// The local maxima of heat maps `[N, rows, columns, classes]` of logits as
 /// objects, the highest first: the positions that are the highest in their 3x3

@@ -1,5 +1,4 @@
-//! Self-attention and the block of vision transformers around it, made of matrix
-//! products and a softmax.
+//! Self-attention and the block of vision transformers around it.
 
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
@@ -10,8 +9,7 @@ use crate::init::Init;
 
 /// `softmax(q kᵀ / √d) v` in `heads` heads of `d = C / heads` channels each, then a dense layer; `q`, `k` and `v`
 /// are dense layers of `x`, one after the other in `qkv`: `[N, L, C]` to `[N, L, C]` (Vaswani et al., 2017,
-/// section 3.2). The forward pass panics if `x` has another rank or other channels. Keeps `N heads L²` weights for
-/// the backward pass.
+/// section 3.2). The forward pass panics if `x` has another rank or other channels.
 #[derive(Clone, Debug)]
 pub struct MultiHeadSelfAttention<T: Element = f32> {
     qkv: Linear<T>,
@@ -48,17 +46,12 @@ impl<T: Element> Layer<T> for MultiHeadSelfAttention<T> {
         let &[n, len, c] = x.shape() else {
             panic!("MultiHeadSelfAttention: x {:?} must be [N, L, C]", x.shape())
         };
-        let (heads, d) = (self.heads, c / self.heads);
+        let heads = self.heads;
         let qkv = context.part("qkv", |context| self.qkv.forward(x, context));
         let mixed = context.part("attention", |context| {
-            // [3, N, heads, L, d]
-            let qkv = qkv.reshape(&[n, len, 3, heads, d]).permute(&[2, 0, 3, 1, 4]);
-            let part = |index| qkv.clone().narrow(0, index, 1).reshape(&[n * heads, len, d]);
-            let (q, k, v) = (part(0).scale(1.0 / (d as f64).sqrt()), part(1), part(2));
             // Two products of [L, d] and [d, L], or [L, L] and [L, d], per head.
-            context.count_multiply_adds(2 * n * heads * len * len * d);
-            let y = q.matmul(k.permute(&[0, 2, 1])).softmax(2).matmul(v);
-            y.reshape(&[n, heads, len, d]).permute(&[0, 2, 1, 3]).reshape(&[n, len, c])
+            context.count_multiply_adds(2 * n * len * len * c);
+            qkv.self_attention(heads)
         });
         context.part("projection", |context| self.projection.forward(mixed, context))
     }

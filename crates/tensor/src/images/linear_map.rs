@@ -55,7 +55,11 @@ impl LinearMap {
         self.starts.len() - 1
     }
 
-    fn row(&self, output: usize) -> &[(usize, f64)] {
+    /// What output `output` reads: input positions and their weights.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize) -> &[(usize, f64)] {
         &self.entries[self.starts[output]..self.starts[output + 1]]
     }
 

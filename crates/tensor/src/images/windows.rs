@@ -92,6 +92,11 @@ impl Windows {
         self.taps.iter().map(Vec::len).collect()
     }
 
+    /// For each axis, for each output position, the input positions of its window.
+    pub fn taps(&self) -> &[Vec<Vec<usize>>] {
+        &self.taps
+    }
+
     /// The flat input positions of flat output position `output`, in order.
     fn positions(&self, mut output: usize) -> Vec<usize> {
         let mut of_axis = vec![&[][..]; self.taps.len()];

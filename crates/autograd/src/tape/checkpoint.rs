@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use cerberus_tensor::{Element, Tensor};
 
+use super::{Input, Node, Record, Tape, Var};
 use crate::operation::{Inputs, SavedValue};
-use crate::tape::{Node, Record, Tape, Var};
 
 /// Neighbouring nodes whose values are not kept.
 pub(crate) struct Segment<T: Element> {
@@ -125,7 +125,7 @@ impl<T: Element> Segment<T> {
         }
         for index in range {
             let Node::Result { operation, inputs, saved, .. } = &mut nodes[index] else { continue };
-            let value = |(place, input): (usize, &crate::tape::Input)| match input.node {
+            let value = |(place, input): (usize, &Input)| match input.node {
                 None => constants.remove(&(index, place)).map(SavedValue::value),
                 Some(node) => values.get(&node).cloned(),
             };
