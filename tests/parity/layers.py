@@ -11,6 +11,7 @@ gradient of the input (unless that is ids) and the gradient of every parameter, 
 import json
 import math
 import sys
+from functools import partial
 
 import torch
 from torch import nn
@@ -131,7 +132,7 @@ def inverted_squeezed(x, *parameters):
     return x + normed(4, 2, 1)(y, *parameters[10:])
 
 
-def attention(x, qkv, qkv_bias, projection, projection_bias):
+def attention(x, qkv, qkv_bias, projection, projection_bias, **masks):
     parameters = {
         "in_proj_weight": qkv.T,
         "in_proj_bias": qkv_bias,
@@ -139,7 +140,12 @@ def attention(x, qkv, qkv_bias, projection, projection_bias):
         "out_proj.bias": projection_bias,
     }
     module = nn.MultiheadAttention(4, 2, batch_first=True).train()
-    return functional_call(module, parameters, (x, x, x), {"need_weights": False})[0]
+    return functional_call(module, parameters, (x, x, x), {"need_weights": False} | masks)[0]
+
+
+# PyTorch marks what does not take part.
+PADDED = {"key_padding_mask": torch.tensor([[False, False, True], [False, True, True]])}
+CAUSAL = {"attn_mask": torch.ones(3, 3, dtype=torch.bool).triu(1)}
 
 
 def transformer_block(x, *parameters):
@@ -172,6 +178,7 @@ SQUARE = [[4]] * 2
 NORMED = [[1, 1, 2, 4], [4], [4], [3, 3, 1, 4], [4], [4], [1, 1, 4, 2], [2], [2]]
 SQUEEZED = [[1, 1, 4, 2], [2], [1, 1, 2, 4], [4]]
 NORMED_SQUEEZED = [*NORMED[:3], [5, 5, 1, 4], [4], [4], *SQUEEZED, *NORMED[6:]]
+ATTENTION = [[4, 12], [12], [4, 4], [4]]
 NORMED_STRIDED = [[3, 3, 1, 2], [2], [2], [1, 1, 2, 3], [3], [3]]
 
 # The name; the function of the input and the parameters; the shape of the input; those of the parameters.
@@ -251,7 +258,9 @@ SAMPLES = [
     ),
     ("InvertedResidual: squeezed", inverted_squeezed, [2, 3, 4, 2], NORMED_SQUEEZED),
     ("SqueezeExcitation", squeeze_excitation, [2, 3, 2, 4], SQUEEZED),
-    ("MultiHeadSelfAttention", attention, [2, 3, 4], [[4, 12], [12], [4, 4], [4]]),
+    ("MultiHeadSelfAttention", attention, [2, 3, 4], ATTENTION),
+    ("MultiHeadSelfAttention: padded", partial(attention, **PADDED), [2, 3, 4], ATTENTION),
+    ("MultiHeadSelfAttention: causal", partial(attention, **CAUSAL), [2, 3, 4], ATTENTION),
     (
         "TransformerBlock",
         transformer_block,

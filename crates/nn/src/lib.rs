@@ -5,6 +5,7 @@
 // The `module!` macro names this crate by its public path.
 extern crate self as cerberus_nn;
 
+mod attention_mask;
 mod average;
 pub mod checkpoint;
 pub mod context;
@@ -26,6 +27,7 @@ pub mod training;
 #[doc(hidden)]
 pub use cerberus_tensor::Element;
 
+pub use attention_mask::AttentionMask;
 pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointError, StateDict, load_model, save_model};
 pub use context::{BufferUpdates, Context, LayerTrace, commit};

@@ -5,76 +5,34 @@
 //! those of torchvision, so that weights can be carried over by name. In a trunk every convolution is padded by half of
 //! its kernel: an image of any size gives maps of `side / stride` positions, rounded up.
 //!
-//! A network alone leaves the joining of its maps to its heads. With [`Neck::Fpn`] a [feature pyramid](fpn) joins them,
-//! as heads that find small things need.
+//! A network alone leaves the joining of its maps to its heads. A [neck](necks), such as the [feature
+//! pyramid](Neck::Fpn), joins them, as heads that find small things need.
 
 mod chain;
 mod classifier;
+mod convnext;
 mod efficientnet;
-pub mod fpn;
 mod mobilenet;
 mod mobilenet_v3;
+pub mod necks;
+mod patches;
 mod resnet;
 mod resnet9;
 mod small_cnn;
 mod vgg;
+mod vit;
 
 pub use chain::Chain;
 pub use classifier::Classifier;
+pub use necks::Neck;
 pub use resnet::ResNet;
+pub use vit::VisionTransformer;
 
 use cerberus_nn::{Conv2d, Init, Layer, Sequential};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Conv2dSpec;
-use serde::{Deserialize, Serialize};
 
 use crate::trunk::Trunk;
-
-/// How a trunk's maps are joined in one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Neck {
-    /// As the trunk itself does; published networks do not.
-    #[default]
-    None,
-    /// [`Fpn`](fpn::Fpn): from the deepest map upwards.
-    Fpn,
-}
-
-impl Neck {
-    /// The neck of this name.
-    ///
-    /// # Errors
-    /// A sentence that lists the names.
-    pub fn by_name(name: &str) -> Result<Self, String> {
-        match name {
-            "none" => Ok(Self::None),
-            "fpn" => Ok(Self::Fpn),
-            _ => Err(format!("there is no neck {name:?}; choose none or fpn")),
-        }
-    }
-
-    /// The trunk with this neck.
-    pub fn over<T: Element>(self, trunk: Box<dyn Trunk<T>>, init: &mut Init) -> Box<dyn Trunk<T>> {
-        match self {
-            Self::None => trunk,
-            Self::Fpn => Box::new(fpn::Fpn::new(trunk, init)),
-        }
-    }
-
-    /// Whether the trunk keeps its own way.
-    pub fn is_none(&self) -> bool {
-        *self == Self::None
-    }
-
-    /// Its name, as [`by_name`](Self::by_name) reads it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Fpn => "fpn",
-        }
-    }
-}
 
 /// A published network.
 pub struct Network<T: Element> {
@@ -128,6 +86,8 @@ pub fn networks<T: Element>() -> Vec<Network<T>> {
         mobilenet_v3::networks(),
         efficientnet::networks(),
         small_cnn::networks(),
+        convnext::networks(),
+        vit::networks(),
     ];
     families.into_iter().flatten().collect()
 }

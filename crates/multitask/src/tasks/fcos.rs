@@ -129,7 +129,8 @@ impl<T: Element> Fcos<T> {
     /// A head on its levels.
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         // The main map and the next deeper one.
-        let finest = (info.finer_than_main() + 1).min(info.depth() - 2);
+        let finer = info.stages.iter().filter(|map| map.stride < info.main().stride).count();
+        let finest = finer.min(info.depth() - 2);
         let stages = info.levels(head, &[finest, finest + 1]);
         let levels = stages.iter().map(|&stage| Level::new(info, stage, head.outputs(), init));
         Self { levels: levels.collect(), config: head.clone(), image: info.image }

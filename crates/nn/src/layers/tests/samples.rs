@@ -4,9 +4,9 @@
 use cerberus_autograd::ops::{Conv1dSpec, Conv3dSpec};
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
 
-use crate::Init;
 use crate::layers::*;
 use crate::module::ModuleTensorMut;
+use crate::{AttentionMask, Context, Init};
 
 pub struct Sample {
     /// The layer's name and, after a colon, what is special.
@@ -51,6 +51,27 @@ pub fn all() -> Vec<Sample> {
 
 fn sample(name: &'static str, layer: impl Layer<f64> + 'static, x: &[usize], y: &[usize]) -> Sample {
     Sample { name, layer: Box::new(layer), x: x.to_vec(), y: y.to_vec() }
+}
+
+/// Attention with a mask, as a layer of one input.
+struct Masked<T: Element> {
+    inner: MultiHeadSelfAttention<T>,
+    mask: Vec<bool>,
+    pairs: bool,
+}
+
+crate::module!(Masked { inner } without { mask, pairs });
+
+impl<T: Element> Layer<T> for Masked<T> {
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        let mask =
+            if self.pairs { AttentionMask::Pairs(&self.mask) } else { AttentionMask::Keys(&self.mask) };
+        self.inner.forward_masked(x, mask, context)
+    }
+}
+
+fn masked<const VALUES: usize>(mask: [bool; VALUES], pairs: bool) -> Masked<f64> {
+    Masked { inner: MultiHeadSelfAttention::new(4, 2, &mut Init::new(1)), mask: mask.to_vec(), pairs }
 }
 
 fn convolutions() -> Vec<Sample> {
@@ -245,6 +266,18 @@ fn others() -> Vec<Sample> {
         sample("InvertedResidual: squeezed", squeezed(init), &[2, 3, 4, 2], &[2, 3, 4, 2]),
         sample("SqueezeExcitation", SqueezeExcitation::new(4, 2, init), &[2, 3, 2, 4], &[2, 3, 2, 4]),
         sample("MultiHeadSelfAttention", MultiHeadSelfAttention::new(4, 2, init), &[2, 3, 4], &[2, 3, 4]),
+        sample(
+            "MultiHeadSelfAttention: padded",
+            masked([true, true, false, true, false, false], false),
+            &[2, 3, 4],
+            &[2, 3, 4],
+        ),
+        sample(
+            "MultiHeadSelfAttention: causal",
+            masked([true, false, false, true, true, false, true, true, true], true),
+            &[2, 3, 4],
+            &[2, 3, 4],
+        ),
         sample("TransformerBlock", TransformerBlock::new(4, 2, 6, init), &[2, 3, 4], &[2, 3, 4]),
         sample(
             "Sequential",
