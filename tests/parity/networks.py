@@ -43,6 +43,12 @@ NETWORKS = [
     ("resnet18", "resnet18, 5 classes of gray images", lambda: torchvision_network("resnet18", 1, 5), (75, 98)),
     ("resnet18-cifar", "resnet18-cifar", lambda: for_small_images("resnet18"), (32, 32)),
     ("resnet50-cifar", "resnet50-cifar", lambda: for_small_images("resnet50"), (32, 32)),
+    ("convnext_tiny", "convnext_tiny", lambda: torchvision_network("convnext_tiny"), (96, 128)),
+    ("convnext_tiny", "convnext_tiny of timm", lambda: timm.create_model("convnext_tiny"), (96, 128)),
+    ("vit_b_16", "vit_b_16 of torchvision", lambda: torchvision_network("vit_b_16"), (224, 224)),
+    *((name, f"{name} of timm", lambda name=timms: timm.create_model(name), (224, 224)) for name, timms in [
+        ("vit_tiny", "vit_tiny_patch16_224"), ("vit_small", "vit_small_patch16_224"), ("vit_b_16", "vit_base_patch16_224"),
+    ]),
     ("resnet18", "resnet18 of timm", lambda: timm.create_model("resnet18"), (96, 128)),
     ("mobilenet_v2", "mobilenet_v2 of timm", lambda: timm.create_model("mobilenetv2_100"), (75, 98)),
     ("efficientnet_b0", "efficientnet_b0 of timm", lambda: timm.create_model("efficientnet_b0"), (75, 98)),
@@ -55,6 +61,15 @@ def randomise(model, images):
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias, 0.0, 0.3)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("layer_scale", ".gamma")):
+            nn.init.uniform_(parameter, 0.2, 0.6)
+        if name.endswith(("head.weight", "heads.head.weight")):
+            nn.init.normal_(parameter, 0.0, 0.05)
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.0, 0.3)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0

@@ -2,6 +2,10 @@
 //! early stopping, initial weights, frozen parameters; and what is left when it diverges.
 
 use cerberus::data::augment::OperationConfig;
+use cerberus::multitask::weights::{ClassifierInfo, save_classifier};
+use cerberus::multitask::{Normalisation, Prediction, networks};
+use cerberus::nn::Init;
+use cerberus::tensor::Tensor;
 use cerberus::train::{OptimizerKind, ScheduleConfig, find_rate, load_into};
 
 use super::*;
@@ -107,6 +111,56 @@ fn a_model_begins_with_what_matches_in_another_and_the_rest_is_listed() {
     assert_eq!(trainer.model().tensors()[0].1.data(), source.tensors()[0].1.data());
     config.init_from = Some(folder.path().join("first/config.json"));
     assert!(Trainer::start(config.clone(), scenes(&config).unwrap(), &folder.path().join("other")).is_err());
+}
+
+#[test]
+fn a_run_begins_with_an_imported_network_and_keeps_the_normalisation_of_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small_config();
+    (config.samples, config.epochs) = (Some(16), 1);
+    config.model.set_trunk("small_cnn").unwrap();
+    config.set_heads(&["classify".to_string()], scenes(&config).unwrap().info()).unwrap();
+    let channels = config.model.image[2];
+    let network = networks::find::<f32>("small_cnn").unwrap();
+    let classifier = (network.classifier)([channels, 4], &mut Init::new(9));
+    let normalisation = Normalisation { mean: vec![0.3; channels], std: vec![0.2; channels] };
+    let info = ClassifierInfo {
+        network: "small_cnn".into(),
+        image: [32, 32, channels],
+        classes: ["a", "b", "c", "d"].map(String::from).into(),
+        normalisation: Some(normalisation.clone()),
+    };
+    let file = folder.path().join("imported.safetensors");
+    save_classifier(&file, &info, &classifier.tensors()).unwrap();
+
+    // As a model by itself.
+    let (read, model) = load_model(&file).unwrap();
+    assert_eq!((read.model.image, read.model.heads[0].outputs()), ([32, 32, channels], 4));
+    let images = Tensor::from_fn(&[1, 32, 32, channels], |i| (i as f32).sin());
+    let [predictions] = &model.predict(images)[..] else { panic!("one task") };
+    assert!(matches!(&predictions[0], Prediction::Classes(shares) if shares.len() == 4));
+
+    // As the trunk of a run, of a resumed run, and of a run that begins with the first.
+    config.init_from = Some(file);
+    let first = folder.path().join("first");
+    let mut trainer = Trainer::start(config.clone(), scenes(&config).unwrap(), &first).unwrap();
+    let transfer = trainer.transfer().unwrap();
+    assert_eq!(
+        transfer.taken,
+        ["trunk.conv1.weight", "trunk.conv1.bias", "trunk.conv2.weight", "trunk.conv2.bias"]
+    );
+    assert_eq!(transfer.unused, ["dense.bias", "dense.weight"]);
+    assert!(transfer.missing.iter().any(|name| name.starts_with("heads.classify")));
+    assert_eq!(trainer.model().tensors()[0].1.data(), classifier.tensors()[0].1.data());
+    assert_eq!(trainer.config().model.normalisation.as_ref(), Some(&normalisation));
+    run(&mut trainer, 2, u64::MAX).unwrap();
+    drop(trainer);
+    let resumed = Trainer::resume(&first, scenes).unwrap();
+    assert_eq!(resumed.config().model.normalisation.as_ref(), Some(&normalisation));
+    config.init_from = Some(first.join("checkpoints/best.safetensors"));
+    let second =
+        Trainer::start(config.clone(), scenes(&config).unwrap(), &folder.path().join("second")).unwrap();
+    assert_eq!(second.config().model.normalisation.as_ref(), Some(&normalisation));
 }
 
 #[test]

@@ -41,10 +41,10 @@ struct Options {
     #[arg(long, value_name = "N|HxW")]
     size: Option<String>,
     /// The means that the network's pixels were normalised with, one for each channel, for pixels from 0 to 1
-    /// [default: ImageNet's, 0.485,0.456,0.406, for 3 channels]
+    /// [default for 3 channels: ImageNet's, 0.485,0.456,0.406, or 0.5 for timm's vision transformers]
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "std")]
     mean: Vec<f64>,
-    /// The standard deviations [default: ImageNet's, 0.229,0.224,0.225, for 3 channels]
+    /// The standard deviations [default for 3 channels: ImageNet's, 0.229,0.224,0.225, or 0.5]
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "mean")]
     std: Vec<f64>,
     /// Also run the classifier: on `images [N, H, W, C]`, normalised, in this safetensors file; writes logits.safetensors,
@@ -97,10 +97,9 @@ fn describe(options: &Options, imported: &Imported) -> Result<ClassifierInfo, Tr
         None if small(imported.network) => [32; 2],
         None => [224; 2],
     };
-    let normalisation = match (options.mean.is_empty(), imported.channels) {
-        (false, _) => Some(Normalisation { mean: options.mean.clone(), std: options.std.clone() }),
-        (true, 3) => Some(Normalisation::imagenet()),
-        (true, _) => None,
+    let normalisation = match options.mean.is_empty() {
+        false => Some(Normalisation { mean: options.mean.clone(), std: options.std.clone() }),
+        true => imported.usual_normalisation(),
     };
     let info = ClassifierInfo {
         network: imported.network.into(),

@@ -35,7 +35,7 @@ pub enum WeightsError {
         /// The network with the fewest differences.
         closest: &'static str,
         /// What differs from that.
-        differences: Differences,
+        differences: Box<Differences>,
     },
     /// The tensors are not those of the network that was named.
     #[error(
@@ -48,7 +48,7 @@ pub enum WeightsError {
         /// The network.
         network: &'static str,
         /// What differs.
-        differences: Differences,
+        differences: Box<Differences>,
     },
     /// The description in a classifier's file is not one.
     #[error("{path}: its \"classifier\" entry {problem}; write the file again with the import example")]

@@ -15,6 +15,8 @@ pub(super) enum Layout {
     /// The weight of a dense layer after a flattened map of so many positions: its inputs are in H, W, C order here and in
     /// C, H, W order there.
     AfterFlatten(usize),
+    /// A number for each channel: a vector here, `[C, 1, 1]` there.
+    PerChannel,
 }
 
 /// Dense layers after a flattened map, by the beginning of the network's name, with the map's positions.
@@ -22,13 +24,14 @@ const AFTER_FLATTEN: [(&str, &str, usize); 2] =
     [("vgg", "classifier.0.weight", 7 * 7), ("small_cnn", "dense.weight", 6 * 6)];
 
 impl Layout {
-    /// That of the tensor at `path` with the shape `ours`.
-    pub fn of(network: &str, path: &str, ours: &[usize]) -> Self {
+    /// That of the tensor at `path`, called `theirs` there, with the shape `ours`.
+    pub fn of(network: &str, [path, theirs]: [&str; 2], ours: &[usize]) -> Self {
         let flattened =
             |(start, dense, _): &&(&str, &str, usize)| network.starts_with(start) && path == *dense;
         match AFTER_FLATTEN.iter().find(flattened) {
             Some(&(_, _, positions)) => Self::AfterFlatten(positions),
             // The other matrices and the scales of norms are vectors, or have other names.
+            None if theirs.ends_with(".layer_scale") => Self::PerChannel,
             None if ours.len() >= 2 && path.ends_with("weight") => Self::Weight,
             None => Self::Same,
         }
@@ -38,6 +41,7 @@ impl Layout {
     pub fn their_shape(self, ours: &[usize]) -> Vec<usize> {
         match self {
             Self::Same => ours.to_vec(),
+            Self::PerChannel => vec![ours[0], 1, 1],
             Self::Weight | Self::AfterFlatten(_) => {
                 to_front(ours.len()).iter().map(|&axis| ours[axis]).collect()
             }
@@ -48,6 +52,7 @@ impl Layout {
     pub fn to_theirs(self, ours: &Tensor) -> Tensor {
         match self {
             Self::Same => ours.clone(),
+            Self::PerChannel => ours.contiguous().reshape(&[ours.len(), 1, 1]),
             Self::Weight => ours.permute(&to_front(ours.shape().len())).contiguous(),
             Self::AfterFlatten(positions) => {
                 let [inputs, outputs] = [ours.shape()[0], ours.shape()[1]];
@@ -61,6 +66,7 @@ impl Layout {
     pub fn to_ours(self, theirs: &Tensor) -> Tensor {
         match self {
             Self::Same => theirs.clone(),
+            Self::PerChannel => theirs.contiguous().reshape(&[theirs.len()]),
             Self::Weight => theirs.permute(&to_back(theirs.shape().len())).contiguous(),
             Self::AfterFlatten(positions) => {
                 let [outputs, inputs] = [theirs.shape()[0], theirs.shape()[1]];
@@ -98,6 +104,7 @@ mod tests {
             (Layout::Weight, vec![3, 4]),
             (Layout::Weight, vec![3, 2, 4, 5]),
             (Layout::AfterFlatten(6), vec![12, 5]),
+            (Layout::PerChannel, vec![4]),
         ] {
             let ours = counted(&shape);
             let theirs = layout.to_theirs(&ours);

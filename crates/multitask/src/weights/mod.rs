@@ -20,6 +20,7 @@ use cerberus_nn::{Init, Module, StateDict};
 use cerberus_tensor::Tensor;
 
 use crate::networks::{self, Network};
+use crate::normalisation::Normalisation;
 use layout::Layout;
 use names::{NAMINGS, Naming};
 
@@ -39,6 +40,16 @@ pub struct Imported {
     pub classes: usize,
     /// The tensors, in the order of the network's.
     pub tensors: Vec<(String, Tensor)>,
+}
+
+impl Imported {
+    /// The normalisation with which the library trains this network, for colour images: ImageNet's, but for timm's
+    /// vision transformers, which take pixels from -1 to 1. `None` for images of other channels.
+    pub fn usual_normalisation(&self) -> Option<Normalisation> {
+        let centred = self.library == "timm" && self.network.starts_with("vit_");
+        let half = || Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
+        (self.channels == 3).then(|| if centred { half() } else { Normalisation::imagenet() })
+    }
 }
 
 /// The paths and shapes of a network's tensors as a classifier.
@@ -66,6 +77,7 @@ pub fn import(dict: &StateDict, network: Option<&str>) -> Result<Imported, Weigh
         }
     }
     let path = dict.path.clone();
+    let closest = closest.map(|(differences, network)| (Box::new(differences), network));
     Err(match (closest, network) {
         (None, name) => WeightsError::NoSuchNetwork { name: name.unwrap_or_default().into(), known },
         (Some((differences, network)), Some(_)) => WeightsError::OtherNetwork { path, network, differences },
@@ -116,7 +128,8 @@ fn fit(network: &Network<f32>, found: &BTreeMap<&str, &Tensor>) -> Result<Import
     {
         own = shapes(network, [channels, classes]);
         let tensor = |(path, shape): &(String, Vec<usize>)| {
-            let (name, layout) = (naming.theirs(path), Layout::of(network.name, path, shape));
+            let name = naming.theirs(path);
+            let layout = Layout::of(network.name, [path, &name], shape);
             let (theirs, expected) = (found[&*name], layout.their_shape(shape));
             if theirs.shape() != expected {
                 differences.reshaped.push((name, theirs.shape().to_vec(), expected));
@@ -170,10 +183,14 @@ pub fn export(
     if !known.contains(&network) {
         return Err(WeightsError::NoSuchNetwork { name: network.into(), known });
     }
-    let naming = NAMINGS.iter().find(|naming| naming.library == library && naming.is_for(network));
-    let naming = naming.unwrap_or(&NAMINGS[0]);
+    let of =
+        |library: &str| NAMINGS.iter().find(|naming| naming.library == library && naming.is_for(network));
+    let naming =
+        of(library).or_else(|| of("torchvision")).expect("torchvision's naming is for every network");
     let tensor = |(path, tensor): (String, Tensor)| {
-        (naming.theirs(&path), Layout::of(network, &path, tensor.shape()).to_theirs(&tensor))
+        let name = naming.theirs(&path);
+        let layout = Layout::of(network, [&path, &name], tensor.shape());
+        (name, layout.to_theirs(&tensor))
     };
     Ok(model.tensors().into_iter().map(tensor).collect())
 }

@@ -1,8 +1,8 @@
 //! The names of a network's tensors in files of PyTorch.
 //!
-//! The paths of a [network](crate::networks) are torchvision's, except that the scale and the shift of a norm are called
-//! `gamma` and `beta` and its running variance is written out. timm names the same networks in another way. A naming is
-//! a short list of rules from our paths to theirs; nothing needs the other direction, because a network that is read
+//! The paths of a [network](crate::networks) are torchvision's, those of vision transformers timm's, except that the scale and the shift of a norm are called
+//! `gamma` and `beta` and its running variance is written out. The other library names the same network in another way.
+//! A naming is a short list of rules from our paths to theirs; nothing needs the other direction, because a network that is read
 //! from a file knows all of its paths.
 
 /// How a library names the tensors of some networks.
@@ -11,7 +11,7 @@ pub(super) struct Naming {
     pub library: &'static str,
     /// The networks, by the beginning of their names; all if empty.
     networks: &'static [&'static str],
-    /// The beginning of a path here and there, segment by segment: `#` is a number that [`Naming::number`] translates,
+    /// The beginning of a path here (with the leaf's name there) and there, segment by segment: `#` is a number that [`Naming::number`] translates,
     /// `*` any segment. The first rule that fits is applied; the rest of the path stays.
     rules: &'static [(&'static str, &'static str)],
     /// The number there (`3`, or `1.2`) for a number here.
@@ -23,7 +23,27 @@ const LEAVES: [(&str, &str); 3] =
     [("gamma", "weight"), ("beta", "bias"), ("running_variance", "running_var")];
 
 /// All namings; the first that gives the names in a file is the file's.
-pub(super) const NAMINGS: [Naming; 3] = [
+pub(super) const NAMINGS: [Naming; 6] = [
+    Naming { library: "timm", networks: &["vit_"], rules: &[], number: |number| number.to_string() },
+    Naming {
+        library: "torchvision",
+        networks: &["vit_"],
+        rules: &[
+            ("patch_embed.proj", "conv_proj"),
+            ("cls_token", "class_token"),
+            ("pos_embed", "encoder.pos_embedding"),
+            ("blocks.*.norm1", "encoder.layers.encoder_layer_*.ln_1"),
+            ("blocks.*.attn.qkv.weight", "encoder.layers.encoder_layer_*.self_attention.in_proj_weight"),
+            ("blocks.*.attn.qkv.bias", "encoder.layers.encoder_layer_*.self_attention.in_proj_bias"),
+            ("blocks.*.attn.proj", "encoder.layers.encoder_layer_*.self_attention.out_proj"),
+            ("blocks.*.norm2", "encoder.layers.encoder_layer_*.ln_2"),
+            ("blocks.*.mlp.fc1", "encoder.layers.encoder_layer_*.mlp.0"),
+            ("blocks.*.mlp.fc2", "encoder.layers.encoder_layer_*.mlp.3"),
+            ("norm", "encoder.ln"),
+            ("head", "heads.head"),
+        ],
+        number: |number| number.to_string(),
+    },
     Naming { library: "torchvision", networks: &[], rules: &[], number: |number| number.to_string() },
     Naming {
         library: "timm",
@@ -73,6 +93,24 @@ pub(super) const NAMINGS: [Naming; 3] = [
         ],
         number: |stage| stage.saturating_sub(1).to_string(),
     },
+    Naming {
+        library: "timm",
+        networks: &["convnext_"],
+        rules: &[
+            ("features.0", "stem"),
+            ("features.#.*.layer_scale", "stages.#.blocks.*.gamma"),
+            ("features.#.*.block.0", "stages.#.blocks.*.conv_dw"),
+            ("features.#.*.block.2", "stages.#.blocks.*.norm"),
+            ("features.#.*.block.3", "stages.#.blocks.*.mlp.fc1"),
+            ("features.#.*.block.5", "stages.#.blocks.*.mlp.fc2"),
+            ("features.#.0", "stages.#.downsample.0"),
+            ("features.#.1", "stages.#.downsample.1"),
+            ("classifier.0", "head.norm"),
+            ("classifier.2", "head.fc"),
+        ],
+        // Blocks and what lies before them are numbered one after the other: 1, 3, .. and 2, 4, ..
+        number: |layer| (layer / 2).to_string(),
+    },
 ];
 
 /// Stage and block, from 0, of the `layer`-th block of all, from 1, when the stages have so many blocks.
@@ -93,13 +131,13 @@ impl Naming {
 
     /// The name in a file of the tensor at `path` of a network.
     pub fn theirs(&self, path: &str) -> String {
-        let renamed = self.rules.iter().find_map(|(ours, theirs)| self.apply(ours, theirs, path));
-        let name = renamed.unwrap_or_else(|| path.to_string());
-        let (start, leaf) = name.rsplit_once('.').map_or(("", &*name), |(start, leaf)| (start, leaf));
-        match LEAVES.iter().find(|(ours, _)| *ours == leaf) {
-            Some((_, theirs)) => format!("{start}.{theirs}"),
-            None => name,
-        }
+        let leaf = path.rsplit('.').next().unwrap_or(path);
+        let path = match LEAVES.iter().find(|(ours, _)| *ours == leaf) {
+            Some((_, theirs)) => path[..path.len() - leaf.len()].to_string() + theirs,
+            None => path.to_string(),
+        };
+        let renamed = self.rules.iter().find_map(|(ours, theirs)| self.apply(ours, theirs, &path));
+        renamed.unwrap_or(path)
     }
 
     /// The path with its beginning `ours` replaced by `theirs`; `None` if it begins differently.
@@ -141,6 +179,17 @@ mod tests {
             ("timm", "mobilenet_v2", "features.11.conv.2.weight", "blocks.4.0.conv_pwl.weight"),
             ("timm", "mobilenet_v2", "features.17.conv.0.0.weight", "blocks.6.0.conv_pw.weight"),
             ("timm", "mobilenet_v2", "classifier.1.bias", "classifier.bias"),
+            ("timm", "vit_tiny", "blocks.3.norm1.gamma", "blocks.3.norm1.weight"),
+            (
+                "torchvision",
+                "vit_b_16",
+                "blocks.11.attn.qkv.weight",
+                "encoder.layers.encoder_layer_11.self_attention.in_proj_weight",
+            ),
+            ("torchvision", "vit_b_16", "norm.beta", "encoder.ln.bias"),
+            ("torchvision", "convnext_tiny", "features.1.0.layer_scale", "features.1.0.layer_scale"),
+            ("timm", "convnext_tiny", "features.5.8.layer_scale", "stages.2.blocks.8.gamma"),
+            ("timm", "convnext_tiny", "features.4.1.weight", "stages.2.downsample.1.weight"),
             ("timm", "efficientnet_b0", "features.2.1.block.2.fc1.bias", "blocks.1.1.se.conv_reduce.bias"),
         ];
         for (library, network, ours, theirs) in cases {

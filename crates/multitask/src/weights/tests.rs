@@ -6,7 +6,6 @@ use cerberus_nn::{Context, Layer, load_model, predict};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::*;
-use crate::normalisation::Normalisation;
 
 /// Small whole numbers, which every type holds exactly.
 fn value(name: &str, index: usize) -> f32 {
@@ -31,7 +30,7 @@ fn state_dict(
     };
     let tensor = |(path, shape): (String, Vec<usize>)| {
         let name = naming.theirs(&path);
-        let shape = Layout::of(network, &path, &shape).their_shape(&shape);
+        let shape = Layout::of(network, [&path, &name], &shape).their_shape(&shape);
         let values = (0..shape.iter().product()).flat_map(|index| bytes(value(&name, index)));
         let values: Vec<u8> = values.collect();
         (name, (shape, values))
@@ -53,8 +52,12 @@ fn in_a_file(test: impl FnOnce(&Path)) {
 }
 
 /// The smallest networks that PyTorch's libraries name.
-const SMALL: [(&str, &str); 3] =
-    [("mobilenet_v3_small", "torchvision"), ("mobilenet_v2", "timm"), ("small_cnn", "torchvision")];
+const SMALL: [(&str, &str); 4] = [
+    ("mobilenet_v3_small", "torchvision"),
+    ("mobilenet_v2", "timm"),
+    ("small_cnn", "torchvision"),
+    ("vit_tiny", "timm"),
+];
 
 #[test]
 fn a_file_that_is_imported_and_exported_again_is_the_same_file() {

@@ -44,8 +44,9 @@ pub enum CheckpointError {
     /// The file lists the files of a checkpoint that is spread over several.
     #[error(
         "{path} is the index of a checkpoint in {} files ({}), expected is one file with all tensors; join them: \
-         python -c \"import safetensors.torch as s; d = {{}}; [d.update(s.load_file(f)) for f in {parts:?}]; \
-         s.save_file(d, 'model.safetensors')\"", parts.len(), shortened(parts)
+         python -c \"import safetensors.torch as s; d = {{}}; [d.update(s.load_file(f)) for f in ['{}']]; \
+         s.save_file(d, 'model.safetensors')\"", parts.len(), shortened(parts),
+        parts.join("', '")
     )]
     Index {
         /// The file.

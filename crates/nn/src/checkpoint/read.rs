@@ -61,13 +61,10 @@ impl SafetensorsFile {
             let Some(info) = self.header.info(&name) else { continue };
             let refuse =
                 |problem| CheckpointError::Tensor { path: self.path.clone(), tensor: name.clone(), problem };
-            if !accept(&name, info.dtype)
-                .and_then(|taken| taken.then(|| shape_of(info)).transpose())
-                .map_err(refuse)?
-                .is_some()
-            {
+            if !accept(&name, info.dtype).map_err(refuse)? {
                 continue;
             }
+            check_shape(info).map_err(refuse)?;
             let (start, end) = info.data_offsets;
             let bytes = &self.bytes[self.start + start..self.start + end];
             let tensor = parse(bytes, info).ok_or_else(|| {
@@ -80,7 +77,7 @@ impl SafetensorsFile {
 }
 
 /// Checks that a tensor of this shape can exist.
-fn shape_of(info: &TensorInfo) -> Result<(), String> {
+fn check_shape(info: &TensorInfo) -> Result<(), String> {
     if info.shape.len() > MAX_RANK {
         return Err(format!("has {} dimensions, more than {MAX_RANK}", info.shape.len()));
     }
