@@ -18,7 +18,7 @@ use crate::trunk::halving_unit;
 
 /// The most channels of an image or a convolution, and the most rows or columns of an image: a file with more is
 /// damaged.
-const MOST_CHANNELS: usize = 1 << 14;
+pub(crate) const MOST_CHANNELS: usize = 1 << 14;
 const MOST_SIDE: usize = 1 << 16;
 
 impl HeadConfig {

@@ -12,8 +12,8 @@ pub(super) enum Layout {
     /// `[in, out]`, there they come first in the other order, `[out, in, KH, KW]` or `[out, in]`. With groups, `in` is
     /// the inputs of a group on both sides; a depthwise kernel has 1.
     Weight,
-    /// The weight of a dense layer after a flattened map of so many positions: its inputs are in H, W, C order here and in
-    /// C, H, W order there.
+    /// The weight of a dense layer after a flattened map of so many positions: its inputs are in H, W, C order here and
+    /// in C, H, W order there.
     AfterFlatten(usize),
     /// A number for each channel: a vector here, `[C, 1, 1]` there.
     PerChannel,

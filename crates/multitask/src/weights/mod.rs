@@ -15,10 +15,11 @@ mod names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use cerberus_nn::checkpoint::Differences;
+use cerberus_nn::checkpoint::{Differences, Reshaped};
 use cerberus_nn::{Init, Module, StateDict};
 use cerberus_tensor::Tensor;
 
+use crate::config::MOST_CHANNELS;
 use crate::networks::{self, Network};
 use crate::normalisation::Normalisation;
 use layout::Layout;
@@ -123,9 +124,11 @@ fn fit(network: &Network<f32>, found: &BTreeMap<&str, &Tensor>) -> Result<Import
         .map(|naming| (naming, differences_of_names(&own, naming, found)))
         .min_by_key(|(_, differences)| count(differences))
         .expect("torchvision's naming is for every network");
-    if let Some([channels, classes]) = size_of(&own, naming, found)
-        && differences.is_empty()
-    {
+    if differences.is_empty() {
+        let [channels, classes] = match size_of(network.name, &own, naming, found) {
+            Ok(size) => size,
+            Err(reshaped) => return Err(Differences { reshaped: vec![reshaped], ..differences }),
+        };
         own = shapes(network, [channels, classes]);
         let tensor = |(path, shape): &(String, Vec<usize>)| {
             let name = naming.theirs(path);
@@ -157,14 +160,30 @@ fn differences_of_names(own: &Shapes, naming: &Naming, found: &BTreeMap<&str, &T
 }
 
 /// Channels and classes, from the shapes of the first kernel, `[out, in, KH, KW]`, and of the last tensor,
-/// `[classes, ..]`.
-fn size_of(own: &Shapes, naming: &Naming, found: &BTreeMap<&str, &Tensor>) -> Option<[usize; 2]> {
-    let theirs = |path: &str| found.get(&*naming.theirs(path)).map(|tensor| tensor.shape().to_vec());
-    let (first, _) = own.iter().find(|(_, shape)| shape.len() == 4)?;
-    let (last, _) = own.last()?;
-    let (channels, classes) = (*theirs(first)?.get(1)?, *theirs(last)?.first()?);
-    // What a damaged file could ask for must not be built.
-    (channels <= 1 << 14 && classes <= cerberus_data::MOST_CLASSES).then_some([channels, classes])
+/// `[classes, ..]`; the tensor that has no such shape, or one that is impossible. All names must be in the file.
+fn size_of(
+    network: &str,
+    own: &Shapes,
+    naming: &Naming,
+    found: &BTreeMap<&str, &Tensor>,
+) -> Result<[usize; 2], Reshaped> {
+    let first =
+        own.iter().find(|(_, shape)| shape.len() == 4).expect("every network begins with a convolution");
+    let last = own.last().expect("every network has tensors");
+    let extent = |(path, shape): &(String, Vec<usize>), axis: usize, most: usize| {
+        let name = naming.theirs(path);
+        let theirs = found[&*name].shape().to_vec();
+        match theirs.get(axis) {
+            // What a damaged file could ask for must not be built.
+            Some(&extent) if (1..=most).contains(&extent) => Ok(extent),
+            extent => {
+                let mut expected = Layout::of(network, [path, &name], shape).their_shape(shape);
+                expected[axis] = extent.map_or(expected[axis], |&extent| extent.clamp(1, most));
+                Err((name, theirs, expected))
+            }
+        }
+    };
+    Ok([extent(first, 1, MOST_CHANNELS)?, extent(last, 0, cerberus_data::MOST_CLASSES)?])
 }
 
 /// The tensors of a network (a classifier, or the trunk of a model, with what else it holds) with the names of

@@ -1,9 +1,9 @@
 //! The names of a network's tensors in files of PyTorch.
 //!
-//! The paths of a [network](crate::networks) are torchvision's, those of vision transformers timm's, except that the scale and the shift of a norm are called
-//! `gamma` and `beta` and its running variance is written out. The other library names the same network in another way.
-//! A naming is a short list of rules from our paths to theirs; nothing needs the other direction, because a network that is read
-//! from a file knows all of its paths.
+//! The paths of a [network](crate::networks) are torchvision's, those of vision transformers timm's, except that the
+//! scale and the shift of a norm are called `gamma` and `beta` and its running variance is written out. The other library
+//! names the same network in another way. A naming is a short list of rules from our paths to theirs; nothing needs the
+//! other direction, because a network that is read from a file knows all of its paths.
 
 /// How a library names the tensors of some networks.
 pub(super) struct Naming {
@@ -11,8 +11,8 @@ pub(super) struct Naming {
     pub library: &'static str,
     /// The networks, by the beginning of their names; all if empty.
     networks: &'static [&'static str],
-    /// The beginning of a path here (with the leaf's name there) and there, segment by segment: `#` is a number that [`Naming::number`] translates,
-    /// `*` any segment. The first rule that fits is applied; the rest of the path stays.
+    /// The beginning of a path here (with the leaf's name there) and there, segment by segment: `#` is a number that
+    /// [`Naming::number`] translates, `*` any segment. The first rule that fits is applied; the rest of the path stays.
     rules: &'static [(&'static str, &'static str)],
     /// The number there (`3`, or `1.2`) for a number here.
     number: fn(usize) -> String,

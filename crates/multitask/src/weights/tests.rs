@@ -156,6 +156,28 @@ fn files_of_no_network_and_of_another_network_say_what_differs_and_what_to_do() 
 }
 
 #[test]
+fn channels_and_classes_that_no_network_can_have_are_refused_with_the_tensor() {
+    let (network, library) = SMALL[0];
+    in_a_file(|path| {
+        let cases: [(&str, &[usize], &str); 5] = [
+            ("features.0.0.weight", &[16, 0, 3, 3], "[16, 0, 3, 3], not the model's [16, 1, 3, 3]"),
+            ("features.0.0.weight", &[16], "[16], not the model's [16, 3, 3, 3]"),
+            ("classifier.3.bias", &[0], "[0], not the model's [1]"),
+            ("classifier.3.bias", &[], "[], not the model's [1]"),
+            ("classifier.3.bias", &[70_000], "[70000], not the model's [65534]"),
+        ];
+        for (name, shape, expected) in cases {
+            let mut tensors = state_dict(network, library, [3, 4], Dtype::F32);
+            tensors.insert(name.into(), (shape.to_vec(), vec![0; 4 * shape.iter().product::<usize>()]));
+            write(path, &tensors, Dtype::F32);
+            let message = import(&StateDict::read(path).unwrap(), None).unwrap_err().to_string();
+            let expected = format!("for the closest one, {network}: {name} has shape {expected}");
+            assert!(message.contains("state.safetensors") && message.contains(&expected), "{message}");
+        }
+    });
+}
+
+#[test]
 fn a_classifier_in_a_file_runs_as_a_task_behind_its_normalisation() {
     in_a_file(|path| {
         let network = networks::find::<f32>("resnet9").unwrap();
