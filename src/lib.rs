@@ -98,6 +98,11 @@ struct Readme;
 #[doc = include_str!("../docs/nn.md")]
 struct Layers;
 
+/// Compiles and runs the program of the chapter on optimisers.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/optimisers.md")]
+struct Optimisers;
+
 /// Compiles and runs the ten programs of the book.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/ten-programs.md")]
