@@ -96,7 +96,7 @@ impl Picture<'_> {
             }
             svg += "</g>\n";
         }
-        if panels.len() % COLUMNS > 0 {
+        if !panels.len().is_multiple_of(COLUMNS) {
             let (column, row) = ((panels.len() % COLUMNS) as f64, (rows - 1) as f64);
             self.key(&mut svg, [GAP + column * across, GAP + row * down]);
         }
