@@ -72,17 +72,18 @@ pub mod prelude {
         Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdaptiveAvgPool1d,
         AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
         AlphaDropout, AttentionMask, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d,
-        Context, Conv1d, Conv2d, Conv3d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout, Elu, Embedding,
-        Fan, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, GroupNorm, Hardsigmoid, Hardswish,
-        Hardtanh, Identity, Init, InstanceNorm, InvertedResidual, InvertedResidualSpec, Lamb, LambOptions,
-        Layer, LayerNorm, LeakyRelu, Linear, Lion, LionOptions, LogSigmoid, LogSoftmax, Lookahead,
-        LookaheadOptions, MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module, MultiHeadSelfAttention, Muon,
-        MuonOptions, Optimizer, PRelu, Pad2d, Parameter, ParameterGroup, ParameterGroups, PixelShuffle,
-        ReduceOnPlateau, Relu, Relu6, Reshape, Residual, RmsNorm, RmsProp, RmsPropOptions, SamOptions,
-        Schedule, Selu, SeparableConv2d, Sequential, Sgd, SgdOptions, Sigmoid, Silu, Softmax, Softplus,
-        SpatialDropout, SqueezeExcitation, StepOptions, Summary, Tanh, TrainingPosition, TransformerBlock,
-        Upsample, WeightAverage, commit, load_model, load_training, module, output_shape, predict, sam_step,
-        save_model, save_training, step, step_with, summary, summary_with,
+        Celu, Context, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, DepthwiseConv2d, DropPath,
+        Dropout, Elu, Embedding, Fan, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, Glu, GroupNorm,
+        Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Identity, Init, InstanceNorm, InvertedResidual,
+        InvertedResidualSpec, Lamb, LambOptions, Layer, LayerNorm, LeakyRelu, Linear, Lion, LionOptions,
+        LogSigmoid, LogSoftmax, Lookahead, LookaheadOptions, MaxPool1d, MaxPool2d, MaxPool3d, Mish, Module,
+        MultiHeadSelfAttention, Muon, MuonOptions, Optimizer, PRelu, Pad2d, Parameter, ParameterGroup,
+        ParameterGroups, PixelShuffle, PixelUnshuffle, ReduceOnPlateau, Relu, Relu6, Reshape, Residual,
+        RmsNorm, RmsProp, RmsPropOptions, SamOptions, Schedule, Selu, SeparableConv2d, Sequential, Sgd,
+        SgdOptions, Sigmoid, Silu, Softmax, Softplus, Softshrink, Softsign, SpatialDropout,
+        SqueezeExcitation, StepOptions, Summary, Tanh, Tanhshrink, Threshold, TrainingPosition,
+        TransformerBlock, Upsample, WeightAverage, commit, load_model, load_training, module, output_shape,
+        predict, sam_step, save_model, save_training, step, step_with, summary, summary_with,
     };
     pub use crate::tensor::conv::{Conv2dSpec, Padding};
     pub use crate::tensor::{Element, Tensor};
@@ -103,6 +104,11 @@ struct Layers;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]
 struct Weights;
+
+/// Compiles and runs the program of the chapter on optimisers.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/optimisers.md")]
+struct Optimisers;
 
 /// Compiles and runs the ten programs of the book.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-"""Outputs and gradients of every layer with parameters, computed with PyTorch in f64.
+"""Outputs and gradients of layers with parameters or of several operations, computed with PyTorch in f64.
 
 Usage: layers.py REFERENCE
 
@@ -170,8 +170,9 @@ def transformer_block(x, *parameters):
 
 
 def transposed(p):
-    """[KH, KW, Cout/groups, Cin] to [Cin, Cout/groups, KH, KW]."""
-    return p.permute(3, 2, 0, 1)
+    """[K.., Cout/groups, Cin] to [Cin, Cout/groups, K..]."""
+    extents = range(p.dim() - 2)
+    return p.permute(p.dim() - 1, p.dim() - 2, *extents)
 
 
 SQUARE = [[4]] * 2
@@ -220,6 +221,18 @@ SAMPLES = [
     ),
     ("SeparableConv2d", separable, [1, 4, 3, 2], [[3, 3, 1, 2], [1, 1, 2, 3], [3]]),
     (
+        "ConvTranspose1d",
+        image(nn.ConvTranspose1d(2, 3, 3, 2, 1, 1), weight=transposed, bias=same),
+        [2, 3, 2],
+        [[3, 3, 2], [3]],
+    ),
+    (
+        "ConvTranspose1d: dilated, grouped",
+        image(nn.ConvTranspose1d(4, 2, 2, groups=2, dilation=2, bias=False), weight=transposed),
+        [1, 3, 4],
+        [[2, 1, 4]],
+    ),
+    (
         "ConvTranspose2d",
         image(nn.ConvTranspose2d(2, 3, 3, 2, 1, 1), weight=transposed, bias=same),
         [1, 3, 2, 2],
@@ -239,6 +252,24 @@ SAMPLES = [
     ("GroupNorm", image(nn.GroupNorm(2, 4), **AFFINE), [2, 3, 2, 4], SQUARE),
     ("InstanceNorm", image(nn.InstanceNorm2d(3, affine=True), **AFFINE), [2, 3, 2, 3], [[3], [3]]),
     ("RmsNorm", rms_norm, [2, 3, 4], [[4]]),
+    *[
+        (name, module, [2, 3, 4], [])
+        for name, module in {
+            "Celu": nn.CELU(),
+            "Celu: alpha 0.5": nn.CELU(0.5),
+            "Softplus: beta 2": nn.Softplus(2.0, threshold=60),
+            "Softsign": nn.Softsign(),
+            "Softshrink": nn.Softshrink(),
+            "Softshrink: by 0.3": nn.Softshrink(0.3),
+            "Hardshrink": nn.Hardshrink(),
+            "Hardshrink: to 0.3": nn.Hardshrink(0.3),
+            "Tanhshrink": nn.Tanhshrink(),
+            "Threshold": nn.Threshold(0.1, -2.0),
+            "Glu": nn.GLU(),
+        }.items()
+    ],
+    ("Pad2d: continued", image(nn.CircularPad2d((0, 2, 1, 0))), [1, 3, 2, 2], []),
+    ("PixelUnshuffle", image(nn.PixelUnshuffle(2)), [1, 4, 6, 2], []),
     ("PRelu", image(nn.PReLU(4), weight=same), [2, 3, 4], [[4]]),
     ("PRelu: one slope", image(nn.PReLU(), weight=same), [2, 3, 4], [[1]]),
     ("Embedding", embedding, [2, 4], [[5, 3]]),

@@ -67,6 +67,10 @@ activations! {
     /// `x` where it is positive, `alpha (eˣ - 1)` elsewhere (Clevert, Unterthiner and Hochreiter, 2016).
     Elu { alpha: 1.0 }, |x| x.elu(alpha);
 
+    /// `x` where it is positive, `alpha (e^(x / alpha) - 1)` elsewhere, so that the slope is 1 on both sides of 0
+    /// (Barron, 2017, equation 2).
+    Celu { alpha: 1.0 }, |x| if alpha == 1.0 { x.elu(1.0) } else { (x / alpha).elu(1.0) * alpha };
+
     /// The self-normalising unit, `lambda elu(x)` (Klambauer et al., 2017); drop values with
     /// [`AlphaDropout`](super::AlphaDropout).
     Selu, |x| x.selu();
@@ -95,8 +99,20 @@ activations! {
     /// `x` limited to -1 to 1.
     Hardtanh, |x| x.clamp(-1.0, 1.0);
 
-    /// `ln(1 + eˣ)`.
-    Softplus, |x| x.softplus();
+    /// `x - tanh x`.
+    Tanhshrink, |x| x.clone() - x.tanh();
+
+    /// `x / (1 + |x|)` (Turian, Bergstra and Bengio, 2009).
+    Softsign, |x| x.clone() / (x.abs() + 1.0);
+
+    /// `x` moved towards 0 by `lambda`, and 0 where it is closer than that.
+    Softshrink { lambda: 0.5 }, |x| x.clone() - x.clamp(-lambda, lambda);
+
+    /// `x`, and 0 where `|x| <= lambda`.
+    Hardshrink { lambda: 0.5 }, |x| x.clone() * (x.abs() - lambda).sign().relu();
+
+    /// `ln(1 + e^(beta x)) / beta`: the larger `beta`, the closer to a ReLU.
+    Softplus { beta: 1.0 }, |x| if beta == 1.0 { x.softplus() } else { (x * beta).softplus() / beta };
 
     /// `min(max(x + 3, 0), 6) / 6` (Howard et al., 2019).
     Hardsigmoid, |x| x.hardsigmoid();
@@ -119,6 +135,46 @@ activations! {
 fn last<T: Element>(layer: &str, x: &Var<T>) -> usize {
     let axis = x.shape().len().checked_sub(1);
     axis.unwrap_or_else(|| panic!("{layer}: x {:?} has no dimension", x.shape()))
+}
+
+plain! {
+    /// `x` where it is greater than `threshold`, the number `other` elsewhere. It cannot be exported to ONNX, because
+    /// its choice is made outside the tape.
+    Threshold { threshold: f64, other: f64 }
+}
+
+impl<T: Element> Threshold<T> {
+    /// With this threshold and this number.
+    pub fn new(threshold: f64, other: f64) -> Self {
+        Self { threshold, other, element: PhantomData }
+    }
+}
+
+impl<T: Element> Layer<T> for Threshold<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        let threshold = T::from_f64(self.threshold);
+        let kept = x.value().clone().map(|x| if x > threshold { T::ONE } else { T::ZERO });
+        Var::where_(&kept, x, Var::constant(Tensor::full(T::from_f64(self.other), &[])))
+    }
+}
+
+plain! {
+    /// The gated linear unit, `a sigmoid(b)` where `a` is the first half of the channels and `b` the second, `[.., 2 C]`
+    /// to `[.., C]` (Dauphin et al., 2017, equation 1). The forward pass panics if the number of channels is odd, or
+    /// there is no dimension.
+    Glu
+}
+
+impl<T: Element> Layer<T> for Glu<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        let axis = last("Glu", &x);
+        let channels = x.shape()[axis];
+        assert!(channels.is_multiple_of(2), "Glu: the channels of x {:?} must be an even number", x.shape());
+        let half = channels / 2;
+        x.clone().narrow(axis, 0, half) * x.narrow(axis, half, half).sigmoid()
+    }
 }
 
 /// `x` where it is positive, `weight x` elsewhere, with a learned slope: one, or one for every channel, `[.., C]`

@@ -6,6 +6,7 @@ mod attention;
 mod batch_norm;
 mod conv2d;
 mod conv_nd;
+mod conv_transpose1d;
 mod conv_transpose2d;
 mod depthwise;
 mod drop;
@@ -22,12 +23,14 @@ mod sequential;
 mod tests;
 
 pub use activations::{
-    Elu, Gelu, GeluTanh, Hardsigmoid, Hardswish, Hardtanh, Identity, LeakyRelu, LogSigmoid, LogSoftmax, Mish,
-    PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Tanh,
+    Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Identity, LeakyRelu,
+    LogSigmoid, LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softshrink,
+    Softsign, Tanh, Tanhshrink, Threshold,
 };
 pub use attention::{MultiHeadSelfAttention, TransformerBlock};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d};
 pub use conv_nd::{Conv1d, Conv3d};
+pub use conv_transpose1d::ConvTranspose1d;
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
 pub use depthwise::{DepthwiseConv2d, SeparableConv2d};
@@ -36,7 +39,7 @@ pub use embedding::Embedding;
 pub use inverted::{InvertedResidual, InvertedResidualSpec};
 pub use linear::Linear;
 pub use norms::{GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
-pub use plain::{Flatten, Pad2d, PixelShuffle, Reshape, Upsample};
+pub use plain::{Flatten, Pad2d, PixelShuffle, PixelUnshuffle, Reshape, Upsample};
 pub use pools::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
     AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d,

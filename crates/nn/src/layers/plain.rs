@@ -52,25 +52,37 @@ impl<T: Element> Layer<T> for Reshape<T> {
 
 plain! {
     /// Rows and columns around images, `[N, H, W, C]` to `[N, top + H + bottom, left + W + right, C]`; PyTorch's
-    /// `ZeroPad2d`, `ReflectionPad2d` and `ReplicationPad2d`. The forward pass panics if `x` has another rank, or is
-    /// too small to be mirrored or repeated.
-    Pad2d { padding: Padding, mode: PadMode }
+    /// `ZeroPad2d`, `ReflectionPad2d`, `ReplicationPad2d` and `CircularPad2d`. The forward pass panics if `x` has
+    /// another rank, or is too small to be mirrored, repeated or continued.
+    Pad2d { padding: Padding, mode: Around }
+}
+
+/// What stands around an image.
+#[derive(Clone, Copy, Debug)]
+enum Around {
+    Mode(PadMode),
+    Circular,
 }
 
 impl<T: Element> Pad2d<T> {
     /// Zeros.
     pub fn zeros(padding: Padding) -> Self {
-        Self { padding, mode: PadMode::Constant(0.0), element: PhantomData }
+        Self { padding, mode: Around::Mode(PadMode::Constant(0.0)), element: PhantomData }
     }
 
     /// The image mirrored about its edge, which is not repeated.
     pub fn reflect(padding: Padding) -> Self {
-        Self { padding, mode: PadMode::Reflect, element: PhantomData }
+        Self { padding, mode: Around::Mode(PadMode::Reflect), element: PhantomData }
     }
 
     /// The edge, repeated.
     pub fn replicate(padding: Padding) -> Self {
-        Self { padding, mode: PadMode::Replicate, element: PhantomData }
+        Self { padding, mode: Around::Mode(PadMode::Replicate), element: PhantomData }
+    }
+
+    /// The image itself again, as if it were the surface of a ring in both directions: a panorama, say, or a map.
+    pub fn circular(padding: Padding) -> Self {
+        Self { padding, mode: Around::Circular, element: PhantomData }
     }
 }
 
@@ -79,8 +91,24 @@ impl<T: Element> Layer<T> for Pad2d<T> {
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
         assert!(x.shape().len() == 4, "Pad2d: x {:?} must be [N, H, W, C]", x.shape());
         let Padding { top, bottom, left, right } = self.padding;
-        x.pad(&[(0, 0), (top, bottom), (left, right), (0, 0)], self.mode)
+        match self.mode {
+            Around::Mode(mode) => x.pad(&[(0, 0), (top, bottom), (left, right), (0, 0)], mode),
+            Around::Circular => continued(continued(x, 1, [top, bottom]), 2, [left, right]),
+        }
     }
+}
+
+/// `x` with its last positions along `axis` before it and its first ones after it.
+#[track_caller]
+fn continued<T: Element>(x: Var<T>, axis: usize, [before, after]: [usize; 2]) -> Var<T> {
+    let extent = x.shape()[axis];
+    assert!(
+        before <= extent && after <= extent,
+        "Pad2d: {before} and {after} positions before and after axis {axis} of x {:?}, which has only {extent}",
+        x.shape()
+    );
+    let parts = vec![x.clone().narrow(axis, extent - before, before), x.clone(), x.narrow(axis, 0, after)];
+    Var::concat(parts, axis)
 }
 
 plain! {
@@ -158,5 +186,36 @@ impl<T: Element> Layer<T> for PixelShuffle<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
         x.pixel_shuffle(self.r)
+    }
+}
+
+plain! {
+    /// Every square of `r × r` pixels becomes `r²` channels, `[N, H r, W r, C]` to `[N, H, W, C r²]`: the inverse of
+    /// [`PixelShuffle`]. The forward pass panics if `x` has another rank, or height and width are not multiples of `r`.
+    PixelUnshuffle { r: usize }
+}
+
+impl<T: Element> PixelUnshuffle<T> {
+    /// Makes images smaller by `r` in both directions.
+    pub fn new(r: usize) -> Self {
+        Self { r, element: PhantomData }
+    }
+}
+
+impl<T: Element> Layer<T> for PixelUnshuffle<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+        let r = self.r;
+        let &[n, h, w, c] = x.shape() else {
+            panic!("PixelUnshuffle: x {:?} must be [N, H, W, C]", x.shape())
+        };
+        assert!(
+            r > 0 && h.is_multiple_of(r) && w.is_multiple_of(r),
+            "PixelUnshuffle: height and width of x {:?} must be multiples of {r}",
+            x.shape()
+        );
+        let (h, w) = (h / r, w / r);
+        // The order of PyTorch: the channels of one channel are next to each other.
+        x.reshape(&[n * h, r, w, r, c]).permute(&[0, 2, 4, 1, 3]).reshape(&[n, h, w, c * r * r])
     }
 }

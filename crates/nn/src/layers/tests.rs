@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use cerberus_autograd::grad;
 use cerberus_autograd::gradcheck::{self, Case, gradcheck, gradients};
 use cerberus_autograd::ops::Conv1dSpec;
+use cerberus_tensor::conv::Padding;
 use serde_json::Value;
 
 use super::*;
@@ -81,14 +82,15 @@ fn tensor(value: &Value) -> Tensor<f64> {
 }
 
 #[test]
-fn outputs_and_gradients_of_every_layer_with_parameters_agree_with_pytorch() {
+fn outputs_and_gradients_agree_with_pytorch() {
     let text = std::fs::read_to_string(FILE).unwrap_or_else(|error| panic!("{FILE}: {error}"));
     let file: BTreeMap<String, Vec<Value>> =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{FILE}: {error}"));
     let mut compared = Vec::new();
     for sample in all() {
         let name = sample.name;
-        if sample.layer.parameters().is_empty() {
+        // A layer that is one operation is compared where all operations are.
+        if sample.layer.parameters().is_empty() && !file.contains_key(name) {
             continue;
         }
         let expected = file.get(name).unwrap_or_else(|| panic!("{FILE} has no {name:?}: make it again"));
@@ -147,7 +149,7 @@ fn mistakes_are_named_with_the_layer_and_both_shapes() {
     fn forward(layer: impl Layer<f64>, x: &[usize]) {
         let _ = predict(&layer, Tensor::zeros(x));
     }
-    let mistakes: [Mistake; 16] = [
+    let mistakes: [Mistake; 20] = [
         ("Conv1d: 3 and 4 channels must both be multiples of 2 groups", || {
             let spec = Conv1dSpec { groups: 2, ..Conv1dSpec::default() };
             Conv1d::<f64>::with_spec(3, 4, 3, spec, &mut Init::new(1));
@@ -187,6 +189,17 @@ fn mistakes_are_named_with_the_layer_and_both_shapes() {
         }),
         ("Reshape: samples of x [2, 6] do not have the values of [4, 2]", || {
             forward(Reshape::new(&[4, 2]), &[2, 6])
+        }),
+        ("ConvTranspose1d: x [2, 6] must be [N, L, C]", || {
+            forward(ConvTranspose1d::new(6, 3, 3, 2, &mut Init::new(1)), &[2, 6]);
+        }),
+        ("Glu: the channels of x [2, 3] must be an even number", || forward(Glu::default(), &[2, 3])),
+        ("Pad2d: 3 and 0 positions before and after axis 1 of x [1, 2, 4, 1]", || {
+            let padding = Padding { top: 3, ..Padding::default() };
+            forward(Pad2d::circular(padding), &[1, 2, 4, 1]);
+        }),
+        ("PixelUnshuffle: height and width of x [1, 4, 3, 2] must be multiples of 2", || {
+            forward(PixelUnshuffle::new(2), &[1, 4, 3, 2]);
         }),
         ("Upsample: x [2, 6] must be [N, H, W, C]", || forward(Upsample::nearest(2), &[2, 6])),
     ];

@@ -1,5 +1,6 @@
 //! One sample or more of every layer: the layer, the shape of an input, and the shape that must come
-//! out. `tests/parity/layers.py` has PyTorch's counterpart of those with parameters, by name.
+//! out. `tests/parity/layers.py` has PyTorch's counterpart, by name, of those with parameters and of
+//! those that are more than one operation.
 
 use cerberus_autograd::ops::{Conv1dSpec, Conv3dSpec};
 use cerberus_tensor::conv::{Conv2dSpec, Padding};
@@ -78,6 +79,7 @@ fn convolutions() -> Vec<Sample> {
     let init = &mut Init::new(1);
     let grouped1 = Conv1dSpec { stride: 2, padding: 1, dilation: 2, groups: 2 };
     let grouped3 = Conv3dSpec { groups: 2, ..Conv3dSpec::default() };
+    let transposed1 = Conv1dSpec { groups: 2, dilation: 2, ..Conv1dSpec::default() };
     let transposed = Conv2dSpec { groups: 2, dilation: [2, 1], ..Conv2dSpec::default() };
     let grouped2 = Conv2dSpec {
         stride: [2, 1],
@@ -127,6 +129,18 @@ fn convolutions() -> Vec<Sample> {
             &[1, 3, 2, 4],
         ),
         sample("SeparableConv2d", SeparableConv2d::new(2, 3, 3, init).same(), &[1, 4, 3, 2], &[1, 4, 3, 3]),
+        sample(
+            "ConvTranspose1d",
+            ConvTranspose1d::new(2, 3, 3, 2, init).padding(1).output_padding(1),
+            &[2, 3, 2],
+            &[2, 6, 3],
+        ),
+        sample(
+            "ConvTranspose1d: dilated, grouped",
+            ConvTranspose1d::with_spec(4, 2, 2, transposed1, init).without_bias(),
+            &[1, 3, 4],
+            &[1, 5, 2],
+        ),
         sample(
             "ConvTranspose2d",
             ConvTranspose2d::new(2, 3, 3, 2, init).padding(1).output_padding(1),
@@ -193,6 +207,7 @@ fn activations() -> Vec<Sample> {
         Relu6,
         LeakyRelu,
         Elu,
+        Celu,
         Selu,
         Gelu,
         GeluTanh,
@@ -203,12 +218,23 @@ fn activations() -> Vec<Sample> {
         Tanh,
         Hardtanh,
         Softplus,
+        Softsign,
+        Softshrink,
+        Hardshrink,
+        Tanhshrink,
         Hardsigmoid,
         Hardswish,
         Softmax,
         LogSoftmax,
         Identity,
     ];
+    let x = &[2, 3, 4];
+    all.push(sample("Celu: alpha 0.5", Celu::new(0.5), x, x));
+    all.push(sample("Softplus: beta 2", Softplus::new(2.0), x, x));
+    all.push(sample("Softshrink: by 0.3", Softshrink::new(0.3), x, x));
+    all.push(sample("Hardshrink: to 0.3", Hardshrink::new(0.3), x, x));
+    all.push(sample("Threshold", Threshold::new(0.1, -2.0), x, x));
+    all.push(sample("Glu", Glu::default(), x, &[2, 3, 2]));
     all.push(sample("PRelu", PRelu::new(4), &[2, 3, 4], &[2, 3, 4]));
     all.push(sample("PRelu: one slope", PRelu::new(1), &[2, 3, 4], &[2, 3, 4]));
     all
@@ -234,6 +260,7 @@ fn others() -> Vec<Sample> {
         sample("Pad2d", Pad2d::zeros(around), &[1, 3, 2, 2], &[1, 4, 4, 2]),
         sample("Pad2d: mirrored", Pad2d::reflect(around), &[1, 3, 3, 2], &[1, 4, 5, 2]),
         sample("Pad2d: repeated", Pad2d::replicate(around), &[1, 3, 2, 2], &[1, 4, 4, 2]),
+        sample("Pad2d: continued", Pad2d::circular(around), &[1, 3, 2, 2], &[1, 4, 4, 2]),
         sample("Upsample", Upsample::nearest(2), &[1, 2, 3, 2], &[1, 4, 6, 2]),
         sample("Upsample: bilinear", Upsample::bilinear(2), &[1, 2, 3, 2], &[1, 4, 6, 2]),
         sample(
@@ -243,6 +270,7 @@ fn others() -> Vec<Sample> {
             &[1, 3, 5, 2],
         ),
         sample("PixelShuffle", PixelShuffle::new(2), &[1, 2, 3, 8], &[1, 4, 6, 2]),
+        sample("PixelUnshuffle", PixelUnshuffle::new(2), &[1, 4, 6, 2], &[1, 2, 3, 8]),
         sample("Embedding", Embedding::new(5, 3, init), &[2, 4], &[2, 4, 3]),
         sample(
             "Residual",
