@@ -131,11 +131,17 @@ impl<T: Element> Context<T> {
         self.leaves.insert(parameter.id(), value);
     }
 
-    /// The weights of a convolution for passes that record nothing, packed once
-    /// for this context.
+    /// The weights of a convolution, or of a dense layer as one of a single pixel, for passes that record nothing,
+    /// packed once for this context.
     pub(crate) fn prepared(&mut self, weight: &Parameter<T>, spec: Conv2dSpec) -> Arc<PreparedConv2d<T>> {
-        let entry = self.prepared.entry(weight.id());
-        Arc::clone(entry.or_insert_with(|| Arc::new(PreparedConv2d::new(&weight.value, spec))))
+        let pack = || {
+            let kernel = match weight.value.shape() {
+                &[cin, cout] => weight.value.clone().reshape(&[1, 1, cin, cout]),
+                _ => weight.value.clone(),
+            };
+            Arc::new(PreparedConv2d::new(&kernel, spec))
+        };
+        Arc::clone(self.prepared.entry(weight.id()).or_insert_with(pack))
     }
 
     /// A leaf variable of this pass with this value, detached from how it was

@@ -7,8 +7,12 @@ use crate::{Saves, Var};
 unary! {
     /// `y = min(max(x, low), high)`; `dx = dy` inside, the ends included, and 0 outside. NaN stays NaN.
     Clamp { low, high }, clamp, Saves::inputs(&[0]), input,
-    |x| if x < low { low } else if x > high { high } else { x },
-    |x, dy| if x < low || x > high { T::ZERO } else { dy },
+    // Without branches, so that the loops are vectorised.
+    |x| {
+        let x = if x < low { low } else { x };
+        if x > high { high } else { x }
+    },
+    |x, dy| if (x < low) | (x > high) { T::ZERO } else { dy },
     graph |x, dy| {
         dy * Var::constant(x.into_value().map(|x| {
             if x < T::from_f64(low) || x > T::from_f64(high) {

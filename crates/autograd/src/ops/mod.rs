@@ -48,7 +48,7 @@ macro_rules! unary {
             fn forward(&mut self, inputs: crate::Inputs<T>) -> cerberus_tensor::Tensor<T> {
                 $(let $p = T::from_f64(self.$p);)*
                 let [x] = inputs.take();
-                x.map(|$x| $forward)
+                x.map_heavy(|$x| $forward)
             }
 
             fn backward(
@@ -58,7 +58,7 @@ macro_rules! unary {
                 _wants: &[bool],
             ) -> Vec<Option<crate::Gradient<T>>> {
                 $(let $p = T::from_f64(self.$p);)*
-                crate::one(dy.zip(unary!(@kept saved, $kept), |$dy, $k| $backward))
+                crate::one(dy.zip_heavy(unary!(@kept saved, $kept), |$dy, $k| $backward))
             }
 
             fn backward_graph(

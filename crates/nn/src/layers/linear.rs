@@ -1,6 +1,7 @@
 //! The dense layer.
 
 use cerberus_autograd::Var;
+use cerberus_tensor::conv::{Conv2dSpec, Epilogue};
 use cerberus_tensor::{Element, Tensor};
 
 use super::{Layer, set_weight};
@@ -43,6 +44,17 @@ impl<T: Element> Linear<T> {
     }
 }
 
+/// The most weights of a layer that prediction keeps packed beside the layer's own.
+const MOST_PREPARED: usize = 4 << 20;
+
+impl<T: Element> Linear<T> {
+    /// Whether packing the weights, which takes about as long as a product with few rows, pays when a context
+    /// uses them for `rows` rows at a time.
+    fn pays_to_prepare(&self, rows: usize) -> bool {
+        rows >= 16 && self.weight.value.len() <= MOST_PREPARED
+    }
+}
+
 impl<T: Element> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
@@ -54,10 +66,18 @@ impl<T: Element> Layer<T> for Linear<T> {
         );
         let rows: usize = shape[..shape.len() - 1].iter().product();
         let x = if shape.len() == 2 { x } else { x.reshape(&[rows, inputs]) };
-        let weight = context.parameter(&self.weight);
-        let y = match &self.bias {
-            Some(bias) => x.linear(weight, context.parameter(bias)),
-            None => x.matmul(weight),
+        let y = if !context.is_training() && !x.is_recorded() && self.pays_to_prepare(rows) {
+            // A convolution of `rows` pixels by a kernel of one.
+            let prepared = context.prepared(&self.weight, Conv2dSpec::default());
+            let epilogue = Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: false };
+            let x = x.into_value().reshape(&[1, rows, 1, inputs]);
+            Var::constant(prepared.forward(&x, &epilogue).reshape(&[rows, outputs]))
+        } else {
+            let weight = context.parameter(&self.weight);
+            match &self.bias {
+                Some(bias) => x.linear(weight, context.parameter(bias)),
+                None => x.matmul(weight),
+            }
         };
         let y =
             if shape.len() == 2 { y } else { y.reshape(&[&shape[..shape.len() - 1], &[outputs]].concat()) };

@@ -12,6 +12,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::parallel::{for_each_piece, for_each_rows};
+use crate::simd::loops::{self, Loop};
 use crate::{Element, Tensor};
 
 /// Elements that are copied and then changed at a time: 4 KiB of `f32`.
@@ -35,6 +36,41 @@ impl<T: Copy, F: Fn(T, T) -> T + Sync> Combine<T> for F {
     }
 }
 
+/// A function of many operations, whose loops are compiled for every instruction set.
+struct Heavy<F>(F);
+
+impl<T: Element, F: Fn(T, T) -> T + Sync> Combine<T> for Heavy<F> {
+    fn to_first(&self, a: &mut [T], b: &[T]) {
+        loops::run(T::kernels().isa, Zip(a, b, |a, b| self.0(a, b)));
+    }
+
+    fn to_second(&self, a: &[T], b: &mut [T]) {
+        loops::run(T::kernels().isa, Zip(b, a, |b, a| self.0(a, b)));
+    }
+}
+
+/// `x = f(x)` in a block.
+struct Map<'a, T, F>(&'a mut [T], F);
+
+impl<T: Element, F: Fn(T) -> T> Loop for Map<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(block, f) = self;
+        block.iter_mut().for_each(|x| *x = f(*x));
+    }
+}
+
+/// `a = f(a, b)` in two blocks.
+struct Zip<'a, T, F>(&'a mut [T], &'a [T], F);
+
+impl<T: Element, F: Fn(T, T) -> T> Loop for Zip<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(a, b, f) = self;
+        a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b));
+    }
+}
+
 /// `y[i] = f(a[i], b[i])` for every element of `y`.
 fn combine_into<T: Copy>(y: &mut [T], a: &[T], b: &[T], f: &dyn Combine<T>) {
     for ((y, a), b) in y.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(b.chunks(BLOCK)) {
@@ -47,6 +83,12 @@ impl<T: Element> Tensor<T> {
     /// `y[i] = f(x[i])`, in place when `self` is the only owner.
     pub fn map(self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
         self.map_blocks(&|block| block.iter_mut().for_each(|x| *x = f(*x)))
+    }
+
+    /// [`map`](Self::map) for a function of many operations without branches, such as a sigmoid: its loop is compiled
+    /// for every instruction set, and takes their room in the program. The bits are the same with each of them.
+    pub fn map_heavy(self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+        self.map_blocks(&|block| loops::run(T::kernels().isa, Map(block, &f)))
     }
 
     /// [`map`](Self::map) by a function that changes a block of numbers in place.
@@ -75,6 +117,15 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn zip(self, other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
         self.zip_blocks(other, &f)
+    }
+
+    /// [`zip`](Self::zip) for a function of many operations; see [`map_heavy`](Self::map_heavy).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast; the message names both.
+    #[track_caller]
+    pub fn zip_heavy(self, other: Tensor<T>, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+        self.zip_blocks(other, &Heavy(f))
     }
 
     /// [`zip`](Self::zip) by a function that combines blocks.

@@ -82,14 +82,20 @@ pub enum Algorithm {
     Implicit,
     /// [`im2col`].
     Im2col,
+    /// [`Tensor::matmul`] of all pixels, for kernels of one pixel.
+    Product,
 }
 
 /// With up to this many input channels, the gradient of all of a window's inputs is
 /// computed at once and added back onto the image; with more, pixel by pixel.
 const FEW_CHANNELS: usize = 4;
+/// With as many input and output channels, a kernel of one pixel has the gradients of a dense layer.
+const MANY_CHANNELS: usize = 32;
+/// With this many times more pixels than channels, the sums of its weights' gradient are long, and cut into pieces.
+const LONG_SUMS: usize = 16;
 
 impl Algorithm {
-    /// The algorithm of [`conv2d`] and [`weight_gradient`].
+    /// The algorithm of [`conv2d`].
     pub fn of_forward(g: &Geometry) -> Self {
         match () {
             _ if depthwise::supports(g) => Self::Depthwise,
@@ -98,10 +104,18 @@ impl Algorithm {
         }
     }
 
+    /// The algorithm of [`weight_gradient`].
+    pub fn of_weight_gradient(g: &Geometry) -> Self {
+        let [oh, ow] = g.output;
+        let is_short = g.n * oh * ow < LONG_SUMS * g.cin.max(g.cout);
+        if is_dense(g) && is_short { Self::Product } else { Self::of_forward(g) }
+    }
+
     /// The algorithm of [`input_gradient`], for the geometry of the forward pass.
     pub fn of_input_gradient(g: &Geometry) -> Self {
         match () {
-            _ if depthwise::supports_input_gradient(g) => Self::Depthwise,
+            _ if depthwise::supports(g) => Self::Depthwise,
+            _ if is_dense(g) => Self::Product,
             // A handful of columns would leave most of every vector empty.
             _ if g.cin_group() <= FEW_CHANNELS && g.kernel != [1, 1] => Self::Im2col,
             _ if winograd_enabled() && g.adjoint().is_some_and(|adjoint| winograd::supports(&adjoint)) => {
@@ -111,6 +125,12 @@ impl Algorithm {
             _ => Self::Im2col,
         }
     }
+}
+
+/// Whether the convolution is a dense layer of many channels, applied to every pixel.
+fn is_dense(g: &Geometry) -> bool {
+    let spec = Conv2dSpec { dilation: [1, 1], ..g.spec };
+    g.kernel == [1, 1] && spec == Conv2dSpec::default() && g.cin.min(g.cout) >= MANY_CHANNELS
 }
 
 /// `y[n,oy,ox,co] = sum x[n, oy*sy + ky*dy - top, ox*sx + kx*dx - left, ci] * weight[ky,kx,ci,co]`,
@@ -135,7 +155,7 @@ pub fn conv2d<T: Element>(
         Algorithm::Depthwise => depthwise::conv2d(x, weight, spec, epilogue),
         Algorithm::Winograd => winograd::conv2d(x, weight, spec, epilogue),
         Algorithm::Implicit => implicit::conv2d(x, weight, spec, epilogue),
-        Algorithm::Im2col => im2col::conv2d(x, weight, spec, epilogue),
+        Algorithm::Im2col | Algorithm::Product => im2col::conv2d(x, weight, spec, epilogue),
     }
 }
 
@@ -158,6 +178,12 @@ pub fn input_gradient<T: Element>(
         Algorithm::Winograd => winograd::input_gradient(dy, weight, x_shape, spec),
         Algorithm::Implicit => implicit::input_gradient(dy, weight, x_shape, spec),
         Algorithm::Im2col => im2col::input_gradient(dy, weight, x_shape, spec),
+        Algorithm::Product => {
+            g.check_dy("conv2d input gradient", dy.shape());
+            let pixels = g.n * g.output[0] * g.output[1];
+            let weight = weight.reshape(&[g.cin, g.cout]);
+            dy.reshape(&[pixels, g.cout]).matmul(&weight.t()).reshape(x_shape)
+        }
     }
 }
 
@@ -175,11 +201,17 @@ pub fn weight_gradient<T: Element>(
         g.check_dy("conv2d weight gradient", dy.shape());
         return Tensor::zeros(weight_shape);
     }
-    match Algorithm::of_forward(&g) {
+    match Algorithm::of_weight_gradient(&g) {
         Algorithm::Depthwise => depthwise::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Winograd => winograd::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Implicit => implicit::weight_gradient(x, dy, weight_shape, spec),
         Algorithm::Im2col => im2col::weight_gradient(x, dy, weight_shape, spec),
+        Algorithm::Product => {
+            g.check_dy("conv2d weight gradient", dy.shape());
+            let pixels = g.n * g.output[0] * g.output[1];
+            let dy = dy.reshape(&[pixels, g.cout]);
+            x.reshape(&[pixels, g.cin]).t().matmul(&dy).reshape(weight_shape)
+        }
     }
 }
 
@@ -198,17 +230,21 @@ fn sum_over_nothing<T: Element>(g: &Geometry, epilogue: &Epilogue<T>) -> Tensor<
 fn exchanged<T: Element>(g: &Geometry, weight: &[T], taps: &[usize]) -> Buffer<T> {
     let (cin, cout) = (g.cin_group(), g.cout_group());
     let mut out = Buffer::unspecified(taps.len() * cout * g.cin);
-    crate::parallel::for_each_rows(&mut out, g.cin, |start, rows| {
-        for (index, row) in rows.chunks_exact_mut(g.cin).enumerate() {
-            let (tap, co) = (taps[(start + index) / cout], (start + index) % cout);
-            for (group, row) in row.chunks_exact_mut(cin).enumerate() {
-                let column = group * cout + co;
-                for (ci, value) in row.iter_mut().enumerate() {
-                    *value = weight[(tap * cin + ci) * g.cout + column];
+    // Some output channels at a time: a cache line of the weights has all of them.
+    let together = 16.min(cout);
+    for (&tap, out) in taps.iter().zip(out.chunks_exact_mut((cout * g.cin).max(1))) {
+        crate::parallel::for_each_rows(out, together * g.cin, |start, rows| {
+            for (index, rows) in rows.chunks_mut(together * g.cin).enumerate() {
+                let first = (start + index) * together;
+                for (group, ci) in (0..g.cin).map(|ci| (ci / cin, ci % cin)) {
+                    let from = &weight[(tap * cin + ci) * g.cout + group * cout + first..];
+                    for (row, &value) in rows.chunks_exact_mut(g.cin).zip(from) {
+                        row[group * cin + ci] = value;
+                    }
                 }
             }
-        }
-    });
+        });
+    }
     out
 }
 

@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn depthwise_convolutions_equal_the_definition(
         n in 0usize..4, h in 1usize..12, w in 1usize..12, channels in 2usize..40,
-        kernel in [1usize..6, 1usize..6], stride in [1usize..4, 1usize..4], dilation in [1usize..3, 1usize..3],
+        kernel in [1usize..8, 1usize..8], stride in [1usize..4, 1usize..4], dilation in [1usize..3, 1usize..3],
         pad in [0usize..5, 0usize..5],
     ) {
         let fit = |size: usize, k: usize, d: usize, p: usize| size.max((d * (k - 1) + 1).saturating_sub(2 * p)).max(1);
@@ -192,6 +192,16 @@ fn wide_depthwise_convolutions_may_be_dilated_and_strided() {
     }
 }
 
+#[test]
+fn kernels_of_one_pixel_equal_the_definition() {
+    for (pixels, cin, cout) in [([3, 7, 7], 40, 300), ([2, 9, 5], 33, 32), ([5, 30, 31], 64, 48)] {
+        let [n, h, w] = pixels;
+        let case = Case { x: [n, h, w, cin], weight: [1, 1, cin, cout], spec: Conv2dSpec::default() };
+        check_dispatched::<f64>(&case, 1e-12).unwrap();
+        check_dispatched::<f32>(&case, 2e-4).unwrap();
+    }
+}
+
 /// The three functions that choose an algorithm, against the definition.
 fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
@@ -211,11 +221,15 @@ fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestC
 fn every_algorithm_is_chosen_for_the_geometry_it_is_made_for() {
     let algorithms = |x: [usize; 4], weight: [usize; 4], spec: Conv2dSpec| {
         let g = Geometry::new("test", &x, &weight, &spec);
+        assert!(is_dense(&g) || Algorithm::of_weight_gradient(&g) == Algorithm::of_forward(&g));
         (Algorithm::of_forward(&g), Algorithm::of_input_gradient(&g))
     };
     let same = Conv2dSpec::same(3);
     let far = Conv2dSpec { stride: [2, 2], dilation: [2, 2], ..same };
-    use Algorithm::{Depthwise, Im2col, Implicit, Winograd};
+    use Algorithm::{Depthwise, Im2col, Implicit, Product, Winograd};
+    let dense = Geometry::new("test", &[2, 7, 7, 256], &[1, 1, 256, 64], &Conv2dSpec::default());
+    assert_eq!(Algorithm::of_weight_gradient(&dense), Product);
+    assert_eq!(Algorithm::of_input_gradient(&dense), Product);
     assert_eq!(algorithms([2, 22, 23, 40], [3, 3, 40, 48], same), (Winograd, Winograd));
     assert_eq!(algorithms([2, 22, 23, 3], [3, 3, 3, 48], same), (Implicit, Im2col));
     assert_eq!(algorithms([2, 22, 23, 8], [3, 3, 8, 12], same), (Implicit, Implicit));

@@ -1,4 +1,4 @@
-//! One matrix product on one thread: this file chooses the code that computes it.
+//! One matrix product, on one thread or on all: this file chooses the code that computes it.
 //!
 //! Small products and portable runs go to the `matrixmultiply` crate. All others
 //! use the tile of the convolutions, in the loops of Goto and van de Geijn
@@ -7,6 +7,9 @@
 //! multiplied by all rows of `a` while it is in the first. Rows of `a` that are
 //! contiguous are read in place; columns are packed.
 //!
+//! On all threads, `b` is packed once for all of them, and each band of rows is
+//! multiplied by all of it. The terms of a sum are added in the same order either way.
+//!
 //! A flat product with a transposed `b`, such as a dense layer's input gradient
 //! `dy weightᵀ`, would have to transpose all of `b` to pack it. It is computed as
 //! `weight dyᵀ` instead, which reads the weight in place, and only the small
@@ -14,7 +17,8 @@
 
 use crate::Element;
 use crate::conv::kernels::Kernels;
-use crate::conv::tile::{Segment, Start, Tile, even_pieces};
+use crate::conv::tile::{MOST_ROWS, Segment, Start, Tile, even_pieces};
+use crate::parallel;
 use crate::pool::Buffer;
 use crate::products::strided::Strided;
 use crate::simd::isa::Isa;
@@ -28,6 +32,11 @@ const ROWS: usize = 96;
 const SMALL: usize = 32 * 1024;
 /// The most rows of a product that counts as flat.
 const FLAT: usize = 64;
+/// Columns of `b` that all threads work on at a time, and numbers of `b` packed for them: 16 MiB of `f32`.
+const SHARED_COLUMNS: usize = 16 * 1024;
+const SHARED: usize = DEPTH * SHARED_COLUMNS;
+/// The bands of rows that threads share, where there are enough rows.
+const BANDS: usize = 16;
 
 /// Writes `a b` to `c: [M, N]`, row-major, `size` being M, K and N.
 ///
@@ -41,6 +50,9 @@ pub(crate) fn multiply<T: Element>(size: [usize; 3], a: Strided<T>, b: Strided<T
     }
     if set.isa == Isa::Portable || m.saturating_mul(k).saturating_mul(n) < SMALL || n < 8 || k < 8 {
         return T::gemm(size, a, b, c);
+    }
+    if m <= set.tiles.rows && b.1[1] == 1 {
+        return few(set, size, a, b, c);
     }
     let transposed = b.1[0] == 1 && b.1[1] != 1;
     if transposed && m <= FLAT && n > m {
@@ -76,6 +88,35 @@ fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usi
     }
 }
 
+/// `a b` for no more rows than one tile has: every number of `b` is used once, so packing it would double the work.
+/// It is read in place, all but the last columns, which do not fill a panel.
+fn few<T: Element>(set: &Kernels<T>, [m, k, n]: [usize; 3], a: Strided<T>, b: Strided<T>, c: &mut [T]) {
+    let width = 2 * set.lanes;
+    let zeros = vec![T::ZERO; width];
+    let mut turned = Buffer::unspecified(k * m);
+    pack_columns(a, [0, m], [0, k], &mut turned);
+    let whole = n / width * width;
+    for first in (0..whole).step_by(width) {
+        let tile = Tile {
+            a: &turned,
+            a_row: 1,
+            a_step: m,
+            b: &b.0[first..],
+            b_step: b.1[0],
+            segments: &[Segment { a: 0, b: 0, len: k }],
+            c_row: n,
+            columns: width,
+            start: Start::Row(&zeros),
+            relu: false,
+            ahead: &[],
+        };
+        set.tiles.run(m, 2, &tile, &mut c[first..]);
+    }
+    if whole < n {
+        blocked(set, [m, k, n - whole], a, (&b.0[whole..], b.1), &mut c[whole..], n);
+    }
+}
+
 /// `a b` into rows `c_row` apart.
 fn blocked<T: Element>(
     set: &Kernels<T>,
@@ -85,74 +126,168 @@ fn blocked<T: Element>(
     c: &mut [T],
     c_row: usize,
 ) {
-    let zeros = vec![T::ZERO; 2 * set.lanes];
     let in_place = a.1[1] == 1;
-    let mut packed_b = Buffer::unspecified(DEPTH.min(k) * COLUMNS.min(n).next_multiple_of(2 * set.lanes));
+    let start = vec![T::ZERO; columns_of_panels(set, n.min(COLUMNS))];
+    let mut packed_b = Buffer::unspecified(DEPTH.min(k) * start.len());
     let mut packed_a = Buffer::unspecified(if in_place { 0 } else { DEPTH.min(k) * ROWS });
     for (column, columns) in even_pieces(n, COLUMNS) {
         for (depth, len) in even_pieces(k, DEPTH) {
-            let panels = pack_panels(set, b, [depth, len], [column, columns], &mut packed_b);
+            pack_panels(set, b, [depth, len], [column, columns], &mut packed_b);
             for (row, rows) in even_pieces(m, if in_place { m } else { ROWS }) {
-                let (source, a_row, a_step) = if in_place {
-                    (&a.0[row * a.1[0] + depth..], a.1[0], 1)
-                } else {
-                    pack_columns(a, [row, rows], [depth, len], &mut packed_a);
-                    (&packed_a[..], 1, rows)
-                };
-                let mut panel = 0;
-                while panel < panels {
-                    let start = panel * 2 * set.lanes;
-                    let here = (columns - start).min(2 * set.lanes);
-                    let vectors = here.div_ceil(set.lanes);
-                    let width = 2 * set.lanes;
-                    let tile = Tile {
-                        a: source,
-                        a_row,
-                        a_step,
-                        b: &packed_b[panel * len * width..],
-                        b_step: vectors * set.lanes,
-                        segments: &[Segment { a: 0, b: 0, len }],
-                        c_row,
-                        columns: here,
-                        start: if depth == 0 { Start::Row(&zeros) } else { Start::Stored },
-                        relu: false,
-                        ahead: &[],
-                    };
-                    set.tiles.run(rows, vectors, &tile, &mut c[row * c_row + column + start..]);
-                    panel += 1;
-                }
+                let panels =
+                    Panels { packed: &packed_b, len, columns, start: (depth == 0).then_some(&start) };
+                let a = Band { a, row, rows, depth };
+                multiply_panels(set, a, panels, &mut packed_a, &mut c[row * c_row + column..], c_row);
             }
         }
     }
 }
 
+/// Writes `a b` plus `bias` in every row to `c: [M, N]`, row-major, on all threads.
+///
+/// # Panics
+/// If a matrix reaches outside its slice.
+pub(crate) fn spread<T: Element>(
+    set: &Kernels<T>,
+    [m, k, n]: [usize; 3],
+    a: Strided<T>,
+    b: Strided<T>,
+    bias: Option<&[T]>,
+    c: &mut [T],
+) {
+    let band = MOST_ROWS * (m / (BANDS * MOST_ROWS)).clamp(1, ROWS / MOST_ROWS);
+    // A panel may reach beyond the last column.
+    let mut start = vec![T::ZERO; n + 2 * set.lanes];
+    if let Some(bias) = bias {
+        start[..n].copy_from_slice(bias);
+    }
+    for (column, columns) in even_pieces(n, SHARED_COLUMNS) {
+        let padded = columns_of_panels(set, columns);
+        let deep = (SHARED / padded).max(DEPTH);
+        let mut packed = Buffer::unspecified(deep.min(k) * padded);
+        for (group, group_len) in even_pieces(k, deep) {
+            let blocks: Vec<(usize, usize)> = even_pieces(group_len, DEPTH).collect();
+            let mut places = Vec::new();
+            let mut rest = &mut packed[..group_len * padded];
+            for &(depth, len) in &blocks {
+                let (block, after) = rest.split_at_mut(len * padded);
+                let pieces = block.chunks_mut(len * COLUMNS).enumerate();
+                places.extend(pieces.map(|(index, to)| (depth, len, index * COLUMNS, to)));
+                rest = after;
+            }
+            parallel::for_each(places, |(depth, len, first, to)| {
+                let some = [column + first, COLUMNS.min(columns - first)];
+                pack_panels(set, b, [group + depth, len], some, to);
+            });
+            parallel::for_each(c.chunks_mut(band * n).enumerate(), |(index, c)| {
+                let rows = c.len() / n;
+                let mut packed_a = Buffer::unspecified(if a.1[1] == 1 { 0 } else { DEPTH.min(k) * rows });
+                for &(depth, len) in &blocks {
+                    let panels = Panels {
+                        packed: &packed[depth * padded..],
+                        len,
+                        columns,
+                        start: (group + depth == 0).then_some(&start[column..]),
+                    };
+                    let a = Band { a, row: index * band, rows, depth: group + depth };
+                    multiply_panels(set, a, panels, &mut packed_a, &mut c[column..], n);
+                }
+            });
+        }
+    }
+}
+
+/// `columns` in whole panels.
+fn columns_of_panels<T: Element>(set: &Kernels<T>, columns: usize) -> usize {
+    columns.next_multiple_of(2 * set.lanes)
+}
+
+/// Some rows of `a`, from the column `depth` on.
+struct Band<'a, T> {
+    a: Strided<'a, T>,
+    row: usize,
+    rows: usize,
+    depth: usize,
+}
+
+/// Rows of `b`, `len` of them, as [`pack_panels`] leaves them.
+struct Panels<'a, T> {
+    packed: &'a [T],
+    len: usize,
+    columns: usize,
+    /// What the sums start from, for every column; where it lacks, they continue from what is stored.
+    start: Option<&'a [T]>,
+}
+
+/// A band of `a` times panels of `b`, into rows of `c` that are `c_row` apart.
+fn multiply_panels<T: Element>(
+    set: &Kernels<T>,
+    Band { a, row, rows, depth }: Band<T>,
+    Panels { packed, len, columns, start }: Panels<T>,
+    packed_a: &mut [T],
+    c: &mut [T],
+    c_row: usize,
+) {
+    let (source, a_row, a_step) = if a.1[1] == 1 {
+        (&a.0[row * a.1[0] + depth..], a.1[0], 1)
+    } else {
+        pack_columns(a, [row, rows], [depth, len], packed_a);
+        (&*packed_a, 1, rows)
+    };
+    let width = 2 * set.lanes;
+    for first in (0..columns).step_by(width) {
+        let here = (columns - first).min(width);
+        let vectors = here.div_ceil(set.lanes);
+        let tile = Tile {
+            a: source,
+            a_row,
+            a_step,
+            b: &packed[first * len..],
+            b_step: vectors * set.lanes,
+            segments: &[Segment { a: 0, b: 0, len }],
+            c_row,
+            columns: here,
+            start: start.map_or(Start::Stored, |start| Start::Row(&start[first..])),
+            relu: false,
+            ahead: &[],
+        };
+        set.tiles.run(rows, vectors, &tile, &mut c[first..]);
+    }
+}
+
 /// Packs rows `depth..` and columns `column..` of `b` into panels two vectors
-/// wide (the last one maybe one), each `[len, width]`, and returns their number.
+/// wide (the last one maybe one), each `[len, width]`.
 fn pack_panels<T: Element>(
     set: &Kernels<T>,
     (b, [b_row, b_column]): Strided<T>,
     [depth, len]: [usize; 2],
     [column, columns]: [usize; 2],
     to: &mut [T],
-) -> usize {
+) {
     let widest = 2 * set.lanes;
-    let panels = columns.div_ceil(widest);
-    for (panel, to) in to.chunks_mut(len * widest).take(panels).enumerate() {
+    for (panel, to) in to.chunks_mut(len * widest).take(columns.div_ceil(widest)).enumerate() {
         let first = panel * widest;
         let here = (columns - first).min(widest);
         let width = here.next_multiple_of(set.lanes);
-        for (p, row) in to.chunks_exact_mut(width).take(len).enumerate() {
-            let from = &b[(depth + p) * b_row + (column + first) * b_column..];
-            let (filled, empty) = row.split_at_mut(here);
-            if b_column == 1 {
-                filled.copy_from_slice(&from[..here]);
-            } else {
-                filled.iter_mut().zip(from.iter().step_by(b_column)).for_each(|(to, &from)| *to = from);
+        let from = &b[depth * b_row + (column + first) * b_column..];
+        if b_column == 1 {
+            for (p, row) in to.chunks_exact_mut(width).take(len).enumerate() {
+                let (filled, empty) = row.split_at_mut(here);
+                filled.copy_from_slice(&from[p * b_row..][..here]);
+                empty.fill(T::ZERO);
             }
-            empty.fill(T::ZERO);
+        } else {
+            // Along the columns, which may be contiguous; the panel stays in the first-level cache.
+            for j in 0..width {
+                let column = to[j..].iter_mut().step_by(width).take(len);
+                if j < here {
+                    column.zip(from[j * b_column..].iter().step_by(b_row)).for_each(|(to, &from)| *to = from);
+                } else {
+                    column.for_each(|to| *to = T::ZERO);
+                }
+            }
         }
     }
-    panels
 }
 
 /// Packs rows `row..` and columns `depth..` of `a` as `[len, rows]`.
@@ -201,19 +336,34 @@ mod tests {
             if turned { noise(&[columns, rows], phase).t() } else { noise(&[rows, columns], phase) }
         };
         let (a, b) = (view(m, k, views & 1 == 1, 0.1), view(k, n, views & 2 == 2, 0.2));
-        let strided = |x: &Tensor<T>| [x.strides()[0], x.strides()[1]];
+        let [a_view, b_view] = [&a, &b].map(|x| (x.origin(), [x.strides()[0], x.strides()[1]]));
+        let size = [m, k, n];
         for set in crate::conv::kernels::available::<T>() {
             let mut plain = vec![T::from_f64(7.0); m * n];
-            blocked(&set, [m, k, n], (a.origin(), strided(&a)), (b.origin(), strided(&b)), &mut plain, n);
+            blocked(&set, size, a_view, b_view, &mut plain, n);
             let mut flat = plain.clone();
             if views & 2 == 2 {
-                turned(&set, [m, k, n], (a.origin(), strided(&a)), (b.origin(), strided(&b)), &mut flat);
+                turned(&set, size, a_view, b_view, &mut flat);
             }
+            // These add the same terms in the same order.
+            let mut same = vec![T::from_f64(7.0); m * n];
+            spread(&set, size, a_view, b_view, None, &mut same);
+            prop_assert_eq!(&same, &plain);
+            if m <= set.tiles.rows && views & 2 == 0 {
+                same.fill(T::ONE);
+                few(&set, size, a_view, b_view, &mut same);
+                prop_assert_eq!(&same, &plain);
+            }
+            let bias: Vec<T> = (0..n).map(|j| T::from_f64(j as f64)).collect();
+            let mut shifted = vec![T::from_f64(7.0); m * n];
+            spread(&set, size, a_view, b_view, Some(&bias), &mut shifted);
             for i in 0..m * n {
                 let exact: f64 =
                     (0..k).map(|p| a.at(&[i / n, p]).as_f64() * b.at(&[p, i % n]).as_f64()).sum();
                 prop_assert!((plain[i].as_f64() - exact).abs() < tolerance, "{m} {k} {n}");
                 prop_assert!((flat[i].as_f64() - exact).abs() < tolerance, "{m} {k} {n}");
+                let exact = exact + (i % n) as f64;
+                prop_assert!((shifted[i].as_f64() - exact).abs() < 10.0 * tolerance, "{m} {k} {n}");
             }
         }
         Ok(())

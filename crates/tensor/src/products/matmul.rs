@@ -4,10 +4,15 @@
 //! result), by their shape alone; `gemm.rs` computes each on one thread.
 
 use crate::products::strided::Strided;
+use crate::simd::isa::Isa;
 use crate::{Element, Tensor, parallel};
 
 /// Multiply-adds below which splitting costs more than it gains.
 const SPLIT_WORK: usize = 1 << 19;
+/// A sum this many times longer than the result's rows and columns is cut into pieces.
+const LONG: usize = 16;
+/// The least rows of a product whose right side is packed once for all threads.
+const TALL: usize = 128;
 
 impl<T: Element> Tensor<T> {
     /// The matrix product `[M, K] x [K, N] -> [M, N]`; either may be a strided
@@ -23,8 +28,12 @@ impl<T: Element> Tensor<T> {
             self.shape(),
             other.shape()
         );
-        let (m, n) = (self.shape()[0], other.shape()[1]);
-        Tensor::filled_by(&[m, n], |out| multiply_into(self, other, out))
+        let ([m, k], n) = (self.extents(), other.shape()[1]);
+        // A weight's gradient over many pixels has few results, each a long sum.
+        if k / LONG >= m.max(n) && m.saturating_mul(n).saturating_mul(k) > SPLIT_WORK {
+            return crate::product::dense(self, other, None);
+        }
+        Tensor::filled_by(&[m, n], |out| multiply_into(self, other, None, out))
     }
 
     /// The transpose of a matrix, as a view.
@@ -38,17 +47,21 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// Writes `a b` to `out: [M, N]`.
-fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
+/// Writes `a b`, plus `bias` in every row if there is one, to `out: [M, N]`.
+pub(crate) fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, bias: Option<&[T]>, out: &mut [T]) {
     let [m, k] = a.extents();
     let n = b.shape()[1];
     if out.is_empty() {
         return;
     }
-    if out.len().saturating_mul(k) <= SPLIT_WORK {
-        return gemm(a, b, out);
+    let small = out.len().saturating_mul(k) <= SPLIT_WORK;
+    let set = T::kernels();
+    if !small && m >= TALL && n >= 8 && k >= 8 && set.isa != Isa::Portable {
+        return crate::products::gemm::spread(set, [m, k, n], strided(a), strided(b), bias, out);
     }
-    if m >= 32 {
+    if small {
+        gemm(a, b, out);
+    } else if m >= TALL || (m >= 32 && n < 256) {
         // 16 bands at most, whole register tiles high.
         let rows = m.div_ceil(16).next_multiple_of(8);
         parallel::for_each(out.chunks_mut(rows * n).enumerate(), |(band, out)| {
@@ -69,15 +82,20 @@ fn multiply_into<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
             }
         }
     }
+    if let Some(bias) = bias {
+        for row in out.chunks_exact_mut(n) {
+            row.iter_mut().zip(bias).for_each(|(sum, &bias)| *sum += bias);
+        }
+    }
+}
+
+fn strided<T: Element>(x: &Tensor<T>) -> Strided<'_, T> {
+    (x.origin(), [x.strides()[0], x.strides()[1]])
 }
 
 /// Writes `a b` to `out: [M, N]` on this thread.
 pub(crate) fn gemm<T: Element>(a: &Tensor<T>, b: &Tensor<T>, out: &mut [T]) {
     let size = [a.shape()[0], a.shape()[1], b.shape()[1]];
-    let strided = |x| -> Strided<'_, T> {
-        let x: &Tensor<T> = x;
-        (x.origin(), [x.strides()[0], x.strides()[1]])
-    };
     crate::products::gemm::multiply(size, strided(a), strided(b), out)
 }
 

@@ -12,11 +12,14 @@
 //! - [`product_rows`] computes some rows of the weight's gradient `xᵀ dy` at a
 //!   time, few enough to stay in the cache of the core that applies them.
 //!
+//! Where there are more rows, such as the tokens of a vision transformer, and the
+//! weight fits the cache, the first two are plain products.
+//!
 //! All cuts depend on the shapes alone.
 
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
-use crate::products::matmul::gemm;
+use crate::products::matmul::{gemm, multiply_into};
 use crate::shape::product_of;
 use crate::{Element, Tensor, parallel};
 
@@ -24,6 +27,15 @@ use crate::{Element, Tensor, parallel};
 const BAND_WORK: usize = 1 << 18;
 /// The most bands one product is cut into.
 const MOST_BANDS: usize = 32;
+
+/// The least rows, and the most numbers in the weight, of a product that is limited by arithmetic.
+const ROWS: usize = 40;
+const CACHED: usize = 4 << 20;
+
+/// Whether a product of `m` rows with a weight `[K, N]` is limited by arithmetic.
+fn is_plain([m, k, n]: [usize; 3]) -> bool {
+    m >= ROWS && k * n <= CACHED && k <= 16 * n && n <= 16 * k
+}
 
 /// The length of the bands into which `len` positions, with `work`
 /// multiply-adds together, are cut: a multiple of 64.
@@ -52,6 +64,10 @@ pub fn dense<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor
     let ([m, k], n) = (x.extents(), weight.shape()[1]);
     let bias = bias.map(Tensor::contiguous);
     let work = product_of("dense", &[m, n]).saturating_mul(k);
+    if is_plain([m, k, n]) {
+        let bias = bias.as_ref().map(Tensor::data);
+        return Tensor::filled_by(&[m, n], |y| multiply_into(x, weight, bias, y));
+    }
     let band = band_length(k, work);
     let bands = k.div_ceil(band).max(1);
     product_of("dense", &[bands, m, n]);
@@ -96,6 +112,9 @@ pub fn dense_input_gradient<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>) -> T
     );
     let ([m, n], k) = (dy.extents(), weight.shape()[0]);
     let work = product_of("dense_input_gradient", &[m, k]).saturating_mul(n);
+    if is_plain([m, k, n]) {
+        return dy.matmul(&weight.t());
+    }
     let band = band_length(k, work);
     // bands: of [M, band], the last one narrower
     let mut bands = Buffer::unspecified(m * k);

@@ -10,6 +10,7 @@
 
 pub mod denormals;
 pub mod isa;
+pub(crate) mod loops;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;

@@ -8,14 +8,16 @@
 //! zeros, and only the first and last columns check which taps are inside.
 //!
 //! Forward pass and input gradient share these loops (the latter over `dy` with
-//! the taps reversed, as in `implicit/input_gradient.rs`); the weight gradient
-//! keeps a register of sums per tap instead.
+//! the taps reversed, as in `implicit/input_gradient.rs`, or with a stride by
+//! `strided.rs`); the weight gradient keeps a register of sums per tap instead.
 
 #![allow(unsafe_code)]
 
 mod square;
+mod strided;
 
 pub(crate) use square::{square_gradient_kernel, square_kernel};
+pub(crate) use strided::input_gradient_kernel;
 
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::parallel::map_ranges;
@@ -25,7 +27,7 @@ use crate::{Element, Tensor, parallel};
 /// Neighbouring pixels computed together.
 const PIXELS: usize = 4;
 /// The most taps a kernel may have to be handled here.
-const MOST_TAPS: usize = 25;
+const MOST_TAPS: usize = 49;
 /// Output elements of one block.
 const BLOCK: usize = 32 * 1024;
 /// Output elements that one partial weight gradient sums over, at least.
@@ -53,6 +55,7 @@ pub(crate) type RowsKernel<T> = unsafe fn(&Rows<T>, *mut T);
 /// The kernels of one instruction set.
 pub(crate) struct DepthwiseTable<T> {
     pub forward: RowsKernel<T>,
+    pub input_gradient: RowsKernel<T>,
     pub square: RowsKernel<T>,
     pub square_gradient: RowsKernel<T>,
     pub weight_gradient: RowsKernel<T>,
@@ -62,11 +65,6 @@ pub(crate) struct DepthwiseTable<T> {
 /// group, and kernels of ordinary size.
 pub fn supports(g: &Geometry) -> bool {
     g.spec.groups == g.cin && g.cin == g.cout && g.cin > 1 && g.kernel[0] * g.kernel[1] <= MOST_TAPS
-}
-
-/// Whether [`input_gradient`] does, too: stride 1 and no more padding than the kernel reaches.
-pub fn supports_input_gradient(g: &Geometry) -> bool {
-    supports(g) && g.adjoint().is_some()
 }
 
 /// The forward pass; see [`conv2d`](super::conv2d).
@@ -89,7 +87,7 @@ pub fn conv2d<T: Element>(
 /// The input gradient; see [`input_gradient`](super::input_gradient).
 ///
 /// # Panics
-/// If the geometry is not [supported](supports_input_gradient).
+/// If the geometry is not [supported](supports).
 #[track_caller]
 pub fn input_gradient<T: Element>(
     dy: &Tensor<T>,
@@ -99,8 +97,10 @@ pub fn input_gradient<T: Element>(
 ) -> Tensor<T> {
     let g = Geometry::new("conv2d input gradient", x_shape, weight.shape(), spec);
     g.check_dy("conv2d input gradient", dy.shape());
-    assert!(supports_input_gradient(&g), "conv2d input gradient: {g:?} is not depthwise with stride 1");
-    let adjoint = g.adjoint().expect("just asserted");
+    assert!(supports(&g), "conv2d input gradient: {g:?} is not depthwise");
+    let Some(adjoint) = g.adjoint() else {
+        return strided::input_gradient(&g, dy, weight.contiguous().data());
+    };
     let taps: Vec<usize> = (0..g.kernel[0] * g.kernel[1]).rev().collect();
     let flipped = super::exchanged(&g, weight.contiguous().data(), &taps);
     forward(&adjoint, dy, &flipped, None, false)
@@ -277,13 +277,14 @@ fn column_runs(g: &Geometry) -> Vec<(usize, usize)> {
 macro_rules! for_each_run {
     ($body:ident, $vector:ident, $work:ident, $to:expr) => {
         let runs = column_runs($work.g);
+        let mut taps = [(0, std::ptr::null()); MOST_TAPS];
         for row in 0..$work.rows {
             let lines = lines($work, $work.first + row);
             for &(column, count) in &runs {
                 let at = [row, column];
                 match count {
-                    PIXELS => $body::<$vector, PIXELS>($work, &lines, at, $to),
-                    _ => $body::<$vector, 1>($work, &lines, at, $to),
+                    PIXELS => $body::<$vector, PIXELS>($work, &lines, &mut taps, at, $to),
+                    _ => $body::<$vector, 1>($work, &lines, &mut taps, at, $to),
                 }
             }
         }
@@ -308,6 +309,7 @@ macro_rules! for_each_vector {
         }
     };
 }
+use for_each_vector;
 
 /// See [`rows_forward`].
 ///
@@ -339,6 +341,19 @@ type Tap<T> = (usize, *const T);
 /// A row's work with the taps of one run of its columns.
 type Run<'a, T> = (&'a Rows<'a, T>, &'a [Tap<T>]);
 
+/// Results in one row that are sums over the same taps.
+struct Columns<'a, T> {
+    /// `[taps, C]`.
+    weights: *const T,
+    /// What the sums start from, `[C]`.
+    start: *const T,
+    taps: &'a [Tap<T>],
+    relu: bool,
+    /// From one result to the next, in the source and in the results.
+    x_step: usize,
+    y_step: usize,
+}
+
 /// The taps of `column` that lie inside the image.
 fn taps_inside<T: Element>(
     g: &Geometry,
@@ -365,52 +380,61 @@ fn taps_inside<T: Element>(
 unsafe fn forward_pixels<V: Lanes, const N: usize>(
     work: &Rows<V::Scalar>,
     lines: &[*const V::Scalar],
+    taps: &mut [Tap<V::Scalar>; MOST_TAPS],
     [row, column]: [usize; 2],
     y: *mut V::Scalar,
 ) {
-    let mut taps = [(0, std::ptr::null()); MOST_TAPS];
-    let inside = taps_inside(work.g, lines, column, &mut taps);
-    let (taps, channels) = (&taps[..inside], work.g.cin);
+    let inside = taps_inside(work.g, lines, column, taps);
+    let channels = work.g.cin;
+    let columns = Columns {
+        weights: work.other.as_ptr(),
+        start: work.start.as_ptr(),
+        taps: &taps[..inside],
+        relu: work.relu,
+        x_step: work.g.spec.stride[1] * channels,
+        y_step: channels,
+    };
     // SAFETY: the caller's promise.
     unsafe {
         let y = y.add((row * work.g.output[1] + column) * channels);
-        for_each_vector!(forward_vectors, V, N, channels, ((work, taps), y));
+        for_each_vector!(forward_vectors, V, N, channels, (&columns, channels, y));
     }
 }
 
-/// `W` vectors of channels of [`forward_pixels`]; `y` points to the first pixel's.
+/// `W` vectors of channels of `N` results; `y` points to the first result's.
 ///
 /// # Safety
-/// As there; `PART` only with one vector.
+/// `taps` must point to pixels of `channels` elements, `N` of them `x_step` apart, and to as many weights; the results
+/// must be writable. `PART` only with one vector.
 #[inline(always)]
 unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
     channel: usize,
-    ((work, taps), y): (Run<V::Scalar>, *mut V::Scalar),
+    (columns, channels, y): (&Columns<V::Scalar>, usize, *mut V::Scalar),
 ) {
-    let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
+    let &Columns { weights, start, taps, relu, x_step, y_step } = columns;
     let count = channels - channel;
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[V::splat(V::Scalar::ZERO); W]; N];
-        for (k, start) in (0..W).map(|k| (k, work.start.as_ptr().add(channel + k * V::LEN))) {
+        for (k, start) in (0..W).map(|k| (k, start.add(channel + k * V::LEN))) {
             let start = load::<V, PART>(start, count);
             sums.iter_mut().for_each(|sums| sums[k] = start);
         }
         for &(weight, pixel) in taps {
-            let weight = work.other.as_ptr().add(weight + channel);
+            let weight = weights.add(weight + channel);
             let pixel = pixel.add(channel);
             for k in 0..W {
                 let weight = load::<V, PART>(weight.add(k * V::LEN), count);
                 for (j, sums) in sums.iter_mut().enumerate() {
-                    let x = load::<V, PART>(pixel.add(j * step + k * V::LEN), count);
+                    let x = load::<V, PART>(pixel.add(j * x_step + k * V::LEN), count);
                     sums[k] = x.mul_add(weight, sums[k]);
                 }
             }
         }
         for (j, sums) in sums.iter().enumerate() {
             for (k, &sum) in sums.iter().enumerate() {
-                let sum = if work.relu { sum.relu() } else { sum };
-                store::<V, PART>(sum, y.add(j * channels + channel + k * V::LEN), count);
+                let sum = if relu { sum.relu() } else { sum };
+                store::<V, PART>(sum, y.add(j * y_step + channel + k * V::LEN), count);
             }
         }
     }
@@ -425,11 +449,11 @@ unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: 
 unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
     work: &Rows<V::Scalar>,
     lines: &[*const V::Scalar],
+    taps: &mut [Tap<V::Scalar>; MOST_TAPS],
     [row, column]: [usize; 2],
     dweight: *mut V::Scalar,
 ) {
-    let mut taps = [(0, std::ptr::null()); MOST_TAPS];
-    let inside = taps_inside(work.g, lines, column, &mut taps);
+    let inside = taps_inside(work.g, lines, column, taps);
     let (taps, channels) = (&taps[..inside], work.g.cin);
     // SAFETY: the caller's promise.
     unsafe {
@@ -479,10 +503,12 @@ per_isa!(weight_gradient_kernel, weight_gradient_body, <>, (work: &Rows<V::Scala
 macro_rules! depthwise_table {
     ($isa:ident, $vector:ty) => {{
         use $crate::conv::depthwise::{
-            DepthwiseTable, forward_kernel, square_gradient_kernel, square_kernel, weight_gradient_kernel,
+            DepthwiseTable, forward_kernel, input_gradient_kernel, square_gradient_kernel, square_kernel,
+            weight_gradient_kernel,
         };
         DepthwiseTable {
             forward: forward_kernel::$isa::<$vector>,
+            input_gradient: input_gradient_kernel::$isa::<$vector>,
             square: square_kernel::$isa::<$vector>,
             square_gradient: square_gradient_kernel::$isa::<$vector>,
             weight_gradient: weight_gradient_kernel::$isa::<$vector>,
