@@ -19,7 +19,8 @@
 use cerberus_autograd::Var;
 use cerberus_autograd::ops::PadMode;
 use cerberus_nn::{
-    BatchNorm2d, Context, Conv2d, Init, Layer, MaxPool2d, Module, ModuleTensor, ModuleTensorMut, join,
+    BatchNorm2d, Context, Conv2d, Init, Layer, MaxPool2d, Module, ModuleTensor, ModuleTensorMut, conv_norm,
+    join,
 };
 use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
@@ -70,8 +71,7 @@ impl<T: Element> ConvBlock<T> {
 impl<T: Element> Layer<T> for ConvBlock<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        let x = self.conv.forward(x, context);
-        self.norm.forward(x, context)
+        conv_norm(&self.conv, &self.norm, x, context)
     }
 }
 

@@ -14,6 +14,7 @@ use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
 use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
+use crate::layers::{BatchNorm2d, Conv2d};
 use crate::module::{Buffer, Module, ModuleTensorMut, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
@@ -34,6 +35,8 @@ pub struct Context<T: Element = f32> {
     recomputes: bool,
     /// Convolution weights that an evaluation context packed, for its next passes.
     prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
+    /// Those with the norm after them in their weights, and what they were made of.
+    normed: HashMap<[ParamId; 2], Normed<T>>,
     /// The path of the layer that is running; kept only while something is watched.
     path: String,
     /// The outputs of watched layers, by the layers' paths.
@@ -42,6 +45,14 @@ pub struct Context<T: Element = f32> {
     rows: Option<Vec<Row>>,
     /// Multiply-adds since the last row.
     multiply_adds: u64,
+}
+
+/// A convolution and its norm as one convolution.
+struct Normed<T: Element> {
+    prepared: Arc<PreparedConv2d<T>>,
+    bias: Tensor<T>,
+    /// While these are held, nothing changes them in place.
+    _sources: Vec<Tensor<T>>,
 }
 
 /// What a pass for a [summary](crate::summary()) records of a layer.
@@ -103,6 +114,7 @@ impl<T: Element> Context<T> {
             updates: Vec::new(),
             recomputes: false,
             prepared: HashMap::new(),
+            normed: HashMap::new(),
             path: String::new(),
             watched: BTreeMap::new(),
             trace: None,
@@ -142,6 +154,32 @@ impl<T: Element> Context<T> {
             Arc::new(PreparedConv2d::new(&kernel, spec))
         };
         Arc::clone(self.prepared.entry(weight.id()).or_insert_with(pack))
+    }
+
+    /// The weights of a convolution that does what `conv` and, after it, `norm` do in evaluation, and its bias.
+    pub(crate) fn prepared_normed(
+        &mut self,
+        conv: &Conv2d<T>,
+        norm: &BatchNorm2d<T>,
+    ) -> (Arc<PreparedConv2d<T>>, Tensor<T>) {
+        let [gamma, beta, mean, variance] = norm.running_tensors();
+        let entry = self.normed.entry([conv.weight().id(), norm.gamma_id()]).or_insert_with(|| {
+            let [scale, shift] = norm.running_affine();
+            let bias = match conv.bias() {
+                Some(bias) => bias.value.clone() * &scale + shift,
+                None => shift,
+            };
+            let weight = conv.weight().value.clone() * &scale;
+            let prepared = Arc::new(PreparedConv2d::new(&weight, conv.spec()));
+            let sources = vec![conv.weight().value.clone(), gamma, beta, mean, variance];
+            Normed { prepared, bias, _sources: sources }
+        });
+        (Arc::clone(&entry.prepared), entry.bias.clone())
+    }
+
+    /// Whether the outputs of single layers are asked for, so that no layers may be computed together.
+    pub(crate) fn observes_layers(&self) -> bool {
+        !self.watched.is_empty() || self.trace.is_some() || self.rows.is_some()
     }
 
     /// A leaf variable of this pass with this value, detached from how it was

@@ -1,6 +1,6 @@
 //! Batch normalisation with the statistics of the batch itself.
 
-use cerberus_tensor::norm::{self, BatchStatistics};
+use cerberus_tensor::norm::{self, BatchStatistics, Rectifier};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
@@ -8,16 +8,16 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `y = gamma (x - mean) / sqrt(variance + eps) + beta`, then `max(y, 0)` if
-/// `relu`; mean and (biased) variance per channel over all other dimensions
+/// `y = gamma (x - mean) / sqrt(variance + eps) + beta`, then `max(y, 0)` or
+/// `min(max(y, 0), 6)` if asked for; mean and (biased) variance per channel over all other dimensions
 /// (Ioffe and Szegedy, 2015, algorithm 1).
 ///
 /// `x [.., C]`, `gamma [C]`, `beta [C]`. With `x̂` the normalised input, `m` the
-/// values per channel and `dz = dy` where `y > 0`: `dbeta = sum dz`,
+/// values per channel and `dz = dy` where the activation did not cut `y` off: `dbeta = sum dz`,
 /// `dgamma = sum dz x̂`, `dx = gamma / std (dz - dbeta/m - x̂ dgamma/m)`.
 pub struct BatchNorm<T: Element = f64> {
     statistics: BatchStatistics<T>,
-    relu: bool,
+    activation: Rectifier,
     eps: f64,
 }
 
@@ -32,13 +32,13 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
 
     fn forward(&mut self, inputs: Inputs<T>) -> Tensor<T> {
         let [x, gamma, beta] = inputs.take();
-        norm::normalise(x, &self.statistics.mean, &self.statistics.inv_std, &gamma, &beta, self.relu)
+        norm::normalise(x, &self.statistics.mean, &self.statistics.inv_std, &gamma, &beta, self.activation)
     }
 
     fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
         let (dx, dgamma, dbeta) =
-            norm::batch_norm_backward(&x, dy, &gamma, &beta, &self.statistics, self.relu);
+            norm::batch_norm_backward(&x, dy, &gamma, &beta, &self.statistics, self.activation);
         vec![Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
     }
 
@@ -54,9 +54,15 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
         let centred = x.clone() - x.mean(&axes);
         let inv_std = centred.clone().square().mean(&axes).affine(1.0, self.eps).rsqrt();
         let normalised = centred * inv_std.clone();
-        if self.relu {
-            let y = normalised.clone() * gamma.clone() + beta;
-            dy = dy * super::relu::passes(y);
+        let y = || normalised.clone() * gamma.clone() + beta;
+        match self.activation {
+            Rectifier::None => {}
+            Rectifier::Relu => dy = dy * super::relu::passes(y()),
+            Rectifier::Relu6 => {
+                let inside = |y: T| y > T::ZERO && y <= T::from_f64(6.0);
+                let y = y().into_value();
+                dy = dy * Var::constant(y.map(|y| if inside(y) { T::ONE } else { T::ZERO }));
+            }
         }
         let dbeta = dy.clone().sum(&axes);
         let dgamma = (dy.clone() * normalised.clone()).sum(&axes);
@@ -72,32 +78,38 @@ impl<T: Element> Proof for BatchNorm<T> {
         Facts::new(
             "batch_norm",
             Group::Normalisation,
-            "y = gamma (x - mean) / √(variance + eps) + beta over all axes but the last; max(y, 0) if relu",
+            "y = gamma (x - mean) / √(variance + eps) + beta over all axes but the last; max(y, 0) or relu6 after it",
             "dx = gamma / std (dz - mean dz - x̂ mean(dz x̂)), dgamma = Σ dz x̂, dbeta = Σ dz",
         )
         .shapes("x [.., C], gamma [C], beta [C]")
         .torch("F.batch_norm(a, None, None, b, c, training=True)")
-        .kinks("with relu, 0 at 0")
+        .kinks("with relu, 0 at 0; with relu6, also dz at 6")
         .linear(&[1, 2])
         .never_empty("the mean of nothing is not a number")
     }
 
     fn cases() -> Vec<Case> {
-        let case = |name: &str, shape: &[usize], relu: bool| {
+        let case = |name: &str, shape: &[usize], activation: Rectifier| {
             let channels = &shape[shape.len() - 1..];
-            let torch = format!("{}(batch_norm(a, b, c))", if relu { "F.relu" } else { "" });
+            let after = match activation {
+                Rectifier::None => "",
+                Rectifier::Relu => "F.relu",
+                Rectifier::Relu6 => "F.relu6",
+            };
+            let torch = format!("{after}(batch_norm(a, b, c))");
             let case = case!(
                 format!("batch_norm: {name}"),
                 torch,
                 [sample(11, shape), sample(12, channels), sample(13, channels)],
-                |x, gamma, beta| x.batch_normalised(gamma, beta, 1e-5, relu).0
+                |x, gamma, beta| x.batch_normalised(gamma, beta, 1e-5, activation).0
             );
-            if relu { case.composed() } else { case }
+            if activation == Rectifier::None { case } else { case.composed() }
         };
         vec![
-            case("images", &[2, 3, 4, 3], false),
-            case("images, rectified", &[2, 3, 4, 3], true),
-            case("rows", &[6, 2], false),
+            case("images", &[2, 3, 4, 3], Rectifier::None),
+            case("images, rectified", &[2, 3, 4, 3], Rectifier::Relu),
+            case("images, rectified up to 6", &[2, 3, 4, 2], Rectifier::Relu6),
+            case("rows", &[6, 2], Rectifier::None),
         ]
     }
 
@@ -127,7 +139,7 @@ impl<T: Element> Var<T> {
     /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
     pub fn batch_norm(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> (Var<T>, BatchStatistics<T>) {
-        self.batch_normalised(gamma, beta, eps, false)
+        self.batch_normalised(gamma, beta, eps, Rectifier::None)
     }
 
     /// [`batch_norm`](Self::batch_norm) followed by ReLU, in one pass over memory.
@@ -136,20 +148,24 @@ impl<T: Element> Var<T> {
     /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
     pub fn batch_norm_relu(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> (Var<T>, BatchStatistics<T>) {
-        self.batch_normalised(gamma, beta, eps, true)
+        self.batch_normalised(gamma, beta, eps, Rectifier::Relu)
     }
 
+    /// [`batch_norm`](Self::batch_norm) followed by an activation, in one pass over memory.
+    ///
+    /// # Panics
+    /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
-    fn batch_normalised(
+    pub fn batch_normalised(
         self,
         gamma: Var<T>,
         beta: Var<T>,
         eps: f64,
-        relu: bool,
+        activation: Rectifier,
     ) -> (Var<T>, BatchStatistics<T>) {
         super::layer_norm::assert_channels("batch_norm", self.shape(), &gamma, &beta);
         let statistics = norm::batch_statistics(self.value(), eps);
-        let operation = BatchNorm { statistics: statistics.clone(), relu, eps };
+        let operation = BatchNorm { statistics: statistics.clone(), activation, eps };
         (Var::apply(operation, vec![self, gamma, beta]), statistics)
     }
 }

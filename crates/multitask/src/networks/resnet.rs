@@ -6,7 +6,9 @@
 //! their stem is one 3x3 convolution that does not halve.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, GlobalAvgPool, Init, Layer, Linear, Sequential, module};
+use cerberus_nn::{
+    BatchNorm2d, Context, Conv2d, GlobalAvgPool, Init, Layer, Linear, Sequential, conv_norm, module,
+};
 use cerberus_tensor::Element;
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::Pool2dSpec;
@@ -110,10 +112,10 @@ impl<T: Element> Layer<T> for Block<T> {
             Some(downsample) => downsample.forward(x.clone(), context),
             None => x.clone(),
         };
-        let x = self.bn1.forward(self.conv1.forward(x, context), context);
-        let mut x = self.bn2.forward(self.conv2.forward(x, context), context);
+        let x = conv_norm(&self.conv1, &self.bn1, x, context);
+        let mut x = conv_norm(&self.conv2, &self.bn2, x, context);
         if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
-            x = bn3.forward(conv3.forward(x, context), context);
+            x = conv_norm(conv3, bn3, x, context);
         }
         x.add_relu(shortcut)
     }
@@ -154,7 +156,7 @@ impl<T: Element> Trunk<T> for ResNet<T> {
 
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
-        let mut x = self.bn1.forward(self.conv1.forward(images, context), context);
+        let mut x = conv_norm(&self.conv1, &self.bn1, images, context);
         let mut stages = Vec::new();
         if !self.plan.small_images {
             stages.push(x.clone());

@@ -2,10 +2,13 @@
 //! operation's documentation in `cerberus_autograd` has the gradient.
 
 use cerberus_autograd::Var;
+use cerberus_tensor::norm::Rectifier;
 use cerberus_tensor::{Element, Tensor};
 use std::marker::PhantomData;
 
 use super::Layer;
+use super::batch_norm::rectified;
+use super::joint::Joint;
 use super::macros::plain;
 use crate::context::Context;
 use crate::module::Parameter;
@@ -54,12 +57,35 @@ macro_rules! activations {
     };
 }
 
-activations! {
+/// The same for those that a batch norm computes in its own pass.
+macro_rules! rectifiers {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(
+            plain! { $(#[$doc])* $name }
+
+            impl<T: Element> Layer<T> for $name<T> {
+                #[track_caller]
+                fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
+                    rectified(x, Rectifier::$name)
+                }
+
+                fn joint(&self) -> Joint<'_, T> {
+                    Joint::Rectifier(Rectifier::$name)
+                }
+            }
+        )*
+    };
+}
+
+rectifiers! {
     /// The rectified linear unit, `max(x, 0)`.
-    Relu, |x| x.relu();
+    Relu;
 
     /// The rectified linear unit that ends at 6, `min(max(x, 0), 6)` (Krizhevsky, 2010).
-    Relu6, |x| x.clamp(0.0, 6.0);
+    Relu6;
+}
+
+activations! {
 
     /// `x` where it is positive, `slope x` elsewhere (Maas, Hannun and Ng, 2013).
     LeakyRelu { slope: 0.01 }, |x| x.leaky_relu(slope);

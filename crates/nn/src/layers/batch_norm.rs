@@ -1,10 +1,12 @@
 //! Batch normalisation: one computation over all dimensions but the channels, and a
 //! layer for each number of them, as PyTorch names them.
 
-use cerberus_autograd::Var;
-use cerberus_tensor::{Element, Tensor, norm};
+use cerberus_autograd::{ParamId, Var};
+use cerberus_tensor::norm::{self, Rectifier};
+use cerberus_tensor::{Element, Tensor};
 
 use super::Layer;
+use super::joint::Joint;
 use super::macros::transparent;
 use crate::context::Context;
 use crate::module::{Buffer, Parameter};
@@ -18,15 +20,15 @@ struct BatchNorm<T: Element> {
     running_variance: Buffer<T>,
     momentum: f64,
     eps: f64,
-    relu: bool,
+    activation: Rectifier,
     recomputed: bool,
 }
 
-crate::module!(BatchNorm { gamma, beta, running_mean, running_variance } without { momentum, eps, relu, recomputed });
+crate::module!(BatchNorm { gamma, beta, running_mean, running_variance } without { momentum, eps, activation, recomputed });
 
 /// Declares a batch norm: its name, and the shapes that it takes, as words and by their ranks.
 macro_rules! batch_norm {
-    ($(#[$doc:meta])* $name:ident, $shapes:literal, $ranks:pat) => {
+    ($(#[$doc:meta])* $name:ident, $shapes:literal, $ranks:pat $(, joint |$layer:ident| $joint:expr)?) => {
         $(#[$doc])*
         ///
         /// Training normalises by the batch, `y = gamma (x - mean) / √(variance + eps) + beta` with the biased
@@ -45,7 +47,7 @@ macro_rules! batch_norm {
             stringify!($name),
             x.shape(),
             $shapes
-        ));
+        ) $(, joint |$layer| $joint)?);
 
         impl<T: Element> $name<T> {
             /// For `channels` channels: scale 1, shift 0.
@@ -55,7 +57,13 @@ macro_rules! batch_norm {
 
             /// With a ReLU, computed together with the normalisation.
             pub fn with_relu(mut self) -> Self {
-                self.inner.relu = true;
+                self.inner.activation = Rectifier::Relu;
+                self
+            }
+
+            /// With a ReLU6, computed together with the normalisation.
+            pub fn with_relu6(mut self) -> Self {
+                self.inner.activation = Rectifier::Relu6;
                 self
             }
 
@@ -90,7 +98,7 @@ batch_norm! {
 
 batch_norm! {
     /// Batch normalisation of `[N, H, W, C]` per channel, optionally followed by a ReLU in the same pass.
-    BatchNorm2d, "[N, H, W, C]", 4
+    BatchNorm2d, "[N, H, W, C]", 4, joint |layer| Joint::BatchNorm2d(layer)
 }
 
 batch_norm! {
@@ -107,7 +115,7 @@ impl<T: Element> BatchNorm<T> {
             running_variance: Buffer::new(Tensor::ones(&[channels])),
             momentum: 0.1,
             eps: 1e-5,
-            relu: false,
+            activation: Rectifier::None,
             recomputed: false,
         }
     }
@@ -120,22 +128,20 @@ impl<T: Element> BatchNorm<T> {
     }
 }
 
-impl<T: Element> Layer<T> for BatchNorm<T> {
+impl<T: Element> BatchNorm<T> {
+    /// The forward pass with this activation instead of the norm's own.
     #[track_caller]
-    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+    fn forward_with(&self, x: Var<T>, activation: Rectifier, context: &mut Context<T>) -> Var<T> {
         let (gamma, beta) = (context.parameter(&self.gamma), context.parameter(&self.beta));
         if context.is_training() {
             let count = (x.value().len() / gamma.value().len()) as f64;
             let inputs = self.recomputed.then(|| [&x, &gamma, &beta].map(|input| input.value().clone()));
-            let (mut y, statistics) = if self.relu {
-                x.batch_norm_relu(gamma, beta, self.eps)
-            } else {
-                x.batch_norm(gamma, beta, self.eps)
-            };
+            let (mut y, statistics) = x.batch_normalised(gamma, beta, self.eps, activation);
             if let Some([x, gamma, beta]) = inputs {
-                let (statistics, relu) = (statistics.clone(), self.relu);
+                let statistics = statistics.clone();
                 y = y.recomputed(move || {
-                    norm::normalise(x.clone(), &statistics.mean, &statistics.inv_std, &gamma, &beta, relu)
+                    let (mean, inv_std) = (&statistics.mean, &statistics.inv_std);
+                    norm::normalise(x.clone(), mean, inv_std, &gamma, &beta, activation)
                 });
             }
             let unbiased = T::from_f64(count / (count - 1.0).max(1.0));
@@ -145,20 +151,76 @@ impl<T: Element> Layer<T> for BatchNorm<T> {
             context.layer_done(&self.gamma, &y);
             return y;
         }
-        let inv_std = self.running_variance.value.clone().map(|v| (v + T::from_f64(self.eps)).sqrt().recip());
+        let inv_std = self.running_inv_std();
         let mean = &self.running_mean.value;
         if x.is_recorded() {
             let scale = gamma * Var::constant(inv_std);
             let y = (x - Var::constant(mean.clone())) * scale + beta;
-            let y = if self.relu { y.relu() } else { y };
+            let y = rectified(y, activation);
             context.layer_done(&self.gamma, &y);
             return y;
         }
         let (gamma, beta) = (gamma.into_value(), beta.into_value());
-        let y = norm::normalise(x.into_value(), mean.data(), inv_std.data(), &gamma, &beta, self.relu);
+        let y = norm::normalise(x.into_value(), mean.data(), inv_std.data(), &gamma, &beta, activation);
         let y = Var::constant(y);
         context.layer_done(&self.gamma, &y);
         y
+    }
+
+    fn running_inv_std(&self) -> Tensor<T> {
+        self.running_variance.value.clone().map(|v| (v + T::from_f64(self.eps)).sqrt().recip())
+    }
+}
+
+impl<T: Element> Layer<T> for BatchNorm<T> {
+    #[track_caller]
+    fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
+        self.forward_with(x, self.activation, context)
+    }
+}
+
+impl<T: Element> BatchNorm2d<T> {
+    /// The activation that is computed together with the normalisation.
+    pub(super) fn activation(&self) -> Rectifier {
+        self.inner.activation
+    }
+
+    /// The forward pass followed by `activation`, for a norm that has none.
+    #[track_caller]
+    pub(super) fn forward_rectified(
+        &self,
+        x: Var<T>,
+        activation: Rectifier,
+        context: &mut Context<T>,
+    ) -> Var<T> {
+        self.inner.forward_with(x, activation, context)
+    }
+
+    pub(crate) fn gamma_id(&self) -> ParamId {
+        self.inner.gamma.id()
+    }
+
+    /// What evaluation does before the activation, `y = scale x + shift`, both `[C]`.
+    pub(crate) fn running_affine(&self) -> [Tensor<T>; 2] {
+        let norm = &self.inner;
+        let scale = norm.running_inv_std() * &norm.gamma.value;
+        let shift = norm.beta.value.clone() - norm.running_mean.value.clone() * &scale;
+        [scale, shift]
+    }
+
+    /// The tensors that [`running_affine`](Self::running_affine) is computed from.
+    pub(crate) fn running_tensors(&self) -> [Tensor<T>; 4] {
+        let BatchNorm { gamma, beta, running_mean, running_variance, .. } = &self.inner;
+        [&gamma.value, &beta.value, &running_mean.value, &running_variance.value].map(Tensor::clone)
+    }
+}
+
+/// `y` after the activation.
+pub(super) fn rectified<T: Element>(y: Var<T>, activation: Rectifier) -> Var<T> {
+    match activation {
+        Rectifier::None => y,
+        Rectifier::Relu => y.relu(),
+        Rectifier::Relu6 => y.clamp(0.0, 6.0),
     }
 }
 

@@ -4,6 +4,7 @@ use cerberus_autograd::Var;
 use cerberus_tensor::conv::{Conv2dSpec, Epilogue, Padding};
 use cerberus_tensor::{Element, Tensor};
 
+use super::joint::Joint;
 use super::{Layer, set_weight};
 use crate::context::Context;
 use crate::init::Init;
@@ -145,5 +146,27 @@ impl<T: Element> Layer<T> for Conv2d<T> {
         };
         done(context, &y);
         y
+    }
+
+    fn joint(&self) -> Joint<'_, T> {
+        Joint::Conv2d(self)
+    }
+}
+
+impl<T: Element> Conv2d<T> {
+    pub(super) fn has_relu(&self) -> bool {
+        self.relu
+    }
+
+    pub(crate) fn spec(&self) -> Conv2dSpec {
+        self.spec
+    }
+
+    pub(crate) fn weight(&self) -> &Parameter<T> {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> Option<&Parameter<T>> {
+        self.bias.as_ref()
     }
 }

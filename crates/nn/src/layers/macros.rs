@@ -27,7 +27,7 @@ macro_rules! plain {
 /// Makes a struct with one field `inner` the layer that `inner` is: the same paths of parameters
 /// (`weight`, not `inner.weight`) and the same forward pass, before which a check of the input may stand.
 macro_rules! transparent {
-    ($name:ident $(, |$x:ident| $check:expr)?) => {
+    ($name:ident $(, |$x:ident| $check:expr)? $(, joint |$layer:ident| $joint:expr)?) => {
         impl<T: cerberus_tensor::Element> crate::module::Module<T> for $name<T> {
             fn visit<'a>(
                 &'a self,
@@ -59,6 +59,11 @@ macro_rules! transparent {
                 )?
                 self.inner.forward(x, context)
             }
+
+            $(fn joint(&self) -> crate::layers::joint::Joint<'_, T> {
+                let $layer = self;
+                $joint
+            })?
         }
     };
 }

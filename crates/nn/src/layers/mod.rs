@@ -12,6 +12,7 @@ mod depthwise;
 mod drop;
 mod embedding;
 mod inverted;
+pub(crate) mod joint;
 mod linear;
 mod macros;
 mod norms;
@@ -53,6 +54,7 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::context::Context;
 use crate::module::{Module, Parameter};
+use joint::Joint;
 
 /// A module that maps one variable to one variable.
 pub trait Layer<T: Element = f32>: Module<T> + Send + Sync {
@@ -63,12 +65,22 @@ pub trait Layer<T: Element = f32>: Module<T> + Send + Sync {
     /// If `x` does not have the shape the layer is made for.
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T>;
+
+    /// What the layer is to [`Sequential`], which computes some layers together.
+    #[doc(hidden)]
+    fn joint(&self) -> Joint<'_, T> {
+        Joint::Apart
+    }
 }
 
 impl<T: Element, L: Layer<T> + ?Sized> Layer<T> for Box<L> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
         (**self).forward(x, context)
+    }
+
+    fn joint(&self) -> Joint<'_, T> {
+        (**self).joint()
     }
 }
 

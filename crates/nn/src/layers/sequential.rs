@@ -3,7 +3,7 @@
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
 
-use super::Layer;
+use super::{Layer, joint};
 use crate::context::Context;
 use crate::module::{Module, ModuleTensor, ModuleTensorMut, join};
 
@@ -45,9 +45,7 @@ impl<T: Element> Sequential<T> {
             let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
             panic!("Sequential: there is no layer {name:?}; there are {}", names.join(", "));
         };
-        self.layers[start..]
-            .iter()
-            .fold(x, |x, (name, layer)| context.part(name, |context| layer.forward(x, context)))
+        run(&self.layers[start..], x, context)
     }
 }
 
@@ -68,6 +66,19 @@ impl<T: Element> Module<T> for Sequential<T> {
 impl<T: Element> Layer<T> for Sequential<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Var<T> {
-        self.layers.iter().fold(x, |x, (name, layer)| context.part(name, |context| layer.forward(x, context)))
+        run(&self.layers, x, context)
     }
+}
+
+#[track_caller]
+fn run<T: Element>(
+    mut layers: &[(String, Box<dyn Layer<T>>)],
+    mut x: Var<T>,
+    context: &mut Context<T>,
+) -> Var<T> {
+    while !layers.is_empty() {
+        let (y, used) = joint::first(layers, x, context);
+        (x, layers) = (y, &layers[used..]);
+    }
+    x
 }

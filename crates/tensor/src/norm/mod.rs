@@ -9,7 +9,7 @@
 //! in `f64`. The activation is applied in the same pass as the normalisation,
 //! and the backward pass recomputes it instead of storing it.
 //!
-//! With `relu`, NaN stays NaN in the forward pass and lets the gradient through in the
+//! With an activation, NaN stays NaN in the forward pass and lets the gradient through in the
 //! backward pass.
 
 mod layer;
@@ -18,6 +18,7 @@ pub use layer::{layer_norm, layer_norm_backward};
 
 use crate::memory::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
+use crate::simd::loops::{self, Loop};
 use crate::{Element, Tensor, relu as rectified};
 
 /// Mean and variance of every channel of a batch.
@@ -64,7 +65,26 @@ pub fn batch_statistics<T: Element>(x: &Tensor<T>, eps: f64) -> BatchStatistics<
     }
 }
 
-/// `y = gamma (x - mean) inv_std + beta`, then `max(y, 0)` if `relu`.
+/// The activation that is computed in the same pass as a normalisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rectifier {
+    /// None: the identity.
+    #[default]
+    None,
+    /// `max(y, 0)`.
+    Relu,
+    /// `min(max(y, 0), 6)`.
+    Relu6,
+}
+
+impl Rectifier {
+    /// The largest output, if it is limited.
+    fn ceiling<T: Element>(self) -> T {
+        if self == Self::Relu6 { T::from_f64(6.0) } else { T::infinity() }
+    }
+}
+
+/// `y = gamma (x - mean) inv_std + beta`, then the activation.
 ///
 /// Shapes: `x [.., C]`, the others `[C]`, to the shape of `x`, which is
 /// overwritten when it is the only owner. In training `mean` and `inv_std` are
@@ -79,18 +99,28 @@ pub fn normalise<T: Element>(
     inv_std: &[T],
     gamma: &Tensor<T>,
     beta: &Tensor<T>,
-    relu: bool,
+    activation: Rectifier,
 ) -> Tensor<T> {
     let channels = last_extent("normalise", &x);
     let rows = ChannelRows::new("normalise", channels, [mean, inv_std], [gamma, beta]);
-    if relu { rows.apply(x, rectified) } else { rows.apply(x, |y| y) }
+    match activation {
+        Rectifier::None => rows.apply(x, |y| y),
+        Rectifier::Relu => rows.apply(x, rectified),
+        Rectifier::Relu6 => {
+            let ceiling = activation.ceiling::<T>();
+            rows.apply(x, move |y| {
+                let y = rectified(y);
+                if y > ceiling { ceiling } else { y }
+            })
+        }
+    }
 }
 
 /// The vector-Jacobian product of [`normalise`] with the batch's own
 /// statistics: `(dx, dgamma, dbeta)`.
 ///
-/// With `n = (x - mean) inv_std`, `M` rows, and `dy` set to 0 where `relu` made
-/// the output 0:
+/// With `n = (x - mean) inv_std`, `M` rows, and `dy` set to 0 where the activation
+/// cut the output off:
 ///
 /// ```text
 /// dbeta  = sum dy
@@ -110,7 +140,7 @@ pub fn batch_norm_backward<T: Element>(
     gamma: &Tensor<T>,
     beta: &Tensor<T>,
     statistics: &BatchStatistics<T>,
-    relu: bool,
+    activation: Rectifier,
 ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
     assert_eq!(x.shape(), dy.shape(), "batch_norm_backward: x and dy must have the same shape");
     let channels = last_extent("batch_norm_backward", x);
@@ -118,8 +148,12 @@ pub fn batch_norm_backward<T: Element>(
     let rows = ChannelRows::new("batch_norm_backward", channels, rows, [gamma, beta]);
     let (source, dy) = (x.contiguous(), if dy.is_contiguous() { dy } else { dy.contiguous() });
     let x = source.data();
-    let [dbeta, mut dgamma] =
-        if relu { sums::<T, true>(x, dy.data(), &rows) } else { sums::<T, false>(x, dy.data(), &rows) };
+    let (cuts, ceiling) = (activation != Rectifier::None, activation.ceiling());
+    let [dbeta, mut dgamma] = if cuts {
+        sums::<T, true>(x, dy.data(), &rows, ceiling)
+    } else {
+        sums::<T, false>(x, dy.data(), &rows, ceiling)
+    };
     dgamma.iter_mut().zip(&statistics.inv_std).for_each(|(sum, inv_std)| *sum *= inv_std.as_f64());
 
     let count = (x.len() / channels.max(1)) as f64;
@@ -128,14 +162,14 @@ pub fn batch_norm_backward<T: Element>(
     };
     let offset = to_row(&|c| dbeta[c]);
     let slope = to_row(&|c| dgamma[c] * statistics.inv_std[c].as_f64());
-    let wide = wide_row(channels);
+    let (wide, isa) = (wide_row(channels), T::kernels().isa);
     let dx = rewrite_rows(dy, wide, |start, piece| {
-        for (dx, x) in piece.chunks_mut(wide).zip(x[start..].chunks(wide)) {
-            if relu {
-                input_gradient::<T, true>(dx, x, &rows, &offset, &slope);
-            } else {
-                input_gradient::<T, false>(dx, x, &rows, &offset, &slope);
-            }
+        let x = &x[start..];
+        let (rows, offset, slope) = (&rows, &offset, &slope);
+        if cuts {
+            loops::run(isa, InputGradient::<T, true> { dx: piece, x, rows, offset, slope, ceiling });
+        } else {
+            loops::run(isa, InputGradient::<T, false> { dx: piece, x, rows, offset, slope, ceiling });
         }
     });
     let to_tensor =
@@ -173,17 +207,19 @@ impl<T: Element> ChannelRows<T> {
         Self { channels, mean: repeated(mean), scale: repeated(&scale), beta: repeated(&beta.to_vec()) }
     }
 
+    /// Mean, scale and shift of every number in a wide row.
+    #[inline(always)]
+    fn values(&self) -> impl Iterator<Item = ((&T, &T), &T)> {
+        self.mean.iter().zip(&self.scale).zip(&self.beta)
+    }
+
     /// The normalisation of `x`, then `activation`; in place when `x` is the only owner.
     fn apply(&self, mut x: Tensor<T>, activation: impl Fn(T) -> T + Sync) -> Tensor<T> {
         let wide = wide_row(self.channels);
-        let values = || self.mean.iter().zip(&self.scale).zip(&self.beta);
+        let isa = T::kernels().isa;
         if let Some(data) = x.unique_data_mut() {
             for_each_rows(data, wide, |_, piece| {
-                for row in piece.chunks_mut(wide) {
-                    row.iter_mut()
-                        .zip(values())
-                        .for_each(|(x, ((&m, &s), &b))| *x = activation(affine(*x - m, s, b)));
-                }
+                loops::run(isa, InPlace { y: piece, rows: self, activation: &activation });
             });
             return x;
         }
@@ -191,14 +227,51 @@ impl<T: Element> ChannelRows<T> {
         let x = source.data();
         Tensor::filled_by(source.shape(), |y| {
             for_each_rows(y, wide, |first, piece| {
-                for (y, x) in piece.chunks_mut(wide).zip(x[first * wide..].chunks(wide)) {
-                    y.iter_mut()
-                        .zip(x)
-                        .zip(values())
-                        .for_each(|((y, &x), ((&m, &s), &b))| *y = activation(affine(x - m, s, b)));
-                }
+                let x = &x[first * wide..];
+                loops::run(isa, Apart { y: piece, x, rows: self, activation: &activation });
             });
         })
+    }
+}
+
+/// The normalisation of whole wide rows, overwritten.
+struct InPlace<'a, T, F> {
+    y: &'a mut [T],
+    rows: &'a ChannelRows<T>,
+    activation: &'a F,
+}
+
+impl<T: Element, F: Fn(T) -> T> Loop for InPlace<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { y, rows, activation } = self;
+        for row in y.chunks_mut(rows.mean.len()) {
+            row.iter_mut()
+                .zip(rows.values())
+                .for_each(|(x, ((&m, &s), &b))| *x = activation(affine(*x - m, s, b)));
+        }
+    }
+}
+
+/// The same into other rows.
+struct Apart<'a, T, F> {
+    y: &'a mut [T],
+    x: &'a [T],
+    rows: &'a ChannelRows<T>,
+    activation: &'a F,
+}
+
+impl<T: Element, F: Fn(T) -> T> Loop for Apart<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { y, x, rows, activation } = self;
+        let wide = rows.mean.len();
+        for (y, x) in y.chunks_mut(wide).zip(x.chunks(wide)) {
+            y.iter_mut()
+                .zip(x)
+                .zip(rows.values())
+                .for_each(|((y, &x), ((&m, &s), &b))| *y = activation(affine(x - m, s, b)));
+        }
     }
 }
 
@@ -209,10 +282,10 @@ fn affine<T: Element>(centred: T, scale: T, beta: T) -> T {
     centred * scale + beta
 }
 
-/// `dy`, or 0 where the activation made the output 0.
+/// `dy`, or 0 where an activation cut the output off: at 0, or above `ceiling`.
 #[inline(always)]
-fn masked<T: Element, const RELU: bool>(dy: T, centred: T, scale: T, beta: T) -> T {
-    if RELU && affine(centred, scale, beta) <= T::ZERO { T::ZERO } else { dy }
+fn masked<T: Element, const CUTS: bool>(dy: T, output: T, ceiling: T) -> T {
+    if CUTS && ((output <= T::ZERO) | (output > ceiling)) { T::ZERO } else { dy }
 }
 
 fn rows_of_piece(channels: usize) -> usize {
@@ -241,24 +314,14 @@ fn moments<T: Element>(values: &[T], channels: usize) -> (Vec<T>, Vec<T>) {
 }
 
 /// `[sum dy, sum dy (x - mean)]` per channel, `dy` being masked.
-fn sums<T: Element, const RELU: bool>(x: &[T], dy: &[T], rows: &ChannelRows<T>) -> [Vec<f64>; 2] {
+fn sums<T: Element, const CUTS: bool>(x: &[T], dy: &[T], rows: &ChannelRows<T>, ceiling: T) -> [Vec<f64>; 2] {
     let (channels, wide) = (rows.channels, wide_row(rows.channels));
     let pieces = map_ranges(x.len() / channels.max(1), rows_of_piece(channels), |range| {
         let range = range.start * channels..range.end * channels;
-        let (mut plain, mut weighted) = (vec![T::ZERO; wide], vec![T::ZERO; wide]);
-        for (x, dy) in x[range.clone()].chunks(wide).zip(dy[range].chunks(wide)) {
-            let sums = plain.iter_mut().zip(&mut weighted);
-            let values = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
-            for (((plain, weighted), (&x, &dy)), ((&mean, &scale), &beta)) in
-                sums.zip(x.iter().zip(dy)).zip(values)
-            {
-                let centred = x - mean;
-                let dy = masked::<T, RELU>(dy, centred, scale, beta);
-                *plain += dy;
-                *weighted += dy * centred;
-            }
-        }
-        [folded(&plain, channels), folded(&weighted, channels)]
+        let mut sums = [vec![T::ZERO; wide], vec![T::ZERO; wide]];
+        let (x, dy) = (&x[range.clone()], &dy[range]);
+        loops::run(T::kernels().isa, AddSums::<T, CUTS> { sums: &mut sums, x, dy, rows, ceiling });
+        sums.map(|sums| folded(&sums, channels))
     });
     let mut totals = [vec![0.0; channels], vec![0.0; channels]];
     for piece in pieces {
@@ -269,20 +332,58 @@ fn sums<T: Element, const RELU: bool>(x: &[T], dy: &[T], rows: &ChannelRows<T>) 
     totals
 }
 
-/// One wide row of `dx = scale (dy - offset - slope (x - mean))`; `dx` holds `dy` before.
-#[inline(always)]
-fn input_gradient<T: Element, const RELU: bool>(
-    dx: &mut [T],
-    x: &[T],
-    rows: &ChannelRows<T>,
-    offset: &[T],
-    slope: &[T],
-) {
-    let values = rows.mean.iter().zip(&rows.scale).zip(&rows.beta);
-    let values = values.zip(offset.iter().zip(slope));
-    for ((dx, &x), (((&mean, &scale), &beta), (&offset, &slope))) in dx.iter_mut().zip(x).zip(values) {
-        let centred = x - mean;
-        *dx = scale * (masked::<T, RELU>(*dx, centred, scale, beta) - offset - slope * centred);
+/// The sums of [`sums`] over some rows, for every place in a wide row.
+struct AddSums<'a, T, const CUTS: bool> {
+    sums: &'a mut [Vec<T>; 2],
+    x: &'a [T],
+    dy: &'a [T],
+    rows: &'a ChannelRows<T>,
+    ceiling: T,
+}
+
+impl<T: Element, const CUTS: bool> Loop for AddSums<'_, T, CUTS> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { sums: [plain, weighted], x, dy, rows, ceiling } = self;
+        let wide = rows.mean.len();
+        for (x, dy) in x.chunks(wide).zip(dy.chunks(wide)) {
+            let sums = plain.iter_mut().zip(&mut *weighted);
+            for (((plain, weighted), (&x, &dy)), ((&mean, &scale), &beta)) in
+                sums.zip(x.iter().zip(dy)).zip(rows.values())
+            {
+                let centred = x - mean;
+                let dy = masked::<T, CUTS>(dy, affine(centred, scale, beta), ceiling);
+                *plain += dy;
+                *weighted += dy * centred;
+            }
+        }
+    }
+}
+
+/// Wide rows of `dx = scale (dy - offset - slope (x - mean))`; `dx` holds `dy` before.
+struct InputGradient<'a, T, const CUTS: bool> {
+    dx: &'a mut [T],
+    x: &'a [T],
+    rows: &'a ChannelRows<T>,
+    offset: &'a [T],
+    slope: &'a [T],
+    ceiling: T,
+}
+
+impl<T: Element, const CUTS: bool> Loop for InputGradient<'_, T, CUTS> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { dx, x, rows, offset, slope, ceiling } = self;
+        let wide = rows.mean.len();
+        for (dx, x) in dx.chunks_mut(wide).zip(x.chunks(wide)) {
+            let values = rows.values().zip(offset.iter().zip(slope));
+            for ((dx, &x), (((&mean, &scale), &beta), (&offset, &slope))) in dx.iter_mut().zip(x).zip(values)
+            {
+                let centred = x - mean;
+                let dy = masked::<T, CUTS>(*dx, affine(centred, scale, beta), ceiling);
+                *dx = scale * (dy - offset - slope * centred);
+            }
+        }
     }
 }
 

@@ -16,20 +16,33 @@ fn naive_statistics(x: &Tensor<f64>) -> (Tensor<f64>, Tensor<f64>) {
     (mean, variance)
 }
 
-fn naive(x: &Tensor<f64>, gamma: &Tensor<f64>, beta: &Tensor<f64>, relu: bool) -> Tensor<f64> {
+fn naive(x: &Tensor<f64>, gamma: &Tensor<f64>, beta: &Tensor<f64>, activation: Rectifier) -> Tensor<f64> {
     let (mean, variance) = naive_statistics(x);
     let y = &(&(x - &mean) / &variance.map(|v| (v + EPS).sqrt())) * gamma + beta;
-    if relu { y.map(|y| y.max(0.0)) } else { y }
+    match activation {
+        Rectifier::None => y,
+        Rectifier::Relu => y.map(|y| y.max(0.0)),
+        Rectifier::Relu6 => y.map(|y| y.clamp(0.0, 6.0)),
+    }
 }
 
-fn forward<T: Element>(x: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>, relu: bool) -> Tensor<T> {
+fn forward<T: Element>(
+    x: &Tensor<T>,
+    gamma: &Tensor<T>,
+    beta: &Tensor<T>,
+    activation: Rectifier,
+) -> Tensor<T> {
     let s = batch_statistics(x, EPS);
-    normalise(x.clone(), &s.mean, &s.inv_std, gamma, beta, relu)
+    normalise(x.clone(), &s.mean, &s.inv_std, gamma, beta, activation)
+}
+
+fn activation() -> impl Strategy<Value = Rectifier> {
+    prop::sample::select(vec![Rectifier::None, Rectifier::Relu, Rectifier::Relu6])
 }
 
 proptest! {
     #[test]
-    fn training_forward_equals_the_definition(rows in 1usize..3000, channels in 1usize..100, relu: bool, offset in -5.0f64..5.0) {
+    fn training_forward_equals_the_definition(rows in 1usize..3000, channels in 1usize..100, activation in activation(), offset in -5.0f64..5.0) {
         let x = noise::<f64>(&[rows, 1, channels], 0.3).map(|x| 2.0 * x + offset);
         let (gamma, beta) = (noise(&[channels], 0.5), noise(&[channels], 0.8));
         let (mean, variance) = naive_statistics(&x);
@@ -39,24 +52,26 @@ proptest! {
         // A single row has variance 0: its rounding error is divided by `sqrt(eps)`
         // alone.
         prop_assume!(rows > 1);
-        let y = naive(&x, &gamma, &beta, relu);
-        prop_assert!(distance(&forward(&x, &gamma, &beta, relu), &y) < 1e-9);
+        let y = naive(&x, &gamma, &beta, activation);
+        prop_assert!(distance(&forward(&x, &gamma, &beta, activation), &y) < 1e-9);
         // Rounding the inputs to `f32` costs the more, the smaller the variance.
-        let y32 = forward(&x.cast::<f32>(), &gamma.cast(), &beta.cast(), relu);
+        let y32 = forward(&x.cast::<f32>(), &gamma.cast(), &beta.cast(), activation);
         let least = variance.to_vec().into_iter().fold(f64::INFINITY, f64::min) + EPS;
         prop_assert!(distance(&y32.cast(), &y) < 1e-5 / least.sqrt());
     }
 
     #[test]
-    fn backward_matches_finite_differences(rows in 3usize..8, channels in 1usize..5, relu: bool) {
+    fn backward_matches_finite_differences(rows in 3usize..8, channels in 1usize..5, activation in activation()) {
         let (x, dy) = (noise::<f64>(&[rows, 2, channels], 0.3), noise::<f64>(&[rows, 2, channels], 0.6));
-        let (gamma, beta) = (noise(&[channels], 1.1), noise(&[channels], 0.2));
-        // No finite difference across the kink of the activation.
-        prop_assume!(naive(&x, &gamma, &beta, false).to_vec().iter().all(|y| y.abs() > 1e-3));
-        let (dx, dgamma, dbeta) = batch_norm_backward(&x, dy.clone(), &gamma, &beta, &batch_statistics(&x, EPS), relu);
-        prop_assert!(gradient_error(|x| naive(x, &gamma, &beta, relu), &x, &dy, &dx) < 1e-6);
-        prop_assert!(gradient_error(|gamma| naive(&x, gamma, &beta, relu), &gamma, &dy, &dgamma) < 1e-6);
-        prop_assert!(gradient_error(|beta| naive(&x, &gamma, beta, relu), &beta, &dy, &dbeta) < 1e-6);
+        // Large enough for some outputs above 6.
+        let (gamma, beta) = (noise::<f64>(&[channels], 1.1).scale(5.0), noise(&[channels], 0.2));
+        // No finite difference across the kinks of the activation.
+        let is_smooth = |y: &f64| y.abs() > 1e-3 && (y - 6.0).abs() > 1e-3;
+        prop_assume!(naive(&x, &gamma, &beta, Rectifier::None).to_vec().iter().all(is_smooth));
+        let (dx, dgamma, dbeta) = batch_norm_backward(&x, dy.clone(), &gamma, &beta, &batch_statistics(&x, EPS), activation);
+        prop_assert!(gradient_error(|x| naive(x, &gamma, &beta, activation), &x, &dy, &dx) < 1e-6);
+        prop_assert!(gradient_error(|gamma| naive(&x, gamma, &beta, activation), &gamma, &dy, &dgamma) < 1e-6);
+        prop_assert!(gradient_error(|beta| naive(&x, &gamma, beta, activation), &beta, &dy, &dbeta) < 1e-6);
     }
 }
 
