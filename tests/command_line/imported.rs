@@ -46,11 +46,24 @@ fn an_imported_network_predicts_its_classes_begins_a_run_and_goes_back_as_the_sa
     let class = line["classify"]["class"].as_str().unwrap();
     assert!(["cat", "dog"].contains(&class), "{line}");
 
+    let export = ["--format", "torch", "--out", &file("back"), "--model"];
+    let exported = output("export", &[&export[..], &[&model]].concat());
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    assert!(fs::read(file("back/torch.safetensors")).unwrap() == fs::read(&torch).unwrap());
+    fails("export", &[&export[..], &[&model]].concat(), &[1], &["torch.safetensors", "there already"]);
+
     let run = ["--trunk", "small_cnn", "--init-from", &model, "--samples", "8", "--epochs", "1"];
     let trained = output("train", &[&run[..], &["--tasks", "classify", "--out", &file("run")]].concat());
     let said = String::from_utf8_lossy(&trained.stdout);
     assert!(trained.status.success(), "{said}{}", String::from_utf8_lossy(&trained.stderr));
     assert!(said.contains("4 of ") && said.contains("tensors begin as in the model given"), "{said}");
+
+    let export = ["--format", "torch", "--out", &file("trunk"), "--model"];
+    let exported = output("export", &[&export[..], &[&file("run/checkpoints/last.safetensors")]].concat());
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let trunk = StateDict::read(file("trunk/torch.safetensors").as_ref()).unwrap();
+    assert_eq!(trunk.tensors.len(), 4);
+    assert!(trunk.tensors.iter().all(|(name, tensor)| tensor.shape() == theirs[name].shape()));
 }
 
 #[test]

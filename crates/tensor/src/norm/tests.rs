@@ -80,8 +80,8 @@ fn gradients_of_many_pieces_equal_the_formula() {
     let (x, dy) = (noise::<f64>(&[4000, 13], 0.3), noise::<f64>(&[4000, 13], 0.6));
     let (gamma, beta) = (noise::<f64>(&[13], 1.1), Tensor::zeros(&[13]));
     let s = batch_statistics(&x, EPS);
-    let mask = forward(&x, &gamma, &beta, true).map(|y| f64::from(y > 0.0));
-    let (dx, dgamma, dbeta) = batch_norm_backward(&x, dy.clone(), &gamma, &beta, &s, true);
+    let mask = forward(&x, &gamma, &beta, Rectifier::Relu).map(|y| f64::from(y > 0.0));
+    let (dx, dgamma, dbeta) = batch_norm_backward(&x, dy.clone(), &gamma, &beta, &s, Rectifier::Relu);
     let inv_std = Tensor::from_vec(s.inv_std, &[13]);
     let n = &(&x - &Tensor::from_vec(s.mean, &[13])) * &inv_std;
     let dy = dy * mask;
@@ -104,10 +104,10 @@ fn variance_survives_a_mean_a_thousand_times_larger() {
 fn values_owned_alone_are_overwritten_and_shared_ones_are_not() {
     let (x, ones) = (noise::<f32>(&[50, 4], 0.3), Tensor::ones(&[4]));
     let s = batch_statistics(&x, EPS);
-    let y = normalise(x.clone(), &s.mean, &s.inv_std, &ones, &ones, false);
+    let y = normalise(x.clone(), &s.mean, &s.inv_std, &ones, &ones, Rectifier::None);
     assert_eq!(x.to_vec(), noise::<f32>(&[50, 4], 0.3).to_vec());
     let address = y.data().as_ptr();
-    let (dx, ..) = batch_norm_backward(&x, y, &ones, &ones, &s, false);
+    let (dx, ..) = batch_norm_backward(&x, y, &ones, &ones, &s, Rectifier::None);
     assert_eq!(dx.data().as_ptr(), address);
 }
 
@@ -116,7 +116,8 @@ fn no_gradient_passes_the_activation_where_it_is_at_its_kink() {
     let (x, zeros) = (noise::<f64>(&[50, 40], 0.3), Tensor::zeros(&[40]));
     let s = batch_statistics(&x, EPS);
     // With gamma and beta zero every value lies at the kink.
-    let (dx, dgamma, dbeta) = batch_norm_backward(&x, Tensor::ones(&[50, 40]), &zeros, &zeros, &s, true);
+    let (dx, dgamma, dbeta) =
+        batch_norm_backward(&x, Tensor::ones(&[50, 40]), &zeros, &zeros, &s, Rectifier::Relu);
     for gradient in [dx, dgamma, dbeta] {
         assert!(gradient.to_vec().iter().all(|&g| g == 0.0));
     }
@@ -125,7 +126,7 @@ fn no_gradient_passes_the_activation_where_it_is_at_its_kink() {
 #[test]
 fn nan_stays_in_its_channel_and_survives_the_activation() {
     let x = Tensor::from_vec(vec![1.0, f64::NAN, 2.0, 3.0], &[2, 2]);
-    let y = forward(&x, &Tensor::ones(&[2]), &Tensor::zeros(&[2]), true).to_vec();
+    let y = forward(&x, &Tensor::ones(&[2]), &Tensor::zeros(&[2]), Rectifier::Relu).to_vec();
     assert!(y[0] == 0.0 && y[2] > 0.9 && y[1].is_nan() && y[3].is_nan());
 }
 
@@ -134,8 +135,8 @@ fn an_empty_batch_has_zero_statistics_and_gradients() {
     let (x, ones) = (Tensor::<f32>::zeros(&[0, 4, 4, 3]), Tensor::ones(&[3]));
     let s = batch_statistics(&x, EPS);
     assert_eq!((&s.mean[..], &s.variance[..]), (&[0.0; 3][..], &[0.0; 3][..]));
-    assert_eq!(forward(&x, &ones, &ones, true).shape(), x.shape());
-    let (dx, dgamma, dbeta) = batch_norm_backward(&x, x.clone(), &ones, &ones, &s, true);
+    assert_eq!(forward(&x, &ones, &ones, Rectifier::Relu).shape(), x.shape());
+    let (dx, dgamma, dbeta) = batch_norm_backward(&x, x.clone(), &ones, &ones, &s, Rectifier::Relu);
     assert_eq!((dx.shape(), dgamma.to_vec(), dbeta.to_vec()), (x.shape(), vec![0.0; 3], vec![0.0; 3]));
 }
 
@@ -144,8 +145,8 @@ fn all_passes_have_the_same_bits_for_any_number_of_threads() {
     let (x, gamma, beta) = (noise::<f32>(&[9, 40, 40, 7], 0.3), noise(&[7], 0.5), noise(&[7], 0.8));
     assert!(same_bits_for_any_threads(|| {
         let s = batch_statistics(&x, EPS);
-        let y = normalise(x.clone(), &s.mean, &s.inv_std, &gamma, &beta, true);
-        let (dx, dgamma, dbeta) = batch_norm_backward(&x, y.clone(), &gamma, &beta, &s, true);
+        let y = normalise(x.clone(), &s.mean, &s.inv_std, &gamma, &beta, Rectifier::Relu);
+        let (dx, dgamma, dbeta) = batch_norm_backward(&x, y.clone(), &gamma, &beta, &s, Rectifier::Relu);
         vec![Tensor::from_vec(s.variance, &[7]), y, dx, dgamma, dbeta]
     }));
 }
@@ -156,5 +157,5 @@ fn all_passes_have_the_same_bits_for_any_number_of_threads() {
 )]
 fn a_gamma_of_another_length_is_refused_with_the_rule() {
     let x = noise::<f32>(&[2, 3], 0.0);
-    normalise(x, &[0.0; 3], &[1.0; 3], &Tensor::ones(&[2]), &Tensor::ones(&[3]), false);
+    normalise(x, &[0.0; 3], &[1.0; 3], &Tensor::ones(&[2]), &Tensor::ones(&[3]), Rectifier::None);
 }

@@ -2,8 +2,11 @@
 //! the trunk and every head, for any batch, with a description of what goes in and
 //! how the outputs are read. `--check` also writes a batch of images and the
 //! outputs that this program computes for them, to compare with another program's.
+//! `--format torch` writes the weights alone, as torchvision or timm load them.
 //!
 //! `cargo run --release --example export -- --model runs/train-1/checkpoints/best.safetensors --out exported`
+
+mod torch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,21 +18,28 @@ use cerberus::nn::Context;
 use cerberus::onnx::{IMAGES, Preprocessing, export_model, output_names, save, save_values};
 use cerberus::tensor::Tensor;
 use cerberus::train::{TrainConfig, TrainError, load_model};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::say;
 
-/// Write a trained model as an ONNX file.
+/// Write a trained model for other programs.
 #[derive(Parser)]
 #[command(name = "export")]
 struct Options {
-    /// A checkpoint written by the train example
+    /// A checkpoint written by the train example, or a classifier of import
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder for model.onnx; made if missing
+    /// Folder for model.onnx or torch.safetensors; made if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Also write a batch of noise images and the outputs for them to this file, in the safetensors format
+    /// onnx: the whole model, to run; torch: the weights of a classifier, or of a trained model's trunk, to load into
+    /// the library's network
+    #[arg(long, value_enum, default_value = "onnx")]
+    format: Format,
+    /// For --format torch: the library whose names the weights get
+    #[arg(long, value_enum, default_value = "torchvision")]
+    library: torch::Library,
+    /// For --format onnx: also write a batch of noise images and the outputs for them to this file, in the safetensors format
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
     /// Threads to compute on [default: all cores]
@@ -37,8 +47,22 @@ struct Options {
     threads: Option<usize>,
 }
 
-/// The name of the file in `--out`.
-const FILE: &str = "model.onnx";
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Onnx,
+    Torch,
+}
+
+impl Format {
+    /// The name of the file in `--out`.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Onnx => "model.onnx",
+            Self::Torch => "torch.safetensors",
+        }
+    }
+}
+
 /// Images in the batch of `--check`.
 const CHECKED: usize = 3;
 
@@ -49,12 +73,21 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), TrainError> {
-    let (config, model) = load_model(&options.model)?;
-    let path = options.out.join(FILE);
+    if options.format == Format::Torch && options.check.is_some() {
+        let problem = "--check runs an ONNX file; leave it out with --format torch".into();
+        return Err(TrainError::Option(problem));
+    }
+    let path = options.out.join(options.format.file());
     let taken = [Some(&path), options.check.as_ref()].into_iter().flatten().find(|path| path.exists());
     if let Some(path) = taken {
         return Err(refuse(path, "the file is there already; choose another place or remove it".into()));
     }
+    if options.format == Format::Torch {
+        let written = torch::write(&options.model, &path, options.library)?;
+        say!("{}: {written}", path.display());
+        return Ok(());
+    }
+    let (config, model) = load_model(&options.model)?;
     crate::shell::make_folder(&options.out)?;
     let image = config.model.image;
     let exported = export_model(&model, image, &preprocessing(&config))
