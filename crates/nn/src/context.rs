@@ -14,7 +14,6 @@ use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
 use cerberus_tensor::random::{Stream, stream};
 use cerberus_tensor::{Element, Tensor};
 
-use crate::layers::{BatchNorm2d, Conv2d};
 use crate::module::{Buffer, Module, ModuleTensorMut, Parameter, join};
 
 /// One forward pass: its mode, its tape, its random seed, and its side results.
@@ -48,11 +47,11 @@ pub struct Context<T: Element = f32> {
 }
 
 /// A convolution and its norm as one convolution.
-struct Normed<T: Element> {
-    prepared: Arc<PreparedConv2d<T>>,
-    bias: Tensor<T>,
-    /// While these are held, nothing changes them in place.
-    _sources: Vec<Tensor<T>>,
+pub(crate) struct Normed<T: Element> {
+    pub convolution: PreparedConv2d<T>,
+    pub bias: Tensor<T>,
+    /// While these are held, nothing changes in place what the convolution was made of.
+    pub _sources: Vec<Tensor<T>>,
 }
 
 /// What a pass for a [summary](crate::summary()) records of a layer.
@@ -156,25 +155,14 @@ impl<T: Element> Context<T> {
         Arc::clone(self.prepared.entry(weight.id()).or_insert_with(pack))
     }
 
-    /// The weights of a convolution that does what `conv` and, after it, `norm` do in evaluation, and its bias.
-    pub(crate) fn prepared_normed(
+    /// A convolution that does what the one with this weight and the norm with this scale do one after the other, made
+    /// once for this context.
+    pub(crate) fn normed(
         &mut self,
-        conv: &Conv2d<T>,
-        norm: &BatchNorm2d<T>,
-    ) -> (Arc<PreparedConv2d<T>>, Tensor<T>) {
-        let [gamma, beta, mean, variance] = norm.running_tensors();
-        let entry = self.normed.entry([conv.weight().id(), norm.gamma_id()]).or_insert_with(|| {
-            let [scale, shift] = norm.running_affine();
-            let bias = match conv.bias() {
-                Some(bias) => bias.value.clone() * &scale + shift,
-                None => shift,
-            };
-            let weight = conv.weight().value.clone() * &scale;
-            let prepared = Arc::new(PreparedConv2d::new(&weight, conv.spec()));
-            let sources = vec![conv.weight().value.clone(), gamma, beta, mean, variance];
-            Normed { prepared, bias, _sources: sources }
-        });
-        (Arc::clone(&entry.prepared), entry.bias.clone())
+        weight_and_scale: [ParamId; 2],
+        make: impl FnOnce() -> Normed<T>,
+    ) -> &Normed<T> {
+        self.normed.entry(weight_and_scale).or_insert_with(make)
     }
 
     /// Whether the outputs of single layers are asked for, so that no layers may be computed together.

@@ -33,7 +33,8 @@ pub use checkpoint::{Checkpoint, CheckpointError, StateDict, load_model, save_mo
 pub use context::{BufferUpdates, Context, LayerTrace, commit};
 pub use inference::{output_shape, predict};
 pub use init::{Fan, Init};
-pub use layers::joint::{Joint, conv_norm};
+pub use layers::Joint;
+pub use layers::joint::conv_norm;
 pub use layers::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
     AdaptiveMaxPool3d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d,

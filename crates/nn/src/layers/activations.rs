@@ -6,10 +6,9 @@ use cerberus_tensor::norm::Rectifier;
 use cerberus_tensor::{Element, Tensor};
 use std::marker::PhantomData;
 
-use super::Layer;
 use super::batch_norm::rectified;
-use super::joint::Joint;
 use super::macros::plain;
+use super::{Joint, Layer};
 use crate::context::Context;
 use crate::module::Parameter;
 

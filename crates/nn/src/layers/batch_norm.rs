@@ -5,9 +5,8 @@ use cerberus_autograd::{ParamId, Var};
 use cerberus_tensor::norm::{self, Rectifier};
 use cerberus_tensor::{Element, Tensor};
 
-use super::Layer;
-use super::joint::Joint;
 use super::macros::transparent;
+use super::{Joint, Layer};
 use crate::context::Context;
 use crate::module::{Buffer, Parameter};
 

@@ -4,8 +4,7 @@ use cerberus_autograd::Var;
 use cerberus_tensor::conv::{Conv2dSpec, Epilogue, Padding};
 use cerberus_tensor::{Element, Tensor};
 
-use super::joint::Joint;
-use super::{Layer, set_weight};
+use super::{Joint, Layer, set_weight};
 use crate::context::Context;
 use crate::init::Init;
 use crate::module::Parameter;

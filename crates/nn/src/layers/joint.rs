@@ -6,25 +6,12 @@
 
 use cerberus_autograd::Var;
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Epilogue;
+use cerberus_tensor::conv::{Epilogue, PreparedConv2d};
 use cerberus_tensor::norm::Rectifier;
 
 use super::batch_norm::rectified;
-use super::{BatchNorm2d, Conv2d, Layer};
-use crate::context::Context;
-
-/// A layer that may be computed together with the ones after it.
-#[doc(hidden)]
-pub enum Joint<'a, T: Element> {
-    /// None of these.
-    Apart,
-    /// A convolution.
-    Conv2d(&'a Conv2d<T>),
-    /// A batch norm.
-    BatchNorm2d(&'a BatchNorm2d<T>),
-    /// An activation that a batch norm can compute.
-    Rectifier(Rectifier),
-}
+use super::{BatchNorm2d, Conv2d, Joint, Layer};
+use crate::context::{Context, Normed};
 
 /// `norm` after `conv`, in one pass if nothing is recorded and no layer is watched: evaluation scales and shifts every
 /// channel of the convolution's output, which its weights and bias can do.
@@ -56,12 +43,27 @@ fn folded<T: Element>(
     if context.is_training() || x.is_recorded() || context.observes_layers() || conv.has_relu() {
         return None;
     }
-    let (prepared, bias) = context.prepared_normed(conv, norm);
+    let ids = [conv.weight().id(), norm.gamma_id()];
+    let Normed { convolution, bias, .. } = context.normed(ids, || together(conv, norm));
+    let bias = Some(bias.clone());
     let relu = activation != Rectifier::None;
-    let y = prepared.forward(x.value(), &Epilogue { bias: Some(bias), relu });
+    let y = convolution.forward(x.value(), &Epilogue { bias, relu });
     let y =
         if activation == Rectifier::Relu6 { rectified(Var::constant(y), activation).into_value() } else { y };
     Some(Var::constant(y))
+}
+
+/// `conv` with the scale and shift of `norm` in its weights and bias.
+fn together<T: Element>(conv: &Conv2d<T>, norm: &BatchNorm2d<T>) -> Normed<T> {
+    let [scale, shift] = norm.running_affine();
+    let weight = &conv.weight().value;
+    let bias = match conv.bias() {
+        Some(bias) => bias.value.clone() * &scale + shift,
+        None => shift,
+    };
+    let sources = norm.running_tensors().into_iter().chain([weight.clone()]).collect();
+    let convolution = PreparedConv2d::new(&(weight.clone() * &scale), conv.spec());
+    Normed { convolution, bias, _sources: sources }
 }
 
 /// The output of the first of `layers`, or of the first few of them, and how many they are.

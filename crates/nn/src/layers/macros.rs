@@ -60,7 +60,7 @@ macro_rules! transparent {
                 self.inner.forward(x, context)
             }
 
-            $(fn joint(&self) -> crate::layers::joint::Joint<'_, T> {
+            $(fn joint(&self) -> crate::layers::Joint<'_, T> {
                 let $layer = self;
                 $joint
             })?

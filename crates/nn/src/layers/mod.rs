@@ -50,11 +50,11 @@ pub use residual::{Residual, SqueezeExcitation};
 pub use sequential::Sequential;
 
 use cerberus_autograd::Var;
+use cerberus_tensor::norm::Rectifier;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::context::Context;
 use crate::module::{Module, Parameter};
-use joint::Joint;
 
 /// A module that maps one variable to one variable.
 pub trait Layer<T: Element = f32>: Module<T> + Send + Sync {
@@ -71,6 +71,19 @@ pub trait Layer<T: Element = f32>: Module<T> + Send + Sync {
     fn joint(&self) -> Joint<'_, T> {
         Joint::Apart
     }
+}
+
+/// A layer that may be computed together with the ones after it.
+#[doc(hidden)]
+pub enum Joint<'a, T: Element> {
+    /// None of these.
+    Apart,
+    /// A convolution.
+    Conv2d(&'a Conv2d<T>),
+    /// A batch norm.
+    BatchNorm2d(&'a BatchNorm2d<T>),
+    /// An activation that a batch norm can compute.
+    Rectifier(Rectifier),
 }
 
 impl<T: Element, L: Layer<T> + ?Sized> Layer<T> for Box<L> {
