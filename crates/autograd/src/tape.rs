@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cerberus_tensor::{Element, Shape, Tensor};
 
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
+use crate::rules::Ruled;
 use checkpoint::Segment;
 
 /// Identifies a parameter within one run of the program.
@@ -71,6 +72,8 @@ pub(crate) struct Record<T: Element> {
     pub drained: Option<&'static Location<'static>>,
     /// On a [tracing](Tape::tracing) tape, the inputs that are constants, by node and position.
     pub constants: Option<BTreeMap<(usize, usize), Tensor<T>>>,
+    /// On a tape [with a rule](Tape::with_rule), the rule and what it reads.
+    pub ruled: Option<Ruled<T>>,
 }
 
 /// Records operations so that gradients can be computed; cheap to clone (a handle).
@@ -114,6 +117,7 @@ impl<T: Element> Tape<T> {
                 depth: 0,
                 drained: None,
                 constants,
+                ruled: None,
             })),
         }
     }
@@ -142,6 +146,11 @@ impl<T: Element> Tape<T> {
     /// How many nodes have been recorded.
     pub fn len(&self) -> usize {
         self.record.borrow().nodes.len()
+    }
+
+    /// How many numbers all recorded results have together: about what the tape keeps at most.
+    pub fn elements(&self) -> usize {
+        self.record.borrow().nodes.iter().map(|node| node.shape().elements()).sum()
     }
 
     /// Whether nothing has been recorded.
@@ -263,6 +272,12 @@ impl<T: Element> Var<T> {
         Self { value, node: node.map(|node| (tape.clone(), node)), recompute: None }
     }
 
+    /// Whether operations on this variable and a ReLU after them are recorded as two: for a
+    /// [rule](Tape::with_rule), which may replace the gradient of either.
+    pub(crate) fn is_taken_apart(&self) -> bool {
+        self.node.as_ref().is_some_and(|(tape, _)| tape.record.borrow().ruled.is_some())
+    }
+
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
         self.node.as_ref()
     }
@@ -304,7 +319,11 @@ impl<T: Element> Var<T> {
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
-        let traces = tape.record.borrow().constants.is_some();
+        let (traces, is_read) = {
+            let record = tape.record.borrow();
+            let is_read = record.ruled.as_ref().is_some_and(|ruled| ruled.rule.reads(saved.name));
+            (record.constants.is_some(), is_read)
+        };
         let mut constants: Vec<(usize, Tensor<T>)> = Vec::new();
         for (index, Var { value, node, .. }) in inputs.into_iter().enumerate() {
             if traces && node.is_none() {
@@ -318,12 +337,19 @@ impl<T: Element> Var<T> {
             places.push(Input { node, shape });
             values.push(value);
         }
+        let read = is_read.then(|| values.clone());
         let value = operation.forward(Inputs(values));
         saved.output = (saves.output && !is_checkpointed).then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
-        if let Some(kept) = &mut tape.record.borrow_mut().constants {
-            kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
+        {
+            let mut record = tape.record.borrow_mut();
+            if let Some(kept) = &mut record.constants {
+                kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
+            }
+            if let (Some(inputs), Some(ruled)) = (read, &mut record.ruled) {
+                ruled.values.insert(node, (inputs, value.clone()));
+            }
         }
         Var { value, node: Some((tape, node)), recompute: None }
     }

@@ -136,6 +136,10 @@ impl<T: Element> Var<T> {
     /// If `gamma` or `beta` is not `[C]`.
     #[track_caller]
     pub fn batch_norm_relu(self, gamma: Var<T>, beta: Var<T>, eps: f64) -> (Var<T>, BatchStatistics<T>) {
+        if self.is_taken_apart() {
+            let (y, statistics) = self.batch_norm(gamma, beta, eps);
+            return (y.relu(), statistics);
+        }
         self.batch_normalised(gamma, beta, eps, true)
     }
 
