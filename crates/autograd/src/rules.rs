@@ -1,11 +1,11 @@
 //! Rules that replace operations' gradients on the way back: the backward passes of explanations.
 //!
-//! Some methods that explain a network differ from its gradient only in what they do at certain operations. Guided
-//! backpropagation, for example, changes what a ReLU passes on, DeepLift what any non-linear operation does. A [`Rule`] says so.
-//! It is given to the [tape](Tape::with_rule), because it decides what must be kept: an ordinary tape keeps only what
-//! the operations' own gradients read, and computes operations that are often used together in one pass. A tape
-//! with a rule keeps the inputs and outputs that the rule reads, and takes such pairs apart: a convolution with a ReLU
-//! is recorded as `conv2d` and `relu`.
+//! Some methods that explain a network differ from its gradient only in what they do at certain operations.
+//! Guided backpropagation, for example, changes what a ReLU passes on, DeepLift what any non-linear operation
+//! does. A [`Rule`] says so. It is given to the [tape](Tape::with_rule), because it decides what must be kept:
+//! an ordinary tape keeps only what the operations' own gradients read, and computes operations that are often
+//! used together in one pass. A tape with a rule keeps the inputs and outputs that the rule reads, and takes
+//! such pairs apart: a convolution with a ReLU is recorded as `conv2d` and `relu`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,7 +15,8 @@ use cerberus_tensor::{Element, Tensor};
 use crate::operation::{Gradient, Operation};
 use crate::tape::Tape;
 
-/// Replaces the gradients of some operations; see [`Tape::with_rule`] and [`grad_each_by_rule`](crate::grad_each_by_rule).
+/// Replaces the gradients of some operations; see [`Tape::with_rule`] and
+/// [`grad_each_by_rule`](crate::grad_each_by_rule).
 pub trait Rule<T: Element> {
     /// Whether [`backward`](Self::backward) reads the inputs and the output of operations of this name.
     fn reads(&self, operation: &str) -> bool;
@@ -73,8 +74,9 @@ pub(crate) struct Ruled<T: Element> {
 }
 
 impl<T: Element> Tape<T> {
-    /// An empty tape whose [backward pass by rule](crate::grad_each_by_rule) replaces some gradients. It keeps what the rule
-    /// reads, and records pairs of operations that are usually computed in one pass (with a ReLU at the end) as two.
+    /// An empty tape whose [backward pass by rule](crate::grad_each_by_rule) replaces some gradients. It keeps
+    /// what the rule reads, and records pairs of operations that are usually computed in one pass (with a ReLU
+    /// at the end) as two.
     ///
     /// ```
     /// use std::rc::Rc;

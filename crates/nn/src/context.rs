@@ -184,6 +184,19 @@ impl<T: Element> Context<T> {
         output
     }
 
+    /// Whether the output of any layer is [watched](Self::watch).
+    pub fn is_watching(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Makes a value that is no layer's output, such as a trunk's map, visible to those who
+    /// [watch](Self::watch) `name`.
+    pub fn note(&mut self, name: &str, value: &Var<T>) {
+        if let Some(watched) = self.watched.get_mut(&join(&self.path, name)) {
+            *watched = Some(value.clone());
+        }
+    }
+
     /// From now on, records every layer with parameters; [`traced`](Self::traced) returns the records.
     pub fn trace_layers(&mut self) {
         self.trace = Some(Trace { layers: Vec::new(), since: Instant::now() });
