@@ -161,9 +161,7 @@ fn walk<T: Element>(
     visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
 ) {
     let own = |index: usize, dy: Tensor<T>, wants: &[bool]| match &nodes[index] {
-        Node::Result { operation, saved, .. } => {
-            Ok(operation.backward(saved.clone().recall(), dy, wants))
-        }
+        Node::Result { operation, saved, .. } => Ok(operation.backward(saved.clone().recall(), dy, wants)),
         Node::Leaf { .. } => Ok(Vec::new()),
     };
     walk_by(nodes, places, rows, visit, own).expect("operations do not refuse their own gradients");

@@ -35,9 +35,7 @@ mod rules;
 mod tape;
 mod trace;
 
-pub use engine::{
-    backward, backward_into, depends_on, grad, grad_each, grad_each_by_rule, grad_with_graph,
-};
+pub use engine::{backward, backward_into, depends_on, grad, grad_each, grad_each_by_rule, grad_with_graph};
 pub use gradients::{GradientSink, Gradients, Leaf};
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};

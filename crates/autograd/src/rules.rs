@@ -2,10 +2,10 @@
 //!
 //! Some methods that explain a network differ from its gradient only in what they do at certain operations.
 //! Guided backpropagation, for example, changes what a ReLU passes on, DeepLift what any non-linear operation
-//! does. A [`Rule`] says so. It is given to the [tape](Tape::with_rule), because it decides what must be kept:
-//! an ordinary tape keeps only what the operations' own gradients read, and computes operations that are often
-//! used together in one pass. A tape with a rule keeps the inputs and outputs that the rule reads, and takes
-//! such pairs apart: a convolution with a ReLU is recorded as `conv2d` and `relu`.
+//! does. A [`Rule`] says so. It is given to the tape ([`Tape::with_rule`](crate::Tape::with_rule)), because it
+//! decides what must be kept: an ordinary tape keeps only what the operations' own gradients read, and computes
+//! operations that are often used together in one pass. A tape with a rule keeps the inputs and outputs that
+//! the rule reads, and takes such pairs apart: a convolution with a ReLU is recorded as `conv2d` and `relu`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,9 +13,8 @@ use std::rc::Rc;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::operation::{Gradient, Operation};
-use crate::tape::Tape;
 
-/// Replaces the gradients of some operations; see [`Tape::with_rule`] and
+/// Replaces the gradients of some operations; see [`Tape::with_rule`](crate::Tape::with_rule) and
 /// [`grad_each_by_rule`](crate::grad_each_by_rule).
 pub trait Rule<T: Element> {
     /// Whether [`backward`](Self::backward) reads the inputs and the output of operations of this name.
@@ -73,53 +72,10 @@ pub(crate) struct Ruled<T: Element> {
     pub values: BTreeMap<usize, (Vec<Tensor<T>>, Tensor<T>)>,
 }
 
-impl<T: Element> Tape<T> {
-    /// An empty tape whose [backward pass by rule](crate::grad_each_by_rule) replaces some gradients. It keeps
-    /// what the rule reads, and records pairs of operations that are usually computed in one pass (with a ReLU
-    /// at the end) as two.
-    ///
-    /// ```
-    /// use std::rc::Rc;
-    /// use cerberus_autograd::{Answer, Rule, Step, Tape, grad_each_by_rule, one};
-    /// use cerberus_tensor::Tensor;
-    ///
-    /// /// Every ReLU passes on everything.
-    /// struct Open;
-    ///
-    /// impl Rule<f64> for Open {
-    ///     fn reads(&self, _operation: &str) -> bool {
-    ///         false
-    ///     }
-    ///
-    ///     fn backward(&self, step: &Step<'_, f64>, dy: &Tensor<f64>) -> Answer<f64> {
-    ///         match step.operation.name() {
-    ///             "relu" => Answer::Gradients(one(dy.clone())),
-    ///             _ => Answer::Own,
-    ///         }
-    ///     }
-    /// }
-    ///
-    /// let tape = Tape::with_rule(Rc::new(Open));
-    /// let x = tape.leaf(Tensor::from_vec(vec![-1.0, 2.0], &[2]));
-    /// let y = x.clone().relu().scale(3.0).sum_all();
-    /// let mut dx = Vec::new();
-    /// grad_each_by_rule(&[&y], &[&x], |_, gradients| {
-    ///     dx = gradients[0].clone().unwrap().into_dense().to_vec();
-    /// })
-    /// .unwrap();
-    /// assert_eq!(dx, [3.0, 3.0]);
-    /// ```
-    pub fn with_rule(rule: Rc<dyn Rule<T>>) -> Self {
-        let tape = Self::new();
-        tape.record().borrow_mut().ruled = Some(Ruled { rule, values: BTreeMap::new() });
-        tape
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Var, grad, grad_each_by_rule};
+    use crate::{Tape, Var, grad, grad_each_by_rule};
     use cerberus_tensor::conv::Conv2dSpec;
     use cerberus_tensor::pooling::Pool2dSpec;
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cerberus_tensor::{Element, Shape, Tensor};
 
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
-use crate::rules::Ruled;
+use crate::rules::{Rule, Ruled};
 use checkpoint::Segment;
 
 /// Identifies a parameter within one run of the program.
@@ -107,6 +107,47 @@ impl<T: Element> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
         Self::with_constants(None)
+    }
+
+    /// An empty tape whose [backward pass by rule](crate::grad_each_by_rule) replaces some gradients. It keeps
+    /// what the rule reads, and records pairs of operations that are usually computed in one pass (with a ReLU
+    /// at the end) as two.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use cerberus_autograd::{Answer, Rule, Step, Tape, grad_each_by_rule, one};
+    /// use cerberus_tensor::Tensor;
+    ///
+    /// /// Every ReLU passes on everything.
+    /// struct Open;
+    ///
+    /// impl Rule<f64> for Open {
+    ///     fn reads(&self, _operation: &str) -> bool {
+    ///         false
+    ///     }
+    ///
+    ///     fn backward(&self, step: &Step<'_, f64>, dy: &Tensor<f64>) -> Answer<f64> {
+    ///         match step.operation.name() {
+    ///             "relu" => Answer::Gradients(one(dy.clone())),
+    ///             _ => Answer::Own,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let tape = Tape::with_rule(Rc::new(Open));
+    /// let x = tape.leaf(Tensor::from_vec(vec![-1.0, 2.0], &[2]));
+    /// let y = x.clone().relu().scale(3.0).sum_all();
+    /// let mut dx = Vec::new();
+    /// grad_each_by_rule(&[&y], &[&x], |_, gradients| {
+    ///     dx = gradients[0].clone().unwrap().into_dense().to_vec();
+    /// })
+    /// .unwrap();
+    /// assert_eq!(dx, [3.0, 3.0]);
+    /// ```
+    pub fn with_rule(rule: Rc<dyn Rule<T>>) -> Self {
+        let tape = Self::new();
+        tape.record.borrow_mut().ruled = Some(Ruled { rule, values: BTreeMap::new() });
+        tape
     }
 
     pub(crate) fn with_constants(constants: Option<BTreeMap<(usize, usize), Tensor<T>>>) -> Self {

@@ -116,7 +116,7 @@ impl<T: Element> Rule<T> for Rescale {
             return refused("it is neither linear nor a function of single numbers");
         };
         let x = &step.inputs[place];
-        if !x.shape().first().is_some_and(|n| n % 2 == 0) {
+        if x.shape().first().is_none_or(|n| n % 2 != 0) {
             return refused("its input is not split into picture and baseline");
         }
         let dx = if LARGEST.contains(&name) {
@@ -188,10 +188,9 @@ fn largest<T: Element>(step: &Step<'_, T>, [x, y]: [&Tensor<T>; 2], dy: &Tensor<
 
 impl<T: Element> Explainer<'_, T> {
     /// DeepLIFT with the rescale rule (Shrikumar, Greenside and Kundaje, "Learning Important Features Through
-    /// Propagating Activation Differences", 2017, equation 1 for the sum), with its gap: the sum is `f(x) -
-    /// f(b)` (the "summation-to-delta" property). One forward and one backward pass over picture and baseline.
-    /// Max pooling is treated as in captum; the sum may then differ where windows overlap and their largest
-    /// values cross.
+    /// Propagating Activation Differences", 2017, equation 1 for the sum), with its gap: the sum is `f(x) - f(b)`
+    /// but for rounding. One forward and one backward pass over picture and baseline. Max pooling is treated as in
+    /// captum; where windows overlap, what comes to a place from several is added up, and captum keeps one of them.
     ///
     /// # Errors
     /// If the baseline does not fit, or the network has an operation for which the rule is not defined, such as

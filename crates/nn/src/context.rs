@@ -326,6 +326,20 @@ mod tests {
     use crate::{BatchNorm2d, Conv2d, Init, Layer, Sequential};
 
     #[test]
+    fn a_value_that_is_noted_can_be_watched_and_costs_nothing_otherwise() {
+        let value = Var::constant(Tensor::from_vec(vec![1.0, 2.0], &[2]));
+        let mut context = Context::<f32>::evaluation();
+        context.note("trunk.stage1", &value);
+        assert!(!context.is_watching() && context.activation("trunk.stage1").is_none());
+        context.watch("trunk.stage1");
+        assert!(context.is_watching());
+        context.note("trunk.stage2", &value);
+        assert!(context.activation("trunk.stage1").is_none());
+        context.note("trunk.stage1", &value);
+        assert_eq!(context.activation("trunk.stage1").unwrap().value().to_vec(), [1.0, 2.0]);
+    }
+
+    #[test]
     fn a_traced_pass_tells_the_first_layer_whose_output_is_not_finite() {
         let mut init = Init::new(1);
         let mut model = Sequential::<f32>::new()
