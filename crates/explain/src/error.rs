@@ -18,7 +18,7 @@ pub enum ExplainError {
         "{0} changes the gradient of ReLUs, and there is none on the way to the target: it would be the plain gradient"
     )]
     NoRelu(&'static str),
-    /// No layer of this path has run, or the answers do not depend on it.
+    /// No layer of this path has run.
     #[error("no layer or map {path:?} has run on the way to the target")]
     NoLayer {
         /// The path that was asked for.

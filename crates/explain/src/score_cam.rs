@@ -1,6 +1,6 @@
 //! Score-CAM: class activation maps without gradients.
 
-use cerberus_autograd::{Tape, Var};
+use cerberus_autograd::Var;
 use cerberus_nn::Context;
 use cerberus_tensor::resize::{Interpolation, resize};
 use cerberus_tensor::{Element, Tensor};
@@ -31,7 +31,7 @@ impl<T: Element> Explainer<'_, T> {
     fn score_cam_of_one(&self, x: Tensor<T>, path: &str) -> Result<Vec<Tensor<T>>, ExplainError> {
         let mut context = Context::evaluation();
         context.watch(path);
-        let _ = self.model().outputs(Tape::new().leaf(x.clone()), &mut context);
+        let _ = self.model().outputs(Var::constant(x.clone()), &mut context);
         let map: Var<T> = watched(&context, path)?;
         let map = map.into_value();
         let shape = x.shape()[1..].to_vec();

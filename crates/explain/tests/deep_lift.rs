@@ -7,13 +7,18 @@ use cerberus_tensor::Tensor;
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::pooling::Pool2dSpec;
 use cerberus_tensor::resize::Interpolation;
+use cerberus_tensor::windows::Sliding;
+
+/// A part of a network, with and without a context.
+type Part<'a> = &'a dyn Fn(Var<f64>, &mut Context<f64>) -> Var<f64>;
+type Single = fn(Var<f64>) -> Var<f64>;
 
 /// Pictures with values above 0, for logarithms and roots.
 fn picture() -> Tensor<f64> {
     Tensor::from_fn(&[2, 4, 6, 2], |i| 1.3 + (i as f64 * 0.83).sin())
 }
 
-fn gaps(f: &dyn Fn(Var<f64>, &mut Context<f64>) -> Var<f64>) -> Result<Vec<f64>, String> {
+fn gaps(f: Part) -> Result<Vec<f64>, String> {
     let model = |x: Var<f64>, context: &mut Context<f64>| {
         let y = f(x, context);
         let (n, size) = (y.shape()[0], y.value().len() / y.shape()[0]);
@@ -31,7 +36,7 @@ fn gaps(f: &dyn Fn(Var<f64>, &mut Context<f64>) -> Var<f64>) -> Result<Vec<f64>,
 
 #[test]
 fn functions_of_single_numbers_and_largest_values_are_complete() {
-    let functions: [(&str, fn(Var<f64>) -> Var<f64>); 26] = [
+    let functions: [(&str, Single); 28] = [
         ("relu", |x| x.affine(1.0, -1.0).relu()),
         ("leaky_relu", |x| x.affine(1.0, -1.0).leaky_relu(0.1)),
         ("prelu", |x| x.affine(1.0, -1.0).prelu(Var::constant(Tensor::from_vec(vec![0.2, 0.3], &[2])))),
@@ -58,6 +63,8 @@ fn functions_of_single_numbers_and_largest_values_are_complete() {
         ("overlapping max_pool2d", |x| {
             x.max_pool2d(Pool2dSpec { kernel: [3; 2], stride: [1; 2], padding: Padding::all(1) })
         }),
+        ("max_pool", |x| x.max_pool(Sliding { kernel: [2; 2], stride: [1; 2], padding: [0; 2] }).square()),
+        ("adaptive_max_pool", |x| x.adaptive_max_pool(&[3, 2])),
         ("resize", |x| x.square().resize([7, 5], Interpolation::Bilinear)),
         ("permute", |x| x.permute(&[0, 3, 1, 2]).square()),
     ];
@@ -70,7 +77,7 @@ fn functions_of_single_numbers_and_largest_values_are_complete() {
 
 #[test]
 fn what_is_not_a_function_of_single_numbers_is_refused_by_its_name() {
-    let refused = |name: &str, f: &dyn Fn(Var<f64>, &mut Context<f64>) -> Var<f64>| {
+    let refused = |name: &str, f: Part| {
         let error = gaps(f).expect_err(name);
         assert!(error.contains(&format!("the operation {name}: ")), "{name}: {error}");
     };
