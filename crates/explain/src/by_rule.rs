@@ -64,7 +64,7 @@ impl<T: Element> Explainer<'_, T> {
         let seen = Rc::new(Cell::new(0));
         let rule = Rc::new(Relus { by_output, seen: Rc::clone(&seen) });
         let count = x.shape()[0];
-        let batch = self.batch(&Pictures::of(x).shape);
+        let batch = self.batch(&Pictures::of(x).shape, count);
         let mut parts: Vec<Vec<Tensor<T>>> = Vec::new();
         for first in (0..count).step_by(batch) {
             let part = x.narrow(0, first, batch.min(count - first));

@@ -5,6 +5,7 @@
 
 use cerberus_autograd::{Tape, Var, grad_each};
 use cerberus_nn::Context;
+use cerberus_tensor::concat::concat;
 use cerberus_tensor::resize::{Interpolation, resize};
 use cerberus_tensor::{Element, Tensor};
 
@@ -46,23 +47,40 @@ impl<T: Element> Explainer<'_, T> {
         kind: Cam,
         relu: bool,
     ) -> Result<Vec<Attribution<T>>, ExplainError> {
-        let count = x.shape()[0];
-        let batch = self.batch(&Pictures::of(x).shape);
-        let mut parts: Vec<Vec<Tensor<T>>> = Vec::new();
-        for first in (0..count).step_by(batch) {
-            let part = x.narrow(0, first, batch.min(count - first)).contiguous();
-            let (map, gradients) = self.map_and_gradients(part, path)?;
-            parts.resize(gradients.len(), Vec::new());
-            for (parts, gradient) in parts.iter_mut().zip(gradients) {
-                let sum = weighed(&map, gradient, kind);
-                parts.push(if relu { sum.map(cerberus_tensor::relu) } else { sum });
-            }
-        }
-        Ok(parts.iter().map(|parts| Attribution::of(cerberus_tensor::concat::concat(parts, 0))).collect())
+        let (map, gradients) = self.layer_gradients(x, path)?;
+        let attribution = |gradient| {
+            let sum = weighed(&map, gradient, kind);
+            Attribution::of(if relu { sum.map(cerberus_tensor::relu) } else { sum })
+        };
+        Ok(gradients.into_iter().map(attribution).collect())
     }
 
-    /// The output of the layer at `path`, and every answer's gradient with respect to it, both `[N, h, w, c]`.
-    fn map_and_gradients(
+    /// The output of the layer at `path` and the gradient of every answer with respect to it, all
+    /// `[N, h, w, c]`: what class activation maps, and figures of how much an answer relies on each channel,
+    /// are made from. An answer that does not depend on the layer has zeros. One forward pass, and a backward
+    /// pass as far as the layer.
+    ///
+    /// # Errors
+    /// If no such layer has run, or its output is not a map.
+    pub fn layer_gradients(
+        &self,
+        x: &Tensor<T>,
+        path: &str,
+    ) -> Result<(Tensor<T>, Vec<Tensor<T>>), ExplainError> {
+        let count = x.shape()[0];
+        let batch = self.batch(&Pictures::of(x).shape, count);
+        let (mut maps, mut all) = (Vec::new(), Vec::<Vec<Tensor<T>>>::new());
+        for first in (0..count).step_by(batch) {
+            let part = x.narrow(0, first, batch.min(count - first)).contiguous();
+            let (map, gradients) = self.layer_gradients_of_batch(part, path)?;
+            maps.push(map);
+            all.resize(gradients.len(), Vec::new());
+            all.iter_mut().zip(gradients).for_each(|(parts, gradient)| parts.push(gradient));
+        }
+        Ok((concat(&maps, 0), all.iter().map(|parts| concat(parts, 0)).collect()))
+    }
+
+    fn layer_gradients_of_batch(
         &self,
         x: Tensor<T>,
         path: &str,

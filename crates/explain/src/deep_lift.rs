@@ -201,7 +201,7 @@ impl<T: Element> Explainer<'_, T> {
         baseline: &Baseline<T>,
     ) -> Result<Vec<Attribution<T>>, ExplainError> {
         let (baseline, count) = (baseline.of(x)?, x.shape()[0]);
-        let batch = (self.batch(&Pictures::of(x).shape) / 2).max(1);
+        let batch = (self.batch(&Pictures::of(x).shape, count) / 2).max(1);
         let mut parts: Vec<Vec<Tensor<T>>> = Vec::new();
         for first in (0..count).step_by(batch) {
             let here = batch.min(count - first);

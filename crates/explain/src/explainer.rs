@@ -71,9 +71,12 @@ impl<'a, T: Element> Explainer<'a, T> {
         self.model
     }
 
-    /// How many pictures of this shape `[H, W, C]` a batch may hold: from the values that one picture leaves on a tape,
-    /// and as many gradients.
-    pub(crate) fn batch(&self, shape: &[usize]) -> usize {
+    /// How many of `count` pictures of this shape `[H, W, C]` a batch may hold: from the values that one picture
+    /// leaves on a tape, and as many gradients.
+    pub(crate) fn batch(&self, shape: &[usize], count: usize) -> usize {
+        if count <= 1 {
+            return 1;
+        }
         let tape = Tape::new();
         let x = tape.leaf(Tensor::zeros(&[&[1], shape].concat()));
         let _ = self.model.outputs(x, &mut Context::evaluation());
@@ -104,7 +107,7 @@ impl<'a, T: Element> Explainer<'a, T> {
         make: &mut dyn FnMut(usize, &mut [T]),
         visit: &mut dyn FnMut(usize, &[f64]),
     ) {
-        let (batch, mut context) = (if count > 1 { self.batch(shape) } else { 1 }, Context::evaluation());
+        let (batch, mut context) = (self.batch(shape, count), Context::evaluation());
         for first in (0..count).step_by(batch) {
             let x = pictures(shape, first..(first + batch).min(count), make);
             let here = x.shape()[0];
@@ -126,7 +129,7 @@ impl<'a, T: Element> Explainer<'a, T> {
         make: &mut dyn FnMut(usize, &mut [T]),
         visit: &mut dyn FnMut(usize, usize, &[T]),
     ) {
-        let batch = if count > 1 { self.batch(shape) } else { 1 };
+        let batch = self.batch(shape, count);
         for first in (0..count).step_by(batch) {
             let x = pictures(shape, first..(first + batch).min(count), make);
             for (answer, gradient) in self.gradients_of_batch(x).into_iter().enumerate() {

@@ -73,6 +73,11 @@ fn grad_cam_plus_plus_and_layer_cam_follow_their_formulas() {
             .map(|k| at(&gradient, picture, place, k).max(0.0) * at(&map, picture, place, k))
             .sum::<f64>()
     };
+    let (own, gradients) = explainer.with_memory(1).layer_gradients(&picture(), "map").unwrap();
+    for (found, expected) in [(own, &map), (gradients[0].clone(), &gradient)] {
+        assert!(found.to_vec().iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+    let explainer = Explainer::new(&quadratic);
     let found = |kind, relu| explainer.cam(&picture(), "map", kind, relu).unwrap()[0].values.clone();
     assert_same(&found(Cam::PlusPlus, false), plus_plus);
     assert_same(&found(Cam::PlusPlus, true), |picture, place| plus_plus(picture, place).max(0.0));
