@@ -17,8 +17,10 @@ use crate::baseline::Baseline;
 use crate::error::ExplainError;
 use crate::explainer::{Attribution, Explainer, Pictures};
 
-/// Where the two halves differ by less, the operation's own gradient is used, as in captum.
+/// Where the two halves differ by less, the operation's own gradient is used, as in captum; and where they differ by no
+/// more than rounding does, a few units in the last place, whose quotients would be noise.
 const LEAST: f64 = 1e-10;
+const UNITS: f64 = 4.0;
 
 /// Operations that are linear in all inputs.
 const LINEAR: [&str; 11] = [
@@ -139,6 +141,18 @@ fn difference<T: Element>(x: &Tensor<T>) -> Vec<T> {
     picture.iter().zip(baseline).map(|(&a, &b)| a - b).collect()
 }
 
+/// The [`difference`], but `None` where it is too small to divide by.
+fn divisors<T: Element>(x: &Tensor<T>) -> Vec<Option<T>> {
+    let x = x.contiguous();
+    let (picture, baseline) = x.data().split_at(x.len() / 2);
+    let (least, units) = (T::from_f64(LEAST), T::from_f64(UNITS) * T::epsilon());
+    let large = |(&a, &b): (&T, &T)| {
+        let limit = least.max(units * a.abs().max(b.abs()));
+        Some(a - b).filter(|difference| difference.abs() >= limit)
+    };
+    picture.iter().zip(baseline).map(large).collect()
+}
+
 /// Input number `place`'s own gradient.
 fn own<T: Element>(step: &Step<'_, T>, place: usize, dy: Tensor<T>) -> Tensor<T> {
     let mut gradients = (step.own)(dy);
@@ -152,12 +166,12 @@ fn rescaled<T: Element>(
     [x, y]: [&Tensor<T>; 2],
     dy: &Tensor<T>,
 ) -> Tensor<T> {
-    let (own, dy, least) = (own(step, place, dy.clone()), dy.contiguous(), T::from_f64(LEAST));
-    let (across, up) = (difference(x), difference(y));
+    let (own, dy) = (own(step, place, dy.clone()), dy.contiguous());
+    let (across, up) = (divisors(x), difference(y));
     let half = across.len();
-    let slope = |i: usize| {
-        let (dx, rise) = (across[i % half], up[i % half]);
-        if dx.abs() < least { own.data()[i] } else { dy.data()[i] * rise / dx }
+    let slope = |i: usize| match across[i % half] {
+        Some(dx) => dy.data()[i] * up[i % half] / dx,
+        None => own.data()[i],
     };
     Tensor::from_vec((0..x.len()).map(slope).collect(), x.shape())
 }
@@ -166,7 +180,7 @@ fn rescaled<T: Element>(
 /// gets the part of the difference that it makes: the picture's from the baseline's value up, the baseline's to
 /// where it would be without the picture's.
 fn largest<T: Element>(step: &Step<'_, T>, [x, y]: [&Tensor<T>; 2], dy: &Tensor<T>) -> Tensor<T> {
-    let (y, least) = (y.contiguous(), T::from_f64(LEAST));
+    let y = y.contiguous();
     let (picture, baseline) = y.data().split_at(y.len() / 2);
     let both = |i: usize| {
         let (a, b) = (picture[i % picture.len()], baseline[i % picture.len()]);
@@ -176,12 +190,11 @@ fn largest<T: Element>(step: &Step<'_, T>, [x, y]: [&Tensor<T>; 2], dy: &Tensor<
     let parts = Tensor::from_vec((0..y.len()).map(both).collect(), y.shape());
     let spread = own(step, 0, dy.clone() * parts);
     let own = own(step, 0, dy.clone());
-    let across = difference(x);
+    let across = divisors(x);
     let half = across.len();
-    let slope = |i: usize| {
-        let dx = across[i % half];
-        let all = spread.data()[i % half] + spread.data()[half + i % half];
-        if dx.abs() < least { own.data()[i] } else { all / dx }
+    let slope = |i: usize| match across[i % half] {
+        Some(dx) => (spread.data()[i % half] + spread.data()[half + i % half]) / dx,
+        None => own.data()[i],
     };
     Tensor::from_vec((0..x.len()).map(slope).collect(), x.shape())
 }

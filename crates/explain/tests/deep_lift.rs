@@ -102,3 +102,18 @@ fn what_is_not_a_function_of_single_numbers_is_refused_by_its_name() {
     });
     assert!(error.unwrap_err().contains("attention"));
 }
+
+#[test]
+fn differences_that_are_only_rounding_get_the_gradient_and_no_quotient_of_noise() {
+    // In 32 bits 1 and 1 + 2^-23 differ by one unit, and so may their squares, or not at all.
+    let one = Tensor::<f32>::ones(&[1, 1, 1, 1]);
+    let next = one.clone().map(|v| v + f32::EPSILON);
+    let model = |x: Var<f32>, _: &mut Context<f32>| {
+        let n = x.shape()[0];
+        vec![x.affine(1.0, 0.0).sigmoid().reshape(&[n])]
+    };
+    let explainer = Explainer::new(&model);
+    let slope = explainer.gradients(&next)[0].values.item();
+    let found = explainer.deep_lift(&next, &Baseline::Given(one)).unwrap()[0].values.item();
+    assert!((found - slope * f32::EPSILON).abs() < 1e-3 * slope * f32::EPSILON, "{found}");
+}
