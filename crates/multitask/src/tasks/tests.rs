@@ -343,8 +343,10 @@ fn every_detection_is_one_of_its_heads_candidates_and_other_heads_have_none() {
                     let row = image * places + place;
                     let score = scores.value().contiguous().data()[row * classes + object.class];
                     let bounds = boxes.value().contiguous().data()[4 * row..4 * row + 4].to_vec();
-                    let side = |(a, b): (&f64, &f32)| (a.clamp(0.0, SIDE as f64) - f64::from(*b)).abs() < 1e-4;
-                    (score - f64::from(object.score)).abs() < 1e-6 && bounds.iter().zip(&object.bbox).all(side)
+                    let side =
+                        |(a, b): (&f64, &f32)| (a.clamp(0.0, SIDE as f64) - f64::from(*b)).abs() < 1e-4;
+                    (score - f64::from(object.score)).abs() < 1e-6
+                        && bounds.iter().zip(&object.bbox).all(side)
                 };
                 assert!((0..places).any(is_it), "{}: {object:?}", task.name());
             }
