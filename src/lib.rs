@@ -19,6 +19,7 @@
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
 //! | [`multitask`] | trunks, heads, tasks, the model, the training step |
 //! | [`onnx`] | networks as ONNX files |
+//! | [`explain`] | what each head looked at |
 //! | [`train`] | the trainer, a run's folder and reports |
 //!
 //! # Example
@@ -49,6 +50,7 @@ pub use cerberus_autograd as autograd;
 pub use cerberus_balance as balance;
 pub use cerberus_data as data;
 pub use cerberus_draw as draw;
+pub use cerberus_explain as explain;
 pub use cerberus_metrics as metrics;
 pub use cerberus_multitask as multitask;
 pub use cerberus_nn as nn;
@@ -99,6 +101,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/nn.md")]
 struct Layers;
+
+/// Compiles and runs the program of the chapter on explanations.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/explain.md")]
+struct Explanations;
 
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]

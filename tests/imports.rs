@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("tensor", &[]),
     ("metrics", &[]),
     ("report", &[]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("draw", &["data", "metrics"]),
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
+    ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
     ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor"]),
     (
         "cli",
@@ -29,6 +30,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "balance",
             "data",
             "draw",
+            "explain",
             "metrics",
             "multitask",
             "nn",

@@ -6,161 +6,16 @@
 //! contributions of several uses.
 
 use std::cell::Ref;
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use cerberus_tensor::{Element, Tensor};
 
+use crate::gradients::{GradientSink, Gradients, Leaf};
 use crate::operation::{Gradient, Saved};
-use crate::tape::{Input, Node, ParamId, Record, Var};
-
-/// The leaf a gradient belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    node: usize,
-    /// The parameter's id, if it was recorded as one.
-    pub parameter: Option<ParamId>,
-}
-
-/// Receives each leaf's gradient as soon as it is complete.
-pub trait GradientSink<T: Element> {
-    /// Takes the gradient of `leaf`. Called once per leaf that the loss depends
-    /// on, in reverse order of recording.
-    fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>);
-}
-
-/// The gradients of all leaves that a loss depends on.
-///
-/// Parameters' gradients are kept as they arrive, as two factors or one tensor,
-/// whichever is smaller; two factors are multiplied only when the tensor is
-/// requested.
-#[derive(Clone, Debug)]
-pub struct Gradients<T: Element = f32> {
-    parameters: BTreeMap<ParamId, Held<T>>,
-    leaves: BTreeMap<usize, Tensor<T>>,
-}
-
-/// A gradient as it arrived and, after the first request, multiplied out.
-#[derive(Clone, Debug)]
-struct Held<T: Element> {
-    gradient: Gradient<T>,
-    product: OnceLock<Tensor<T>>,
-}
-
-impl<T: Element> Held<T> {
-    fn new(gradient: Gradient<T>) -> Self {
-        Self { gradient, product: OnceLock::new() }
-    }
-
-    fn dense(&self) -> &Tensor<T> {
-        match &self.gradient {
-            Gradient::Dense(gradient) => gradient,
-            product => self.product.get_or_init(|| product.clone().into_dense()),
-        }
-    }
-}
-
-impl<T: Element> Default for Gradients<T> {
-    fn default() -> Self {
-        Self { parameters: BTreeMap::new(), leaves: BTreeMap::new() }
-    }
-}
-
-impl<T: Element> Gradients<T> {
-    /// The gradient of a parameter; `None` if the loss does not depend on it.
-    /// One that is held as two factors is multiplied out, and kept; see
-    /// [`factored`](Self::factored).
-    pub fn parameter(&self, id: ParamId) -> Option<&Tensor<T>> {
-        self.parameters.get(&id).map(Held::dense)
-    }
-
-    /// The gradient of a parameter in the form it is held in.
-    pub fn factored(&self, id: ParamId) -> Option<&Gradient<T>> {
-        self.parameters.get(&id).map(|held| &held.gradient)
-    }
-
-    /// The gradient of a leaf variable; `None` if the loss does not depend on it.
-    pub fn of(&self, leaf: &Var<T>) -> Option<&Tensor<T>> {
-        let (_, node) = leaf.node()?;
-        self.leaves.get(node)
-    }
-
-    /// The parameters' gradients in order of their ids.
-    pub fn parameters(&self) -> impl Iterator<Item = (ParamId, &Tensor<T>)> {
-        self.parameters.iter().map(|(&id, held)| (id, held.dense()))
-    }
-
-    /// Square root of the sum of the squares of all parameters' gradients.
-    pub fn global_norm(&self) -> T {
-        T::from_f64(self.parameters.values().map(|held| held.gradient.squared_norm()).sum::<f64>().sqrt())
-    }
-
-    /// Scales all parameters' gradients so that their global norm is at most
-    /// `limit` (Pascanu, Mikolov and Bengio, 2013); returns the norm before.
-    pub fn clip_global_norm(&mut self, limit: T) -> T {
-        let norm = self.global_norm();
-        if norm > limit {
-            for held in self.parameters.values_mut() {
-                let gradient = std::mem::replace(&mut held.gradient, Tensor::scalar(T::ZERO).into());
-                *held = Held::new(gradient.scale(limit / norm));
-            }
-        }
-        norm
-    }
-
-    /// Limits every value of the parameters' gradients to `-limit` to `limit`; NaN stays NaN.
-    ///
-    /// # Panics
-    /// If the limit is negative or NaN.
-    #[track_caller]
-    pub fn clip_values(&mut self, limit: T) {
-        assert!(limit >= T::ZERO, "clip_values: the limit must be at least 0, found {limit}");
-        for held in self.parameters.values_mut() {
-            let gradient = std::mem::replace(&mut held.gradient, Tensor::scalar(T::ZERO).into());
-            let clipped = gradient.into_dense().map(|x| match x {
-                x if x > limit => limit,
-                x if x < -limit => -limit,
-                x => x,
-            });
-            *held = Held::new(Gradient::Dense(clipped));
-        }
-    }
-
-    /// The gradients of the parameters that `keep` names; they share their values with these.
-    pub fn select(&self, keep: impl Fn(ParamId) -> bool) -> Self {
-        let chosen = self.parameters.iter().filter(|(id, _)| keep(**id));
-        Self { parameters: chosen.map(|(&id, held)| (id, held.clone())).collect(), leaves: BTreeMap::new() }
-    }
-}
-
-/// Parameters' gradients computed elsewhere.
-impl<T: Element> FromIterator<(ParamId, Tensor<T>)> for Gradients<T> {
-    fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(gradients: I) -> Self {
-        let mut all = Self::default();
-        all.extend(gradients);
-        all
-    }
-}
-
-/// Parameters' gradients computed elsewhere; one that is there already is replaced.
-impl<T: Element> Extend<(ParamId, Tensor<T>)> for Gradients<T> {
-    fn extend<I: IntoIterator<Item = (ParamId, Tensor<T>)>>(&mut self, gradients: I) {
-        let held = |(id, gradient)| (id, Held::new(Gradient::Dense(gradient)));
-        self.parameters.extend(gradients.into_iter().map(held));
-    }
-}
-
-impl<T: Element> GradientSink<T> for Gradients<T> {
-    fn accept(&mut self, leaf: Leaf, gradient: Gradient<T>) {
-        match leaf.parameter {
-            Some(id) => drop(self.parameters.insert(id, Held::new(gradient.in_smaller_form()))),
-            None => drop(self.leaves.insert(leaf.node, gradient.into_dense())),
-        }
-    }
-}
+use crate::rules::{Answer, Refusal, Step};
+use crate::tape::{Input, Node, Record, Var};
 
 /// The gradient of a scalar with respect to every leaf. Uses the tape up.
 ///
@@ -261,15 +116,67 @@ pub fn grad_each<T: Element>(
     walk(&record.nodes, &places, rows, visit);
 }
 
+/// [`grad_each`] on a tape [with a rule](crate::Tape::with_rule), which replaces the gradients of some operations.
+///
+/// # Errors
+/// If the rule is not defined for an operation on the way; `visit` may have been called by then.
+///
+/// # Panics
+/// As [`grad_each`], and if the tape has no rule.
+#[track_caller]
+pub fn grad_each_by_rule<T: Element>(
+    outputs: &[&Var<T>],
+    wrt: &[&Var<T>],
+    visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
+) -> Result<(), Refusal> {
+    let Some(first) = outputs.first() else { return Ok(()) };
+    let (tape, _) = recorded_scalar("grad_each_by_rule", first);
+    let (places, seeds) =
+        (places("grad_each_by_rule", &tape, wrt), seeds("grad_each_by_rule", &tape, outputs));
+    let record = replayed(&tape, &places);
+    let ruled = record.ruled.as_ref().expect("grad_each_by_rule: the tape was not made by Tape::with_rule");
+    let last = record.nodes.len() - 1;
+    let rows = seeds.into_iter().map(|node| seed(last, node, record.nodes[node].shape())).collect();
+    walk_by(&record.nodes, &places, rows, visit, |index, dy, wants| {
+        let Node::Result { operation, saved, .. } = &record.nodes[index] else { return Ok(Vec::new()) };
+        let own = |dy: Tensor<T>| operation.backward(saved.clone().recall(), dy, wants);
+        let (inputs, output) = match ruled.values.get(&index) {
+            Some((inputs, output)) => (&inputs[..], Some(output)),
+            None => (&[][..], None),
+        };
+        let step = Step { operation: &**operation, inputs, output, wants, own: &own };
+        match ruled.rule.backward(&step, &dy) {
+            Answer::Own => Ok(own(dy)),
+            Answer::Gradients(gradients) => Ok(gradients),
+            Answer::Refused(reason) => Err(Refusal { operation: operation.name(), reason }),
+        }
+    })
+}
+
+/// [`walk_by`] the operations' own rules.
+fn walk<T: Element>(
+    nodes: &[Node<T>],
+    places: &[Option<usize>],
+    rows: Vec<Vec<Option<Gradient<T>>>>,
+    visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
+) {
+    let own = |index: usize, dy: Tensor<T>, wants: &[bool]| match &nodes[index] {
+        Node::Result { operation, saved, .. } => Ok(operation.backward(saved.clone().recall(), dy, wants)),
+        Node::Leaf { .. } => Ok(Vec::new()),
+    };
+    walk_by(nodes, places, rows, visit, own).expect("operations do not refuse their own gradients");
+}
+
 /// Goes back over the tape with several rows of gradients at once; a row has one
 /// entry per node. Follows only the paths that lead to one of `places`, and calls
-/// `visit` with the gradients of each place.
-fn walk<T: Element>(
+/// `visit` with the gradients of each place. `back` gives the gradients of a node's inputs, given that of its output.
+fn walk_by<T: Element>(
     nodes: &[Node<T>],
     places: &[Option<usize>],
     mut rows: Vec<Vec<Option<Gradient<T>>>>,
     mut visit: impl FnMut(usize, Vec<Option<Gradient<T>>>),
-) {
+    back: impl Fn(usize, Tensor<T>, &[bool]) -> Result<Vec<Option<Gradient<T>>>, Refusal>,
+) -> Result<(), Refusal> {
     let leads = leading_to(nodes, places);
     for (index, node) in nodes.iter().enumerate().rev() {
         let here: Vec<Option<Gradient<T>>> = rows.iter_mut().map(|row| row[index].take()).collect();
@@ -279,7 +186,7 @@ fn walk<T: Element>(
         for (place, _) in places.iter().enumerate().filter(|(_, node)| **node == Some(index)) {
             visit(place, here.clone());
         }
-        let Node::Result { operation, inputs, saved, .. } = node else { continue };
+        let Node::Result { operation, inputs, .. } = node else { continue };
         let wants: Vec<bool> =
             inputs.iter().map(|input| input.node.is_some_and(|node| leads[node])).collect();
         if !wants.contains(&true) {
@@ -287,10 +194,11 @@ fn walk<T: Element>(
         }
         for (row, gradient) in rows.iter_mut().zip(here) {
             let Some(gradient) = gradient else { continue };
-            let answers = operation.backward(saved.clone().recall(), gradient.into_dense(), &wants);
+            let answers = back(index, gradient.into_dense(), &wants)?;
             distribute(operation.name(), inputs, answers, &wants, row);
         }
     }
+    Ok(())
 }
 
 /// Like [`grad`], but the gradients are variables on the same tape and can be

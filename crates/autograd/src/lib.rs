@@ -18,6 +18,7 @@
 //! - [`Tape`] and [`Var`]: recording (`tape.rs`);
 //! - [`backward`], [`backward_into`], [`grad`], [`grad_each`], [`grad_with_graph`]: one reverse loop (`engine.rs`);
 //! - [`Operation`]: what a rule is (`operation.rs`); the rules are in [`ops`];
+//! - [`Rule`]: gradients replaced on the way back, to explain networks (`rules.rs`);
 //! - [`Trace`]: what was computed, for programs that translate it (`trace.rs`);
 //! - [`Proof`]: the samples and facts of every operation (`proof.rs`);
 //! - [`gradcheck`]: finite differences against every rule.
@@ -25,18 +26,20 @@
 
 mod engine;
 pub mod gradcheck;
+mod gradients;
 mod operation;
 mod operators;
 pub mod ops;
 pub mod proof;
+mod rules;
 mod tape;
 mod trace;
 
-pub use engine::{
-    GradientSink, Gradients, Leaf, backward, backward_into, depends_on, grad, grad_each, grad_with_graph,
-};
+pub use engine::{backward, backward_into, depends_on, grad, grad_each, grad_each_by_rule, grad_with_graph};
+pub use gradients::{GradientSink, Gradients, Leaf};
 pub use operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one, one_var, two, two_vars};
 pub use proof::{ErrorCase, Facts, Group, Proof};
+pub use rules::{Answer, Refusal, Rule, Step};
 pub use tape::{ParamId, Tape, Var};
 pub use trace::{Source, Trace, TracedNode, TracedStep};
 

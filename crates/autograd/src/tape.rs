@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cerberus_tensor::{Element, Shape, Tensor};
 
 use crate::operation::{Boxed, Inputs, Operation, Precompiled, Recompute, Saved, SavedValue};
+use crate::rules::{Rule, Ruled};
 use checkpoint::Segment;
 
 /// Identifies a parameter within one run of the program.
@@ -71,6 +72,8 @@ pub(crate) struct Record<T: Element> {
     pub drained: Option<&'static Location<'static>>,
     /// On a [tracing](Tape::tracing) tape, the inputs that are constants, by node and position.
     pub constants: Option<BTreeMap<(usize, usize), Tensor<T>>>,
+    /// On a tape [with a rule](Tape::with_rule), the rule and what it reads.
+    pub ruled: Option<Ruled<T>>,
 }
 
 /// Records operations so that gradients can be computed; cheap to clone (a handle).
@@ -106,6 +109,47 @@ impl<T: Element> Tape<T> {
         Self::with_constants(None)
     }
 
+    /// An empty tape whose [backward pass by rule](crate::grad_each_by_rule) replaces some gradients. It keeps
+    /// what the rule reads, and records pairs of operations that are usually computed in one pass (with a ReLU
+    /// at the end) as two.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use cerberus_autograd::{Answer, Rule, Step, Tape, grad_each_by_rule, one};
+    /// use cerberus_tensor::Tensor;
+    ///
+    /// /// Every ReLU passes on everything.
+    /// struct Open;
+    ///
+    /// impl Rule<f64> for Open {
+    ///     fn reads(&self, _operation: &str) -> bool {
+    ///         false
+    ///     }
+    ///
+    ///     fn backward(&self, step: &Step<'_, f64>, dy: &Tensor<f64>) -> Answer<f64> {
+    ///         match step.operation.name() {
+    ///             "relu" => Answer::Gradients(one(dy.clone())),
+    ///             _ => Answer::Own,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let tape = Tape::with_rule(Rc::new(Open));
+    /// let x = tape.leaf(Tensor::from_vec(vec![-1.0, 2.0], &[2]));
+    /// let y = x.clone().relu().scale(3.0).sum_all();
+    /// let mut dx = Vec::new();
+    /// grad_each_by_rule(&[&y], &[&x], |_, gradients| {
+    ///     dx = gradients[0].clone().unwrap().into_dense().to_vec();
+    /// })
+    /// .unwrap();
+    /// assert_eq!(dx, [3.0, 3.0]);
+    /// ```
+    pub fn with_rule(rule: Rc<dyn Rule<T>>) -> Self {
+        let tape = Self::new();
+        tape.record.borrow_mut().ruled = Some(Ruled { rule, values: BTreeMap::new() });
+        tape
+    }
+
     pub(crate) fn with_constants(constants: Option<BTreeMap<(usize, usize), Tensor<T>>>) -> Self {
         Self {
             record: Rc::new(RefCell::new(Record {
@@ -114,6 +158,7 @@ impl<T: Element> Tape<T> {
                 depth: 0,
                 drained: None,
                 constants,
+                ruled: None,
             })),
         }
     }
@@ -142,6 +187,11 @@ impl<T: Element> Tape<T> {
     /// How many nodes have been recorded.
     pub fn len(&self) -> usize {
         self.record.borrow().nodes.len()
+    }
+
+    /// How many numbers all recorded results have together: about what the tape keeps at most.
+    pub fn elements(&self) -> usize {
+        self.record.borrow().nodes.iter().map(|node| node.shape().elements()).sum()
     }
 
     /// Whether nothing has been recorded.
@@ -263,6 +313,12 @@ impl<T: Element> Var<T> {
         Self { value, node: node.map(|node| (tape.clone(), node)), recompute: None }
     }
 
+    /// Whether operations on this variable and a ReLU after them are recorded as two: for a
+    /// [rule](Tape::with_rule), which may replace the gradient of either.
+    pub(crate) fn is_taken_apart(&self) -> bool {
+        self.node.as_ref().is_some_and(|(tape, _)| tape.record.borrow().ruled.is_some())
+    }
+
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
         self.node.as_ref()
     }
@@ -304,7 +360,11 @@ impl<T: Element> Var<T> {
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
-        let traces = tape.record.borrow().constants.is_some();
+        let (traces, is_read) = {
+            let record = tape.record.borrow();
+            let is_read = record.ruled.as_ref().is_some_and(|ruled| ruled.rule.reads(saved.name));
+            (record.constants.is_some(), is_read)
+        };
         let mut constants: Vec<(usize, Tensor<T>)> = Vec::new();
         for (index, Var { value, node, .. }) in inputs.into_iter().enumerate() {
             if traces && node.is_none() {
@@ -318,12 +378,19 @@ impl<T: Element> Var<T> {
             places.push(Input { node, shape });
             values.push(value);
         }
+        let read = is_read.then(|| values.clone());
         let value = operation.forward(Inputs(values));
         saved.output = (saves.output && !is_checkpointed).then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
         let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
-        if let Some(kept) = &mut tape.record.borrow_mut().constants {
-            kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
+        {
+            let mut record = tape.record.borrow_mut();
+            if let Some(kept) = &mut record.constants {
+                kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
+            }
+            if let (Some(inputs), Some(ruled)) = (read, &mut record.ruled) {
+                ruled.values.insert(node, (inputs, value.clone()));
+            }
         }
         Var { value, node: Some((tape, node)), recompute: None }
     }

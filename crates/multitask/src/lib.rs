@@ -29,5 +29,5 @@ pub use lenet::{LENET_SIDE, LeNet};
 pub use model::MultiTaskModel;
 pub use normalisation::Normalisation;
 pub use step::{Balancing, GradientsWrt, StepInput, StepResult, train_step};
-pub use tasks::{Detection, HeadKind, HeadOutput, Metric, Prediction, Task};
+pub use tasks::{Candidates, Detection, HeadKind, HeadOutput, Metric, Prediction, Task};
 pub use trunk::{ConvTrunk, Trunk};

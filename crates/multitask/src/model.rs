@@ -123,13 +123,23 @@ impl<T: Element> MultiTaskModel<T> {
         self.recomputes = recomputes;
     }
 
-    /// The trunk's features of images `[N, H, W, C]`.
+    /// The trunk's features of images `[N, H, W, C]`. Its maps can be [watched](Context::watch) as `trunk.` and their
+    /// names, such as `trunk.stage1`.
     #[track_caller]
     pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
         if self.recomputes {
             context.recompute(true);
         }
-        self.trunk.forward(images, context)
+        let features = self.trunk.forward(images, context);
+        if context.is_watching() {
+            for (info, map) in self.trunk.stages().iter().zip(&features.stages) {
+                context.note(&join("trunk", &info.name), map);
+            }
+            if let (Some(info), Some(map)) = (self.trunk.neck(), &features.neck) {
+                context.note(&join("trunk", &info.name), map);
+            }
+        }
+        features
     }
 
     /// Every task's raw outputs for images `[N, H, W, C]`; the trunk runs once.

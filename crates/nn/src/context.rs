@@ -216,6 +216,19 @@ impl<T: Element> Context<T> {
         output
     }
 
+    /// Whether the output of any layer is [watched](Self::watch).
+    pub fn is_watching(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Makes a value that is no layer's output, such as a trunk's map, visible to those who
+    /// [watch](Self::watch) `name`.
+    pub fn note(&mut self, name: &str, value: &Var<T>) {
+        if let Some(watched) = self.watched.get_mut(&join(&self.path, name)) {
+            *watched = Some(value.clone());
+        }
+    }
+
     /// From now on, records every layer with parameters; [`traced`](Self::traced) returns the records.
     pub fn trace_layers(&mut self) {
         self.trace = Some(Trace { layers: Vec::new(), since: Instant::now() });
@@ -343,6 +356,20 @@ pub fn commit<T: Element>(model: &mut dyn Module<T>, updates: BufferUpdates<T>) 
 mod tests {
     use super::*;
     use crate::{BatchNorm2d, Conv2d, Init, Layer, Sequential};
+
+    #[test]
+    fn a_value_that_is_noted_can_be_watched_and_costs_nothing_otherwise() {
+        let value = Var::constant(Tensor::from_vec(vec![1.0, 2.0], &[2]));
+        let mut context = Context::<f32>::evaluation();
+        context.note("trunk.stage1", &value);
+        assert!(!context.is_watching() && context.activation("trunk.stage1").is_none());
+        context.watch("trunk.stage1");
+        assert!(context.is_watching());
+        context.note("trunk.stage2", &value);
+        assert!(context.activation("trunk.stage1").is_none());
+        context.note("trunk.stage1", &value);
+        assert_eq!(context.activation("trunk.stage1").unwrap().value().to_vec(), [1.0, 2.0]);
+    }
 
     #[test]
     fn a_traced_pass_tells_the_first_layer_whose_output_is_not_finite() {

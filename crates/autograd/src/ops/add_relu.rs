@@ -80,6 +80,9 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn add_relu(self, other: Var<T>) -> Var<T> {
         super::assert_broadcast("add_relu", self.shape(), other.shape());
+        if self.is_taken_apart() || other.is_taken_apart() {
+            return (self + other).relu();
+        }
         Var::record(AddRelu, vec![self, other])
     }
 }

@@ -164,6 +164,11 @@ impl<T: Element> Var<T> {
         activation: Rectifier,
     ) -> (Var<T>, BatchStatistics<T>) {
         super::layer_norm::assert_channels("batch_norm", self.shape(), &gamma, &beta);
+        if activation != Rectifier::None && self.is_taken_apart() {
+            let (y, statistics) = self.batch_norm(gamma, beta, eps);
+            let y = if activation == Rectifier::Relu { y.relu() } else { y.clamp(0.0, 6.0) };
+            return (y, statistics);
+        }
         let statistics = norm::batch_statistics(self.value(), eps);
         let operation = BatchNorm { statistics: statistics.clone(), activation, eps };
         (Var::apply(operation, vec![self, gamma, beta]), statistics)

@@ -206,6 +206,9 @@ impl<T: Element> Var<T> {
     /// If the shapes do not fit each other; the message says which rule is broken.
     #[track_caller]
     pub fn conv2d_relu(self, weight: Var<T>, bias: Option<Var<T>>, spec: Conv2dSpec) -> Var<T> {
+        if self.is_taken_apart() {
+            return self.conv2d(weight, bias, spec).relu();
+        }
         self.convolved(weight, bias, spec, true)
     }
 

@@ -161,6 +161,9 @@ impl<T: Element> Var<T> {
     /// As [`max_pool2d`](Self::max_pool2d).
     #[track_caller]
     pub fn max_pool2d_relu(self, spec: Pool2dSpec) -> Var<T> {
+        if self.is_taken_apart() {
+            return self.relu().max_pool2d(spec);
+        }
         Var::record(MaxPool2d { spec, relu: true, shape: Shape::new(&[]), winners: None }, vec![self])
     }
 }

@@ -21,7 +21,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::scores::ObjectScores;
 use super::decoding::PEAKS;
 use super::shared::{MOST, heat_peaks, judged_heat, outputs, present};
-use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Candidates, Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -168,6 +168,21 @@ impl<T: Element> Task<T> for CenterNet<T> {
             let bbox = [x - w, y - h, x + w, y + h].map(|side| (side * stride) as f32);
             boxes::clip_to_image(&bbox, self.image[1] as f32, self.image[0] as f32)
         })
+    }
+
+    fn candidates(&self, output: &HeadOutput<T>) -> Option<Candidates<T>> {
+        let [rows, columns] = self.grid();
+        let [heat, size, offset] = outputs(output.clone());
+        let (n, places, stride) = (heat.shape()[0], rows * columns, self.stride as f64);
+        let corners = Tensor::from_fn(&[rows, columns, 2], |i| {
+            let cell = i / 2;
+            T::from_f64(if i % 2 == 0 { cell % columns } else { cell / columns } as f64)
+        });
+        let centre = offset + Var::constant(corners);
+        let half = size.relu().scale(0.5);
+        let boxes = Var::concat(vec![centre.clone() - half.clone(), centre + half], 3).scale(stride);
+        let scores = heat.sigmoid().reshape(&[n, places, self.config.outputs()]);
+        Some(Candidates { scores, boxes: boxes.reshape(&[n, places, 4]) })
     }
 
     fn decoding(&self) -> Decoding {

@@ -21,7 +21,7 @@ use cerberus_tensor::{Element, Tensor};
 use super::scores::ObjectScores;
 use super::decoding::{PEAKS, POSITION, SUPPRESSION};
 use super::shared::{MOST, heat_peaks, judged_heat, outputs, present, suppressed};
-use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
+use super::{Candidates, Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -233,6 +233,14 @@ impl<T: Element> Task<T> for Detect<T> {
             boxes::clip_to_image(&bbox, width, height)
         });
         peaks.into_iter().map(|prediction| suppressed(prediction, SAME)).collect()
+    }
+
+    fn candidates(&self, output: &HeadOutput<T>) -> Option<Candidates<T>> {
+        let [rows, columns] = self.grid();
+        let [heat, sides] = outputs(output.clone());
+        let (n, places) = (heat.shape()[0], rows * columns);
+        let boxes = self.to_boxes(sides.reshape(&[n * places, 4])).reshape(&[n, places, 4]);
+        Some(Candidates { scores: heat.sigmoid().reshape(&[n, places, self.classes]), boxes })
     }
 
     fn decoding(&self) -> Decoding {

@@ -25,7 +25,7 @@ use super::scores::ObjectScores;
 use super::decoding::{POSITION, SUPPRESSION};
 use super::shared::{present, suppressed};
 use crate::features::select;
-use super::{Decoding, Prediction, Detection, HeadKind, Metric, HeadOutput, Task};
+use super::{Candidates, Decoding, Prediction, Detection, HeadKind, Metric, HeadOutput, Task};
 use cerberus_metrics::boxes;
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
@@ -304,6 +304,27 @@ impl<T: Element> Task<T> for Fcos<T> {
             first += images * rows * columns;
         }
         found.into_iter().map(|found| suppressed(Prediction::Objects(found), SAME)).collect()
+    }
+
+    fn candidates(&self, output: &HeadOutput<T>) -> Option<Candidates<T>> {
+        let (mut scores, mut bounds) = (Vec::new(), Vec::new());
+        for (index, level) in self.levels.iter().enumerate() {
+            let [rows, columns] = level.grid(self.image);
+            let of = |kind: usize| {
+                let x = output.maps[3 * index + kind].clone();
+                let (n, channels) = (x.shape()[0], x.shape()[3]);
+                x.reshape(&[n, rows * columns, channels])
+            };
+            // The root of the product of two probabilities, by their logarithms: no operation takes two of them.
+            scores.push((of(0).log_sigmoid() + of(2).log_sigmoid()).scale(0.5).exp());
+            let stride = level.stride as f64;
+            let signs = Tensor::from_vec([-stride, -stride, stride, stride].map(T::from_f64).to_vec(), &[4]);
+            let points = Tensor::from_fn(&[rows * columns, 4], |i| {
+                T::from_f64(level.point(i / 4, columns)[i % 2])
+            });
+            bounds.push(of(1) * Var::constant(signs) + Var::constant(points));
+        }
+        Some(Candidates { scores: Var::concat(scores, 1), boxes: Var::concat(bounds, 1) })
     }
 
     fn decoding(&self) -> Decoding {

@@ -128,6 +128,15 @@ pub struct Detection {
     pub bbox: BBox,
 }
 
+/// Everything that a detector could find: at each of `P` places a box, and a score for each of `C` classes. Those that
+/// [`decode`](Task::decode) keeps are its detections. Both depend on the raw outputs by differentiable operations.
+pub struct Candidates<T: Element = f32> {
+    /// How sure the detector is, `[N, P, C]`, 0 to 1.
+    pub scores: Var<T>,
+    /// x1, y1, x2, y2 in pixels, `[N, P, 4]`, not clipped to the image.
+    pub boxes: Var<T>,
+}
+
 /// A task's prediction for one image.
 #[derive(Clone, Debug)]
 pub enum Prediction {
@@ -218,6 +227,11 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
 
     /// One prediction per image.
     fn decode(&self, output: &HeadOutput<T>) -> Vec<Prediction>;
+
+    /// Everything that the outputs of a head for objects could mean; `None` for other heads.
+    fn candidates(&self, _output: &HeadOutput<T>) -> Option<Candidates<T>> {
+        None
+    }
 
     /// The names of the raw outputs and what [`decode`](Self::decode) does with them, for programs that run the
     /// network elsewhere. Without it, outputs are numbered there.

@@ -320,3 +320,37 @@ fn the_focal_loss_of_scattered_pixels_is_the_sum_over_them() {
         assert!((0..pixels * classes).filter(|i| !ignored(i)).all(|i| gradient[i] != 0.0));
     }
 }
+
+#[test]
+fn every_detection_is_one_of_its_heads_candidates_and_other_heads_have_none() {
+    let model = MultiTaskModel::<f64>::new(&config(&all_kinds()), 5);
+    let batch = batch(&[sample(0, |_| true), sample(1, |_| true)]);
+    let images = Var::constant(to_f64(&batch.images));
+    let outputs = model.forward(images, &mut Context::evaluation());
+    let mut detectors = 0;
+    for (task, output) in model.tasks().iter().zip(&outputs) {
+        let Some(Candidates { scores, boxes }) = task.candidates(output) else {
+            assert!(!matches!(task.decode(output)[0], Prediction::Objects(_)), "{}", task.name());
+            continue;
+        };
+        detectors += 1;
+        let (places, classes) = (scores.shape()[1], scores.shape()[2]);
+        assert_eq!(boxes.shape(), [2, places, 4]);
+        for (image, prediction) in task.decode(output).into_iter().enumerate() {
+            let Prediction::Objects(found) = prediction else { panic!("{}", task.name()) };
+            for object in found.into_iter().take(5) {
+                let is_it = |place: usize| {
+                    let row = image * places + place;
+                    let score = scores.value().contiguous().data()[row * classes + object.class];
+                    let bounds = boxes.value().contiguous().data()[4 * row..4 * row + 4].to_vec();
+                    let side =
+                        |(a, b): (&f64, &f32)| (a.clamp(0.0, SIDE as f64) - f64::from(*b)).abs() < 1e-4;
+                    (score - f64::from(object.score)).abs() < 1e-6
+                        && bounds.iter().zip(&object.bbox).all(side)
+                };
+                assert!((0..places).any(is_it), "{}: {object:?}", task.name());
+            }
+        }
+    }
+    assert_eq!(detectors, 3);
+}
