@@ -40,6 +40,9 @@ struct Options {
     /// not told to take them for zero
     #[arg(long)]
     denormals: bool,
+    /// Compute values inside blocks again in the backward pass instead of keeping them: less memory, more time
+    #[arg(long)]
+    recompute: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,11 @@ fn main() -> ExitCode {
     let run = || -> Result<(), Failure> {
         if options.batch == 0 || options.steps == 0 {
             return Err("--batch and --steps must be at least 1".into());
+        }
+        if options.recompute && options.workload.only_predicts() {
+            return Err(
+                "--recompute is for workloads that train; without a backward pass nothing is kept".into()
+            );
         }
         common::thread_pool(options.threads)?.install(|| measure(&options, start))
     };
@@ -62,7 +70,7 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options, start: Instant) -> Result<(), Failure> {
     let scale = if options.denormals { 1e-39 } else { 1.0 };
-    let mut workload = options.workload.prepare(options.batch, scale)?;
+    let mut workload = options.workload.prepare(options.batch, scale, options.recompute)?;
     let to_first_step = seconds_since_start().unwrap_or_else(|| start.elapsed().as_secs_f64());
     let mut step = || {
         let clock = Instant::now();

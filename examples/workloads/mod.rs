@@ -83,11 +83,18 @@ pub struct Prepared {
 }
 
 impl Workload {
-    /// The workload for `batch` images at a time, their values multiplied by `scale`.
+    /// Whether nothing is trained.
+    pub fn only_predicts(self) -> bool {
+        self.to_possible_value().is_some_and(|value| value.get_name().starts_with("infer-"))
+    }
+
+    /// The workload for `batch` images at a time, their values multiplied by `scale`. With `recompute`, the backward
+    /// pass computes again what lies inside the blocks of published networks and of the train example's trunk.
     ///
     /// # Errors
     /// If data cannot be read.
-    pub fn prepare(self, batch: usize, scale: f32) -> Result<Prepared, Failure> {
+    pub fn prepare(self, batch: usize, scale: f32, recompute: bool) -> Result<Prepared, Failure> {
+        let options = StepOptions { recompute, ..StepOptions::default() };
         let images = |size: usize| wave(&[batch, size, size, 3]).scale(scale);
         let adam = || Adam::new(AdamOptions::default());
         let sgd = || Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
@@ -95,34 +102,46 @@ impl Workload {
         Ok(match self {
             Self::Seed32 => classification(
                 small_cnn(32, 10, 1),
-                adam(),
+                (adam(), options),
                 1e-3,
                 images(32),
                 (0..batch).map(labels(10)).collect(),
             ),
             Self::Seed224 => {
                 let model = small_cnn(224, 1000, 1);
-                classification(model, adam(), 1e-3, images(224), (0..batch).map(labels(250)).collect())
+                classification(
+                    model,
+                    (adam(), options),
+                    1e-3,
+                    images(224),
+                    (0..batch).map(labels(250)).collect(),
+                )
             }
             Self::Resnet18 => {
                 let model = resnet::resnet18(10, 1);
-                classification(model, sgd(), 0.01, images(32), (0..batch).map(labels(10)).collect())
+                classification(
+                    model,
+                    (sgd(), options),
+                    0.01,
+                    images(32),
+                    (0..batch).map(labels(10)).collect(),
+                )
             }
             Self::Mtl64 => {
                 let (model, targets) = (multitask::PlainHeads::new(1), multitask::Targets::made_up(batch));
-                training(model, adam(), 1e-3, images(64), move |model, x, context| {
+                training(model, (adam(), options), 1e-3, images(64), move |model, x, context| {
                     targets.loss(model.forward(x, context))
                 })
             }
-            Self::Scenes64 => scenes64(batch, scale)?,
-            Self::Resnet50 => published("resnet50", sgd(), 0.01, images(224)),
-            Self::MobilenetV2 => published("mobilenet_v2", sgd(), 0.01, images(224)),
-            Self::EfficientnetB0 => published("efficientnet_b0", sgd(), 0.01, images(224)),
-            Self::ConvnextTiny => published("convnext_tiny", adam(), 1e-4, images(224)),
-            Self::VitSmall => published("vit_small", adam(), 1e-4, images(224)),
+            Self::Scenes64 => scenes64(batch, scale, recompute)?,
+            Self::Resnet50 => published("resnet50", (sgd(), options), 0.01, images(224)),
+            Self::MobilenetV2 => published("mobilenet_v2", (sgd(), options), 0.01, images(224)),
+            Self::EfficientnetB0 => published("efficientnet_b0", (sgd(), options), 0.01, images(224)),
+            Self::ConvnextTiny => published("convnext_tiny", (adam(), options), 1e-4, images(224)),
+            Self::VitSmall => published("vit_small", (adam(), options), 1e-4, images(224)),
             Self::Unet => {
                 let target: Vec<usize> = (0..batch * 256 * 256).map(|i| i / 977 % unet::CLASSES).collect();
-                classification(unet::Unet::new(1), adam(), 1e-3, images(256), target)
+                classification(unet::Unet::new(1), (adam(), options), 1e-3, images(256), target)
             }
             Self::InferSeed32 => inference(small_cnn(32, 10, 1), images(32)),
             Self::InferResnet18 => inference(resnet::resnet18(10, 1), images(32)),
@@ -148,7 +167,12 @@ fn network(name: &str) -> Box<dyn Layer> {
 }
 
 /// Steps of a published network.
-fn published(name: &str, optimizer: impl Optimizer + 'static, rate: f64, images: Tensor) -> Prepared {
+fn published(
+    name: &str,
+    optimizer: (impl Optimizer + 'static, StepOptions),
+    rate: f64,
+    images: Tensor,
+) -> Prepared {
     let target = (0..images.shape()[0]).map(|i| i % 250).collect();
     classification(network(name), optimizer, rate, images, target)
 }
@@ -156,7 +180,7 @@ fn published(name: &str, optimizer: impl Optimizer + 'static, rate: f64, images:
 /// Steps of a model with one output and class ids.
 fn classification(
     model: impl Layer + 'static,
-    optimizer: impl Optimizer + 'static,
+    optimizer: (impl Optimizer + 'static, StepOptions),
     rate: f64,
     images: Tensor,
     target: Vec<usize>,
@@ -169,7 +193,7 @@ fn classification(
 /// Steps of any model: forward, `loss`, backward, update.
 fn training<M: Module + 'static>(
     mut model: M,
-    mut optimizer: impl Optimizer + 'static,
+    (mut optimizer, options): (impl Optimizer + 'static, StepOptions),
     rate: f64,
     images: Tensor,
     loss: impl Fn(&M, Var, &mut Context) -> Var + 'static,
@@ -177,7 +201,8 @@ fn training<M: Module + 'static>(
     let parameters = model.parameter_count();
     optimizer.set_learning_rate(rate);
     let step = move || {
-        step(&mut model, &mut optimizer, |model, context| loss(model, Var::from(&images), context)) as f32
+        let loss = |model: &M, context: &mut Context| loss(model, Var::from(&images), context);
+        step_with(&mut model, &mut optimizer, options, loss) as f32
     };
     Prepared { parameters, step: Box::new(step) }
 }
@@ -191,7 +216,7 @@ fn inference(model: impl Layer + 'static, images: Tensor) -> Prepared {
 }
 
 /// The step of the train example, on its own data.
-fn scenes64(batch: usize, scale: f32) -> Result<Prepared, Failure> {
+fn scenes64(batch: usize, scale: f32, recompute: bool) -> Result<Prepared, Failure> {
     let scenes = data::open("fashion-scenes", 1)?;
     let config = TrainConfig::for_data("fashion-scenes", scenes.info());
     let indices: Vec<usize> = (0..batch).collect();
@@ -200,6 +225,7 @@ fn scenes64(batch: usize, scale: f32) -> Result<Prepared, Failure> {
     let mut batch = Batch::assemble(&samples?, indices)?;
     batch.images = batch.images.scale(scale);
     let mut model = MultiTaskModel::new(&config.model, 1);
+    model.recompute(recompute);
     let mut optimizer = AdamW::new(AdamOptions::default());
     let mut balancing = config.balancing()?;
     let parameters = model.parameter_count();

@@ -49,15 +49,19 @@ impl Layer for Unet {
         for (depth, level) in self.down.iter().enumerate() {
             if depth > 0 {
                 skips.push(x.clone());
-                x = pool.forward(x, context);
             }
-            x = context.segment(|context| level.forward(x, context));
+            x = context.segment(|context| {
+                let x = if depth > 0 { pool.forward(x, context) } else { x };
+                level.forward(x, context)
+            });
         }
         for level in &self.up {
             let skip = skips.pop().expect("a level above each but the first");
             let size = [skip.shape()[1], skip.shape()[2]];
-            let joined = Var::concat(vec![skip, x.resize(size, Interpolation::Bilinear)], 3);
-            x = context.segment(|context| level.forward(joined, context));
+            x = context.segment(|context| {
+                let joined = Var::concat(vec![skip, x.resize(size, Interpolation::Bilinear)], 3);
+                level.forward(joined, context)
+            });
         }
         self.head.forward(x, context)
     }

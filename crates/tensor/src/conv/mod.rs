@@ -91,8 +91,10 @@ pub enum Algorithm {
 const FEW_CHANNELS: usize = 4;
 /// With as many input and output channels, a kernel of one pixel has the gradients of a dense layer.
 const MANY_CHANNELS: usize = 32;
-/// With this many times more pixels than channels, the sums of its weights' gradient are long, and cut into pieces.
+/// With this many times more pixels than channels and fewer weights than this, the sums of its weights' gradient are
+/// so long and so few that the implicit kernel, which packs less, is as fast.
 const LONG_SUMS: usize = 16;
+const FEW_WEIGHTS: usize = 16 * 1024;
 
 impl Algorithm {
     /// The algorithm of [`conv2d`].
@@ -107,8 +109,9 @@ impl Algorithm {
     /// The algorithm of [`weight_gradient`].
     pub fn of_weight_gradient(g: &Geometry) -> Self {
         let [oh, ow] = g.output;
-        let is_short = g.n * oh * ow < LONG_SUMS * g.cin.max(g.cout);
-        if is_dense(g) && is_short { Self::Product } else { Self::of_forward(g) }
+        let is_long = g.n * oh * ow >= LONG_SUMS * g.cin.max(g.cout);
+        let is_small = g.cin * g.cout < FEW_WEIGHTS;
+        if is_dense(g) && !(is_long && is_small) { Self::Product } else { Self::of_forward(g) }
     }
 
     /// The algorithm of [`input_gradient`], for the geometry of the forward pass.

@@ -194,7 +194,9 @@ fn wide_depthwise_convolutions_may_be_dilated_and_strided() {
 
 #[test]
 fn kernels_of_one_pixel_equal_the_definition() {
-    for (pixels, cin, cout) in [([3, 7, 7], 40, 300), ([2, 9, 5], 33, 32), ([5, 30, 31], 64, 48)] {
+    for (pixels, cin, cout) in
+        [([3, 7, 7], 40, 300), ([2, 9, 5], 33, 32), ([5, 30, 31], 64, 48), ([6, 29, 31], 128, 144)]
+    {
         let [n, h, w] = pixels;
         let case = Case { x: [n, h, w, cin], weight: [1, 1, cin, cout], spec: Conv2dSpec::default() };
         check_dispatched::<f64>(&case, 1e-12).unwrap();
@@ -227,6 +229,8 @@ fn every_algorithm_is_chosen_for_the_geometry_it_is_made_for() {
     let same = Conv2dSpec::same(3);
     let far = Conv2dSpec { stride: [2, 2], dilation: [2, 2], ..same };
     use Algorithm::{Depthwise, Im2col, Implicit, Product, Winograd};
+    let long = Geometry::new("test", &[8, 32, 32, 64], &[1, 1, 64, 64], &Conv2dSpec::default());
+    assert_eq!(Algorithm::of_weight_gradient(&long), Implicit);
     let dense = Geometry::new("test", &[2, 7, 7, 256], &[1, 1, 256, 64], &Conv2dSpec::default());
     assert_eq!(Algorithm::of_weight_gradient(&dense), Product);
     assert_eq!(Algorithm::of_input_gradient(&dense), Product);
