@@ -113,14 +113,16 @@ fn main() {
             continue;
         }
         let g = layer.geometry();
-        let [ahead, back] = [Algorithm::of_forward(&g), Algorithm::of_input_gradient(&g)].map(initial);
+        let [ahead, back, weights] =
+            [Algorithm::of_forward, Algorithm::of_input_gradient, Algorithm::of_weight_gradient]
+                .map(|of| initial(of(&g)));
         let of_peak = |speed: f64, by: char| format!("{speed:.1} {:>4.0}% {by}", 100.0 * speed / peak);
         print!("{name:>36} {plain:>8.1} {loops:>8.1} {library:>8.1} {im2col:>8.1} {implicit:>8.1}");
         println!(
             " {:>14} {:>14} {:>14}",
             of_peak(forward, ahead),
             of_peak(input, back),
-            of_peak(weight, ahead)
+            of_peak(weight, weights)
         );
         if layer.groups > 1 {
             copy_rate(&layer, threads, [forward, input]);
@@ -167,6 +169,7 @@ fn initial(algorithm: Algorithm) -> char {
         Algorithm::Winograd => 'w',
         Algorithm::Depthwise => 'd',
         Algorithm::Im2col => 'c',
+        Algorithm::Product => 'p',
     }
 }
 

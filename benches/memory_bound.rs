@@ -12,7 +12,7 @@ use cerberus_tensor::Tensor;
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::conv::Padding;
 use cerberus_tensor::machine::{Traffic, bandwidth};
-use cerberus_tensor::norm::{batch_norm_backward, batch_statistics, normalise};
+use cerberus_tensor::norm::{Rectifier, batch_norm_backward, batch_statistics, normalise};
 use cerberus_tensor::pooling::{
     Pool2dSpec, global_avg_pool, global_avg_pool_backward, max_pool2d, max_pool2d_backward,
 };
@@ -68,13 +68,13 @@ fn main() {
     let s = batch_statistics(&x, 1e-5);
     report("batch_statistics", len, len, &|| drop(batch_statistics(&x, 1e-5)));
     report("normalise", 2.0 * len, len, &|| {
-        drop(normalise(x.clone(), &s.mean, &s.inv_std, &gamma, &beta, true));
+        drop(normalise(x.clone(), &s.mean, &s.inv_std, &gamma, &beta, Rectifier::Relu));
     });
     report("normalise in place", 2.0 * len, len, &|| {
-        in_place(&|x| normalise(x, &s.mean, &s.inv_std, &gamma, &beta, true));
+        in_place(&|x| normalise(x, &s.mean, &s.inv_std, &gamma, &beta, Rectifier::Relu));
     });
     report("batch_norm_backward in place", 5.0 * len, len, &|| {
-        in_place(&|dy| batch_norm_backward(&x, dy, &gamma, &beta, &s, true).0);
+        in_place(&|dy| batch_norm_backward(&x, dy, &gamma, &beta, &s, Rectifier::Relu).0);
     });
 
     for classes in [11, 1000] {
