@@ -163,11 +163,9 @@ fn check(path: &Path, dict: &StateDict, imported: &Imported, out: &Path) -> Resu
     load_model(&mut *classifier, out.join("model.safetensors"))?;
     let logits: Tensor = predict(&*classifier, x.clone());
     let [logits_file, torch_file] = ["logits", "torch"].map(|name| out.join(format!("{name}.safetensors")));
-    let write = |path: &Path, tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>| {
-        StateDict::write(path, tensors, metadata)
-    };
-    write(&logits_file, &BTreeMap::from([("logits".into(), logits)]), &BTreeMap::new())?;
-    write(&torch_file, &export(&*classifier, imported.network, imported.library)?, &dict.metadata)?;
+    StateDict::write(&logits_file, &BTreeMap::from([("logits".into(), logits)]), &BTreeMap::new())?;
+    let theirs = export(&*classifier, imported.network, imported.library)?;
+    StateDict::write(&torch_file, &theirs, &dict.metadata)?;
     say!("  {}  the logits of the images", logits_file.display());
     say!("  {}  the weights as they were", torch_file.display());
     Ok(())

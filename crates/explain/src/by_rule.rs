@@ -8,7 +8,7 @@ use cerberus_nn::Context;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::error::ExplainError;
-use crate::explainer::{Attribution, Explainer, Pictures, put, sums};
+use crate::explainer::{Attribution, Explainer, Pictures, gradients_of};
 
 /// What a ReLU `y = max(x, 0)` passes on of `dy`, instead of `dy` where `y > 0`.
 struct Relus {
@@ -65,17 +65,14 @@ impl<T: Element> Explainer<'_, T> {
         let rule = Rc::new(Relus { by_output, seen: Rc::clone(&seen) });
         let count = x.shape()[0];
         let batch = self.batch(&Pictures::of(x).shape, count);
-        let mut parts: Vec<Vec<Tensor<T>>> = Vec::new();
-        for first in (0..count).step_by(batch) {
-            let part = x.narrow(0, first, batch.min(count - first));
-            let found = self.gradients_by(method, Rc::clone(&rule) as Rc<dyn Rule<T>>, part.contiguous())?;
-            parts.resize(found.len(), Vec::new());
-            parts.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
-        }
+        let values = Self::in_batches(count, batch, |first, here| {
+            let part = x.narrow(0, first, here).contiguous();
+            self.gradients_by(method, Rc::clone(&rule) as Rc<dyn Rule<T>>, part)
+        })?;
         if seen.get() == 0 {
             return Err(ExplainError::NoRelu(method));
         }
-        Ok(parts.iter().map(|parts| Attribution::of(cerberus_tensor::concat::concat(parts, 0))).collect())
+        Ok(values.into_iter().map(Attribution::of).collect())
     }
 
     /// For every answer what comes to the input of the batch `x` by the rule.
@@ -85,14 +82,12 @@ impl<T: Element> Explainer<'_, T> {
         rule: Rc<dyn Rule<T>>,
         x: Tensor<T>,
     ) -> Result<Vec<Tensor<T>>, ExplainError> {
-        let (count, zeros) = (x.shape()[0], Tensor::zeros(x.shape()));
+        let count = x.shape()[0];
         let leaf = Tape::with_rule(rule).leaf(x);
         let outputs = self.model().outputs(leaf.clone(), &mut Context::evaluation());
-        let mut gradients = vec![zeros; outputs.len()];
-        let (places, sums) = sums(outputs, count);
-        let sums: Vec<_> = sums.iter().collect();
-        grad_each_by_rule(&sums, &[&leaf], |_, found| put(&mut gradients, &places, found))
-            .map_err(|refusal| ExplainError::Operation { method, refusal })?;
+        let (gradients, done) =
+            gradients_of(outputs, &leaf, count, |sums, visit| grad_each_by_rule(sums, &[&leaf], visit));
+        done.map_err(|refusal| ExplainError::Operation { method, refusal })?;
         Ok(gradients)
     }
 }

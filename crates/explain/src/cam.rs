@@ -5,12 +5,11 @@
 
 use cerberus_autograd::{Tape, Var, grad_each};
 use cerberus_nn::Context;
-use cerberus_tensor::concat::concat;
 use cerberus_tensor::resize::{Interpolation, resize};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::error::ExplainError;
-use crate::explainer::{Attribution, Explainer, Pictures, put, sums};
+use crate::explainer::{Attribution, Explainer, Pictures, gradients_of};
 
 /// How the channels of a map are weighed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,32 +68,23 @@ impl<T: Element> Explainer<'_, T> {
     ) -> Result<(Tensor<T>, Vec<Tensor<T>>), ExplainError> {
         let count = x.shape()[0];
         let batch = self.batch(&Pictures::of(x).shape, count);
-        let (mut maps, mut all) = (Vec::new(), Vec::<Vec<Tensor<T>>>::new());
-        for first in (0..count).step_by(batch) {
-            let part = x.narrow(0, first, batch.min(count - first)).contiguous();
-            let (map, gradients) = self.layer_gradients_of_batch(part, path)?;
-            maps.push(map);
-            all.resize(gradients.len(), Vec::new());
-            all.iter_mut().zip(gradients).for_each(|(parts, gradient)| parts.push(gradient));
-        }
-        Ok((concat(&maps, 0), all.iter().map(|parts| concat(parts, 0)).collect()))
+        let mut all = Self::in_batches(count, batch, |first, here| {
+            self.layer_gradients_of_batch(x.narrow(0, first, here).contiguous(), path)
+        })?;
+        let map = all.remove(0);
+        Ok((map, all))
     }
 
-    fn layer_gradients_of_batch(
-        &self,
-        x: Tensor<T>,
-        path: &str,
-    ) -> Result<(Tensor<T>, Vec<Tensor<T>>), ExplainError> {
+    /// The layer's map, and after it the gradients.
+    fn layer_gradients_of_batch(&self, x: Tensor<T>, path: &str) -> Result<Vec<Tensor<T>>, ExplainError> {
         let count = x.shape()[0];
         let mut context = Context::evaluation();
         context.watch(path);
         let outputs = self.model().outputs(Tape::new().leaf(x), &mut context);
         let map = watched(&context, path)?;
-        let mut gradients = vec![Tensor::zeros(map.shape()); outputs.len()];
-        let (places, sums) = sums(outputs, count);
-        let sums: Vec<&Var<T>> = sums.iter().collect();
-        grad_each(&sums, &[&map], |_, found| put(&mut gradients, &places, found));
-        Ok((map.into_value(), gradients))
+        let (gradients, ()) =
+            gradients_of(outputs, &map, count, |sums, visit| grad_each(sums, &[&map], visit));
+        Ok(std::iter::once(map.into_value()).chain(gradients).collect())
     }
 }
 

@@ -215,19 +215,13 @@ impl<T: Element> Explainer<'_, T> {
     ) -> Result<Vec<Attribution<T>>, ExplainError> {
         let (baseline, count) = (baseline.of(x)?, x.shape()[0]);
         let batch = (self.batch(&Pictures::of(x).shape, count) / 2).max(1);
-        let mut parts: Vec<Vec<Tensor<T>>> = Vec::new();
-        for first in (0..count).step_by(batch) {
-            let here = batch.min(count - first);
+        let values = Self::in_batches(count, batch, |first, here| {
             let halves = [x.narrow(0, first, here), baseline.narrow(0, first, here)];
             let both = cerberus_tensor::concat::concat(&halves, 0);
             let found = self.gradients_by("DeepLIFT", Rc::new(Rescale), both)?;
             let difference = halves[0].clone() - halves[1].clone();
-            parts.resize(found.len(), Vec::new());
-            for (parts, found) in parts.iter_mut().zip(found) {
-                parts.push(found.narrow(0, 0, here) * difference.clone());
-            }
-        }
-        let values = parts.iter().map(|parts| cerberus_tensor::concat::concat(parts, 0)).collect();
+            Ok(found.into_iter().map(|found| found.narrow(0, 0, here) * difference.clone()).collect())
+        })?;
         Ok(self.with_gaps(values, x, &baseline))
     }
 }

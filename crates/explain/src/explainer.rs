@@ -7,7 +7,10 @@
 
 use cerberus_autograd::{Gradient, Tape, Var, grad_each};
 use cerberus_nn::Context;
+use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Tensor};
+
+use crate::error::ExplainError;
 
 /// A function from pictures to numbers, by differentiable operations.
 ///
@@ -141,37 +144,56 @@ impl<'a, T: Element> Explainer<'a, T> {
 
     /// The gradient of every answer at these pictures, in one forward and one backward pass.
     fn gradients_of_batch(&self, x: Tensor<T>) -> Vec<Tensor<T>> {
-        let (count, zeros) = (x.shape()[0], Tensor::zeros(x.shape()));
+        let count = x.shape()[0];
         let leaf = Tape::new().leaf(x);
         let outputs = self.model.outputs(leaf.clone(), &mut Context::evaluation());
-        let mut gradients = vec![zeros; outputs.len()];
-        let (places, sums) = sums(outputs, count);
-        let sums: Vec<&Var<T>> = sums.iter().collect();
-        grad_each(&sums, &[&leaf], |_, found| put(&mut gradients, &places, found));
-        gradients
+        gradients_of(outputs, &leaf, count, |sums, visit| grad_each(sums, &[&leaf], visit)).0
+    }
+
+    /// What `run(first, here)` returns for each batch of `here` of `count` pictures, put together along the pictures:
+    /// always as many tensors.
+    pub(crate) fn in_batches(
+        count: usize,
+        batch: usize,
+        mut run: impl FnMut(usize, usize) -> Result<Vec<Tensor<T>>, ExplainError>,
+    ) -> Result<Vec<Tensor<T>>, ExplainError> {
+        let mut all: Vec<Vec<Tensor<T>>> = Vec::new();
+        for first in (0..count).step_by(batch) {
+            let found = run(first, batch.min(count - first))?;
+            all.resize(found.len(), Vec::new());
+            all.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
+        }
+        Ok(all.iter().map(|parts| concat(parts, 0)).collect())
     }
 }
 
-/// The sums of the answers that depend on what is differentiated, and the places of those answers.
-pub(crate) fn sums<T: Element>(outputs: Vec<Var<T>>, count: usize) -> (Vec<usize>, Vec<Var<T>>) {
-    let mut found = (Vec::new(), Vec::new());
+/// The gradient of every answer with respect to `wrt`, zeros for an answer that depends on nothing that is recorded, and
+/// what `walk` returns. It is given the sums of the other answers over the `count` pictures and where their gradients
+/// go, as [`grad_each`] takes them.
+pub(crate) fn gradients_of<T: Element, R>(
+    outputs: Vec<Var<T>>,
+    wrt: &Var<T>,
+    count: usize,
+    walk: impl FnOnce(&[&Var<T>], &mut dyn FnMut(usize, Vec<Option<Gradient<T>>>)) -> R,
+) -> (Vec<Tensor<T>>, R) {
+    let mut gradients = vec![Tensor::zeros(wrt.shape()); outputs.len()];
+    let (mut places, mut sums) = (Vec::new(), Vec::new());
     for (place, output) in outputs.into_iter().enumerate() {
         assert_numbers(&output, count);
         if output.is_recorded() {
-            found.0.push(place);
-            found.1.push(output.sum_all());
+            places.push(place);
+            sums.push(output.sum_all());
         }
     }
-    found
-}
-
-/// Writes the gradients that were found to their answers' places.
-pub(crate) fn put<T: Element>(all: &mut [Tensor<T>], places: &[usize], found: Vec<Option<Gradient<T>>>) {
-    for (&place, gradient) in places.iter().zip(found) {
-        if let Some(gradient) = gradient {
-            all[place] = gradient.into_dense();
+    let sums: Vec<&Var<T>> = sums.iter().collect();
+    let result = walk(&sums, &mut |_, found| {
+        for (&place, gradient) in places.iter().zip(found) {
+            if let Some(gradient) = gradient {
+                gradients[place] = gradient.into_dense();
+            }
         }
-    }
+    });
+    (gradients, result)
 }
 
 /// # Panics

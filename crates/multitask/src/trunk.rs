@@ -61,10 +61,12 @@ cerberus_nn::module!(ConvBlock { conv, norm });
 impl<T: Element> ConvBlock<T> {
     /// A block with a square kernel that keeps the image size.
     pub fn new(cin: usize, cout: usize, kernel: usize, init: &mut Init) -> Self {
-        Self {
-            conv: Conv2d::new(cin, cout, kernel, init).same().without_bias(),
-            norm: BatchNorm2d::new(cout).with_relu(),
-        }
+        Self::around(Conv2d::new(cin, cout, kernel, init).same(), cout)
+    }
+
+    /// A block around a convolution of choice to `cout` channels.
+    pub(crate) fn around(conv: Conv2d<T>, cout: usize) -> Self {
+        Self { conv: conv.without_bias(), norm: BatchNorm2d::new(cout).with_relu() }
     }
 }
 

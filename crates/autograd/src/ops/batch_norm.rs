@@ -142,6 +142,15 @@ impl<T: Element> Var<T> {
         self.batch_normalised(gamma, beta, eps, Rectifier::None)
     }
 
+    /// The activations that a batch norm can compute in its own pass, by themselves.
+    pub fn rectified(self, activation: Rectifier) -> Var<T> {
+        match activation {
+            Rectifier::None => self,
+            Rectifier::Relu => self.relu(),
+            Rectifier::Relu6 => self.clamp(0.0, 6.0),
+        }
+    }
+
     /// [`batch_norm`](Self::batch_norm) followed by ReLU, in one pass over memory.
     ///
     /// # Panics
@@ -166,8 +175,7 @@ impl<T: Element> Var<T> {
         super::layer_norm::assert_channels("batch_norm", self.shape(), &gamma, &beta);
         if activation != Rectifier::None && self.is_taken_apart() {
             let (y, statistics) = self.batch_norm(gamma, beta, eps);
-            let y = if activation == Rectifier::Relu { y.relu() } else { y.clamp(0.0, 6.0) };
-            return (y, statistics);
+            return (y.rectified(activation), statistics);
         }
         let statistics = norm::batch_statistics(self.value(), eps);
         let operation = BatchNorm { statistics: statistics.clone(), activation, eps };

@@ -6,7 +6,6 @@ use cerberus_tensor::norm::Rectifier;
 use cerberus_tensor::{Element, Tensor};
 use std::marker::PhantomData;
 
-use super::batch_norm::rectified;
 use super::macros::plain;
 use super::{Joint, Layer};
 use crate::context::Context;
@@ -65,7 +64,7 @@ macro_rules! rectifiers {
             impl<T: Element> Layer<T> for $name<T> {
                 #[track_caller]
                 fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-                    rectified(x, Rectifier::$name)
+                    x.rectified(Rectifier::$name)
                 }
 
                 fn joint(&self) -> Joint<'_, T> {

@@ -155,7 +155,7 @@ impl<T: Element> BatchNorm<T> {
         if x.is_recorded() {
             let scale = gamma * Var::constant(inv_std);
             let y = (x - Var::constant(mean.clone())) * scale + beta;
-            let y = rectified(y, activation);
+            let y = y.rectified(activation);
             context.layer_done(&self.gamma, &y);
             return y;
         }
@@ -211,15 +211,6 @@ impl<T: Element> BatchNorm2d<T> {
     pub(crate) fn running_tensors(&self) -> [Tensor<T>; 4] {
         let BatchNorm { gamma, beta, running_mean, running_variance, .. } = &self.inner;
         [&gamma.value, &beta.value, &running_mean.value, &running_variance.value].map(Tensor::clone)
-    }
-}
-
-/// `y` after the activation.
-pub(super) fn rectified<T: Element>(y: Var<T>, activation: Rectifier) -> Var<T> {
-    match activation {
-        Rectifier::None => y,
-        Rectifier::Relu => y.relu(),
-        Rectifier::Relu6 => y.clamp(0.0, 6.0),
     }
 }
 

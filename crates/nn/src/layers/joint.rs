@@ -9,7 +9,6 @@ use cerberus_tensor::Element;
 use cerberus_tensor::conv::{Epilogue, PreparedConv2d};
 use cerberus_tensor::norm::Rectifier;
 
-use super::batch_norm::rectified;
 use super::{BatchNorm2d, Conv2d, Joint, Layer};
 use crate::context::{Context, Normed};
 
@@ -49,7 +48,7 @@ fn folded<T: Element>(
     let relu = activation != Rectifier::None;
     let y = convolution.forward(x.value(), &Epilogue { bias, relu });
     let y =
-        if activation == Rectifier::Relu6 { rectified(Var::constant(y), activation).into_value() } else { y };
+        if activation == Rectifier::Relu6 { Var::constant(y).rectified(activation).into_value() } else { y };
     Some(Var::constant(y))
 }
 

@@ -41,6 +41,7 @@ pub use setting::{
 pub use spec::{Conv2dSpec, Geometry, Padding};
 
 use crate::pool::Buffer;
+use crate::products::matmul::LONG;
 use crate::{Element, Tensor};
 
 /// What is done to each output value before it is stored, while it is still in
@@ -91,9 +92,8 @@ pub enum Algorithm {
 const FEW_CHANNELS: usize = 4;
 /// With as many input and output channels, a kernel of one pixel has the gradients of a dense layer.
 const MANY_CHANNELS: usize = 32;
-/// With this many times more pixels than channels and fewer weights than this, the sums of its weights' gradient are
-/// so long and so few that the implicit kernel, which packs less, is as fast.
-const LONG_SUMS: usize = 16;
+/// With fewer weights than this and [`LONG`] sums over pixels, the implicit kernel, which packs less, computes their
+/// gradient as fast.
 const FEW_WEIGHTS: usize = 16 * 1024;
 
 impl Algorithm {
@@ -109,7 +109,7 @@ impl Algorithm {
     /// The algorithm of [`weight_gradient`].
     pub fn of_weight_gradient(g: &Geometry) -> Self {
         let [oh, ow] = g.output;
-        let is_long = g.n * oh * ow >= LONG_SUMS * g.cin.max(g.cout);
+        let is_long = g.n * oh * ow >= LONG * g.cin.max(g.cout);
         let is_small = g.cin * g.cout < FEW_WEIGHTS;
         if is_dense(g) && !(is_long && is_small) { Self::Product } else { Self::of_forward(g) }
     }

@@ -1,7 +1,8 @@
 //! Matrix products on all threads, and the binding to the `matrixmultiply` crate.
 //!
-//! Large products are cut here into bands of rows (or of columns, for a wide
-//! result), by their shape alone; `gemm.rs` computes each on one thread.
+//! How a product is shared is decided here, by its shape alone: `gemm.rs` shares one
+//! of many rows among all threads; others are cut into bands of rows or columns, each
+//! of which it computes on one thread; long sums are cut along their terms.
 
 use crate::products::strided::Strided;
 use crate::simd::isa::Isa;
@@ -10,7 +11,7 @@ use crate::{Element, Tensor, parallel};
 /// Multiply-adds below which splitting costs more than it gains.
 const SPLIT_WORK: usize = 1 << 19;
 /// A sum this many times longer than the result's rows and columns is cut into pieces.
-const LONG: usize = 16;
+pub(crate) const LONG: usize = 16;
 /// The least rows of a product whose right side is packed once for all threads.
 const TALL: usize = 128;
 

@@ -19,7 +19,7 @@
 
 use crate::parallel::for_each_rows;
 use crate::pool::Buffer;
-use crate::products::matmul::{gemm, multiply_into};
+use crate::products::matmul::{LONG, gemm, multiply_into};
 use crate::shape::product_of;
 use crate::{Element, Tensor, parallel};
 
@@ -34,7 +34,7 @@ const CACHED: usize = 4 << 20;
 
 /// Whether a product of `m` rows with a weight `[K, N]` is limited by arithmetic.
 fn is_plain([m, k, n]: [usize; 3]) -> bool {
-    m >= ROWS && k * n <= CACHED && k <= 16 * n && n <= 16 * k
+    m >= ROWS && k * n <= CACHED && k <= LONG * n && n <= LONG * k
 }
 
 /// The length of the bands into which `len` positions, with `work`

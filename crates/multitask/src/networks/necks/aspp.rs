@@ -8,7 +8,7 @@
 //! the mean, which has no norm: it would be taken over one value per image.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Linear, Sequential, module};
+use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
 
@@ -27,7 +27,7 @@ const STRIDE: usize = 4;
 
 /// Five views of the deepest map, and a way back to a finer one.
 pub struct Aspp<T: Element = f32> {
-    branches: Vec<Sequential<T>>,
+    branches: Vec<ConvBlock<T>>,
     mean: Linear<T>,
     project: ConvBlock<T>,
     fine: ConvBlock<T>,
@@ -48,9 +48,8 @@ impl<T: Element> Aspp<T> {
         let mut branches = vec![(1, 1)];
         branches.extend(RATES.map(|rate| (3, rate)));
         let branch = |(kernel, rate): (usize, usize)| {
-            let conv =
-                Conv2d::new(deepest.channels, WIDTH, kernel, init).dilation(rate).same().without_bias();
-            Sequential::new().add("conv", conv).add("norm", BatchNorm2d::new(WIDTH).with_relu())
+            let conv = Conv2d::new(deepest.channels, WIDTH, kernel, init);
+            ConvBlock::around(conv.dilation(rate).same(), WIDTH)
         };
         let branches: Vec<_> = branches.into_iter().map(branch).collect();
         Self {

@@ -8,7 +8,7 @@
 //! section 3.2, and a 3x3 convolution.
 
 use cerberus_autograd::Var;
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Sequential, module};
+use cerberus_nn::{Context, Conv2d, Init, Layer, module};
 use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
 
@@ -21,7 +21,7 @@ use crate::trunk::ConvBlock;
 pub struct Pan<T: Element = f32> {
     lateral: TopDown<T>,
     /// From each level but the deepest to the next: the convolution with a stride, and the one after the sum.
-    down: Vec<Sequential<T>>,
+    down: Vec<ConvBlock<T>>,
     mix: Vec<ConvBlock<T>>,
     output: ConvBlock<T>,
     /// Strides of the levels, from the finest to the deepest.
@@ -45,8 +45,7 @@ impl<T: Element> Pan<T> {
         );
         let down = strides.windows(2).map(|pair| {
             let stride = pair[1] / pair[0];
-            let conv = Conv2d::new(WIDTH, WIDTH, 3, init).same().stride(stride).without_bias();
-            Sequential::new().add("conv", conv).add("norm", BatchNorm2d::new(WIDTH).with_relu())
+            ConvBlock::around(Conv2d::new(WIDTH, WIDTH, 3, init).same().stride(stride), WIDTH)
         });
         let down: Vec<_> = down.collect();
         let mix = down.iter().map(|_| ConvBlock::new(WIDTH, WIDTH, 3, init)).collect();

@@ -9,18 +9,21 @@
 //!
 //! Forward pass and input gradient share these loops (the latter over `dy` with
 //! the taps reversed, as in `implicit/input_gradient.rs`, or with a stride by
-//! `strided.rs`); the weight gradient keeps a register of sums per tap instead.
+//! `strided.rs`); the weight gradient keeps a register of sums per tap instead
+//! (`weight_gradient.rs`).
 
 #![allow(unsafe_code)]
 
 mod square;
 mod strided;
+mod weight_gradient;
 
 pub(crate) use square::{square_gradient_kernel, square_kernel};
 pub(crate) use strided::input_gradient_kernel;
+pub use weight_gradient::weight_gradient;
+pub(crate) use weight_gradient::weight_gradient_kernel;
 
 use super::{Conv2dSpec, Epilogue, Geometry};
-use crate::parallel::map_ranges;
 use crate::simd::{Lanes, per_isa};
 use crate::{Element, Tensor, parallel};
 
@@ -28,11 +31,8 @@ use crate::{Element, Tensor, parallel};
 const PIXELS: usize = 4;
 /// The most taps a kernel may have to be handled here.
 const MOST_TAPS: usize = 49;
-/// Output elements of one block.
+/// Elements of one block of results.
 const BLOCK: usize = 32 * 1024;
-/// Output elements that one partial weight gradient sums over, at least.
-const PARTIAL: usize = 256 * 1024;
-
 /// Some output rows of one image; see [`rows_forward`] and [`rows_weight_gradient`].
 pub(crate) struct Rows<'a, T> {
     g: &'a Geometry,
@@ -114,74 +114,38 @@ fn forward<T: Element>(
     relu: bool,
 ) -> Tensor<T> {
     let source = x.contiguous();
-    let ([oh, ow], image) = (g.output, g.input[0] * g.input[1] * g.cin);
     let zeros = vec![T::ZERO; g.input[1] * g.cin];
     let no_bias = vec![T::ZERO; g.cin];
-    let row = ow * g.cin;
-    let rows = (BLOCK / row.max(1)).clamp(1, oh.max(1));
-    Tensor::filled_by(&g.y_shape(), |y| {
-        if y.is_empty() {
-            return;
-        }
-        parallel::for_each(y.chunks_mut(oh * row).enumerate(), |(n, y)| {
-            parallel::for_each(y.chunks_mut(rows * row).enumerate(), |(index, y)| {
-                let work = Rows {
-                    g,
-                    x: &source.data()[n * image..(n + 1) * image],
-                    zeros: &zeros,
-                    first: index * rows,
-                    rows: y.len() / row,
-                    other: weight,
-                    start: bias.unwrap_or(&no_bias),
-                    relu,
-                };
-                rows_forward(&T::kernels().depthwise, &work, y);
-            });
-        });
+    let image = g.input[0] * g.input[1] * g.cin;
+    in_blocks(&g.y_shape(), |n, first, y| {
+        let work = Rows {
+            g,
+            x: &source.data()[n * image..(n + 1) * image],
+            zeros: &zeros,
+            first,
+            rows: y.len() / (g.output[1] * g.cin),
+            other: weight,
+            start: bias.unwrap_or(&no_bias),
+            relu,
+        };
+        rows_forward(&T::kernels().depthwise, &work, y);
     })
 }
 
-/// The weight gradient; see [`weight_gradient`](super::weight_gradient).
-///
-/// # Panics
-/// If the geometry is not [supported](supports).
-#[track_caller]
-pub fn weight_gradient<T: Element>(
-    x: &Tensor<T>,
-    dy: &Tensor<T>,
-    weight_shape: &[usize],
-    spec: &Conv2dSpec,
-) -> Tensor<T> {
-    let g = Geometry::new("conv2d weight gradient", x.shape(), weight_shape, spec);
-    g.check_dy("conv2d weight gradient", dy.shape());
-    assert!(supports(&g), "conv2d weight gradient: {g:?} is not depthwise");
-    let (x, dy) = (x.contiguous(), dy.contiguous());
-    let (oh, image, row) = (g.output[0], g.input[0] * g.input[1] * g.cin, g.output[1] * g.cin);
-    let zeros = vec![T::ZERO; g.input[1] * g.cin];
-    let elements = g.kernel[0] * g.kernel[1] * g.cin;
-    let images = (PARTIAL / (oh * row).max(1)).max(1);
-    let parts = map_ranges(g.n, images, |range| {
-        let mut sum = vec![T::ZERO; elements];
-        for n in range {
-            let work = Rows {
-                g: &g,
-                x: &x.data()[n * image..(n + 1) * image],
-                zeros: &zeros,
-                first: 0,
-                rows: oh,
-                other: &dy.data()[n * oh * row..][..oh * row],
-                start: &[],
-                relu: false,
-            };
-            rows_weight_gradient(&T::kernels().depthwise, &work, &mut sum);
+/// A tensor `[N, H, W, C]` made by `write(image, first row, rows)`, some rows at a time.
+fn in_blocks<T: Element>(shape: &[usize; 4], write: impl Fn(usize, usize, &mut [T]) + Sync) -> Tensor<T> {
+    let &[_, h, w, c] = shape;
+    let row = w * c;
+    let rows = (BLOCK / row.max(1)).clamp(1, h.max(1));
+    Tensor::filled_by(shape, |y| {
+        if y.is_empty() {
+            return;
         }
-        sum
-    });
-    let mut total = vec![T::ZERO; elements];
-    for part in parts {
-        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-    }
-    Tensor::from_vec(total, weight_shape)
+        parallel::for_each(y.chunks_mut(h * row).enumerate(), |(n, y)| {
+            let blocks = y.chunks_mut(rows * row).enumerate();
+            parallel::for_each(blocks, |(index, y)| write(n, index * rows, y));
+        });
+    })
 }
 
 /// Asserts that the rows lie in the output and the slices have the geometry's sizes.
@@ -201,19 +165,6 @@ fn rows_forward<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, y: &mut [T]
     // SAFETY: the assertions bound every element that is read or written, and
     // the table's instruction set was detected.
     unsafe { kernel(work, y.as_mut_ptr()) }
-}
-
-/// Adds the contribution of the rows' pixels to `dweight: [taps, C]`.
-fn rows_weight_gradient<T: Element>(set: &DepthwiseTable<T>, work: &Rows<T>, dweight: &mut [T]) {
-    check(work);
-    let g = work.g;
-    assert!(work.other.len() == work.rows * g.output[1] * g.cin);
-    assert!(dweight.len() == g.kernel[0] * g.kernel[1] * g.cin);
-    let square = square::supports(g);
-    let kernel = if square { set.square_gradient } else { set.weight_gradient };
-    // SAFETY: the assertions bound every element that is read or written, and
-    // the table's instruction set was detected.
-    unsafe { kernel(work, dweight.as_mut_ptr()) }
 }
 
 /// The output columns whose taps all lie inside the image.
@@ -309,7 +260,7 @@ macro_rules! for_each_vector {
         }
     };
 }
-use for_each_vector;
+use {for_each_run, for_each_vector};
 
 /// See [`rows_forward`].
 ///
@@ -323,23 +274,8 @@ unsafe fn forward_body<V: Lanes>(work: &Rows<V::Scalar>, y: *mut V::Scalar) {
     }
 }
 
-/// See [`rows_weight_gradient`].
-///
-/// # Safety
-/// The slices must fit as asserted there, and the CPU have `V`'s features.
-#[inline(always)]
-unsafe fn weight_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dweight: *mut V::Scalar) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        for_each_run!(weight_gradient_pixels, V, work, dweight);
-    }
-}
-
 /// A tap that lies inside the image: where its weights start, and its pixel.
 type Tap<T> = (usize, *const T);
-
-/// A row's work with the taps of one run of its columns.
-type Run<'a, T> = (&'a Rows<'a, T>, &'a [Tap<T>]);
 
 /// Results in one row that are sums over the same taps.
 struct Columns<'a, T> {
@@ -440,64 +376,7 @@ unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: 
     }
 }
 
-/// Adds the contribution of `N` neighbouring columns, all of which see the same
-/// taps, to the weights' gradient.
-///
-/// # Safety
-/// As [`weight_gradient_body`]; `lines` must be those of the row.
-#[inline(always)]
-unsafe fn weight_gradient_pixels<V: Lanes, const N: usize>(
-    work: &Rows<V::Scalar>,
-    lines: &[*const V::Scalar],
-    taps: &mut [Tap<V::Scalar>; MOST_TAPS],
-    [row, column]: [usize; 2],
-    dweight: *mut V::Scalar,
-) {
-    let inside = taps_inside(work.g, lines, column, taps);
-    let (taps, channels) = (&taps[..inside], work.g.cin);
-    // SAFETY: the caller's promise.
-    unsafe {
-        let dy = work.other.as_ptr().add((row * work.g.output[1] + column) * channels);
-        for_each_vector!(weight_gradient_vectors, V, N, channels, ((work, taps), dy, dweight));
-    }
-}
-
-/// `W` vectors of channels of [`weight_gradient_pixels`]; `dy` points to the first pixel's.
-///
-/// # Safety
-/// As there; `PART` only with one vector.
-#[inline(always)]
-unsafe fn weight_gradient_vectors<V: Lanes, const N: usize, const W: usize, const PART: bool>(
-    channel: usize,
-    ((work, taps), dy, dweight): (Run<V::Scalar>, *const V::Scalar, *mut V::Scalar),
-) {
-    let (channels, step) = (work.g.cin, work.g.spec.stride[1] * work.g.cin);
-    let count = channels - channel;
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut gradients = [[V::splat(V::Scalar::ZERO); W]; N];
-        for (j, gradients) in gradients.iter_mut().enumerate() {
-            for (k, gradient) in gradients.iter_mut().enumerate() {
-                *gradient = load::<V, PART>(dy.add(j * channels + channel + k * V::LEN), count);
-            }
-        }
-        for &(weight, pixel) in taps {
-            let place = dweight.add(weight + channel);
-            let pixel = pixel.add(channel);
-            for k in 0..W {
-                let mut sum = load::<V, PART>(place.add(k * V::LEN), count);
-                for (j, gradients) in gradients.iter().enumerate() {
-                    let x = load::<V, PART>(pixel.add(j * step + k * V::LEN), count);
-                    sum = x.mul_add(gradients[k], sum);
-                }
-                store::<V, PART>(sum, place.add(k * V::LEN), count);
-            }
-        }
-    }
-}
-
 per_isa!(forward_kernel, forward_body, <>, (work: &Rows<V::Scalar>, y: *mut V::Scalar));
-per_isa!(weight_gradient_kernel, weight_gradient_body, <>, (work: &Rows<V::Scalar>, dweight: *mut V::Scalar));
 
 /// The table of one instruction set's kernels.
 macro_rules! depthwise_table {

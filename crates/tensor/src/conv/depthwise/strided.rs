@@ -7,40 +7,28 @@
 
 #![allow(unsafe_code)]
 
-use super::{Columns, MOST_TAPS, PIXELS, Rows, RowsKernel, forward_vectors};
+use super::{Columns, MOST_TAPS, PIXELS, Rows, RowsKernel, forward_vectors, in_blocks};
 use crate::conv::Geometry;
 use crate::simd::{Lanes, per_isa};
-use crate::{Element, Tensor, parallel};
-
-/// Input elements of one block.
-const BLOCK: usize = 32 * 1024;
+use crate::{Element, Tensor};
 
 /// The input gradient for a geometry that is [supported](super::supports).
 pub(super) fn input_gradient<T: Element>(g: &Geometry, dy: &Tensor<T>, weight: &[T]) -> Tensor<T> {
     let dy = dy.contiguous();
-    let ([h, w], [oh, ow]) = (g.input, g.output);
-    let (row, image) = (w * g.cin, oh * ow * g.cin);
     let start = vec![T::ZERO; g.cin];
-    let rows = (BLOCK / row.max(1)).clamp(1, h.max(1));
-    Tensor::filled_by(&[g.n, h, w, g.cin], |dx| {
-        if dx.is_empty() {
-            return;
-        }
-        parallel::for_each(dx.chunks_mut(h * row).enumerate(), |(n, dx)| {
-            parallel::for_each(dx.chunks_mut(rows * row).enumerate(), |(index, dx)| {
-                let work = Rows {
-                    g,
-                    x: &dy.data()[n * image..(n + 1) * image],
-                    zeros: &[],
-                    first: index * rows,
-                    rows: dx.len() / row,
-                    other: weight,
-                    start: &start,
-                    relu: false,
-                };
-                rows_input_gradient(T::kernels().depthwise.input_gradient, &work, dx);
-            });
-        });
+    let image = g.output[0] * g.output[1] * g.cin;
+    in_blocks(&[g.n, g.input[0], g.input[1], g.cin], |n, first, dx| {
+        let work = Rows {
+            g,
+            x: &dy.data()[n * image..(n + 1) * image],
+            zeros: &[],
+            first,
+            rows: dx.len() / (g.input[1] * g.cin),
+            other: weight,
+            start: &start,
+            relu: false,
+        };
+        rows_input_gradient(T::kernels().depthwise.input_gradient, &work, dx);
     })
 }
 
