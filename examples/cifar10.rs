@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 /// The fast recipe, once or several times.
 fn train_fast(options: &Options) -> Result<(), Failure> {
     let data = Arc::new(Cifar10::from_folder(&options.data)?);
-    let mut totals = [0.0; 2];
+    let mut totals = [0.0; 4];
     for seed in options.seed..options.seed + options.runs {
         let recipe = recipes::Options {
             epochs: options.epochs.unwrap_or(10),
@@ -90,18 +90,25 @@ fn train_fast(options: &Options) -> Result<(), Failure> {
             samples: options.samples,
         };
         let outcome = recipes::run(&data, &recipe)?;
-        let [accuracy, alone] = outcome.accuracy;
         say!(
-            "seed {seed}: test accuracy {accuracy:.4} ({alone:.4} without mirror images), training {:.1} s, with the \
-             test {:.1} s",
+            "seed {seed}: {}, training {:.1} s, with the test {:.1} s",
+            accuracies(outcome.accuracy),
             outcome.training_seconds,
             outcome.seconds
         );
-        totals = [totals[0] + accuracy, totals[1] + outcome.seconds];
+        let [all, mirrored, alone] = outcome.accuracy;
+        let figures = [all, mirrored, alone, outcome.seconds];
+        totals.iter_mut().zip(figures).for_each(|(total, figure)| *total += figure);
     }
-    let [accuracy, seconds] = totals.map(|total| total / options.runs as f64);
-    say!("mean of {} runs: test accuracy {accuracy:.4}, {seconds:.1} s", options.runs);
+    let [all, mirrored, alone, seconds] = totals.map(|total| total / options.runs as f64);
+    say!("mean of {} runs: {}, {seconds:.1} s", options.runs, accuracies([all, mirrored, alone]));
     Ok(())
+}
+
+/// The accuracies by the views of a test picture, in words.
+fn accuracies([all, mirrored, alone]: [f64; 3]) -> String {
+    let [most, two, one] = recipes::VIEWS;
+    format!("test accuracy {all:.4} ({most}; {mirrored:.4} {two}, {alone:.4} {one})")
 }
 
 /// The classic recipe.
