@@ -22,7 +22,10 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
-    ("train", &["autograd", "balance", "data", "draw", "metrics", "multitask", "nn", "report", "tensor"]),
+    (
+        "train",
+        &["autograd", "balance", "data", "draw", "explain", "metrics", "multitask", "nn", "report", "tensor"],
+    ),
     (
         "cli",
         &[

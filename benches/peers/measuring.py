@@ -10,7 +10,8 @@ import time
 PUBLISHED = ["resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_small", "unet"]
 WORKLOADS = ["seed32", "seed224", "resnet18", "mtl64", *PUBLISHED]
 WORKLOADS += [f"infer-{name}" for name in ["seed32", "resnet18", *PUBLISHED]]
-TRAINING = [name for name in WORKLOADS if not name.startswith("infer-")]
+WORKLOADS += ["explain-gradients", "explain-occlusion"]
+TRAINING = [name for name in WORKLOADS if not name.startswith(("infer-", "explain-"))]
 
 
 def options(**choices):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Our training steps and predictions beside the same work in PyTorch, Keras and
-ONNX Runtime, alternated in one run: `python3 benches/peers/run.py`.
+"""Our training steps, predictions and explanations beside the same work in PyTorch,
+Keras, ONNX Runtime and captum, alternated in one run: `python3 benches/peers/run.py`.
 
 Makes its own Python environment, builds ours, and measures in rounds: each round
 runs every program once, in a process of its own, one after the other, so that a
@@ -30,6 +30,7 @@ BATCHES = {
     "unet": [8],
     "infer-resnet50": [1], "infer-mobilenet_v2": [1], "infer-efficientnet_b0": [1], "infer-convnext_tiny": [1],
     "infer-vit_small": [1], "infer-unet": [1],
+    "explain-gradients": [1], "explain-occlusion": [1],
 }  # fmt: skip
 # Settings this much slower than the best of their peer are not tried again.
 NEAR = 0.93
@@ -38,7 +39,7 @@ NEAR = 0.93
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workloads", default=",".join(BATCHES), help="comma-separated; name or name:batch")
-    parser.add_argument("--peers", default="installed,tuned,keras,onnx", help="which to run, comma-separated")
+    parser.add_argument("--peers", default="installed,tuned,keras,onnx,captum", help="which to run, comma-separated")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of measured steps in each process")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -89,6 +90,13 @@ def candidates(given, workload, batch, python, ours):
     shared = [str(word) for word in shared]
     peers = given.peers.split(",")
     all_of = [("ours", "", [ours, *shared, "--steps", "1000000"], {})]
+    if workload.startswith("explain-"):
+        for name, extra in [("default", {}), ("tuned", TUNED)] if "captum" in peers else []:
+            for layout in ["nchw", "nhwc"]:
+                for chunk in ["one", "few", "all"]:
+                    command = [python, HERE / "captum_steps.py", *shared, "--layout", layout, "--chunk", chunk]
+                    all_of.append(("captum", f"{name} {layout} {chunk}", command, extra))
+        return all_of
     optimizers = (["plain", "fused"] + ["foreach"] * given.all) if training else ["plain"]
     for peer, extra in [("installed", {}), ("tuned", TUNED)]:
         if peer not in peers:
@@ -160,7 +168,7 @@ def show(given, workload, batch, results):
     ours = results["ours", ""]
     # Only what ran in every round can be compared round by round.
     full = {key: figures for key, figures in results.items() if len(figures) == len(ours)}
-    for peer in ["ours", "installed", "tuned", "keras", "onnx"]:
+    for peer in ["ours", "installed", "tuned", "keras", "onnx", "captum"]:
         entries = [(key[1], figures) for key, figures in full.items() if key[0] == peer]
         if not entries:
             continue

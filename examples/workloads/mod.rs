@@ -11,6 +11,7 @@ mod resnet;
 mod unet;
 
 use cerberus::data::{self, Batch, Split};
+use cerberus::explain::{Attribution, ExplainError, Explainer};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::multitask::networks;
 use cerberus::multitask::{StepInput, train_step};
@@ -72,6 +73,10 @@ pub enum Workload {
     InferVitSmall,
     /// Only the forward pass of unet
     InferUnet,
+    /// Integrated gradients of 50 steps for one number of each head of mtl64
+    ExplainGradients,
+    /// Occlusion by windows of 8x8, 4 apart, for one number of each head of mtl64
+    ExplainOcclusion,
 }
 
 /// A workload with its data in memory.
@@ -85,7 +90,8 @@ pub struct Prepared {
 impl Workload {
     /// Whether nothing is trained.
     pub fn only_predicts(self) -> bool {
-        self.to_possible_value().is_some_and(|value| value.get_name().starts_with("infer-"))
+        let predicts = |name: &str| name.starts_with("infer-") || name.starts_with("explain-");
+        self.to_possible_value().is_some_and(|value| predicts(value.get_name()))
     }
 
     /// The workload for `batch` images at a time, their values multiplied by `scale`. With `recompute`, the backward
@@ -151,6 +157,12 @@ impl Workload {
             Self::InferConvnextTiny => inference(network("convnext_tiny"), images(224)),
             Self::InferVitSmall => inference(network("vit_small"), images(224)),
             Self::InferUnet => inference(unet::Unet::new(1), images(256)),
+            Self::ExplainGradients => {
+                explanation(images(64), |explainer, x| explainer.integrated_gradients(x, &Default::default()))
+            }
+            Self::ExplainOcclusion => {
+                explanation(images(64), |explainer, x| explainer.occlusion(x, &Default::default()))
+            }
         })
     }
 }
@@ -212,6 +224,21 @@ fn inference(model: impl Layer + 'static, images: Tensor) -> Prepared {
     let parameters = model.parameter_count();
     let mut context = Context::evaluation();
     let step = move || model.forward(Var::constant(images.clone()), &mut context).value().data()[0];
+    Prepared { parameters, step: Box::new(step) }
+}
+
+/// Maps of one number of each head.
+fn explanation(
+    images: Tensor,
+    explain: fn(&Explainer, &Tensor) -> Result<Vec<Attribution>, ExplainError>,
+) -> Prepared {
+    let model = multitask::PlainHeads::new(1);
+    let parameters = model.parameter_count();
+    let step = move || {
+        let answers = |x: Var, context: &mut Context| model.numbers(x, context);
+        let maps = explain(&Explainer::new(&answers), &images).expect("methods for any network");
+        maps.iter().map(|map| map.values.sum_all().item()).sum()
+    };
     Prepared { parameters, step: Box::new(step) }
 }
 

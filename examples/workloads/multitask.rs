@@ -76,6 +76,17 @@ impl PlainHeads {
         }
     }
 
+    /// What maps are made for: the first class, the first class at the middle pixel, and the first class at the middle
+    /// position, `[N, 1]` each.
+    pub fn numbers(&self, images: Var, context: &mut Context) -> Vec<Var> {
+        let Outputs { classes, pixels, positions } = self.forward(images, context);
+        let middle = |map: Var| {
+            let [n, h, w] = [0, 1, 2].map(|axis| map.shape()[axis]);
+            map.narrow(1, h / 2, 1).narrow(2, w / 2, 1).narrow(3, 0, 1).reshape(&[n, 1])
+        };
+        vec![classes.narrow(1, 0, 1), middle(pixels), middle(positions)]
+    }
+
     /// Images `[N, 64, 64, 3]` to the outputs of all heads.
     pub fn forward(&self, images: Var, context: &mut Context) -> Outputs {
         let pool = MaxPool2d::new(2, 2);

@@ -1,6 +1,7 @@
 //! The programs as a user runs them: good runs write what they should, bad
 //! input gives one clear line and exit code 1 or 2, never a panic.
 
+mod explain;
 mod imported;
 mod own_images;
 mod runs;

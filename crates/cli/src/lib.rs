@@ -3,6 +3,7 @@
 //! - [`train`]: trains one trunk with several heads into a run's folder;
 //! - [`predict`]: the predictions of a trained model for pictures;
 //! - [`evaluate`]: scores a trained model on data;
+//! - [`explain`]: what in a picture each head's answer rests on;
 //! - [`export`]: writes a trained model as an ONNX file;
 //! - [`import`]: makes a model of the weights in a file of PyTorch;
 //! - [`inspect`]: shows what a data set holds;
@@ -16,11 +17,13 @@
 
 mod display;
 pub mod evaluate;
+pub mod explain;
 pub mod export;
 mod found;
 pub mod import;
 pub mod inspect;
 mod look;
+mod pictures;
 pub mod predict;
 mod rates;
 pub mod runs;

@@ -6,18 +6,17 @@
 
 use crate::found::{COLUMNS, Coco, rows, to_json};
 use crate::look::{Seen, look_at};
+use crate::pictures::{inputs, output_names, progress};
 use crate::say;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cerberus::data::{self, Image};
+use cerberus::data::Image;
 use cerberus::draw::{colour_mask, comfortable_scale, encode_mask, encode_png, overlay, to_rgb};
 use cerberus::multitask::{HeadConfig, MultiTaskModel, Prediction};
 use cerberus::nn::files::write_atomically;
 use cerberus::train::{TrainConfig, annotate, drawn_names, load_model};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Classify, detect and segment pictures with a trained model.
 #[derive(Parser)]
@@ -74,7 +73,7 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
     }
     let heads = &config.model.heads;
     let names = match &options.out {
-        Some(out) => output_names(&images, out, heads),
+        Some(out) => output_names(&images, out, &endings(heads), &TOGETHER),
         None => vec![String::new(); images.len()],
     };
     let bar = progress(images.len());
@@ -103,36 +102,6 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
     Ok([images.len(), failed])
 }
 
-/// The pictures to process: the given files, and the pictures in the given folders and patterns, each once.
-fn inputs(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut images: Vec<PathBuf> = Vec::with_capacity(given.len());
-    for path in given {
-        let text = path.to_string_lossy();
-        if path.is_dir() {
-            let found = data::pictures_in(path)?;
-            if found.is_empty() {
-                return Err(format!(
-                    "{text}: there is no picture in this folder; give files, folders or patterns"
-                )
-                .into());
-            }
-            images.extend(found);
-        } else if !path.exists() && text.contains(['*', '?', '[']) {
-            let found = glob::glob(&text).map_err(|error| format!("{text}: not a pattern: {error}"))?;
-            let before = images.len();
-            images.extend(found.flatten().filter(|path| path.is_file()));
-            if images.len() == before {
-                return Err(format!("{text}: no file fits this pattern").into());
-            }
-        } else {
-            images.push(path.clone());
-        }
-    }
-    let mut seen = BTreeSet::new();
-    images.retain(|path| seen.insert(path.clone()));
-    Ok(images)
-}
-
 /// The files with the predictions for all pictures.
 const TOGETHER: [&str; 3] = ["predictions.json", "results.json", "predictions.csv"];
 
@@ -140,15 +109,6 @@ const TOGETHER: [&str; 3] = ["predictions.json", "results.json", "predictions.cs
 struct All {
     coco: Coco,
     rows: csv::Writer<Vec<u8>>,
-}
-
-/// A bar on standard error, if that is a terminal and there is more than one picture to wait for.
-fn progress(images: usize) -> ProgressBar {
-    let target = if images > 1 { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(images as u64), target);
-    let style = ProgressStyle::with_template("{bar:28} {pos} of {len} pictures, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 /// The endings of a picture's output files.
@@ -160,33 +120,6 @@ fn endings(heads: &[HeadConfig]) -> Vec<String> {
         ["mask.png", "colours.png"].map(|ending| format!("{name}{ending}"))
     });
     ["json", "png"].into_iter().map(String::from).chain(masks).collect()
-}
-
-/// The pictures' names without folder and ending; a number is added if an output file would replace that of another
-/// picture, or one of the given pictures.
-fn output_names(images: &[PathBuf], out: &Path, heads: &[HeadConfig]) -> Vec<String> {
-    // Some systems ignore case in file names.
-    let folded = |path: &Path| path.to_string_lossy().to_lowercase();
-    let place = |path: &Path| folded(&std::fs::canonicalize(path).unwrap_or_else(|_| path.into()));
-    let folder = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
-    let mut taken: BTreeSet<String> = images.iter().map(|path| place(path)).collect();
-    taken.extend(TOGETHER.iter().map(|name| folded(&folder.join(name))));
-    let endings = endings(heads);
-    let mut names = Vec::with_capacity(images.len());
-    for path in images {
-        let stem = path.file_stem().map_or("image".into(), |stem| stem.to_string_lossy().into_owned());
-        let files = |name: &str| -> Vec<String> {
-            endings.iter().map(|ending| folded(&folder.join(format!("{name}.{ending}")))).collect()
-        };
-        let numbered = (2..).map(|n| format!("{stem}-{n}"));
-        let free = std::iter::once(stem.clone())
-            .chain(numbered)
-            .find(|name| files(name).iter().all(|file| !taken.contains(file)));
-        let name = free.expect("there are numbers enough");
-        taken.extend(files(&name));
-        names.push(name);
-    }
-    names
 }
 
 fn predict(

@@ -3,6 +3,7 @@
 //! - [`overlay`]: one image with its annotations;
 //! - [`side_by_side`]: input, truth and prediction in a row;
 //! - [`gallery`]: rows under each other;
+//! - [`heat_overlay`]: numbers for every pixel over an image, in the colours of a [`HeatScale`];
 //! - [`encode_png`], [`encode_jpeg`]: the bytes of a file.
 //!
 //! Small images are enlarged. If a mask is drawn, the photograph is turned gray, so that colour only means class: box,
@@ -11,12 +12,14 @@
 
 mod canvas;
 mod fonts;
+mod heat;
 mod ink;
 mod layout;
 mod palette;
 mod panel;
 mod text;
 
+pub use heat::{HeatScale, heat_overlay};
 pub use layout::{gallery, overlay, side_by_side, strip};
 pub use palette::class_color;
 

@@ -22,6 +22,8 @@
 //! | [occlusion](Explainer::occlusion) | one forward per window | what is lost when it is covered |
 //! | [RISE](Explainer::rise) | one forward per mask | what is seen through masks |
 //!
+//! [`faithfulness`] measures whether a map is true.
+//!
 //! Conventions are captum's, whose numbers the tests compare with. `docs/explain.md` tells what each can and
 //! cannot say.
 //!
@@ -62,6 +64,7 @@ mod cam;
 mod deep_lift;
 mod error;
 mod explainer;
+pub mod faithfulness;
 mod gradients;
 pub mod heads;
 mod integrated;

@@ -90,6 +90,16 @@ pub enum ModuleTensorMut<'a, T: Element> {
     Buffer(&'a mut Buffer<T>),
 }
 
+impl<'a, T: Element> ModuleTensor<'a, T> {
+    /// The value of the parameter or buffer.
+    pub fn value(&self) -> &'a Tensor<T> {
+        match self {
+            Self::Parameter(parameter) => &parameter.value,
+            Self::Buffer(buffer) => &buffer.value,
+        }
+    }
+}
+
 impl<T: Element> ModuleTensorMut<'_, T> {
     /// The value of the parameter or buffer.
     pub fn value_mut(&mut self) -> &mut Tensor<T> {

@@ -22,5 +22,5 @@ mod escape;
 mod page;
 mod table;
 
-pub use page::Page;
+pub use page::{Cell, Page};
 pub use table::Table;

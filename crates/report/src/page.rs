@@ -13,6 +13,17 @@ const JPEG: [u8; 2] = [0xff, 0xd8];
 
 const STYLE: &str = include_str!("style.css");
 
+/// A cell of a [table of pictures](Page::picture_table): pictures, lines and charts under each other.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    /// PNG or JPEG files and what is read out for them.
+    pub pictures: Vec<(Vec<u8>, String)>,
+    /// Lines of text.
+    pub lines: Vec<String>,
+    /// Charts of [`chart`](crate::chart).
+    pub charts: Vec<String>,
+}
+
 /// A page that is being built.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -70,16 +81,37 @@ impl Page {
         self.grid("pictures wide", pictures);
     }
 
+    /// A table of pictures: a row for each list of cells, the first of which names it.
+    pub fn picture_table(&mut self, header: &[&str], rows: &[Vec<Cell>]) {
+        self.body += "<div class=\"scroll pictured\"><table>\n<thead><tr>";
+        for name in header {
+            let _ = write!(self.body, "<th>{}</th>", escape(name));
+        }
+        self.body += "</tr></thead>\n<tbody>\n";
+        for row in rows {
+            self.body += "<tr>";
+            for cell in row {
+                self.body += "<td>";
+                for (file, caption) in &cell.pictures {
+                    self.body += &image(file, &escape(caption));
+                }
+                for line in &cell.lines {
+                    let _ = write!(self.body, "<div>{}</div>", escape(line));
+                }
+                self.body += &cell.charts.concat();
+                self.body += "</td>";
+            }
+            self.body += "</tr>\n";
+        }
+        self.body += "</tbody></table></div>\n";
+    }
+
     fn grid(&mut self, class: &str, pictures: &[(Vec<u8>, String)]) {
         let _ = write!(self.body, "<div class=\"{class}\">");
         for (file, caption) in pictures {
             let caption = escape(caption);
-            let data = BASE64_STANDARD.encode(file);
-            let kind = if file.starts_with(&JPEG) { "jpeg" } else { "png" };
-            let _ = write!(
-                self.body,
-                "<figure><img alt=\"{caption}\" src=\"data:image/{kind};base64,{data}\"><figcaption>{caption}</figcaption></figure>"
-            );
+            let image = image(file, &caption);
+            let _ = write!(self.body, "<figure>{image}<figcaption>{caption}</figcaption></figure>");
         }
         self.body += "</div>\n";
     }
@@ -102,6 +134,13 @@ impl Page {
     }
 }
 
+/// A PNG or JPEG file inside the page; `caption` is escaped.
+fn image(file: &[u8], caption: &str) -> String {
+    let data = BASE64_STANDARD.encode(file);
+    let kind = if file.starts_with(&JPEG) { "jpeg" } else { "png" };
+    format!("<img alt=\"{caption}\" src=\"data:image/{kind};base64,{data}\">")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,9 +152,15 @@ mod tests {
         page.section("a & b");
         page.text("\"quoted\" <b>\u{1}");
         page.table(&Table::new(&["<i>"]).row(["<u>".into()]));
+        let cell = Cell {
+            pictures: vec![(vec![1], "\"<q>".into())],
+            lines: vec!["<p1>".into()],
+            charts: Vec::new(),
+        };
+        page.picture_table(&["<h9>"], &[vec![cell]]);
         page.charts(&[chart::bars("<s>", &[("<em>".into(), 1.0)])]);
         let html = page.finish();
-        for tag in ["<script>", "<b>", "<i>", "<u>", "<s>", "<em>", "\u{1}"] {
+        for tag in ["<script>", "<b>", "<i>", "<u>", "<s>", "<em>", "<q>", "<p1>", "<h9>", "\u{1}"] {
             assert!(!html.contains(tag), "{tag}");
         }
         assert!(html.contains("a &amp; b"));
@@ -127,7 +172,12 @@ mod tests {
         page.section("Pictures");
         page.pictures(&[(vec![1, 2, 3], "three bytes".into())]);
         page.wide_pictures(&[(vec![0xff, 0xd8, 3], "three others".into())]);
+        page.picture_table(
+            &[""],
+            &[vec![Cell { pictures: vec![(vec![9, 9], "two".into())], ..Cell::default() }]],
+        );
         let html = page.finish();
+        assert!(html.contains("alt=\"two\" src=\"data:image/png;base64,CQk="));
         assert!(html.contains("data:image/jpeg;base64,/9gD"));
         assert!(html.contains("data:image/png;base64,AQID"));
         assert!(!html.contains("http") && !html.contains("<script") && !html.contains("url("));

@@ -17,7 +17,7 @@ use cerberus_nn::Context;
 use cerberus_tensor::{Element, Tensor};
 
 use crate::error::ExplainError;
-use crate::explainer::Explained;
+use crate::explainer::{Explained, Explainer};
 
 /// One target of each of some heads of a model: what an [`Explainer`](crate::Explainer) explains.
 pub struct HeadTargets<'a, T: Element = f32> {
@@ -92,6 +92,29 @@ impl<'a, T: Element> HeadTargets<'a, T> {
     pub fn stages(&self) -> Vec<String> {
         let trunk = self.model.trunk();
         trunk.stages().into_iter().chain(trunk.neck()).map(|map| format!("trunk.{}", map.name)).collect()
+    }
+
+    /// For each target the path of the deepest of the trunk's [maps](Self::stages) that changes it at the picture `x: [1,
+    /// H, W, C]` and has more than one place: what a class activation map of the target is usually made from. If there is
+    /// none, the deepest map. One forward and one backward pass for each map that is tried.
+    pub fn deepest_maps(&self, x: &Tensor<T>) -> Vec<String> {
+        let (stages, explainer) = (self.stages(), Explainer::new(self));
+        let mut maps: Vec<Option<&String>> = vec![None; self.chosen.len()];
+        for path in stages.iter().rev() {
+            if maps.iter().all(Option::is_some) {
+                break;
+            }
+            let Ok((map, gradients)) = explainer.layer_gradients(x, path) else { continue };
+            if map.shape()[1] * map.shape()[2] == 1 {
+                continue;
+            }
+            for (own, gradient) in maps.iter_mut().zip(&gradients) {
+                if own.is_none() && gradient.squared_norm() > 0.0 {
+                    *own = Some(path);
+                }
+            }
+        }
+        maps.into_iter().map(|map| map.or(stages.last()).cloned().unwrap_or_default()).collect()
     }
 }
 

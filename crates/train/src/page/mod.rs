@@ -10,6 +10,7 @@
 mod classes;
 mod curves;
 mod detections;
+mod explained;
 mod judge;
 mod layers;
 mod mistakes;
@@ -79,6 +80,7 @@ fn page(run: &RunView, tested: Option<&Tested>) -> String {
             classes::table(&mut page, head, &**metric, seen);
             mistakes::pictures(&mut page, run, tested.split, head, seen);
         }
+        explained::pictures(&mut page, run, tested.split);
         overview::samples(&mut page, run);
     }
     overview::origin(&mut page, run);

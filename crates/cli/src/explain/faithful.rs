@@ -1,0 +1,351 @@
+//! `--faithfulness`: whether the methods' maps are true, over the test part of a data set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cerberus::data::{Dataset, Sample, Split, normalise};
+use cerberus::explain::faithfulness::{
+    CurveOptions, Randomised, SensitivityMax, Subsets, energy_inside, points_inside, spearman,
+};
+use cerberus::explain::{Choices, Explainer, HeadTargets};
+use cerberus::multitask::MultiTaskModel;
+use cerberus::nn::files::write_atomically;
+use cerberus::tensor::Tensor;
+use cerberus::tensor::random::stream;
+use cerberus::train::{TrainConfig, TrainError, load_model};
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::objects::inside;
+use super::study::Study;
+use super::{Options, choices, method, refused};
+use crate::pictures::progress;
+use crate::say;
+use crate::shell::make_folder;
+
+/// The pictures on which the figures are taken that need the method several times: sensitivity, randomised layers.
+const CHECKED: usize = 20;
+/// Changed pictures for the maximal sensitivity.
+const CHANGES: usize = 3;
+/// The map that every method must beat: numbers drawn at random.
+const RANDOM: &str = "(random)";
+
+/// The figures and what is said of them in the head of the table.
+const FIGURES: [&str; 10] = [
+    "deletion",
+    "insertion",
+    "pointing",
+    "energy",
+    "sens-n",
+    "sens-max",
+    "gap",
+    "heads-new",
+    "all-new",
+    "ms",
+];
+
+/// Values by task and method, then by figure and picture; of several models each adds one.
+type Values = BTreeMap<(usize, usize), [BTreeMap<usize, Vec<f64>>; FIGURES.len()]>;
+
+/// Scores the methods and prints the table.
+pub(super) fn run(
+    options: &Options,
+    methods: &[String],
+    models: &[(TrainConfig, MultiTaskModel)],
+) -> Result<(), TrainError> {
+    if options.samples == 0 {
+        return Err(TrainError::Option("--samples must be at least 1".into()));
+    }
+    let (config, first) = &models[0];
+    let tasks = match &options.task {
+        Some(task) => vec![task.clone()],
+        None => first.task_names(),
+    };
+    for (path, (_, model)) in options.model.iter().zip(models) {
+        if model.task_names() != first.task_names() {
+            return Err(TrainError::Option(format!(
+                "{} has the tasks {}, {} has {}; score models of the same tasks together",
+                options.model[0].display(),
+                first.task_names().join(", "),
+                path.display(),
+                model.task_names().join(", ")
+            )));
+        }
+    }
+    let (data, split) = open(options, config)?;
+    let count = data.len(split).min(options.samples);
+    let mut rows: Vec<String> = methods.to_vec();
+    rows.push(RANDOM.into());
+    let choices = choices(options, methods, config);
+    let mut values = Values::new();
+    let mut refusals: BTreeMap<(usize, usize), String> = BTreeMap::new();
+    let bar = progress(count * models.len());
+    for (path, (config, model)) in options.model.iter().zip(models) {
+        let untrained = MultiTaskModel::new(&config.model, options.seed.wrapping_add(1_000_003));
+        let randomised = |all: bool| -> Result<MultiTaskModel, TrainError> {
+            let mut randomised = Randomised::new(load_model(path)?.1, &untrained);
+            randomised.next();
+            while all && randomised.next().is_some() {}
+            Ok(randomised.into_model())
+        };
+        let scene = Scene {
+            config,
+            model,
+            randomised: [randomised(false)?, randomised(true)?],
+            data: &*data,
+            tasks: &tasks,
+            rows: &rows,
+            choices: &choices,
+            layer: options.layer.as_deref(),
+        };
+        for index in 0..count {
+            let sample = data.sample(split, 0, index)?;
+            scene.score(&sample, index, &mut values, &mut refusals)?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let table = table(&tasks, &rows, &values, &refusals);
+    say!("{count} pictures of {} ({split}), {} models", data.info().name, models.len());
+    say!("{table}");
+    if let Some(out) = &options.out {
+        make_folder(out)?;
+        let json = to_json(options, &tasks, &rows, &values, &refusals);
+        let text = serde_json::to_string_pretty(&json).expect("figures are valid JSON") + "\n";
+        write_atomically(&out.join("faithfulness.json"), text.as_bytes())?;
+        write_atomically(&out.join("faithfulness.md"), table.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The data and the part that was kept from training.
+fn open(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
+    let data = match &options.data {
+        Some(name) => config.open_other(name)?,
+        None => config.open_data()?,
+    };
+    config.check_to_score(data.info())?;
+    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !data.is_empty(split));
+    match kept {
+        Some(split) => Ok((data, split)),
+        None => Err(TrainError::Option(format!(
+            "{} has no pictures kept from training; give others with --data",
+            data.info().name
+        ))),
+    }
+}
+
+/// A model and what it is scored with.
+struct Scene<'a> {
+    config: &'a TrainConfig,
+    model: &'a MultiTaskModel,
+    /// With new heads, and with everything new.
+    randomised: [MultiTaskModel; 2],
+    data: &'a dyn Dataset,
+    tasks: &'a [String],
+    rows: &'a [String],
+    choices: &'a Choices,
+    layer: Option<&'a str>,
+}
+
+impl Scene<'_> {
+    /// Adds the figures of one picture.
+    fn score(
+        &self,
+        sample: &Sample,
+        index: usize,
+        values: &mut Values,
+        refusals: &mut BTreeMap<(usize, usize), String>,
+    ) -> Result<(), TrainError> {
+        let x = normalise(&[&sample.image]);
+        let wanted: Vec<(&str, &str)> = self.tasks.iter().map(|task| (task.as_str(), "")).collect();
+        let study = Study::new(self.model, &x, &wanted, self.layer);
+        if study.chosen.is_empty() {
+            return Ok(());
+        }
+        let size = [x.shape()[1], x.shape()[2]];
+        let targets = study.targets();
+        let explainer = Explainer::new(&targets);
+        let names = self.model.task_names();
+        let places: Vec<usize> = study
+            .chosen
+            .iter()
+            .map(|(place, _)| self.tasks.iter().position(|task| *task == names[*place]).unwrap_or(0))
+            .collect();
+        let objects: Vec<Option<Vec<bool>>> = study
+            .chosen
+            .iter()
+            .map(|(place, target)| {
+                let prediction = &self.model.predict(x.clone())[*place];
+                inside(sample, self.data.info(), &self.config.model.heads[*place], target, prediction.first())
+            })
+            .collect();
+        let subsets = Subsets { seed: index as u64, ..Subsets::default() };
+        let drops = explainer.subset_drops(&x, &subsets).map_err(refused)?;
+        let (answers, grey) = (explainer.answers(&x), explainer.answers(&Tensor::zeros(x.shape())));
+        for (row, name) in self.rows.iter().enumerate() {
+            let clock = Instant::now();
+            let found = match name.as_str() {
+                RANDOM => vec![None; places.len()],
+                name => study.explain(name, self.choices).into_iter().map(Some).collect(),
+            };
+            let milliseconds = clock.elapsed().as_secs_f64() * 1e3;
+            let random = || {
+                let mut random = stream(0, "random map", 0, index as u64);
+                Tensor::from_fn(&[1, size[0], size[1], 1], |_| random.random::<f32>())
+            };
+            let map = |one: &Option<Result<_, _>>| match one {
+                None => random(),
+                Some(Ok(one)) => cerberus::explain::Attribution::resized(one, size),
+                Some(Err(_)) => Tensor::zeros(&[1, size[0], size[1], 1]),
+            };
+            let maps: Vec<Tensor> = found.iter().map(map).collect();
+            let curves = explainer.curves(&x, &maps, &CurveOptions::default()).map_err(refused)?;
+            let again =
+                if index < CHECKED && name != RANDOM { Some(self.again(&study, name, &x)) } else { None };
+            for (answer, &task) in places.iter().enumerate() {
+                if let Some(Err(error)) = &found[answer] {
+                    refusals.insert((task, row), cerberus::explain::ExplainError::to_string(error));
+                    continue;
+                }
+                let plain = maps[answer].to_vec();
+                let object = objects[answer].as_deref();
+                let gap = found[answer].as_ref().and_then(|one| one.as_ref().ok()?.gap.clone());
+                let difference = (answers[answer][0] - grey[answer][0]).abs();
+                let again = again.as_ref().map(|again| again.figures(answer, &plain));
+                let again = again.unwrap_or([None; 3]);
+                let figures = [
+                    Some(curves[answer][0].deletion.area()),
+                    Some(curves[answer][0].insertion.area()),
+                    object.map(|object| f64::from(u8::from(points_inside(&plain, object, size[1], 0)))),
+                    object.and_then(|object| energy_inside(&plain, object)),
+                    drops.correlation(answer, 0, &plain),
+                    again[0],
+                    gap.filter(|_| difference > 0.0).map(|gap| gap[0].abs() / difference),
+                    again[1],
+                    again[2],
+                    (name != RANDOM).then_some(milliseconds),
+                ];
+                let all = values.entry((task, row)).or_default();
+                for (all, figure) in all.iter_mut().zip(figures) {
+                    if let Some(figure) = figure.filter(|figure| figure.is_finite()) {
+                        all.entry(index).or_default().push(figure);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The method once more, for changed pictures and for randomised models. Targets stay what they are.
+    fn again(&self, study: &Study, name: &str, x: &Tensor) -> Again {
+        let size = [x.shape()[1], x.shape()[2]];
+        let run = |model: &MultiTaskModel, answer: usize| -> Option<Vec<f32>> {
+            let targets = HeadTargets::new(model, vec![study.chosen[answer].clone()]);
+            let method = method(name, self.choices, &study.layers[answer], x).ok()?;
+            let found = Explainer::new(&targets).explain(x, &method).ok()?;
+            Some(found[0].resized(size).to_vec())
+        };
+        let sensitivity = (0..study.chosen.len()).map(|answer| {
+            let targets = HeadTargets::new(self.model, vec![study.chosen[answer].clone()]);
+            let method = method(name, self.choices, &study.layers[answer], x).ok()?;
+            let options = SensitivityMax { samples: CHANGES, ..SensitivityMax::default() };
+            let found = Explainer::new(&targets).sensitivity_max(x, options, |e, x| e.explain(x, &method));
+            Some(found.ok()?[0][0])
+        });
+        Again {
+            sensitivity: sensitivity.collect(),
+            maps: [0, 1].map(|model: usize| {
+                (0..study.chosen.len()).map(|answer| run(&self.randomised[model], answer)).collect()
+            }),
+        }
+    }
+}
+
+/// What a method says of a changed picture and of randomised models, by answer.
+struct Again {
+    sensitivity: Vec<Option<f64>>,
+    maps: [Vec<Option<Vec<f32>>>; 2],
+}
+
+impl Again {
+    /// The maximal sensitivity, and how alike the maps of the randomised models are to the map: the rank correlation of
+    /// their sizes, without signs. A map without any contrast is not alike.
+    fn figures(&self, answer: usize, map: &[f32]) -> [Option<f64>; 3] {
+        let sizes = |map: &[f32]| -> Vec<f64> { map.iter().map(|v| f64::from(v.abs())).collect() };
+        let alike = |other: &Option<Vec<f32>>| {
+            let other = other.as_ref()?;
+            Some(spearman(&sizes(map), &sizes(other)).unwrap_or(0.0))
+        };
+        [self.sensitivity[answer], alike(&self.maps[0][answer]), alike(&self.maps[1][answer])]
+    }
+}
+
+/// The mean over pictures and half the width of its 95 % interval; the models' values of a picture are averaged first.
+fn summary(pictures: &BTreeMap<usize, Vec<f64>>) -> Option<[f64; 2]> {
+    let means: Vec<f64> = pictures.values().map(|v| v.iter().sum::<f64>() / v.len() as f64).collect();
+    if means.is_empty() {
+        return None;
+    }
+    let n = means.len() as f64;
+    let mean = means.iter().sum::<f64>() / n;
+    let variance = means.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    Some([mean, 1.96 * (variance / n).sqrt()])
+}
+
+/// A table for each task, in Markdown.
+fn table(
+    tasks: &[String],
+    rows: &[String],
+    values: &Values,
+    refusals: &BTreeMap<(usize, usize), String>,
+) -> String {
+    let mut text = String::new();
+    for (task, name) in tasks.iter().enumerate() {
+        text += &format!(
+            "\n**{name}**\n\n| method | {} |\n|---|{}\n",
+            FIGURES.join(" | "),
+            "---|".repeat(FIGURES.len())
+        );
+        for (row, method) in rows.iter().enumerate() {
+            let Some(all) = values.get(&(task, row)) else { continue };
+            let cells = all.iter().enumerate().map(|(figure, pictures)| match summary(pictures) {
+                None => "-".to_string(),
+                Some([mean, _]) if FIGURES[figure] == "ms" => format!("{mean:.0}"),
+                Some([mean, half]) => format!("{mean:.2} ± {half:.2}"),
+            });
+            text += &format!("| {method} | {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        }
+        for (row, method) in rows.iter().enumerate() {
+            if let Some(reason) = refusals.get(&(task, row)) {
+                text += &format!("\n{method} is not possible: {reason}.\n");
+            }
+        }
+    }
+    text
+}
+
+fn to_json(
+    options: &Options,
+    tasks: &[String],
+    rows: &[String],
+    values: &Values,
+    refusals: &BTreeMap<(usize, usize), String>,
+) -> Value {
+    let models: Vec<String> = options.model.iter().map(|path| path.display().to_string()).collect();
+    let mut all = Vec::new();
+    for (&(task, row), figures) in values {
+        let figures = FIGURES.iter().zip(figures).map(|(name, pictures)| {
+            let [mean, half] = summary(pictures).map_or([None; 2], |both| both.map(Some));
+            (name.to_string(), json!({ "mean": mean, "half_interval": half, "pictures": pictures.len() }))
+        });
+        let figures: serde_json::Map<String, Value> = figures.collect();
+        all.push(json!({ "task": tasks[task], "method": rows[row], "figures": figures }));
+    }
+    let refused: Vec<Value> = refusals
+        .iter()
+        .map(|(&(task, row), reason)| json!({ "task": tasks[task], "method": rows[row], "reason": reason }))
+        .collect();
+    json!({ "models": models, "baseline": options.baseline, "seed": options.seed, "rows": all, "refused": refused })
+}
