@@ -15,7 +15,7 @@ const REPRESENTABLE: std::ops::Range<f64> = 1e-30..1e30;
 /// Operations whose result itself is of the order of a square or a product, or that
 /// lose all digits in the first step: cos(1e14), differences of large numbers.
 fn is_exempt(info: &OpInfo) -> bool {
-    const CANCELS: [&str; 21] = [
+    const CANCELS: [&str; 22] = [
         "sin",
         "cos",
         "linear",
@@ -25,6 +25,7 @@ fn is_exempt(info: &OpInfo) -> bool {
         "conv2d",
         "conv3d",
         "conv_transpose2d",
+        "conv_transpose3d",
         "conv2d_weight_gradient",
         "outer",
         "prod",

@@ -45,6 +45,7 @@ fn no_operation_takes_a_size_that_wraps_around() {
         refused(|| image.clone().pixel_shuffle(huge));
         refused(|| image.clone().pixel_shuffle(1 << 32));
         refused(|| image.clone().resize([huge, huge], Interpolation::Bilinear));
+        refused(|| image.clone().resize([huge, huge], Interpolation::Bicubic { corners: true }));
         refused(|| image.clone().resize_corners([huge, huge]));
         refused(|| image.clone().unfold([huge, huge], Conv2dSpec::default()));
         refused(|| image.clone().unfold([1, 1], spec(Padding::all(huge), [1, 1])));
@@ -52,7 +53,12 @@ fn no_operation_takes_a_size_that_wraps_around() {
         refused(|| image.clone().fold([4, 4], [huge, huge], Conv2dSpec::default()));
         refused(|| image.clone().avg_pool(Sliding::<2>::square(huge)));
         refused(|| {
-            image.clone().avg_pool(Sliding { kernel: [huge; 2], stride: [1; 2], padding: [huge - 1; 2] })
+            image.clone().avg_pool(Sliding {
+                kernel: [huge; 2],
+                stride: [1; 2],
+                padding: [huge - 1; 2],
+                ceil_mode: false,
+            })
         });
         refused(|| image.clone().max_pool(Sliding::<2>::square(huge)));
         refused(|| image.clone().adaptive_avg_pool(&[huge, huge]));
@@ -73,6 +79,10 @@ fn no_operation_takes_a_size_that_wraps_around() {
         refused(|| volume.clone().conv3d(x(&[2, 2, 2, 1, 1]), None, deep));
         let apart = Conv3dSpec { dilation: [huge, 1, 1], ..Conv3dSpec::default() };
         refused(|| volume.clone().conv3d(x(&[3, 2, 2, 1, 1]), None, apart));
+        refused(|| volume.clone().conv_transpose3d(x(&[2, 2, 2, 1, 1]), deep, [0; 3]));
+        refused(|| volume.clone().conv_transpose3d(x(&[3, 2, 2, 1, 1]), apart, [0; 3]));
+        let far = Conv3dSpec { stride: [huge, 1, 1], ..Conv3dSpec::default() };
+        refused(|| volume.clone().conv_transpose3d(x(&[3, 2, 2, 1, 1]), far, [0; 3]));
         refused(|| x(&[2, 2]).gather(0, &[], &[huge, huge]));
     }
     // Any shift is legal: it goes around.

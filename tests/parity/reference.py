@@ -68,14 +68,20 @@ def conv3d(x, weight, bias, stride, padding, dilation, groups):
     return nhwc(F.conv3d(nchw(x), kernel(weight), bias, *arguments, groups))
 
 
-def max_pool(x, size, stride, padding):
+def conv_transpose3d(x, weight, stride, padding, dilation, groups, extra):
+    # Ours is [KD, KH, KW, Cout/groups, Cin], PyTorch's [Cin, Cout/groups, KD, KH, KW].
+    numbers = tuple(stride), tuple(padding), tuple(extra), groups, tuple(dilation)
+    return nhwc(F.conv_transpose3d(nchw(x), kernel(weight), None, *numbers))
+
+
+def max_pool(x, size, stride, padding, ceil_mode=False):
     pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(size) - 1]
-    return nhwc(pool(nchw(x), tuple(size), tuple(stride), tuple(padding)))
+    return nhwc(pool(nchw(x), tuple(size), tuple(stride), tuple(padding), ceil_mode=ceil_mode))
 
 
-def avg_pool(x, size, stride, padding, count_padding):
+def avg_pool(x, size, stride, padding, count_padding, ceil_mode=False):
     pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(size) - 1]
-    return nhwc(pool(nchw(x), tuple(size), tuple(stride), tuple(padding), False, count_padding))
+    return nhwc(pool(nchw(x), tuple(size), tuple(stride), tuple(padding), ceil_mode, count_padding))
 
 
 def adaptive_avg_pool(x, size):

@@ -38,13 +38,14 @@ pub use layers::joint::conv_norm;
 pub use layers::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
     AdaptiveMaxPool3d, AlphaDropout, AvgPool1d, AvgPool2d, AvgPool3d, BatchNorm1d, BatchNorm2d, BatchNorm3d,
-    Celu, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, DepthwiseConv2d, DropPath, Dropout, Elu,
-    Embedding, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, Glu, GroupNorm, Hardshrink,
-    Hardsigmoid, Hardswish, Hardtanh, Identity, InstanceNorm, InvertedResidual, InvertedResidualSpec, Layer,
-    LayerNorm, LeakyRelu, Linear, LogSigmoid, LogSoftmax, MaxPool1d, MaxPool2d, MaxPool3d, Mish,
-    MultiHeadSelfAttention, PRelu, Pad2d, PixelShuffle, PixelUnshuffle, Relu, Relu6, Reshape, Residual,
-    RmsNorm, Selu, SeparableConv2d, Sequential, Sigmoid, Silu, Softmax, Softplus, Softshrink, Softsign,
-    SpatialDropout, SqueezeExcitation, Tanh, Tanhshrink, Threshold, TransformerBlock, Upsample,
+    Celu, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, DepthwiseConv2d,
+    DropPath, Dropout, Elu, Embedding, Flatten, Gelu, GeluTanh, GlobalAvgPool, GlobalMaxPool, Glu, GroupNorm,
+    Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Identity, InstanceNorm, InvertedResidual,
+    InvertedResidualSpec, Layer, LayerNorm, LeakyRelu, Linear, LogSigmoid, LogSoftmax, MaxPool1d, MaxPool2d,
+    MaxPool3d, Mish, MultiHeadSelfAttention, PRelu, Pad2d, PixelShuffle, PixelUnshuffle, Relu, Relu6,
+    Reshape, Residual, RmsNorm, Selu, SeparableConv2d, Sequential, Sigmoid, Silu, Softmax, Softplus,
+    Softshrink, Softsign, SpatialDropout, SqueezeExcitation, Tanh, Tanhshrink, Threshold, TransformerBlock,
+    Upsample,
 };
 pub use module::{Buffer, Module, ModuleTensor, ModuleTensorMut, Parameter, join};
 pub use optim::{

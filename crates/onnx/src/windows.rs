@@ -151,22 +151,35 @@ mod tests {
 
     #[test]
     fn sliding_windows_are_found_again_from_their_entries() {
-        let spec = Sliding { kernel: [3, 2], stride: [2, 2], padding: [1, 0] };
+        let spec = Sliding { kernel: [3, 2], stride: [2, 2], padding: [1, 0], ceil_mode: false };
         let windows = Windows::sliding("test", &[7, 6], &spec);
         let expected =
             Regular { kernel: vec![3, 2], stride: vec![2, 2], before: vec![1, 0], after: vec![1, 0] };
         assert_eq!(regular(windows.taps(), &[7, 6]), Some(expected));
-        for (divisor, counts) in [(Some(6), true), (None, false)] {
-            let (taps, found) = as_means(&windows.mean(divisor), &[7, 6], &[4, 3]).expect("means");
+        for counts in [true, false] {
+            let (taps, found) = as_means(&windows.mean(counts), &[7, 6], &[4, 3]).expect("means");
             assert_eq!((taps == windows.taps(), found), (true, counts));
         }
+    }
+
+    /// ONNX counts what lies beyond the padding, so such means need a matrix for each dimension.
+    #[test]
+    fn windows_in_ceil_mode_are_regular_but_their_means_only_without_the_padding() {
+        let spec = Sliding { kernel: [3, 2], stride: [2, 2], padding: [0, 0], ceil_mode: true };
+        let windows = Windows::sliding("test", &[6, 5], &spec);
+        let found = regular(windows.taps(), &[6, 5]).expect("regular windows");
+        assert_eq!((found.before, found.after), (vec![0, 0], vec![1, 1]));
+        let padded = Windows::sliding("test", &[6, 5], &Sliding { padding: [1, 1], ..spec });
+        assert_eq!(as_means(&padded.mean(true), &[6, 5], &[4, 3]), None);
+        assert!(as_matrices(&padded.mean(true), &[6, 5], &[4, 3]).is_some());
+        assert!(as_means(&padded.mean(false), &[6, 5], &[4, 3]).is_some_and(|(_, counts)| !counts));
     }
 
     #[test]
     fn adaptive_windows_that_do_not_divide_are_not_regular_but_have_a_matrix_per_dimension() {
         let windows = Windows::adaptive("test", &[10, 4], &[4, 2]);
         assert_eq!(regular(windows.taps(), &[10, 4]), None);
-        let matrices = as_matrices(&windows.mean(None), &[10, 4], &[4, 2]).expect("matrices");
+        let matrices = as_matrices(&windows.mean(false), &[10, 4], &[4, 2]).expect("matrices");
         let third = 1.0 / 3.0;
         assert_eq!(matrices[0][20..30], [0.0, 0.0, 0.0, 0.0, 0.0, third, third, third, 0.0, 0.0]);
         assert_eq!(matrices[1], [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]);

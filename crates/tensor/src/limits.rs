@@ -162,16 +162,25 @@ fn no_window_and_no_size_wraps_around() {
             });
         }
         refused(|| global_avg_pool_backward(&x(&[1, 2]), &[1, huge, huge, 2]));
-        let sliding =
-            |kernel, padding| Sliding { kernel: [kernel; 2], stride: [1; 2], padding: [padding; 2] };
-        refused(|| Windows::sliding("pool", &[4, 4], &sliding(huge, huge - 1)));
-        refused(|| Windows::sliding("pool", &[4, 4], &sliding(huge, 0)));
+        for ceil_mode in [false, true] {
+            let sliding = |kernel, stride, padding| Sliding {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [padding; 2],
+                ceil_mode,
+            };
+            refused(|| Windows::sliding("pool", &[4, 4], &sliding(huge, 1, huge - 1)));
+            refused(|| Windows::sliding("pool", &[4, 4], &sliding(huge, 1, 0)));
+            refused(|| Windows::sliding("pool", &[4, 4], &sliding(huge, huge, 0)));
+        }
         refused(|| Windows::adaptive("pool", &[4, 4], &[huge, huge]));
-        for mode in [Interpolation::Nearest, Interpolation::Bilinear] {
+        let bicubic = Interpolation::Bicubic { corners: false };
+        for mode in [Interpolation::Nearest, Interpolation::Bilinear, bicubic] {
             refused(|| resize(&image, [huge, huge], mode));
             refused(|| resize_backward(&image, [huge, huge], mode));
         }
     }
+    refused(|| Pool2dSpec { stride: [usize::MAX, 1], ..Pool2dSpec::square(2) }.ceil_mode([4, 4]));
 }
 
 #[test]

@@ -60,6 +60,6 @@ impl<T: Element> Var<T> {
             size,
         );
         let axes = 1..self.shape().len() - 1;
-        self.linear_map("adaptive_avg_pool", windows.mean(None), axes, &windows.output())
+        self.linear_map("adaptive_avg_pool", windows.mean(false), axes, &windows.output())
     }
 }

@@ -31,11 +31,17 @@ impl Proof for MaxPool {
     fn cases() -> Vec<Case> {
         vec![
             case!("max_pool: 1d", "max_pool(a, (3,), (2,), (1,))", [sample(1, &[2, 5, 2])], |x| {
-                x.max_pool(Sliding { kernel: [3], stride: [2], padding: [1] })
+                x.max_pool(Sliding { kernel: [3], stride: [2], padding: [1], ceil_mode: false })
             }),
             case!("max_pool: 2d", "max_pool(a, (3, 2), (2, 1), (1, 1))", [sample(1, &[2, 4, 3, 2])], |x| {
-                x.max_pool(Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 1] })
+                x.max_pool(Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 1], ceil_mode: false })
             }),
+            case!(
+                "max_pool: 2d, ceil mode",
+                "max_pool(a, (3, 2), (2, 2), (0, 1), True)",
+                [sample(1, &[2, 4, 3, 2])],
+                |x| x.max_pool(Sliding { kernel: [3, 2], stride: [2, 2], padding: [0, 1], ceil_mode: true })
+            ),
             case!(
                 "max_pool: 3d",
                 "max_pool(a, (2, 2, 2), (1, 1, 1), (0, 0, 0))",
@@ -50,7 +56,7 @@ impl Proof for MaxPool {
 
     fn error_cases() -> Vec<ErrorCase> {
         vec![ErrorCase::new(
-            "max_pool: image [3] with Sliding { kernel: [4], stride: [4], padding: [0] }",
+            "max_pool: image [3] with Sliding { kernel: [4], stride: [4], padding: [0], ceil_mode: false }",
             || {
                 let _ = super::zeros::<f64>(&[2, 3, 1]).max_pool(Sliding::<1>::square(4));
             },
@@ -58,7 +64,7 @@ impl Proof for MaxPool {
     }
 
     fn large_cases() -> Vec<Case> {
-        let spec = Sliding { kernel: [3], stride: [2], padding: [1] };
+        let spec = Sliding { kernel: [3], stride: [2], padding: [1], ceil_mode: false };
         vec![case!("max_pool", "max_pool(a, (3,), (2,), (1,))", [sample(1, &[5, 801, 8])], |x| x
             .max_pool(spec))]
     }

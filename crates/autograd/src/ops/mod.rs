@@ -313,6 +313,7 @@ operations! {
     conv2d::Conv2d,
     conv3d::Conv3d (composed),
     conv_transpose2d::ConvTranspose2d,
+    conv_transpose3d::ConvTranspose3d (composed),
     conv2d_weight_gradient::Conv2dWeightGradient,
     max_pool2d::MaxPool2d,
     max_pool::MaxPool (composed),

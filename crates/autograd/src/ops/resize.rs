@@ -8,7 +8,8 @@ use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves, one
 use crate::proof::prelude::*;
 use crate::tape::Var;
 
-/// `x [N, H, W, C]` sampled on a grid of `size` pixels with half-pixel centres;
+/// `x [N, H, W, C]` sampled on a grid of `size` pixels with half-pixel centres, or for bicubic
+/// interpolation with corners on corners if asked for ([`Interpolation`]);
 /// `dx` is the exact adjoint: every `dy` goes back to the pixels it was mixed from.
 pub struct Resize {
     size: [usize; 2],
@@ -67,18 +68,23 @@ impl Proof for Resize {
         Facts::new(
             "resize",
             Group::Vision,
-            "y = x sampled on a grid of another size, half-pixel centres",
+            "y = x sampled on a grid of another size",
             "dx = every dy back to the pixels it was mixed from",
         )
         .shapes("x [N, H, W, C], y [N, OH, OW, C]")
-        .torch("F.interpolate(a, size, mode)")
+        .torch("F.interpolate(a, size, mode, align_corners)")
         .linear(&[0])
     }
 
     fn cases() -> Vec<Case> {
         let case = |name: &str, x: &[usize], size, interpolation| {
-            let mode = if interpolation == Interpolation::Nearest { "nearest" } else { "bilinear" };
-            let torch = format!("resize(a, {size:?}, '{mode}')");
+            let mode = match interpolation {
+                Interpolation::Nearest => "'nearest'",
+                Interpolation::Bilinear => "'bilinear'",
+                Interpolation::Bicubic { corners: false } => "'bicubic'",
+                Interpolation::Bicubic { corners: true } => "'bicubic', align_corners=True",
+            };
+            let torch = format!("resize(a, {size:?}, {mode})");
             case!(format!("resize: {name}"), torch, [sample(1, x)], |x| x.resize(size, interpolation))
         };
         vec![
@@ -86,6 +92,10 @@ impl Proof for Resize {
             case("bilinear, an odd ratio", &[2, 3, 4, 2], [5, 3], Interpolation::Bilinear),
             case("nearest, larger", &[2, 3, 4, 2], [6, 12], Interpolation::Nearest),
             case("nearest, smaller", &[2, 3, 4, 2], [2, 3], Interpolation::Nearest),
+            case("bicubic, larger", &[2, 3, 5, 2], [7, 10], Interpolation::Bicubic { corners: false }),
+            case("bicubic, smaller", &[1, 7, 6, 2], [3, 4], Interpolation::Bicubic { corners: false }),
+            case("bicubic, corners", &[2, 4, 3, 2], [6, 5], Interpolation::Bicubic { corners: true }),
+            case("bicubic, corners, smaller", &[1, 7, 6, 2], [3, 4], Interpolation::Bicubic { corners: true }),
             case("empty batch", &[0, 3, 4, 2], [2, 3], Interpolation::Bilinear),
         ]
     }

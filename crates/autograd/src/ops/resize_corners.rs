@@ -10,7 +10,8 @@ use crate::tape::Var;
 
 /// `x [N, H, W, C]` on a grid of `size` pixels whose corners are those of `x`: output `o`
 /// reads position `o (in - 1) / (out - 1)`, mixing the two nearest along each axis; `dx`
-/// is the adjoint. [`Resize`](super::Resize) has half-pixel centres instead.
+/// is the adjoint. [`Resize`](super::Resize) has half-pixel centres instead, and bicubic interpolation
+/// with both.
 pub struct ResizeCorners;
 
 #[cfg(feature = "proofs")]

@@ -2,11 +2,9 @@
 
 use cerberus_autograd::Var;
 use cerberus_nn::{
-    BatchNorm2d, Context, Conv2d, Layer, Module, ModuleTensor, ModuleTensorMut, Sequential, join,
+    BatchNorm2d, Context, Conv2d, Layer, MaxPool2d, Module, ModuleTensor, ModuleTensorMut, Sequential, join,
 };
 use cerberus_tensor::Element;
-use cerberus_tensor::conv::Padding;
-use cerberus_tensor::pooling::Pool2dSpec;
 
 use crate::features::{Features, MapInfo};
 use crate::trunk::Trunk;
@@ -91,34 +89,7 @@ pub(super) fn activated<T: Element>(
 }
 
 /// Max pooling that halves maps of any size, `[N, H, W, C]` to `[N, ceil(H / 2), ceil(W / 2), C]`: the windows of 2x2
-/// positions at the lower and right edge are smaller if the sides are odd (PyTorch's `ceil_mode=True`).
-pub(super) struct Halve;
-
-impl<T: Element> Module<T> for Halve {
-    fn visit<'a>(&'a self, _path: &str, _f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {}
-
-    fn visit_mut<'a>(&'a mut self, _path: &str, _f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {}
-}
-
-impl<T: Element> Layer<T> for Halve {
-    #[track_caller]
-    fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-        let &[_, h, w, _] = x.shape() else { panic!("Halve: x {:?} must be [N, H, W, C]", x.shape()) };
-        let padding = Padding { bottom: h % 2, right: w % 2, ..Padding::all(0) };
-        x.max_pool2d(Pool2dSpec { kernel: [2; 2], stride: [2; 2], padding })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cerberus_tensor::Tensor;
-
-    #[test]
-    fn the_last_windows_of_odd_sides_are_what_is_left_of_the_map() {
-        let x = Tensor::<f64>::from_fn(&[1, 3, 5, 1], |i| -(i as f64));
-        let y = Halve.forward(Var::constant(x), &mut Context::evaluation());
-        assert_eq!(y.shape(), [1, 2, 3, 1]);
-        assert_eq!(y.value().to_vec(), [0.0, -2.0, -4.0, -10.0, -12.0, -14.0]);
-    }
+/// positions at the lower and right edge are smaller if the sides are odd.
+pub(super) fn halve<T: Element>() -> MaxPool2d<T> {
+    MaxPool2d::new(2, 2).ceil_mode()
 }

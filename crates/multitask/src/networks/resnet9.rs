@@ -8,7 +8,7 @@ use cerberus_nn::{
 };
 use cerberus_tensor::Element;
 
-use super::chain::{Chain, Halve};
+use super::chain::{Chain, halve};
 use super::{Network, conv};
 
 /// Output channels of the stages.
@@ -36,7 +36,7 @@ fn block<T: Element>(channels: [usize; 2], init: &mut Init) -> Sequential<T> {
 
 fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
     let [prep, one, two, three] = WIDTHS;
-    let stage = |channels, init: &mut Init| block(channels, init).add("pool", Halve);
+    let stage = |channels, init: &mut Init| block(channels, init).add("pool", halve());
     let residual = |channels: usize, init: &mut Init| {
         let first = block([channels; 2], init);
         Residual::new(Sequential::new().add("res1", first).add("res2", block([channels; 2], init)))

@@ -8,7 +8,7 @@
 use cerberus_nn::{AdaptiveAvgPool2d, Conv2d, Flatten, Init, Linear, MaxPool2d, Sequential};
 use cerberus_tensor::Element;
 
-use super::chain::{Chain, Halve};
+use super::chain::{Chain, halve};
 use super::{Classifier, Network};
 
 /// Output channels of both convolutions.
@@ -37,10 +37,10 @@ fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
     Chain::new()
         .add("conv1", Conv2d::new(channels, one, 3, init).same().with_relu())
         .map(one, 1)
-        .add("pool1", Halve)
+        .add("pool1", halve())
         .add("conv2", Conv2d::new(one, two, 3, init).same().with_relu())
         .map(two, 2)
-        .add("pool2", Halve)
+        .add("pool2", halve())
         .map(two, 4)
 }
 

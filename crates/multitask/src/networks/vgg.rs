@@ -8,7 +8,7 @@ use cerberus_nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Init
 use cerberus_tensor::Element;
 
 use super::Network;
-use super::chain::{Chain, Halve};
+use super::chain::{Chain, halve};
 
 /// Output channels of the convolutions of each stage.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
@@ -64,7 +64,7 @@ fn trunk<T: Element>(channels: usize, convolutions: [usize; 5], normed: bool, in
             };
             (cin, index) = (cout, index + if normed { 3 } else { 2 });
         }
-        chain = chain.map(cout, stride).add(&format!("features.{index}"), Halve);
+        chain = chain.map(cout, stride).add(&format!("features.{index}"), halve());
         (index, stride) = (index + 1, 2 * stride);
     }
     chain.map(cin, stride)

@@ -148,6 +148,20 @@ impl<T: Element> Upsample<T> {
         Self { method: Method::Corners, ..Self::nearest(scale) }
     }
 
+    /// By `scale` in both directions, bicubically; pixel centres lie at half-integers, as in PyTorch with
+    /// `align_corners=False`.
+    pub fn bicubic(scale: usize) -> Self {
+        let method = Method::Plain(Interpolation::Bicubic { corners: false });
+        Self { method, ..Self::nearest(scale) }
+    }
+
+    /// By `scale` in both directions, bicubically with the corner pixels on each other, as in PyTorch with
+    /// `align_corners=True`.
+    pub fn bicubic_corners(scale: usize) -> Self {
+        let method = Method::Plain(Interpolation::Bicubic { corners: true });
+        Self { method, ..Self::nearest(scale) }
+    }
+
     /// To this height and width instead of by a scale.
     pub fn to_size(self, size: [usize; 2]) -> Self {
         Self { target: Target::Size(size), ..self }

@@ -14,20 +14,26 @@ use crate::context::Context;
 plain! {
     /// The largest value of every window, `[N, H, W, C]` to `[N, OH, OW, C]`,
     /// with an optional ReLU.
-    MaxPool2d { spec: Pool2dSpec, relu: bool }
+    MaxPool2d { spec: Pool2dSpec, relu: bool, ceil_mode: bool }
 }
 
 impl<T: Element> MaxPool2d<T> {
     /// Square windows of `kernel` pixels, `stride` apart, without padding.
     pub fn new(kernel: usize, stride: usize) -> Self {
         let spec = Pool2dSpec { kernel: [kernel; 2], stride: [stride; 2], padding: Default::default() };
-        Self { spec, relu: false, element: PhantomData }
+        Self { spec, relu: false, ceil_mode: false, element: PhantomData }
     }
 
     /// With this many pixels on every side, which never win.
     pub fn padding(mut self, pixels: usize) -> Self {
         self.spec.padding = Padding::all(pixels);
         self
+    }
+
+    /// With smaller windows at the lower and right edge where the stride does not fit, PyTorch's `ceil_mode`; see
+    /// [`Pool2dSpec::ceil_mode`].
+    pub fn ceil_mode(self) -> Self {
+        Self { ceil_mode: true, ..self }
     }
 
     /// With a ReLU. Before or after max pooling it gives the same values, and
@@ -40,7 +46,11 @@ impl<T: Element> MaxPool2d<T> {
 impl<T: Element> Layer<T> for MaxPool2d<T> {
     #[track_caller]
     fn forward(&self, x: Var<T>, _context: &mut Context<T>) -> Var<T> {
-        if self.relu { x.max_pool2d_relu(self.spec) } else { x.max_pool2d(self.spec) }
+        let spec = match *x.shape() {
+            [_, h, w, _] if self.ceil_mode => self.spec.ceil_mode([h, w]),
+            _ => self.spec,
+        };
+        if self.relu { x.max_pool2d_relu(spec) } else { x.max_pool2d(spec) }
     }
 }
 
@@ -55,7 +65,7 @@ macro_rules! pool {
         impl<T: Element> $name<T> {
             /// Windows of `kernel` positions in every dimension, `stride` apart, without padding.
             pub fn new(kernel: usize, stride: usize) -> Self {
-                Self::with_spec(Sliding { kernel: [kernel; $rank], stride: [stride; $rank], padding: [0; $rank] })
+                Self::with_spec(Sliding { kernel: [kernel; $rank], stride: [stride; $rank], ..Sliding::square(kernel) })
             }
 
             /// Windows of choice.
@@ -66,6 +76,13 @@ macro_rules! pool {
             /// With this many positions of padding before and after every dimension.
             pub fn padding(mut self, positions: usize) -> Self {
                 self.spec.padding = [positions; $rank];
+                self
+            }
+
+            /// With smaller windows at the end where the stride does not fit, PyTorch's `ceil_mode`; see
+            /// [`Sliding::ceil_mode`].
+            pub fn ceil_mode(mut self) -> Self {
+                self.spec.ceil_mode = true;
                 self
             }
 

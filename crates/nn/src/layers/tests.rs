@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cerberus_autograd::grad;
 use cerberus_autograd::gradcheck::{self, Case, gradcheck, gradients};
-use cerberus_autograd::ops::Conv1dSpec;
+use cerberus_autograd::ops::{Conv1dSpec, Conv3dSpec};
 use cerberus_tensor::conv::Padding;
 use serde_json::Value;
 
@@ -149,7 +149,7 @@ fn mistakes_are_named_with_the_layer_and_both_shapes() {
     fn forward(layer: impl Layer<f64>, x: &[usize]) {
         let _ = predict(&layer, Tensor::zeros(x));
     }
-    let mistakes: [Mistake; 20] = [
+    let mistakes: [Mistake; 21] = [
         ("Conv1d: 3 and 4 channels must both be multiples of 2 groups", || {
             let spec = Conv1dSpec { groups: 2, ..Conv1dSpec::default() };
             Conv1d::<f64>::with_spec(3, 4, 3, spec, &mut Init::new(1));
@@ -192,6 +192,10 @@ fn mistakes_are_named_with_the_layer_and_both_shapes() {
         }),
         ("ConvTranspose1d: x [2, 6] must be [N, L, C]", || {
             forward(ConvTranspose1d::new(6, 3, 3, 2, &mut Init::new(1)), &[2, 6]);
+        }),
+        ("ConvTranspose3d: 2 and 4 channels must both be multiples of 3 groups", || {
+            let spec = Conv3dSpec { groups: 3, ..Conv3dSpec::default() };
+            ConvTranspose3d::<f64>::with_spec(2, 4, 3, spec, &mut Init::new(1));
         }),
         ("Glu: the channels of x [2, 3] must be an even number", || forward(Glu::default(), &[2, 3])),
         ("Pad2d: 3 and 0 positions before and after axis 1 of x [1, 2, 4, 1]", || {

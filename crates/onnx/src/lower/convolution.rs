@@ -177,6 +177,11 @@ impl Lowering<'_> {
                 let modes = [("mode", "linear"), ("coordinate_transformation_mode", "half_pixel")];
                 self.resized(x, size, &modes)
             }
+            // The operator's a is -0.75, and the edges are continued, unless it is told otherwise.
+            Interpolation::Bicubic { corners } => {
+                let grid = if corners { "align_corners" } else { "half_pixel" };
+                self.resized(x, size, &[("mode", "cubic"), ("coordinate_transformation_mode", grid)])
+            }
             Interpolation::Nearest if (0..2).all(|axis| size[axis].is_multiple_of(from_size[axis])) => {
                 let modes = [
                     ("mode", "nearest"),

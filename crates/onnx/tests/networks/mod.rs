@@ -142,14 +142,15 @@ fn convolutions(init: &mut Init) -> Vec<Network> {
                 .add("conv", Conv3d::new(2, 4, 3, init).padding(1))
                 .add("norm", BatchNorm3d::new(4))
                 .add("max", MaxPool3d::new(2, 1))
-                .add("average", AvgPool3d::new(2, 2));
+                .add("transposed", ConvTranspose3d::new(4, 3, 3, 2, init).padding(1).output_padding(1))
+                .add("average", AvgPool3d::new(3, 2).ceil_mode());
             net.add("adaptive", AdaptiveAvgPool3d::new([2, 2, 1])).add("global", GlobalAvgPool::default())
         }),
     ]
 }
 
 fn pools(init: &mut Init) -> Vec<Network> {
-    let halves = Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
+    let halves = Sliding { kernel: [3, 2], stride: [2, 1], padding: [1, 0], ceil_mode: false };
     vec![
         network("pools", &[13, 10, 3], {
             let net = Sequential::new()
@@ -159,6 +160,11 @@ fn pools(init: &mut Init) -> Vec<Network> {
                 .add("conv", Conv2d::new(3, 4, 1, init));
             net.add("adaptive", AdaptiveAvgPool2d::new([3, 3]))
                 .add("adaptive_max", AdaptiveMaxPool2d::new([2, 3]))
+        }),
+        network("ceil_pools", &[23, 18, 3], {
+            let net = Sequential::new().add("max", MaxPool2d::new(2, 2).ceil_mode());
+            net.add("average", AvgPool2d::new(4, 3).padding(1).ceil_mode())
+                .add("excluding", AvgPool2d::new(2, 2).exclude_padding().ceil_mode())
         }),
         network("uneven_pools", &[10, 10, 3], {
             let net = Sequential::new().add("adaptive_max", AdaptiveMaxPool2d::new([10, 4]));
@@ -170,6 +176,8 @@ fn pools(init: &mut Init) -> Vec<Network> {
                 .add("uneven", Upsample::nearest(1).to_size([17, 13]))
                 .add("bilinear", Upsample::bilinear(2))
                 .add("corners", Upsample::bilinear_corners(2))
+                .add("bicubic", Upsample::bicubic(1).to_size([30, 17]))
+                .add("bicubic_corners", Upsample::bicubic_corners(1).to_size([21, 25]))
                 .add("smaller", Upsample::bilinear(1).to_size([20, 9]))
                 .add("shuffle", PixelShuffle::new(2));
             let pads = Padding { top: 1, bottom: 2, left: 0, right: 3 };

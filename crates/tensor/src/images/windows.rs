@@ -15,6 +15,8 @@ use crate::{Element, Tensor, parallel};
 pub struct Windows {
     input: Vec<usize>,
     taps: Vec<Vec<Vec<usize>>>,
+    /// For each axis, for each window, its positions in the image and in the padding.
+    padded: Vec<Vec<usize>>,
 }
 
 /// Kernel, stride and zeros on both sides of every axis.
@@ -26,12 +28,15 @@ pub struct Sliding<const D: usize> {
     pub stride: [usize; D],
     /// Positions added before the first and after the last; windows leave them out.
     pub padding: [usize; D],
+    /// Whether windows count that reach beyond the padded image, if they begin before the image's end: PyTorch's
+    /// `ceil_mode`. What lies beyond is no padding: a mean does not count it.
+    pub ceil_mode: bool,
 }
 
 impl<const D: usize> Sliding<D> {
     /// Windows side by side, without padding.
     pub const fn square(size: usize) -> Self {
-        Self { kernel: [size; D], stride: [size; D], padding: [0; D] }
+        Self { kernel: [size; D], stride: [size; D], padding: [0; D], ceil_mode: false }
     }
 }
 
@@ -42,18 +47,26 @@ impl Windows {
     /// If a window does not fit, with a message that starts with `operation`.
     #[track_caller]
     pub fn sliding<const D: usize>(operation: &str, input: &[usize], spec: &Sliding<D>) -> Self {
+        // How far windows may reach, from the beginning of the padding.
+        let room = |a: usize| {
+            let beyond = if spec.ceil_mode { spec.stride[a] - 1 } else { 0 };
+            sum_of(operation, &[input[a], spec.padding[a], spec.padding[a], beyond])
+        };
         let fits = input.len() == D
             && (0..D).all(|a| {
                 spec.stride[a] > 0
                     && spec.padding[a] < spec.kernel[a]
-                    && spec.kernel[a] <= sum_of(operation, &[input[a], spec.padding[a], spec.padding[a]])
+                    && spec.kernel[a] <= room(a)
                     && input[a] > 0
             });
         assert!(
             fits,
             "{operation}: image {input:?} with {spec:?}: strides must be at least 1, padding less than the window, and the window fit into the padded image"
         );
-        let count = |a: usize| (input[a] + 2 * spec.padding[a] - spec.kernel[a]) / spec.stride[a] + 1;
+        let count = |a: usize| {
+            let last = (room(a) - spec.kernel[a]) / spec.stride[a];
+            if last * spec.stride[a] < input[a] + spec.padding[a] { last + 1 } else { last }
+        };
         product_of(operation, &std::array::from_fn::<_, D, _>(count));
         product_of(operation, &spec.kernel);
         let axis = |a: usize| -> Vec<Vec<usize>> {
@@ -65,7 +78,11 @@ impl Windows {
             };
             (0..count(a)).map(window).collect()
         };
-        Self { input: input.to_vec(), taps: (0..D).map(axis).collect() }
+        let padded = |a: usize| -> Vec<usize> {
+            let end = input[a] + 2 * spec.padding[a];
+            (0..count(a)).map(|o| spec.kernel[a].min(end - o * spec.stride[a])).collect()
+        };
+        Self { input: input.to_vec(), taps: (0..D).map(axis).collect(), padded: (0..D).map(padded).collect() }
     }
 
     /// `output` windows along each axis; output `o` of `out` covers
@@ -84,7 +101,9 @@ impl Windows {
         let axis = |(&input, &output): (&usize, &usize)| -> Vec<Vec<usize>> {
             (0..output).map(|o| (o * input / output..((o + 1) * input).div_ceil(output)).collect()).collect()
         };
-        Self { input: input.to_vec(), taps: input.iter().zip(output).map(axis).collect() }
+        let taps: Vec<Vec<Vec<usize>>> = input.iter().zip(output).map(axis).collect();
+        let padded = taps.iter().map(|taps| taps.iter().map(Vec::len).collect()).collect();
+        Self { input: input.to_vec(), taps, padded }
     }
 
     /// The extents of the output.
@@ -110,15 +129,26 @@ impl Windows {
         of_axis.iter().zip(&self.input).fold(vec![0], extend)
     }
 
+    /// How many positions the window of flat output position `output` has in the image and in the padding.
+    fn padded_size(&self, mut output: usize) -> usize {
+        let mut size = 1;
+        for sizes in self.padded.iter().rev() {
+            size *= sizes[output % sizes.len()];
+            output /= sizes.len();
+        }
+        size
+    }
+
     /// The mean of every window, as a map over the flat positions of the image.
-    /// Divides by `divisor`, or by the number of positions a window has in the image.
-    pub fn mean(&self, divisor: Option<usize>) -> LinearMap {
+    /// Padding counts as zeros if `count_padding`, else only positions in the image do.
+    pub fn mean(&self, count_padding: bool) -> LinearMap {
         let outputs: usize = self.output().iter().product();
         LinearMap::new(
             self.input.iter().product(),
             (0..outputs).map(|output| {
                 let positions = self.positions(output);
-                let weight = 1.0 / divisor.unwrap_or(positions.len()) as f64;
+                let count = if count_padding { self.padded_size(output) } else { positions.len() };
+                let weight = 1.0 / count as f64;
                 positions.into_iter().map(move |position| (position, weight)).collect::<Vec<_>>()
             }),
         )
@@ -167,18 +197,34 @@ mod tests {
     use crate::testing::noise;
     use proptest::prelude::*;
 
+    fn sliding<const D: usize>(kernel: usize, stride: usize, padding: usize) -> Sliding<D> {
+        Sliding { kernel: [kernel; D], stride: [stride; D], padding: [padding; D], ceil_mode: false }
+    }
+
+    /// The number of windows as PyTorch computes it (`pooling_output_shape`).
+    fn windows_in_ceil_mode(input: usize, kernel: usize, stride: usize, padding: usize) -> usize {
+        let steps = (input + 2 * padding - kernel).div_ceil(stride);
+        if steps * stride >= input + padding { steps } else { steps + 1 }
+    }
+
     proptest! {
         #[test]
         fn the_winners_of_windows_over_images_hold_what_the_pooling_kernel_finds(
-            n in 0usize..3, h in 1usize..7, w in 1usize..7, c in 1usize..3, k in 1usize..4, stride in 1usize..4, pad in 0usize..2,
+            n in 0usize..3, h in 1usize..7, w in 1usize..7, c in 1usize..3, k in 1usize..4, stride in 1usize..4,
+            pad in 0usize..2, ceil_mode: bool,
         ) {
             let pad = pad.min(k - 1);
             prop_assume!(k <= h + 2 * pad && k <= w + 2 * pad);
             let x = noise::<f64>(&[n, h, w, c], 0.7);
             let spec = Pool2dSpec { kernel: [k; 2], stride: [stride; 2], padding: Padding::all(pad) };
+            let spec = if ceil_mode { spec.ceil_mode([h, w]) } else { spec };
             let (y, _) = max_pool2d(&x, &spec);
-            let sliding = Sliding { kernel: [k; 2], stride: [stride; 2], padding: [pad; 2] };
-            let windows = Windows::sliding("max_pool", &[h, w], &sliding);
+            let windows = Windows::sliding("max_pool", &[h, w], &Sliding { ceil_mode, ..sliding::<2>(k, stride, pad) });
+            prop_assert_eq!(&windows.output(), &y.shape()[1..3]);
+            if ceil_mode {
+                let counts = [h, w].map(|extent| windows_in_ceil_mode(extent, k, stride, pad));
+                prop_assert_eq!(windows.output(), counts);
+            }
             let found: Vec<f64> = windows.winners(&x).into_iter().map(|place| x.data()[place]).collect();
             prop_assert_eq!(found, y.to_vec());
         }
@@ -192,12 +238,10 @@ mod tests {
 
     #[test]
     fn a_window_may_be_as_large_as_the_padded_image_and_no_larger() {
-        let windows =
-            |kernel| Windows::sliding("pool", &[2], &Sliding { kernel: [kernel], stride: [1], padding: [3] });
+        let windows = |kernel| Windows::sliding("pool", &[2], &sliding::<1>(kernel, 1, 3));
         assert_eq!(windows(8).taps[0], [vec![0, 1]]);
         assert!(std::panic::catch_unwind(|| windows(9)).is_err());
-        let bare =
-            |kernel| Windows::sliding("pool", &[2], &Sliding { kernel: [kernel], stride: [1], padding: [0] });
+        let bare = |kernel| Windows::sliding("pool", &[2], &sliding::<1>(kernel, 1, 0));
         assert_eq!(bare(2).taps[0], [vec![0, 1]]);
         let refused = std::panic::catch_unwind(|| bare(3)).err().and_then(|e| e.downcast::<String>().ok());
         assert!(refused.is_some_and(|message| message.starts_with("pool: image [2]")));
@@ -205,10 +249,27 @@ mod tests {
 
     #[test]
     fn the_mean_counts_only_positions_in_the_image_unless_told_otherwise() {
-        let spec = Sliding { kernel: [2], stride: [2], padding: [1] };
-        let windows = Windows::sliding("avg_pool", &[3], &spec);
+        let windows = Windows::sliding("avg_pool", &[3], &sliding::<1>(2, 2, 1));
         let x = Tensor::from_vec(vec![1.0, 2.0, 4.0], &[1, 3, 1]);
-        assert_eq!(windows.mean(None).apply(&x).to_vec(), [1.0, 3.0]);
-        assert_eq!(windows.mean(Some(2)).apply(&x).to_vec(), [0.5, 3.0]);
+        assert_eq!(windows.mean(false).apply(&x).to_vec(), [1.0, 3.0]);
+        assert_eq!(windows.mean(true).apply(&x).to_vec(), [0.5, 3.0]);
+    }
+
+    #[test]
+    fn in_ceil_mode_the_last_window_begins_before_the_images_end_and_counts_nothing_beyond_the_padding() {
+        let windows = |len: usize, spec: Sliding<1>| {
+            Windows::sliding("pool", &[len], &Sliding { ceil_mode: true, ..spec })
+        };
+        // Two positions are left for the third window.
+        assert_eq!(windows(6, sliding(3, 2, 0)).taps[0], [vec![0, 1, 2], vec![2, 3, 4], vec![4, 5]]);
+        assert_eq!(windows(6, sliding(3, 2, 0)).padded[0], [3, 3, 2]);
+        // The second window has one position of the padding, and would have one beyond.
+        assert_eq!(windows(4, sliding(4, 3, 1)).taps[0], [vec![0, 1, 2], vec![2, 3]]);
+        assert_eq!(windows(4, sliding(4, 3, 1)).padded[0], [4, 3]);
+        // A third window would begin in the padding behind the image.
+        assert_eq!(windows(3, sliding(2, 2, 1)).taps[0], [vec![0], vec![1, 2]]);
+        // One window that is larger than the image, by less than the stride.
+        assert_eq!(windows(2, sliding(3, 2, 0)).taps[0], [vec![0, 1]]);
+        assert!(std::panic::catch_unwind(|| windows(2, sliding(4, 2, 0))).is_err());
     }
 }

@@ -81,6 +81,7 @@ fn convolutions() -> Vec<Sample> {
     let grouped3 = Conv3dSpec { groups: 2, ..Conv3dSpec::default() };
     let transposed1 = Conv1dSpec { groups: 2, dilation: 2, ..Conv1dSpec::default() };
     let transposed = Conv2dSpec { groups: 2, dilation: [2, 1], ..Conv2dSpec::default() };
+    let transposed3 = Conv3dSpec { groups: 2, dilation: [2, 1, 1], ..Conv3dSpec::default() };
     let grouped2 = Conv2dSpec {
         stride: [2, 1],
         padding: Padding { top: 1, bottom: 1, left: 2, right: 2 },
@@ -153,6 +154,18 @@ fn convolutions() -> Vec<Sample> {
             &[1, 3, 2, 4],
             &[1, 5, 3, 2],
         ),
+        sample(
+            "ConvTranspose3d",
+            ConvTranspose3d::new(2, 3, 3, 2, init).padding(1).output_padding(1),
+            &[1, 2, 3, 2, 2],
+            &[1, 4, 6, 4, 3],
+        ),
+        sample(
+            "ConvTranspose3d: dilated, grouped",
+            ConvTranspose3d::with_spec(4, 2, 2, transposed3, init).without_bias(),
+            &[1, 2, 3, 2, 4],
+            &[1, 4, 4, 3, 2],
+        ),
     ]
 }
 
@@ -183,6 +196,15 @@ fn pools() -> Vec<Sample> {
             &[1, 4, 5, 2],
             &[1, 2, 3, 2],
         ),
+        sample("MaxPool1d: ceil mode", MaxPool1d::new(3, 2).ceil_mode(), &[2, 6, 2], &[2, 3, 2]),
+        sample("MaxPool2d: ceil mode", MaxPool2d::new(3, 2).ceil_mode(), &[1, 6, 5, 2], &[1, 3, 2, 2]),
+        sample(
+            "AvgPool2d: ceil mode",
+            AvgPool2d::new(3, 2).padding(1).ceil_mode(),
+            &[1, 4, 5, 2],
+            &[1, 3, 3, 2],
+        ),
+        sample("AvgPool3d: ceil mode", AvgPool3d::new(2, 2).ceil_mode(), &[1, 3, 2, 3, 2], &[1, 2, 1, 2, 2]),
         sample("AdaptiveAvgPool1d", AdaptiveAvgPool1d::new([2]), &[1, 5, 2], &[1, 2, 2]),
         sample("AdaptiveAvgPool3d", AdaptiveAvgPool3d::new([2, 1, 2]), &[1, 3, 2, 3, 2], &[1, 2, 1, 2, 2]),
         sample("AdaptiveMaxPool1d", AdaptiveMaxPool1d::new([2]), &[1, 5, 2], &[1, 2, 2]),
@@ -266,6 +288,13 @@ fn others() -> Vec<Sample> {
         sample(
             "Upsample: corners",
             Upsample::bilinear_corners(1).to_size([3, 5]),
+            &[1, 2, 3, 2],
+            &[1, 3, 5, 2],
+        ),
+        sample("Upsample: bicubic", Upsample::bicubic(2), &[1, 2, 3, 2], &[1, 4, 6, 2]),
+        sample(
+            "Upsample: bicubic, corners",
+            Upsample::bicubic_corners(1).to_size([3, 5]),
             &[1, 2, 3, 2],
             &[1, 3, 5, 2],
         ),

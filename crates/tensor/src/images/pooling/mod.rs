@@ -22,6 +22,7 @@ pub use average::{global_avg_pool, global_avg_pool_backward};
 use crate::conv::Padding;
 use crate::parallel::{PIECE, for_each_rows};
 use crate::pool::Buffer;
+use crate::shape::sum_of;
 use crate::{Element, Tensor, parallel};
 
 /// The winner of a window that has none; larger than any position.
@@ -42,6 +43,30 @@ impl Pool2dSpec {
     /// Square windows side by side, without padding: `size` 2 halves an image.
     pub const fn square(size: usize) -> Self {
         Self { kernel: [size; 2], stride: [size; 2], padding: Padding::all(0) }
+    }
+
+    /// With as much padding below and on the right as lets the last windows that begin in images of these extents
+    /// or before them reach beyond the end: PyTorch's `ceil_mode`, and
+    /// [`Sliding::ceil_mode`](crate::windows::Sliding::ceil_mode).
+    ///
+    /// # Panics
+    /// If the padded image has more positions than memory can address.
+    #[track_caller]
+    pub fn ceil_mode(mut self, [height, width]: [usize; 2]) -> Self {
+        let Padding { top, bottom, left, right } = self.padding;
+        let after = |axis: usize, extent: usize, [before, after]: [usize; 2]| {
+            let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
+            let room = sum_of("max_pool2d", &[extent, before, after, stride.saturating_sub(1)]);
+            // Where there is no window, the pooling says why.
+            let Some(last) = room.checked_sub(kernel).and_then(|room| room.checked_div(stride)) else {
+                return after;
+            };
+            let last = if last * stride < extent + before { last } else { last.saturating_sub(1) };
+            (last * stride + kernel).saturating_sub(extent + before)
+        };
+        let padding = [after(0, height, [top, bottom]), after(1, width, [left, right])];
+        [self.padding.bottom, self.padding.right] = padding;
+        self
     }
 
     /// Whether this is the case that has kernels of its own.
