@@ -1,7 +1,9 @@
 //! Exact small cases of what heads rely on, and of how alike two maps are.
 
 use cerberus_autograd::Var;
-use cerberus_explain::trunk::{Ablation, Cka, Overlap, reliance_on};
+use cerberus_explain::Target;
+use cerberus_explain::trunk::{Ablation, Cka, Overlap, reliance, reliance_on};
+use cerberus_multitask::{HeadConfig, ModelConfig, MultiTaskModel};
 use cerberus_nn::Context;
 use cerberus_tensor::Tensor;
 
@@ -88,4 +90,36 @@ fn overlap_is_the_cosine_and_the_share_of_the_largest() {
     assert!((found.cosine - 24.0 / 25.0).abs() < 1e-12 && found.top == 1.0);
     assert_eq!(Overlap::of(&[3.0, 4.0, 0.0], &[4.0, 3.0, 0.0], 1).top, 0.0);
     assert_eq!(Overlap::of(&[0.0, 0.0], &[1.0, 0.0], 0), Overlap { cosine: 0.0, top: 0.0 });
+}
+
+#[test]
+fn a_models_reliance_has_a_number_per_map_head_and_channel_that_does_not_depend_on_the_other_heads() {
+    let head = |kind: &str| HeadConfig {
+        name: kind.into(),
+        kind: kind.into(),
+        label: kind.into(),
+        classes: vec!["cat".into(), "dog".into()],
+        weight: 1.0,
+        options: Default::default(),
+    };
+    let heads = vec![head("mlp"), head("segment")];
+    let config = ModelConfig::with_stages([16, 16, 3], vec![vec![4], vec![5], vec![8]], heads);
+    let model = MultiTaskModel::<f64>::new(&config, 1);
+    let targets =
+        [(0, Target::Logit { class: 1 }), (1, Target::Region { class: Some(0), pixels: vec![3, 90] })];
+    let pictures = noise(&[2, 16, 16, 3], 21);
+    let found = reliance(&model, &pictures, &targets, Ablation::Mean);
+    let sizes: Vec<(&str, usize)> =
+        found.iter().map(|(name, found)| (name.as_str(), found[0].ablation.len())).collect();
+    assert_eq!(sizes, [("stage1", 4), ("stage2", 5), ("stage3", 8), ("merged", 5)]);
+    for (place, target) in targets.iter().enumerate() {
+        let alone = reliance(&model, &pictures, std::slice::from_ref(target), Ablation::Mean);
+        let mut total = 0.0;
+        for ((_, all), (_, alone)) in found.iter().zip(&alone) {
+            assert_eq!(all[place], alone[0]);
+            assert_eq!(all[place].gradient.len(), all[place].ablation.len());
+            total += all[place].ablation.iter().sum::<f64>();
+        }
+        assert!(total > 0.0, "{target:?}");
+    }
 }
