@@ -9,4 +9,4 @@ mod reliance;
 
 pub use cka::Cka;
 pub use overlap::Overlap;
-pub use reliance::{Ablation, Reliance, maps_of, reliance, reliance_on};
+pub use reliance::{Ablation, Answers, Reliance, maps_of, reliance, reliance_on};

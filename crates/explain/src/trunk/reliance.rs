@@ -32,6 +32,9 @@ pub struct Reliance {
     pub ablation: Vec<f64>,
 }
 
+/// What heads answer to a trunk's maps: lists of one number per picture.
+pub type Answers<'a, T> = dyn Fn(&[Var<T>], &mut Context<T>) -> Vec<Var<T>> + 'a;
+
 /// The maps of pictures `[N, H, W, C]` by name, shallow to deep, the joined map last if the trunk makes one.
 pub fn maps_of<T: Element>(model: &MultiTaskModel<T>, pictures: &Tensor<T>) -> Vec<(String, Tensor<T>)> {
     let features = model.features(Var::constant(pictures.clone()), &mut Context::evaluation());
@@ -75,7 +78,7 @@ pub fn reliance<T: Element>(
 #[track_caller]
 pub fn reliance_on<T: Element>(
     maps: &[Tensor<T>],
-    answers: &dyn Fn(&[Var<T>], &mut Context<T>) -> Vec<Var<T>>,
+    answers: &Answers<'_, T>,
     ablation: Ablation,
 ) -> Vec<Vec<Reliance>> {
     let mut context = Context::evaluation();
@@ -103,8 +106,8 @@ pub fn reliance_on<T: Element>(
         let empty = |gradient| Reliance { gradient: slope(gradient), ablation: Vec::new() };
         let mut found: Vec<Reliance> = gradients.into_iter().map(empty).collect();
         let means = map.mean_keepdim(&[0, 1, 2]).to_vec();
-        for channel in 0..channels {
-            let fill = if ablation == Ablation::Mean { means[channel] } else { T::ZERO };
+        for (channel, mean) in means.into_iter().enumerate() {
+            let fill = if ablation == Ablation::Mean { mean } else { T::ZERO };
             let mut values = map.to_vec();
             values.iter_mut().skip(channel).step_by(channels).for_each(|value| *value = fill);
             changed[index] = Var::constant(Tensor::from_vec(values, map.shape()));
