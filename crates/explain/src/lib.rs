@@ -7,6 +7,7 @@
 //!   the tape. A closure is one; [`HeadTargets`] makes one of a model's heads: a class, a box, a region.
 //! - [`Explainer`] runs the methods on it, several answers from one forward pass, in batches that fit into memory.
 //! - [`Method`] names the methods, for programs that let their users choose.
+//! - [`trunk`] tells which channels each head relies on, and how alike two trunks are.
 //! - [`Baseline`] is the picture that differences are taken from.
 //!
 //! | method | passes | explains |
@@ -73,6 +74,7 @@ mod occlusion;
 mod rise;
 mod score_cam;
 mod smooth;
+pub mod trunk;
 
 pub use baseline::{BASELINES, Baseline};
 pub use cam::Cam;
