@@ -74,6 +74,33 @@ fn a_picture_is_explained_for_every_head_and_method_and_what_is_not_possible_is_
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["rows"][0]["figures"]["deletion"]["pictures"], 2);
 
+    // What the heads share.
+    let arguments = [
+        "--model",
+        &model,
+        "--model",
+        &model,
+        "--trunk",
+        "--samples",
+        "2",
+        "--out",
+        scored.to_str().unwrap(),
+    ];
+    let table = output("explain", &arguments);
+    let said = String::from_utf8_lossy(&table.stdout);
+    assert!(table.status.success(), "{said}{}", String::from_utf8_lossy(&table.stderr));
+    assert!(said.contains("classify and segment") && said.contains("| stage1 | 1.000 |"), "{said}");
+    assert!(scored.join("trunk.json").is_file() && scored.join("trunk.html").is_file());
+
+    // Pictures of a data set.
+    let drawn = folder.path().join("drawn");
+    let arguments =
+        ["--model", &model, "--data", "fashion-scenes", "--samples", "2", "--method", "saliency", "--out"];
+    let shown = output("explain", &[&arguments[..], &[drawn.to_str().unwrap()]].concat());
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(drawn.join("test_001.sheet.png").is_file() && !drawn.join("test_002.json").exists());
+
+    fails("explain", &["--model", &model, "--data", "fashion-scenes", &picture], &[2], &["--data"]);
     fails("explain", &["--model", &model, "--method", "magic", &picture], &[2], &["magic", "grad-cam"]);
     fails("explain", &["--model", &model, "--baseline", "black", &picture], &[2], &["black", "blur"]);
     fails("explain", &["--model", &model, "--task", "dance", &picture], &[2], &["dance", "classify, detect"]);

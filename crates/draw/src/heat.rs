@@ -58,7 +58,8 @@ impl HeatScale {
     }
 }
 
-/// The picture in grey, enlarged `enlarge` times, with the colours of a number for each of its pixels over it, row by row.
+/// The picture in grey, enlarged `enlarge` times, with the colours of a number for each of its pixels over it, row by
+/// row.
 ///
 /// # Panics
 /// If there is not one number for each pixel.

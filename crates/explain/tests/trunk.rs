@@ -1,10 +1,11 @@
 //! Exact small cases of what heads rely on, and of how alike two maps are.
 
 use cerberus_autograd::Var;
-use cerberus_explain::Target;
-use cerberus_explain::trunk::{Ablation, Cka, Overlap, reliance, reliance_on};
+use cerberus_explain::trunk::{Ablation, Cka, Overlap, Reliance, reliance, reliance_on, reliance_through};
+use cerberus_explain::{Explainer, HeadTargets, Target};
+use cerberus_multitask::networks::Neck;
 use cerberus_multitask::{HeadConfig, ModelConfig, MultiTaskModel};
-use cerberus_nn::Context;
+use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
 /// Values between -1 and 1 without any order.
@@ -92,8 +93,8 @@ fn overlap_is_the_cosine_and_the_share_of_the_largest() {
     assert_eq!(Overlap::of(&[0.0, 0.0], &[1.0, 0.0], 0), Overlap { cosine: 0.0, top: 0.0 });
 }
 
-#[test]
-fn a_models_reliance_has_a_number_per_map_head_and_channel_that_does_not_depend_on_the_other_heads() {
+/// Three stages of 4, 5 and 8 channels, and two heads.
+fn config() -> ModelConfig {
     let head = |kind: &str| HeadConfig {
         name: kind.into(),
         kind: kind.into(),
@@ -103,10 +104,17 @@ fn a_models_reliance_has_a_number_per_map_head_and_channel_that_does_not_depend_
         options: Default::default(),
     };
     let heads = vec![head("mlp"), head("segment")];
-    let config = ModelConfig::with_stages([16, 16, 3], vec![vec![4], vec![5], vec![8]], heads);
+    ModelConfig::with_stages([16, 16, 3], vec![vec![4], vec![5], vec![8]], heads)
+}
+
+fn targets() -> [(usize, Target); 2] {
+    [(0, Target::Logit { class: 1 }), (1, Target::Region { class: Some(0), pixels: vec![3, 90] })]
+}
+
+#[test]
+fn a_models_reliance_has_a_number_per_map_head_and_channel_that_does_not_depend_on_the_other_heads() {
+    let (config, targets) = (config(), targets());
     let model = MultiTaskModel::<f64>::new(&config, 1);
-    let targets =
-        [(0, Target::Logit { class: 1 }), (1, Target::Region { class: Some(0), pixels: vec![3, 90] })];
     let pictures = noise(&[2, 16, 16, 3], 21);
     let found = reliance(&model, &pictures, &targets, Ablation::Mean);
     let sizes: Vec<(&str, usize)> =
@@ -121,5 +129,78 @@ fn a_models_reliance_has_a_number_per_map_head_and_channel_that_does_not_depend_
             total += all[place].ablation.iter().sum::<f64>();
         }
         assert!(total > 0.0, "{target:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_is_taken_away_is_missing_in_all_later_layers() {
+    let (config, targets, picture) = (config(), targets(), noise(&[1, 16, 16, 3], 5));
+    let answers = |model: &MultiTaskModel<f64>| {
+        let targets = HeadTargets::new(model, targets.to_vec());
+        Explainer::new(&targets).answers(&picture).into_iter().map(|answer| answer[0]).collect::<Vec<f64>>()
+    };
+    let model = MultiTaskModel::<f64>::new(&config, 1);
+    let plain = answers(&model);
+    let found = reliance_through(&model, &picture, &targets, Ablation::Zero).unwrap();
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["stage1", "stage2", "stage3", "merged"]);
+    for channel in 0..4 {
+        // The first head reads no map but the deepest: without the weights that read the channel, it never sees it.
+        let mut blind = MultiTaskModel::<f64>::new(&config, 1);
+        blind.visit_mut("", &mut |path, mut entry| {
+            if path == "trunk.stage2.block1.conv.weight" {
+                let weights = entry.value_mut();
+                let shape = weights.shape().to_vec();
+                assert_eq!(shape[2..], [4, 5]);
+                for (i, weight) in weights.data_mut().iter_mut().enumerate() {
+                    *weight *= f64::from(u8::from(i / 5 % 4 != channel));
+                }
+            }
+        });
+        let change = (answers(&blind)[0] - plain[0]).abs();
+        let ablation = found[0].1[0].ablation[channel];
+        assert!(change > 1e-9 && (change - ablation).abs() < 1e-9, "{channel}: {change} and {ablation}");
+    }
+    // After the joined map there are only the heads.
+    assert_eq!(found[3], reliance(&model, &picture, &targets, Ablation::Zero).pop().unwrap());
+    // The mean of a channel is what is left of it if it is the same everywhere.
+    let flat = Tensor::full(0.3, &[1, 16, 16, 3]);
+    let mean = reliance_through(&model, &flat, &targets, Ablation::Mean).unwrap();
+    let zero = reliance_through(&model, &flat, &targets, Ablation::Zero).unwrap();
+    let total = |found: &[(String, Vec<Reliance>)]| found[0].1[0].ablation.iter().sum::<f64>();
+    assert!(total(&mean) < total(&zero), "{} and {}", total(&mean), total(&zero));
+}
+
+#[test]
+fn every_trunk_and_neck_lets_its_channels_be_taken_away() {
+    for (trunk, neck) in [
+        ("small_cnn", Neck::Fpn),
+        ("small_cnn", Neck::Pan),
+        ("small_cnn", Neck::UNet),
+        ("resnet9", Neck::Aspp),
+        ("resnet18", Neck::Fpn),
+        ("vit_tiny", Neck::Fpn),
+    ] {
+        let mut config = config();
+        config.image = [32, 32, 3];
+        config.set_trunk(trunk).unwrap();
+        config.neck = neck;
+        let model = MultiTaskModel::<f64>::new(&config, 2);
+        let found = reliance_through(&model, &noise(&[1, 32, 32, 3], 3), &targets(), Ablation::Zero).unwrap();
+        let stages = model.trunk().stages();
+        assert_eq!(found.len(), stages.len() + 1, "{trunk} {neck:?}");
+        for ((name, heads), info) in found.iter().zip(&stages) {
+            // A map that any of the heads reads, or a later layer does, counts by both measures or by none.
+            let sums: Vec<[f64; 2]> =
+                heads.iter().map(|r| [r.gradient.iter().sum(), r.ablation.iter().sum()]).collect();
+            for (found, [gradient, ablation]) in heads.iter().zip(&sums) {
+                assert_eq!(
+                    [found.gradient.len(), found.ablation.len()],
+                    [info.channels; 2],
+                    "{trunk} {name}"
+                );
+                assert_eq!(*gradient > 1e-12, *ablation > 1e-12, "{trunk} {neck:?} {name}: {sums:?}");
+            }
+        }
     }
 }

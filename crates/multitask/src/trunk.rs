@@ -120,6 +120,7 @@ impl<T: Element> ConvTrunk<T> {
                 x = pool.forward(x, context);
             }
             x = blocks.iter().fold(x, |x, block| context.segment(|context| block.forward(x, context)));
+            x = context.stage(index, x);
             stages.push(x.clone());
         }
         let fine = stages[stages.len() - 2].clone();

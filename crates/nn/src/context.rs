@@ -40,11 +40,15 @@ pub struct Context<T: Element = f32> {
     path: String,
     /// The outputs of watched layers, by the layers' paths.
     watched: BTreeMap<String, Option<Var<T>>>,
+    /// What a trunk's maps go through.
+    change: Option<Arc<StageChange<T>>>,
     trace: Option<Trace>,
     rows: Option<Vec<Row>>,
     /// Multiply-adds since the last row.
     multiply_adds: u64,
 }
+
+type StageChange<T> = dyn Fn(usize, Var<T>) -> Var<T> + Send + Sync;
 
 /// A convolution and its norm as one convolution.
 pub(crate) struct Normed<T: Element> {
@@ -116,6 +120,7 @@ impl<T: Element> Context<T> {
             normed: HashMap::new(),
             path: String::new(),
             watched: BTreeMap::new(),
+            change: None,
             trace: None,
             rows: None,
             multiply_adds: 0,
@@ -227,6 +232,31 @@ impl<T: Element> Context<T> {
         if let Some(watched) = self.watched.get_mut(&join(&self.path, name)) {
             *watched = Some(value.clone());
         }
+    }
+
+    /// From now on, every map of a trunk goes through `change(i, map)`, where `i` counts its stages from 0, and what is
+    /// returned, of the same shape, is what later layers and heads see: to find out what a channel is worth.
+    pub fn change_stages(&mut self, change: impl Fn(usize, Var<T>) -> Var<T> + Send + Sync + 'static) {
+        self.change = Some(Arc::new(change));
+    }
+
+    /// Runs a part whose maps do not go through the [change](Self::change_stages), since others replace them.
+    pub fn unchanged<R>(&mut self, forward: impl FnOnce(&mut Self) -> R) -> R {
+        let change = self.change.take();
+        let result = forward(self);
+        self.change = change;
+        result
+    }
+
+    /// A trunk's map number `index`, [changed](Self::change_stages) if that was asked for. Trunks call it for every
+    /// stage, before anything else reads the map.
+    #[track_caller]
+    pub fn stage(&mut self, index: usize, map: Var<T>) -> Var<T> {
+        let Some(change) = &self.change else { return map };
+        let shape = map.shape().to_vec();
+        let changed = change(index, map);
+        assert!(changed.shape() == shape, "Context::stage: {shape:?} became {:?}", changed.shape());
+        changed
     }
 
     /// From now on, records every layer with parameters; [`traced`](Self::traced) returns the records.

@@ -1,10 +1,9 @@
 //! `--faithfulness`: whether the methods' maps are true, over the test part of a data set.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
-use cerberus::data::{Dataset, Sample, Split, normalise};
+use cerberus::data::{Dataset, Sample, normalise};
 use cerberus::explain::faithfulness::{
     CurveOptions, Randomised, SensitivityMax, Subsets, energy_inside, points_inside, spearman,
 };
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::objects::inside;
 use super::study::Study;
-use super::{Options, choices, method, refused};
+use super::{Options, SCORED, choices, method, open, refused};
 use crate::pictures::progress;
 use crate::say;
 use crate::shell::make_folder;
@@ -54,9 +53,6 @@ pub(super) fn run(
     methods: &[String],
     models: &[(TrainConfig, MultiTaskModel)],
 ) -> Result<(), TrainError> {
-    if options.samples == 0 {
-        return Err(TrainError::Option("--samples must be at least 1".into()));
-    }
     let (config, first) = &models[0];
     let tasks = match &options.task {
         Some(task) => vec![task.clone()],
@@ -74,7 +70,7 @@ pub(super) fn run(
         }
     }
     let (data, split) = open(options, config)?;
-    let count = data.len(split).min(options.samples);
+    let count = data.len(split).min(options.samples.unwrap_or(SCORED));
     let mut rows: Vec<String> = methods.to_vec();
     rows.push(RANDOM.into());
     let choices = choices(options, methods, config);
@@ -119,23 +115,6 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The data and the part that was kept from training.
-fn open(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
-    let data = match &options.data {
-        Some(name) => config.open_other(name)?,
-        None => config.open_data()?,
-    };
-    config.check_to_score(data.info())?;
-    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !data.is_empty(split));
-    match kept {
-        Some(split) => Ok((data, split)),
-        None => Err(TrainError::Option(format!(
-            "{} has no pictures kept from training; give others with --data",
-            data.info().name
-        ))),
-    }
-}
-
 /// A model and what it is scored with.
 struct Scene<'a> {
     config: &'a TrainConfig,
@@ -173,12 +152,13 @@ impl Scene<'_> {
             .iter()
             .map(|(place, _)| self.tasks.iter().position(|task| *task == names[*place]).unwrap_or(0))
             .collect();
+        let predictions = self.model.predict(x.clone());
         let objects: Vec<Option<Vec<bool>>> = study
             .chosen
             .iter()
             .map(|(place, target)| {
-                let prediction = &self.model.predict(x.clone())[*place];
-                inside(sample, self.data.info(), &self.config.model.heads[*place], target, prediction.first())
+                let (head, prediction) = (&self.config.model.heads[*place], predictions[*place].first());
+                inside(sample, self.data.info(), head, target, prediction)
             })
             .collect();
         let subsets = Subsets { seed: index as u64, ..Subsets::default() };

@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release --example explain -- --model runs/train-1/checkpoints/best.safetensors --out explained photo.jpg`
 //!
-//! With `--faithfulness` the methods are scored over a data set whose objects are known, with `--trunk` it is shown which
-//! channels of the trunk the heads rely on.
+//! With `--faithfulness` the methods are scored over a data set whose objects are known, with `--trunk` it is shown
+//! which channels of the trunk the heads rely on.
 
 mod faithful;
 mod files;
@@ -13,6 +13,7 @@ mod objects;
 mod page;
 mod sheet;
 mod study;
+mod trunk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,13 +30,14 @@ use cerberus::tensor::Tensor;
 use cerberus::train::{TrainConfig, TrainError, load_model};
 use clap::Parser;
 
-use found::{Asked, Explanation, explanation};
+use found::{Asked, explanation};
 
 /// Show what in a picture each head's answer rests on.
 #[derive(Parser)]
 #[command(name = "explain")]
 struct Options {
-    /// A checkpoint written by the train example; --faithfulness takes several, of runs that differ in their seed
+    /// A checkpoint written by the train example; --faithfulness takes several, of runs that differ in
+    /// their seed, and --trunk others to compare with
     #[arg(long, value_name = "FILE", required = true)]
     model: Vec<PathBuf>,
     /// Explain this task only [default: all tasks]
@@ -59,18 +61,24 @@ struct Options {
     #[arg(long, value_name = "PATH")]
     layer: Option<String>,
     /// Folder for explain.html (a page with all pictures), and every picture's NAME.json, NAME.sheet.png (all
-    /// maps), NAME.maps.safetensors and NAME.TASK.METHOD.png; made if missing [default: no files, only JSON on standard output]
+    /// maps), NAME.maps.safetensors and NAME.TASK.METHOD.png; made if missing [default: no files, only JSON on standard
+    /// output]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Score the methods over the test part of a data set instead: whether what they say is true
     #[arg(long, conflicts_with_all = ["target", "images"])]
     faithfulness: bool,
-    /// The data of --faithfulness [default: what the model was trained on]
-    #[arg(long, value_name = "NAME|PATH", requires = "faithfulness")]
+    /// Show instead which channels of the trunk the heads rely on, over the test part of a data set, how much they
+    /// share, and how alike the trunk's maps are to those of every further --model
+    #[arg(long, conflicts_with_all = ["target", "images", "faithfulness"])]
+    trunk: bool,
+    /// Explain pictures of the test part of a data set instead of files; also the data of --faithfulness and --trunk
+    /// [default for those: what the model was trained on]
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "images")]
     data: Option<String>,
-    /// The number of pictures of --faithfulness
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    samples: usize,
+    /// The number of pictures of the data set, from the first on [default: 12, with --faithfulness and --trunk 200]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
     /// Chooses noise and masks
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,10 +86,14 @@ struct Options {
     #[arg(long)]
     threads: Option<usize>,
     /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
-    #[arg(required_unless_present = "faithfulness", value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["faithfulness", "trunk", "data"], value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }
 
+/// Pictures of a data set that are explained, unless others are asked for.
+const SHOWN: usize = 12;
+/// Pictures of a data set that methods are scored on, unless others are asked for.
+const SCORED: usize = 200;
 /// Training pictures that expected gradients start from.
 const REFERENCES: usize = 32;
 
@@ -108,9 +120,54 @@ fn run(options: &Options) -> Result<(), TrainError> {
     if options.faithfulness {
         return faithful::run(options, &methods, &models);
     }
+    if options.trunk {
+        return trunk::run(options, &models);
+    }
+    if options.data.is_some() {
+        return Err(TrainError::Option(
+            "--data is for --faithfulness and --trunk; name pictures otherwise".into(),
+        ));
+    }
     match &models[..] {
         [(config, model)] => pictures(options, &methods, config, model),
         _ => Err(TrainError::Option("pictures are explained for one --model".into())),
+    }
+}
+
+/// What is explained: files, or pictures of a data set by the name of their part and their number.
+enum Source {
+    Files(Vec<PathBuf>),
+    Data { data: Arc<dyn Dataset>, split: Split, names: Vec<PathBuf> },
+}
+
+impl Source {
+    fn of(options: &Options, config: &TrainConfig) -> Result<Self, TrainError> {
+        if options.data.is_none() {
+            return Ok(Self::Files(inputs(&options.images)?));
+        }
+        let (data, split) = open(options, config)?;
+        let count = data.len(split).min(options.samples.unwrap_or(SHOWN));
+        let names = (0..count).map(|index| format!("{split}_{index:03}").into()).collect();
+        Ok(Self::Data { data, split, names })
+    }
+
+    fn names(&self) -> &[PathBuf] {
+        match self {
+            Self::Files(names) | Self::Data { names, .. } => names,
+        }
+    }
+
+    /// A picture as the model sees it.
+    fn picture(&self, index: usize, config: &TrainConfig) -> Result<Image, TrainError> {
+        match self {
+            Self::Files(paths) => {
+                let picture = Image::read(&paths[index])?;
+                let [height, width, _] = config.model.image;
+                let size = [picture.height, picture.width];
+                Ok(Placement::new(config.fit(), size, [height, width]).place(&picture))
+            }
+            Self::Data { data, split, .. } => Ok(data.sample(*split, 0, index)?.image),
+        }
     }
 }
 
@@ -121,13 +178,14 @@ fn pictures(
     config: &TrainConfig,
     model: &MultiTaskModel,
 ) -> Result<(), TrainError> {
-    let images = inputs(&options.images)?;
+    let source = Source::of(options, config)?;
+    let images = source.names();
     if let Some(out) = &options.out {
         make_folder(out)?;
     }
     let endings = files::endings(&model.task_names(), methods);
     let names = match &options.out {
-        Some(out) => output_names(&images, out, &endings, &[files::PAGE]),
+        Some(out) => output_names(images, out, &endings, &[files::PAGE]),
         None => vec![String::new(); images.len()],
     };
     let choices = choices(options, methods, config);
@@ -140,9 +198,13 @@ fn pictures(
     let asked = Asked { tasks, target, methods, layer, baseline, choices };
     let bar = progress(images.len());
     let (mut sections, mut failed) = (Vec::new(), 0);
-    for (path, name) in images.iter().zip(&names) {
+    for (index, (path, name)) in images.iter().zip(&names).enumerate() {
         // One broken picture must not stop the others.
-        let explained = picture(config, model, path, &asked);
+        let explained = source.picture(index, config).and_then(|picture| {
+            let x = normalise(&[&picture]);
+            explanation(model, picture, &x, &asked)
+                .map_err(|error| TrainError::Folder { path: path.clone(), problem: error.to_string() })
+        });
         let written = explained.and_then(|found| {
             let json = files::json(path, &found);
             if let Some(out) = &options.out {
@@ -174,20 +236,24 @@ fn pictures(
     }
 }
 
-/// Explains one picture, as the model sees it.
-fn picture(
-    config: &TrainConfig,
-    model: &MultiTaskModel,
-    path: &std::path::Path,
-    asked: &Asked,
-) -> Result<Explanation, TrainError> {
-    let picture = Image::read(path)?;
-    let [height, width, _] = config.model.image;
-    let placed =
-        Placement::new(config.fit(), [picture.height, picture.width], [height, width]).place(&picture);
-    let x = normalise(&[&placed]);
-    explanation(model, placed, &x, asked)
-        .map_err(|error| TrainError::Folder { path: path.into(), problem: error.to_string() })
+/// The data and the part that was kept from training.
+fn open(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
+    let data = match &options.data {
+        Some(name) => config.open_other(name)?,
+        None => config.open_data()?,
+    };
+    config.check_to_score(data.info())?;
+    if options.samples == Some(0) {
+        return Err(TrainError::Option("--samples must be at least 1".into()));
+    }
+    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !data.is_empty(split));
+    match kept {
+        Some(split) => Ok((data, split)),
+        None => Err(TrainError::Option(format!(
+            "{} has no pictures kept from training; give others with --data",
+            data.info().name
+        ))),
+    }
 }
 
 /// The names in the option, each once.

@@ -8,9 +8,9 @@ use cerberus::multitask::{HeadConfig, Prediction};
 /// A true box is found by a detection that overlaps it by so much.
 const FOUND: f64 = 0.5;
 
-/// For each pixel whether it belongs to the object: of a class the pixels with it (in the mask, or else in its boxes), of a
-/// detection the true box that it found. `None` if the labels do not tell, or the object is not there: a wrong answer has no
-/// right place.
+/// For each pixel whether it belongs to the object: of a class the pixels with it (in the mask, or else in its boxes),
+/// of a detection the true box that it found. `None` if the labels do not tell, or the object is not there: a wrong
+/// answer has no right place.
 pub(super) fn inside(
     sample: &Sample,
     info: &DatasetInfo,
@@ -86,7 +86,8 @@ mod tests {
 
     use super::*;
 
-    /// Four columns and two rows; a cat in the left half by its box, in the left column by its mask; a dog at the right.
+    /// Four columns and two rows; a cat in the left half by its box, in the left column by its mask; a dog at the
+    /// right.
     fn sample() -> (Sample, DatasetInfo) {
         let names = ["dog", "cat"].map(String::from);
         let info = DatasetInfo {

@@ -49,9 +49,9 @@ pub struct Curves {
 
 impl<T: Element> Explainer<'_, T> {
     /// The deletion and insertion curves of every answer for every picture `[N, H, W, C]`, by its map `[N, H, W, 1]`
-    /// (Petsiuk, Das and Saenko, "RISE", 2018, section 4.1): at step `k` of `n` the `k/n` of the pixels with the largest
-    /// values of the map have been replaced by the baseline, or brought back. Of equal values the first in the picture goes
-    /// first. Twice `steps + 1` forward passes for each answer.
+    /// (Petsiuk, Das and Saenko, "RISE", 2018, section 4.1): at step `k` of `n` the `k/n` of the pixels with the
+    /// largest values of the map have been replaced by the baseline, or brought back. Of equal values the first in the
+    /// picture goes first. Twice `steps + 1` forward passes for each answer.
     ///
     /// # Errors
     /// If there are no steps, or a baseline does not fit.

@@ -11,8 +11,8 @@
 //! | [randomised layers](Randomised) | does the map change when the network has forgotten what it learned? | Adebayo et al., 2018 |
 //! | [completeness](crate::Attribution::gap) | do the shares add up to the answer's difference to the baseline? | Sundararajan, Taly and Yan, 2017 |
 //!
-//! The first two and the last ask about the network, the pointing game and energy about the world as well: a network that
-//! goes by the background has true explanations that miss the object. `docs/explain.md` has the formulas.
+//! The first two and the last ask about the network, the pointing game and energy about the world as well: a network
+//! that goes by the background has true explanations that miss the object. `docs/explain.md` has the formulas.
 
 mod curves;
 mod location;

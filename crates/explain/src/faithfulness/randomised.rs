@@ -6,8 +6,8 @@ use cerberus_nn::Module;
 use cerberus_tensor::{Element, Tensor};
 use std::collections::BTreeMap;
 
-/// Cascading randomisation (section 3.1 of the paper): a trained model whose weights are replaced by those of an untrained
-/// one from the answers down, first the heads, then the parts of the trunk from the last to the first.
+/// Cascading randomisation (section 3.1 of the paper): a trained model whose weights are replaced by those of an
+/// untrained one from the answers down, first the heads, then the parts of the trunk from the last to the first.
 ///
 /// Give it an untrained model of the same shape; [`next`](Self::next) replaces one more part and lends the model.
 /// Batch norms' statistics are replaced with their weights.
@@ -33,7 +33,8 @@ impl<T: Element> Randomised<T> {
         Self { model, fresh: tensors, parts }
     }
 
-    /// The parts that are still trained, `heads` and parts of the trunk such as `trunk.stage3`; the last is replaced first.
+    /// The parts that are still trained, `heads` and parts of the trunk such as `trunk.stage3`; the last is replaced
+    /// first.
     pub fn parts(&self) -> &[String] {
         &self.parts
     }

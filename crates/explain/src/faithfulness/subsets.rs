@@ -39,10 +39,10 @@ pub struct SubsetDrops {
 }
 
 impl SubsetDrops {
-    /// Sensitivity-n of a map of an answer for a picture: Pearson's correlation over the sets `S` of `Σ_S map` and of what
-    /// is lost without `S`, `f(x) - f(x without S)` (Ancona et al., "Towards better understanding of gradient-based
-    /// attribution methods for deep neural networks", 2018, section 3.1). 1 if a linear function is explained by its
-    /// terms. `None` if either is the same for all sets.
+    /// Sensitivity-n of a map of an answer for a picture: Pearson's correlation over the sets `S` of `Σ_S map` and of
+    /// what is lost without `S`, `f(x) - f(x without S)` (Ancona et al., "Towards better understanding of
+    /// gradient-based attribution methods for deep neural networks", 2018, section 3.1). 1 if a linear function is
+    /// explained by its terms. `None` if either is the same for all sets.
     ///
     /// # Panics
     /// If there is no such answer or picture, or the map is too small.
@@ -55,9 +55,9 @@ impl SubsetDrops {
 }
 
 impl<T: Element> Explainer<'_, T> {
-    /// What every answer loses for every picture `[N, H, W, C]` when a set of its pixels is replaced by the baseline, for
-    /// [sensitivity-n](SubsetDrops::correlation) of any number of maps. One forward pass for each set, and one for the
-    /// picture.
+    /// What every answer loses for every picture `[N, H, W, C]` when a set of its pixels is replaced by the baseline,
+    /// for [sensitivity-n](SubsetDrops::correlation) of any number of maps. One forward pass for each set, and one for
+    /// the picture.
     ///
     /// # Errors
     /// If there are fewer than 2 sets, the share is not between 0 and 1, or the baseline does not fit.

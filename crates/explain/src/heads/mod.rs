@@ -94,9 +94,9 @@ impl<'a, T: Element> HeadTargets<'a, T> {
         trunk.stages().into_iter().chain(trunk.neck()).map(|map| format!("trunk.{}", map.name)).collect()
     }
 
-    /// For each target the path of the deepest of the trunk's [maps](Self::stages) that changes it at the picture `x: [1,
-    /// H, W, C]` and has more than one place: what a class activation map of the target is usually made from. If there is
-    /// none, the deepest map. One forward and one backward pass for each map that is tried.
+    /// For each target the path of the deepest of the trunk's [maps](Self::stages) that changes it at the picture `x:
+    /// [1, H, W, C]` and has more than one place: what a class activation map of the target is usually made from. If
+    /// there is none, the deepest map. One forward and one backward pass for each map that is tried.
     pub fn deepest_maps(&self, x: &Tensor<T>) -> Vec<String> {
         let (stages, explainer) = (self.stages(), Explainer::new(self));
         let mut maps: Vec<Option<&String>> = vec![None; self.chosen.len()];

@@ -59,6 +59,7 @@ impl<T: Element> Trunk<T> for Chain<T> {
                 run.iter()
                     .fold(x, |x, link| context.part(&link.name, |context| link.layer.forward(x, context)))
             });
+            x = context.stage(stages.len(), x);
             stages.push(x.clone());
         }
         Features { stages, neck: None }

@@ -159,11 +159,13 @@ impl<T: Element> Trunk<T> for ResNet<T> {
         let mut x = conv_norm(&self.conv1, &self.bn1, images, context);
         let mut stages = Vec::new();
         if !self.plan.small_images {
+            x = context.stage(0, x);
             stages.push(x.clone());
             x = x.max_pool2d(Pool2dSpec { kernel: [3; 2], stride: [2; 2], padding: Padding::all(1) });
         }
         for layer in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
             x = layer.iter().fold(x, |x, block| context.segment(|context| block.forward(x, context)));
+            x = context.stage(stages.len(), x);
             stages.push(x.clone());
         }
         Features { stages, neck: None }

@@ -129,7 +129,8 @@ impl<T: Element> Trunk<T> for VisionTransformer<T> {
             let patches = self.norm.forward(x.clone().narrow(1, 1, rows * columns), context);
             let map = patches.reshape(&[x.shape()[0], rows, columns, self.width]);
             let size = image.map(|side| side.div_ceil(stride));
-            stages.push(resampled(map, [PATCH, stride], size, Interpolation::Bilinear));
+            let map = resampled(map, [PATCH, stride], size, Interpolation::Bilinear);
+            stages.push(context.stage(stages.len(), map));
         }
         Features { stages, neck: None }
     }

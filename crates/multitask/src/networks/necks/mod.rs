@@ -28,6 +28,12 @@ pub trait JoinMaps<T: Element = f32>: Module<T> + Send + Sync {
         trunk
     }
 
+    /// Whether it computes maps of its own in the place of the trunk's. They then go through [`Context::stage`], and the
+    /// trunk's do not.
+    fn replaces_stages(&self) -> bool {
+        false
+    }
+
     /// The stages as [`stages`](Self::stages) describes them, and the joined map, for the trunk's maps, shallow to
     /// deep, `[N, H / stride, W / stride, channels]` each with both sides rounded up.
     #[track_caller]
@@ -51,7 +57,8 @@ impl<T: Element> Trunk<T> for Necked<T> {
 
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
-        let stages = self.trunk.forward(images, context).stages;
+        let trunk = |context: &mut Context<T>| self.trunk.forward(images, context).stages;
+        let stages = if self.neck.replaces_stages() { context.unchanged(trunk) } else { trunk(context) };
         self.neck.forward(stages, context)
     }
 }

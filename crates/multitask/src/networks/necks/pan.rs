@@ -65,11 +65,18 @@ impl<T: Element> JoinMaps<T> for Pan<T> {
         trunk
     }
 
+    fn replaces_stages(&self) -> bool {
+        true
+    }
+
     #[track_caller]
     fn forward(&self, mut stages: Vec<Var<T>>, context: &mut Context<T>) -> Features<T> {
         let levels = self.lateral.forward(&stages, context);
         let whole = size(&levels[0]);
         stages.truncate(self.lateral.finest);
+        for (index, stage) in stages.iter_mut().enumerate() {
+            *stage = context.stage(index, stage.clone());
+        }
         let mut joined: Option<Var<T>> = None;
         for (place, level) in levels.into_iter().enumerate() {
             let x = match place.checked_sub(1) {
@@ -80,6 +87,7 @@ impl<T: Element> JoinMaps<T> for Pan<T> {
                 }
                 None => level,
             };
+            let x = context.stage(stages.len(), x);
             let strides = [self.strides[place], self.strides[0]];
             let enlarged = resampled(x.clone(), strides, whole, Interpolation::Nearest);
             joined = Some(match joined {

@@ -55,15 +55,22 @@ impl<T: Element> JoinMaps<T> for UNet<T> {
         trunk
     }
 
+    fn replaces_stages(&self) -> bool {
+        true
+    }
+
     #[track_caller]
     fn forward(&self, mut stages: Vec<Var<T>>, context: &mut Context<T>) -> Features<T> {
+        let deepest = self.up.len();
+        stages[deepest] = context.stage(deepest, stages[deepest].clone());
         for stage in (0..self.up.len()).rev() {
             let skip = stages[stage].clone();
             let strides = [self.strides[stage + 1], self.strides[stage]];
             let size = size(&skip);
             let deeper = resampled(stages[stage + 1].clone(), strides, size, Interpolation::Bilinear);
             let x = self.up[stage].forward(Var::concat(vec![deeper, skip], 3), context);
-            stages[stage] = self.mix[stage].forward(x, context);
+            let x = self.mix[stage].forward(x, context);
+            stages[stage] = context.stage(stage, x);
         }
         Features { neck: Some(stages[0].clone()), stages }
     }
