@@ -1,5 +1,7 @@
 //! Exact small cases of what heads rely on, and of how alike two maps are.
 
+use std::sync::{Arc, Mutex};
+
 use cerberus_autograd::Var;
 use cerberus_explain::trunk::{Ablation, Cka, Overlap, Reliance, reliance, reliance_on, reliance_through};
 use cerberus_explain::{Explainer, HeadTargets, Target};
@@ -172,23 +174,16 @@ fn a_channel_that_is_taken_away_is_missing_in_all_later_layers() {
 }
 
 #[test]
-fn every_trunk_and_neck_lets_its_channels_be_taken_away() {
-    for (trunk, neck) in [
-        ("small_cnn", Neck::Fpn),
-        ("small_cnn", Neck::Pan),
-        ("small_cnn", Neck::UNet),
-        ("resnet9", Neck::Aspp),
-        ("resnet18", Neck::Fpn),
-        ("vit_tiny", Neck::Fpn),
-    ] {
+fn every_neck_lets_the_channels_of_its_maps_be_taken_away() {
+    for &neck in &Neck::ALL[1..] {
         let mut config = config();
         config.image = [32, 32, 3];
-        config.set_trunk(trunk).unwrap();
+        config.set_trunk("small_cnn").unwrap();
         config.neck = neck;
         let model = MultiTaskModel::<f64>::new(&config, 2);
         let found = reliance_through(&model, &noise(&[1, 32, 32, 3], 3), &targets(), Ablation::Zero).unwrap();
         let stages = model.trunk().stages();
-        assert_eq!(found.len(), stages.len() + 1, "{trunk} {neck:?}");
+        assert_eq!(found.len(), stages.len() + 1, "{neck:?}");
         for ((name, heads), info) in found.iter().zip(&stages) {
             // A map that any of the heads reads, or a later layer does, counts by both measures or by none.
             let sums: Vec<[f64; 2]> =
@@ -199,8 +194,34 @@ fn every_trunk_and_neck_lets_its_channels_be_taken_away() {
                     [info.channels; 2],
                     "{trunk} {name}"
                 );
-                assert_eq!(*gradient > 1e-12, *ablation > 1e-12, "{trunk} {neck:?} {name}: {sums:?}");
+                assert_eq!(*gradient > 1e-12, *ablation > 1e-12, "{neck:?} {name}: {sums:?}");
             }
         }
+    }
+}
+
+#[test]
+fn every_trunk_shows_each_of_its_maps_once_before_anything_else_reads_it() {
+    for trunk in ["base", "resnet9", "resnet18", "resnet50-cifar", "mobilenet_v3_small", "vit_tiny"] {
+        let mut config = config();
+        config.image = [32, 32, 3];
+        config.set_trunk(trunk).unwrap();
+        let model = MultiTaskModel::<f32>::new(&config, 2);
+        let picture = Var::constant(Tensor::from_vec(
+            noise(&[1, 32, 32, 3], 3).to_vec().into_iter().map(|v| v as f32).collect(),
+            &[1, 32, 32, 3],
+        ));
+        let features = model.features(picture.clone(), &mut Context::evaluation());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mut context = Context::evaluation();
+        let list = seen.clone();
+        context.change_stages(move |index, map| {
+            list.lock().unwrap().push((index, map.shape().to_vec()));
+            map
+        });
+        model.features(picture, &mut context);
+        let expected: Vec<(usize, Vec<usize>)> =
+            features.stages.iter().map(|map| map.shape().to_vec()).enumerate().collect();
+        assert_eq!(*seen.lock().unwrap(), expected, "{trunk}");
     }
 }

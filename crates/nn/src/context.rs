@@ -42,6 +42,8 @@ pub struct Context<T: Element = f32> {
     watched: BTreeMap<String, Option<Var<T>>>,
     /// What a trunk's maps go through.
     change: Option<Arc<StageChange<T>>>,
+    /// How many of them, from the first on.
+    changed: usize,
     trace: Option<Trace>,
     rows: Option<Vec<Row>>,
     /// Multiply-adds since the last row.
@@ -121,6 +123,7 @@ impl<T: Element> Context<T> {
             path: String::new(),
             watched: BTreeMap::new(),
             change: None,
+            changed: usize::MAX,
             trace: None,
             rows: None,
             multiply_adds: 0,
@@ -240,11 +243,12 @@ impl<T: Element> Context<T> {
         self.change = Some(Arc::new(change));
     }
 
-    /// Runs a part whose maps do not go through the [change](Self::change_stages), since others replace them.
-    pub fn unchanged<R>(&mut self, forward: impl FnOnce(&mut Self) -> R) -> R {
-        let change = self.change.take();
+    /// Runs a trunk of whose maps only the first `count` go through the [change](Self::change_stages), since others
+    /// replace the rest.
+    pub fn with_stages<R>(&mut self, count: usize, forward: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = std::mem::replace(&mut self.changed, count);
         let result = forward(self);
-        self.change = change;
+        self.changed = outer;
         result
     }
 
@@ -252,7 +256,7 @@ impl<T: Element> Context<T> {
     /// stage, before anything else reads the map.
     #[track_caller]
     pub fn stage(&mut self, index: usize, map: Var<T>) -> Var<T> {
-        let Some(change) = &self.change else { return map };
+        let Some(change) = self.change.as_ref().filter(|_| index < self.changed) else { return map };
         let shape = map.shape().to_vec();
         let changed = change(index, map);
         assert!(changed.shape() == shape, "Context::stage: {shape:?} became {:?}", changed.shape());

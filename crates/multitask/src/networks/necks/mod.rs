@@ -28,10 +28,10 @@ pub trait JoinMaps<T: Element = f32>: Module<T> + Send + Sync {
         trunk
     }
 
-    /// Whether it computes maps of its own in the place of the trunk's. They then go through [`Context::stage`], and the
-    /// trunk's do not.
-    fn replaces_stages(&self) -> bool {
-        false
+    /// How many of the trunk's maps stay, the first ones. In the place of the others it puts its own, which go through
+    /// [`Context::stage`] then.
+    fn kept_stages(&self) -> usize {
+        usize::MAX
     }
 
     /// The stages as [`stages`](Self::stages) describes them, and the joined map, for the trunk's maps, shallow to
@@ -57,8 +57,8 @@ impl<T: Element> Trunk<T> for Necked<T> {
 
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
-        let trunk = |context: &mut Context<T>| self.trunk.forward(images, context).stages;
-        let stages = if self.neck.replaces_stages() { context.unchanged(trunk) } else { trunk(context) };
+        let kept = self.neck.kept_stages();
+        let stages = context.with_stages(kept, |context| self.trunk.forward(images, context).stages);
         self.neck.forward(stages, context)
     }
 }

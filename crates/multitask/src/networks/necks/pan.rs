@@ -65,8 +65,8 @@ impl<T: Element> JoinMaps<T> for Pan<T> {
         trunk
     }
 
-    fn replaces_stages(&self) -> bool {
-        true
+    fn kept_stages(&self) -> usize {
+        self.lateral.finest
     }
 
     #[track_caller]
@@ -74,9 +74,6 @@ impl<T: Element> JoinMaps<T> for Pan<T> {
         let levels = self.lateral.forward(&stages, context);
         let whole = size(&levels[0]);
         stages.truncate(self.lateral.finest);
-        for (index, stage) in stages.iter_mut().enumerate() {
-            *stage = context.stage(index, stage.clone());
-        }
         let mut joined: Option<Var<T>> = None;
         for (place, level) in levels.into_iter().enumerate() {
             let x = match place.checked_sub(1) {

@@ -55,8 +55,8 @@ impl<T: Element> JoinMaps<T> for UNet<T> {
         trunk
     }
 
-    fn replaces_stages(&self) -> bool {
-        true
+    fn kept_stages(&self) -> usize {
+        0
     }
 
     #[track_caller]
