@@ -7,7 +7,7 @@ use cerberus::data::{Dataset, Sample, normalise};
 use cerberus::explain::faithfulness::{
     CurveOptions, Randomised, SensitivityMax, Subsets, energy_inside, points_inside, spearman,
 };
-use cerberus::explain::{Choices, Explainer, HeadTargets};
+use cerberus::explain::{Attribution, Choices, Explainer};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::Tensor;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::objects::inside;
 use super::study::Study;
-use super::{Options, SCORED, choices, method, open, refused};
+use super::{Options, SCORED, choices, open, refused};
 use crate::pictures::progress;
 use crate::say;
 use crate::shell::make_folder;
@@ -177,7 +177,7 @@ impl Scene<'_> {
             };
             let map = |one: &Option<Result<_, _>>| match one {
                 None => random(),
-                Some(Ok(one)) => cerberus::explain::Attribution::resized(one, size),
+                Some(Ok(one)) => Attribution::resized(one, size),
                 Some(Err(_)) => Tensor::zeros(&[1, size[0], size[1], 1]),
             };
             let maps: Vec<Tensor> = found.iter().map(map).collect();
@@ -221,31 +221,25 @@ impl Scene<'_> {
     /// The method once more, for changed pictures and for randomised models. Targets stay what they are.
     fn again(&self, study: &Study, name: &str, x: &Tensor) -> Again {
         let size = [x.shape()[1], x.shape()[2]];
-        let run = |model: &MultiTaskModel, answer: usize| -> Option<Vec<f32>> {
-            let targets = HeadTargets::new(model, vec![study.chosen[answer].clone()]);
-            let method = method(name, self.choices, &study.layers[answer], x).ok()?;
-            let found = Explainer::new(&targets).explain(x, &method).ok()?;
-            Some(found[0].resized(size).to_vec())
-        };
-        let sensitivity = (0..study.chosen.len()).map(|answer| {
-            let targets = HeadTargets::new(self.model, vec![study.chosen[answer].clone()]);
-            let method = method(name, self.choices, &study.layers[answer], x).ok()?;
-            let options = SensitivityMax { samples: CHANGES, ..SensitivityMax::default() };
-            let found = Explainer::new(&targets).sensitivity_max(x, options, |e, x| e.explain(x, &method));
-            Some(found.ok()?[0][0])
+        let targets = study.targets();
+        let options = SensitivityMax { samples: CHANGES, ..SensitivityMax::default() };
+        // A head that cannot be explained has nothing that could change.
+        let nothing = || Attribution { values: Tensor::zeros(&[1, 1, 1, 1]), gap: None };
+        let sensitivity = Explainer::new(&targets).sensitivity_max(x, options, |_, x| {
+            let found = study.explain_in(self.model, x, name, self.choices);
+            Ok(found.into_iter().map(|one| one.unwrap_or_else(|_| nothing())).collect())
         });
-        Again {
-            sensitivity: sensitivity.collect(),
-            maps: [0, 1].map(|model: usize| {
-                (0..study.chosen.len()).map(|answer| run(&self.randomised[model], answer)).collect()
-            }),
-        }
+        let maps = self.randomised.each_ref().map(|model| {
+            let found = study.explain_in(model, x, name, self.choices);
+            found.into_iter().map(|one| Some(one.ok()?.resized(size).to_vec())).collect()
+        });
+        Again { sensitivity: sensitivity.map_or(Vec::new(), |all| all.concat()), maps }
     }
 }
 
 /// What a method says of a changed picture and of randomised models, by answer.
 struct Again {
-    sensitivity: Vec<Option<f64>>,
+    sensitivity: Vec<f64>,
     maps: [Vec<Option<Vec<f32>>>; 2],
 }
 
@@ -258,7 +252,7 @@ impl Again {
             let other = other.as_ref()?;
             Some(spearman(&sizes(map), &sizes(other)).unwrap_or(0.0))
         };
-        [self.sensitivity[answer], alike(&self.maps[0][answer]), alike(&self.maps[1][answer])]
+        [self.sensitivity.get(answer).copied(), alike(&self.maps[0][answer]), alike(&self.maps[1][answer])]
     }
 }
 

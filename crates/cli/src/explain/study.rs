@@ -46,6 +46,17 @@ impl<'a> Study<'a> {
     /// The attributions of one method for every head, or why there is none. Heads share their passes; if one of them
     /// cannot be explained, each is tried alone.
     pub fn explain(&self, name: &str, choices: &Choices) -> Vec<Result<Attribution, ExplainError>> {
+        self.explain_in(self.model, self.x, name, choices)
+    }
+
+    /// The same targets explained in another model of the same shape, and for another picture.
+    pub fn explain_in(
+        &self,
+        model: &MultiTaskModel,
+        x: &Tensor,
+        name: &str,
+        choices: &Choices,
+    ) -> Vec<Result<Attribution, ExplainError>> {
         let mut found: Vec<Option<Result<Attribution, ExplainError>>> = vec![None; self.chosen.len()];
         let by_layer = ["grad-cam", "grad-cam++", "layer-cam", "score-cam"].contains(&name);
         for place in 0..self.chosen.len() {
@@ -57,11 +68,11 @@ impl<'a> Study<'a> {
             let together: Vec<usize> = (place..self.chosen.len())
                 .filter(|&other| !by_layer || self.layers[other] == *layer)
                 .collect();
-            match self.run(name, choices, layer, &together) {
+            match self.run((model, x), (name, choices), layer, &together) {
                 Ok(all) => together.iter().zip(all).for_each(|(&place, one)| found[place] = Some(Ok(one))),
                 Err(_) => {
                     for &place in &together {
-                        let alone = self.run(name, choices, layer, &[place]);
+                        let alone = self.run((model, x), (name, choices), layer, &[place]);
                         found[place] = Some(alone.map(|mut all| all.remove(0)));
                     }
                 }
@@ -72,13 +83,13 @@ impl<'a> Study<'a> {
 
     fn run(
         &self,
-        name: &str,
-        choices: &Choices,
+        (model, x): (&MultiTaskModel, &Tensor),
+        (name, choices): (&str, &Choices),
         layer: &str,
         heads: &[usize],
     ) -> Result<Vec<Attribution>, ExplainError> {
         let chosen = heads.iter().map(|&place| self.chosen[place].clone()).collect();
-        let targets = HeadTargets::new(self.model, chosen);
-        Explainer::new(&targets).explain(self.x, &super::method(name, choices, layer, self.x)?)
+        let targets = HeadTargets::new(model, chosen);
+        Explainer::new(&targets).explain(x, &super::method(name, choices, layer, x)?)
     }
 }
