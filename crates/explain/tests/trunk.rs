@@ -192,7 +192,7 @@ fn every_neck_lets_the_channels_of_its_maps_be_taken_away() {
                 assert_eq!(
                     [found.gradient.len(), found.ablation.len()],
                     [info.channels; 2],
-                    "{trunk} {name}"
+                    "{neck:?} {name}"
                 );
                 assert_eq!(*gradient > 1e-12, *ablation > 1e-12, "{neck:?} {name}: {sums:?}");
             }

@@ -123,11 +123,6 @@ fn run(options: &Options) -> Result<(), TrainError> {
     if options.trunk {
         return trunk::run(options, &models);
     }
-    if options.data.is_some() {
-        return Err(TrainError::Option(
-            "--data is for --faithfulness and --trunk; name pictures otherwise".into(),
-        ));
-    }
     match &models[..] {
         [(config, model)] => pictures(options, &methods, config, model),
         _ => Err(TrainError::Option("pictures are explained for one --model".into())),
