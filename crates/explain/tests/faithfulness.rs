@@ -28,7 +28,7 @@ fn the_curves_of_a_sum_are_the_sums_of_its_largest_terms() {
     let map = Tensor::from_vec(vec![4.0, 1.0, 3.0, 2.0], &[1, 2, 2, 1]);
     let options = CurveOptions { steps: 4, deleted: Baseline::Zero, hidden: Baseline::Zero };
     let explainer = Explainer::new(&weighed);
-    let found = explainer.curves(&x, &[map.clone()], &options).unwrap().remove(0).remove(0);
+    let found = explainer.curves(&x, std::slice::from_ref(&map), &options).unwrap().remove(0).remove(0);
     assert_eq!(found.deletion, Curve(vec![10.0, 6.0, 3.0, 1.0, 0.0]));
     assert_eq!(found.insertion, Curve(vec![0.0, 4.0, 7.0, 9.0, 10.0]));
     assert_eq!(found.deletion.area(), 3.75);
@@ -180,7 +180,9 @@ fn impossible_options_are_refused() {
     let explainer = Explainer::new(&weighed);
     let x = Tensor::full(1.0, &[1, 2, 2, 1]);
     let none = CurveOptions { steps: 0, ..CurveOptions::default() };
-    assert!(explainer.curves(&x, &[x.clone()], &none).unwrap_err().to_string().contains("0 steps"));
+    assert!(
+        explainer.curves(&x, std::slice::from_ref(&x), &none).unwrap_err().to_string().contains("0 steps")
+    );
     for (count, share) in [(1, 0.5), (9, 0.0), (9, 1.0), (9, f64::NAN)] {
         let options = Subsets { count, share, ..Subsets::default() };
         assert!(explainer.subset_drops(&x, &options).unwrap_err().to_string().contains("take at least 2"));

@@ -14,7 +14,8 @@ pub fn points_inside<T: Element>(map: &[T], inside: &[bool], columns: usize, tol
     assert_same_size(map, inside);
     assert!(columns > 0 && map.len().is_multiple_of(columns), "points_inside: no rows of {columns} columns");
     let (Some(most), Some(least)) = (best(map, |a, b| a > b), best(map, |a, b| a < b)) else { return false };
-    if !(map[most] > map[least]) {
+    let has_contrast = map[most] > map[least];
+    if !has_contrast {
         return false;
     }
     let (y, x) = (most / columns, most % columns);
