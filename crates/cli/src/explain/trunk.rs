@@ -124,14 +124,15 @@ struct Shared {
     ablation: Overlap,
 }
 
-/// The overlap of every two heads on every map; the top is a tenth of the channels.
+/// The overlap of every two heads on every map that both use; the top is a tenth of the channels.
 fn overlaps(maps: &[MapFound], tasks: &[String]) -> Vec<Shared> {
     let mut found = Vec::new();
     for map in maps {
         for first in 0..tasks.len() {
             for second in first + 1..tasks.len() {
                 let (a, b) = (&map.heads[first], &map.heads[second]);
-                if a.pictures == 0 || b.pictures == 0 {
+                // A head that does not read the map has no most important channels.
+                if [a, b].iter().any(|sums| sums.gradient.iter().all(|&sum| sum == 0.0)) {
                     continue;
                 }
                 let channels = a.gradient.len();

@@ -19,7 +19,7 @@ use cerberus_tensor::{Element, Tensor};
 use crate::error::ExplainError;
 use crate::explainer::{Explained, Explainer};
 
-/// One target of each of some heads of a model: what an [`Explainer`](crate::Explainer) explains.
+/// One target of each of some heads of a model: what an [`Explainer`] explains.
 pub struct HeadTargets<'a, T: Element = f32> {
     model: &'a MultiTaskModel<T>,
     /// The head's place among the model's tasks, and its target.
