@@ -1,8 +1,10 @@
 //! Pictures that the user names, what is written about each, and how many are done.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::say;
 use cerberus::data;
 use cerberus::train::TrainError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -74,6 +76,29 @@ pub(crate) fn output_names(
         names.push(name);
     }
     names
+}
+
+/// Does `one` for so many pictures and prints the lines that it returns. A picture that fails is named and does not stop
+/// the others; returns how many failed.
+pub(crate) fn for_each<E: Display>(
+    pictures: usize,
+    mut one: impl FnMut(usize) -> Result<Option<String>, E>,
+) -> usize {
+    let bar = progress(pictures);
+    let mut failed = 0;
+    for index in 0..pictures {
+        match one(index) {
+            Ok(Some(line)) => bar.suspend(|| say!("{line}")),
+            Ok(None) => {}
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {error}"));
+                failed += 1;
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    failed
 }
 
 /// A bar on standard error, if that is a terminal and there is more than one picture to wait for.

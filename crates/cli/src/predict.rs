@@ -6,8 +6,8 @@
 
 use crate::found::{COLUMNS, Coco, rows, to_json};
 use crate::look::{Seen, look_at};
-use crate::pictures::{inputs, output_names, progress};
-use crate::say;
+use crate::pictures::{for_each, inputs, output_names};
+use crate::shell::write_json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -76,23 +76,12 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
         Some(out) => output_names(&images, out, &endings(heads), &TOGETHER),
         None => vec![String::new(); images.len()],
     };
-    let bar = progress(images.len());
-    let mut failed = 0;
     let mut all = All { coco: Coco::new(heads), rows: csv::Writer::from_writer(Vec::new()) };
     all.rows.write_record(COLUMNS)?;
-    for (path, name) in images.iter().zip(names) {
-        // One broken picture must not stop the others.
-        match predict(options, (&config, &model), &mut all, path, &name) {
-            Ok(line) if !options.quiet => bar.suspend(|| say!("{line}")),
-            Ok(_) => {}
-            Err(error) => {
-                bar.suspend(|| eprintln!("error: {error}"));
-                failed += 1;
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let failed = for_each(images.len(), |index| {
+        let line = predict(options, (&config, &model), &mut all, &images[index], &names[index])?;
+        Ok::<_, Failure>((!options.quiet).then_some(line))
+    });
     if let Some(out) = &options.out {
         let write = |name: &str, text: String| write_atomically(&out.join(name), text.as_bytes());
         write(TOGETHER[0], serde_json::to_string(&all.coco.to_json())? + "\n")?;
@@ -139,8 +128,7 @@ fn predict(
         all.rows.write_record(row)?;
     }
     if let Some(out) = &options.out {
-        let text = serde_json::to_string_pretty(&found)? + "\n";
-        write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?;
+        write_json(&out.join(format!("{name}.json")), &found)?;
         let masks = predictions.iter().filter_map(|(_, prediction)| match prediction {
             Prediction::Mask(classes) => Some(classes),
             _ => None,

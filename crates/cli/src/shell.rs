@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use cerberus::nn::files::write_atomically;
 use cerberus::tensor::Isa;
 use cerberus::tensor::conv::winograd_from_environment;
 use cerberus::train::TrainError;
@@ -58,6 +59,14 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), TrainError> {
         path: path.to_path_buf(),
         problem: format!("cannot make the folder: {error}; choose another --out"),
     })
+}
+
+/// Writes a value as JSON to be read by people, too.
+///
+/// # Errors
+/// If the file cannot be written; what was there before is then untouched.
+pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), TrainError> {
+    Ok(write_atomically(path, format!("{value:#}\n").as_bytes())?)
 }
 
 /// Does a program's work on that many [threads](thread_pool). A failure is

@@ -5,6 +5,8 @@
 
 use image::{Rgb, RgbImage};
 
+use crate::palette::luma;
+
 /// The opacity of the colours over a picture.
 const OPACITY: f32 = 0.6;
 /// The share of numbers that a scale covers: a few far out would leave no colours for the others.
@@ -73,9 +75,7 @@ pub fn heat_overlay(picture: &RgbImage, values: &[f32], scale: &HeatScale, enlar
     );
     RgbImage::from_fn(width * enlarge, height * enlarge, |x, y| {
         let (x, y) = (x / enlarge, y / enlarge);
-        let [r, g, b] = picture.get_pixel(x, y).0.map(f32::from);
-        // Brightness after ITU-R BT.601.
-        let grey = (0.299 * r + 0.587 * g + 0.114 * b).round() as u8;
+        let grey = luma(*picture.get_pixel(x, y)).round() as u8;
         blend(Rgb([grey; 3]), scale.colour(values[(y * width + x) as usize]))
     })
 }
@@ -89,16 +89,11 @@ fn blend(under: Rgb<u8>, over: Rgb<u8>) -> Rgb<u8> {
 mod tests {
     use super::*;
 
-    /// Brightness, 0 to 255.
-    fn brightness(Rgb([r, g, b]): Rgb<u8>) -> f32 {
-        0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
-    }
-
     #[test]
     fn larger_numbers_are_brighter_and_signs_have_colours_of_their_own() {
         let scale = HeatScale::of(&[0.0, 1.0, 2.0]);
         assert_eq!((scale.low, scale.high), (0.0, 2.0));
-        let steps: Vec<f32> = (0..=8).map(|i| brightness(scale.colour(i as f32 / 4.0))).collect();
+        let steps: Vec<f32> = (0..=8).map(|i| luma(scale.colour(i as f32 / 4.0))).collect();
         assert!(steps.windows(2).all(|pair| pair[0] + 5.0 < pair[1]), "{steps:?}");
         let scale = HeatScale::of(&[-3.0, 1.0]);
         assert_eq!((scale.low, scale.high), (-3.0, 3.0));
@@ -128,7 +123,7 @@ mod tests {
         let drawn = heat_overlay(&picture, &[0.0, 1.0], &scale, 3);
         assert_eq!(drawn.dimensions(), (6, 3));
         assert_eq!(drawn.get_pixel(0, 0), drawn.get_pixel(2, 2));
-        assert!(brightness(*drawn.get_pixel(3, 0)) > brightness(*drawn.get_pixel(2, 0)) + 30.0);
+        assert!(luma(*drawn.get_pixel(3, 0)) > luma(*drawn.get_pixel(2, 0)) + 30.0);
         assert_eq!(scale.legend(11, 2).dimensions(), (11, 2));
     }
 }

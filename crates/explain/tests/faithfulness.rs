@@ -1,5 +1,6 @@
 //! Figures of faithfulness where the right answer is known.
 
+mod heads_of;
 mod networks;
 
 use cerberus_autograd::Var;
@@ -7,9 +8,10 @@ use cerberus_explain::faithfulness::{
     Curve, CurveOptions, Randomised, SensitivityMax, Subsets, points_inside, spearman,
 };
 use cerberus_explain::{Attribution, Baseline, Explainer, HeadTargets, IntegratedGradients, Target};
-use cerberus_multitask::{HeadConfig, ModelConfig, MultiTaskModel};
+use cerberus_multitask::{ModelConfig, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
+use heads_of::head;
 use networks::{Kind, Network, difference, pictures};
 use proptest::prelude::*;
 
@@ -114,14 +116,6 @@ proptest! {
 }
 
 fn config() -> ModelConfig {
-    let head = |kind: &str| HeadConfig {
-        name: kind.into(),
-        kind: kind.into(),
-        label: kind.into(),
-        classes: vec!["cat".into(), "dog".into()],
-        weight: 1.0,
-        options: Default::default(),
-    };
     let heads = vec![head("mlp"), head("segment")];
     ModelConfig::with_stages([16, 16, 3], vec![vec![4], vec![6], vec![8]], heads)
 }

@@ -1,14 +1,17 @@
 //! Exact small cases of what heads rely on, and of how alike two maps are.
 
+mod heads_of;
+
 use std::sync::{Arc, Mutex};
 
 use cerberus_autograd::Var;
 use cerberus_explain::trunk::{Ablation, Cka, Overlap, Reliance, reliance, reliance_on, reliance_through};
 use cerberus_explain::{Explainer, HeadTargets, Target};
 use cerberus_multitask::networks::Neck;
-use cerberus_multitask::{HeadConfig, ModelConfig, MultiTaskModel};
+use cerberus_multitask::{ModelConfig, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
+use heads_of::head;
 
 /// Values between -1 and 1 without any order.
 fn noise(shape: &[usize], seed: u64) -> Tensor<f64> {
@@ -97,14 +100,6 @@ fn overlap_is_the_cosine_and_the_share_of_the_largest() {
 
 /// Three stages of 4, 5 and 8 channels, and two heads.
 fn config() -> ModelConfig {
-    let head = |kind: &str| HeadConfig {
-        name: kind.into(),
-        kind: kind.into(),
-        label: kind.into(),
-        classes: vec!["cat".into(), "dog".into()],
-        weight: 1.0,
-        options: Default::default(),
-    };
     let heads = vec![head("mlp"), head("segment")];
     ModelConfig::with_stages([16, 16, 3], vec![vec![4], vec![5], vec![8]], heads)
 }

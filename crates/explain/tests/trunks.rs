@@ -1,10 +1,13 @@
 //! Every published network as the trunk: gradients reach the picture, and DeepLIFT is complete or names what it cannot
 //! treat.
 
+mod heads_of;
+
 use cerberus_explain::{Baseline, Cam, Explainer, HeadTargets};
 use cerberus_multitask::networks::networks;
-use cerberus_multitask::{HeadConfig, ModelConfig, MultiTaskModel};
+use cerberus_multitask::{ModelConfig, MultiTaskModel};
 use cerberus_tensor::Tensor;
+use heads_of::head;
 
 const SIDE: usize = 32;
 
@@ -24,14 +27,6 @@ const TRUNKS: [&str; 10] = [
 
 #[test]
 fn every_kind_of_trunk_is_explained_and_deep_lift_is_complete_or_refused_by_name() {
-    let head = |kind: &str| HeadConfig {
-        name: kind.into(),
-        kind: kind.into(),
-        label: kind.into(),
-        classes: vec!["cat".into(), "dog".into()],
-        weight: 1.0,
-        options: Default::default(),
-    };
     let names: Vec<&str> = networks::<f32>().iter().map(|network| network.name).collect();
     let x = Tensor::from_fn(&[1, SIDE, SIDE, 3], |i| (i as f32 * 0.05).sin() * (i as f32 * 0.013).cos());
     let mut complete = 0;

@@ -7,7 +7,7 @@ use cerberus::data::{Dataset, Sample, normalise};
 use cerberus::explain::faithfulness::{
     CurveOptions, Randomised, SensitivityMax, Subsets, energy_inside, points_inside, spearman,
 };
-use cerberus::explain::{Attribution, Choices, Explainer};
+use cerberus::explain::{Attribution, Choices, ExplainError, Explainer};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::Tensor;
@@ -21,7 +21,7 @@ use super::study::Study;
 use super::{Options, SCORED, choices, open, refused};
 use crate::pictures::progress;
 use crate::say;
-use crate::shell::make_folder;
+use crate::shell::{make_folder, write_json};
 
 /// The pictures on which the figures are taken that need the method several times: sensitivity, randomised layers.
 const CHECKED: usize = 20;
@@ -54,10 +54,7 @@ pub(super) fn run(
     models: &[(TrainConfig, MultiTaskModel)],
 ) -> Result<(), TrainError> {
     let (config, first) = &models[0];
-    let tasks = match &options.task {
-        Some(task) => vec![task.clone()],
-        None => first.task_names(),
-    };
+    let tasks = options.tasks(first);
     for (path, (_, model)) in options.model.iter().zip(models) {
         if model.task_names() != first.task_names() {
             return Err(TrainError::Option(format!(
@@ -108,8 +105,7 @@ pub(super) fn run(
     if let Some(out) = &options.out {
         make_folder(out)?;
         let json = to_json(options, &tasks, &rows, &values, &refusals);
-        let text = serde_json::to_string_pretty(&json).expect("figures are valid JSON") + "\n";
-        write_atomically(&out.join("faithfulness.json"), text.as_bytes())?;
+        write_json(&out.join("faithfulness.json"), &json)?;
         write_atomically(&out.join("faithfulness.md"), table.as_bytes())?;
     }
     Ok(())
@@ -146,12 +142,6 @@ impl Scene<'_> {
         let size = [x.shape()[1], x.shape()[2]];
         let targets = study.targets();
         let explainer = Explainer::new(&targets);
-        let names = self.model.task_names();
-        let places: Vec<usize> = study
-            .chosen
-            .iter()
-            .map(|(place, _)| self.tasks.iter().position(|task| *task == names[*place]).unwrap_or(0))
-            .collect();
         let predictions = self.model.predict(x.clone());
         let objects: Vec<Option<Vec<bool>>> = study
             .chosen
@@ -166,8 +156,8 @@ impl Scene<'_> {
         let (answers, grey) = (explainer.answers(&x), explainer.answers(&Tensor::zeros(x.shape())));
         for (row, name) in self.rows.iter().enumerate() {
             let clock = Instant::now();
-            let found = match name.as_str() {
-                RANDOM => vec![None; places.len()],
+            let found: Vec<Option<Result<Attribution, ExplainError>>> = match name.as_str() {
+                RANDOM => vec![None; study.chosen.len()],
                 name => study.explain(name, self.choices).into_iter().map(Some).collect(),
             };
             let milliseconds = clock.elapsed().as_secs_f64() * 1e3;
@@ -175,18 +165,18 @@ impl Scene<'_> {
                 let mut random = stream(0, "random map", 0, index as u64);
                 Tensor::from_fn(&[1, size[0], size[1], 1], |_| random.random::<f32>())
             };
-            let map = |one: &Option<Result<_, _>>| match one {
+            let map = |one: &Option<Result<Attribution, ExplainError>>| match one {
                 None => random(),
-                Some(Ok(one)) => Attribution::resized(one, size),
+                Some(Ok(one)) => one.resized(size),
                 Some(Err(_)) => Tensor::zeros(&[1, size[0], size[1], 1]),
             };
             let maps: Vec<Tensor> = found.iter().map(map).collect();
             let curves = explainer.curves(&x, &maps, &CurveOptions::default()).map_err(refused)?;
             let again =
                 if index < CHECKED && name != RANDOM { Some(self.again(&study, name, &x)) } else { None };
-            for (answer, &task) in places.iter().enumerate() {
+            for (answer, &task) in study.wanted.iter().enumerate() {
                 if let Some(Err(error)) = &found[answer] {
-                    refusals.insert((task, row), cerberus::explain::ExplainError::to_string(error));
+                    refusals.insert((task, row), error.to_string());
                     continue;
                 }
                 let plain = maps[answer].to_vec();

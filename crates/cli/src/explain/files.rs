@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::shell::write_json;
 use cerberus::draw::{HeatScale, RgbImage, comfortable_scale, encode_png, heat_overlay, to_rgb};
 use cerberus::explain::ExplainError;
 use cerberus::multitask::HeadConfig;
@@ -110,6 +111,5 @@ pub(super) fn write(
     let path = out.join(format!("{name}.sheet.png"));
     write_atomically(&path, &png(&path, &sheet(found, heads))?)?;
     StateDict::write(&out.join(format!("{name}.maps.safetensors")), &maps, &BTreeMap::new())?;
-    let text = serde_json::to_string_pretty(json).expect("figures are valid JSON") + "\n";
-    Ok(write_atomically(&out.join(format!("{name}.json")), text.as_bytes())?)
+    write_json(&out.join(format!("{name}.json")), json)
 }

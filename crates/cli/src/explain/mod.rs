@@ -19,8 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::pictures::{inputs, output_names, progress};
-use crate::say;
+use crate::pictures::{for_each, inputs, output_names};
 use crate::shell::make_folder;
 use cerberus::data::{Dataset, EpochPlan, Image, Loader, Placement, Split, normalise};
 use cerberus::explain::{Baseline, Choices, ExplainError, METHODS, Method};
@@ -88,6 +87,13 @@ struct Options {
     /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
     #[arg(required_unless_present_any = ["faithfulness", "trunk", "data"], value_name = "IMAGE")]
     images: Vec<PathBuf>,
+}
+
+impl Options {
+    /// The tasks that are explained, of a model that has the one that was asked for.
+    fn tasks(&self, model: &MultiTaskModel) -> Vec<String> {
+        self.task.as_ref().map_or_else(|| model.task_names(), |task| vec![task.clone()])
+    }
 }
 
 /// Pictures of a data set that are explained, unless others are asked for.
@@ -184,40 +190,24 @@ fn pictures(
         None => vec![String::new(); images.len()],
     };
     let choices = choices(options, methods, config);
-    let tasks = match &options.task {
-        Some(task) => vec![task.clone()],
-        None => model.task_names(),
-    };
+    let tasks = options.tasks(model);
     let (target, layer, baseline) =
         (options.target.clone(), options.layer.clone(), options.baseline.as_str());
     let asked = Asked { tasks, target, methods, layer, baseline, choices };
-    let bar = progress(images.len());
-    let (mut sections, mut failed) = (Vec::new(), 0);
-    for (index, (path, name)) in images.iter().zip(&names).enumerate() {
-        // One broken picture must not stop the others.
-        let explained = source.picture(index, config).and_then(|picture| {
-            let x = normalise(&[&picture]);
-            explanation(model, picture, &x, &asked)
-                .map_err(|error| TrainError::Folder { path: path.clone(), problem: error.to_string() })
-        });
-        let written = explained.and_then(|found| {
-            let json = files::json(path, &found);
-            if let Some(out) = &options.out {
-                files::write(out, name, &found, &json, &config.model.heads)?;
-                sections.push(page::section(path, &found, &config.model.heads));
-            }
-            Ok(json)
-        });
-        match written {
-            Ok(json) => bar.suspend(|| say!("{json}")),
-            Err(error) => {
-                bar.suspend(|| eprintln!("error: {error}"));
-                failed += 1;
-            }
+    let mut sections = Vec::new();
+    let failed = for_each(images.len(), |index| {
+        let path = &images[index];
+        let picture = source.picture(index, config)?;
+        let x = normalise(&[&picture]);
+        let found = explanation(model, picture, &x, &asked)
+            .map_err(|error| TrainError::Folder { path: path.clone(), problem: error.to_string() })?;
+        let json = files::json(path, &found);
+        if let Some(out) = &options.out {
+            files::write(out, &names[index], &found, &json, &config.model.heads)?;
+            sections.push(page::section(path, &found, &config.model.heads));
         }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+        Ok::<_, TrainError>(Some(json.to_string()))
+    });
     if let Some(out) = &options.out {
         let html = page::page(&options.model[0], &asked, sections);
         write_atomically(&out.join(files::PAGE), html.as_bytes())?;

@@ -1,6 +1,6 @@
 //! The heads' targets for one picture, and their maps by each method.
 
-use cerberus::explain::{Attribution, Choices, ExplainError, Explainer, HeadTargets, Target};
+use cerberus::explain::{Attribution, Choices, ExplainError, Explainer, HeadTargets, Method, Target};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::tensor::Tensor;
 
@@ -10,6 +10,8 @@ pub(super) struct Study<'a> {
     x: &'a Tensor,
     /// The heads' places in the model and their targets.
     pub chosen: Vec<(usize, Target)>,
+    /// For each of them its place among those that were wanted.
+    pub wanted: Vec<usize>,
     /// For each of them the layer of class activation maps.
     pub layers: Vec<String>,
     /// Tasks without a target, and why.
@@ -24,10 +26,13 @@ impl<'a> Study<'a> {
         wanted: &[(&str, &str)],
         layer: Option<&str>,
     ) -> Self {
-        let (mut chosen, mut without) = (Vec::new(), Vec::new());
-        for &(task, text) in wanted {
+        let (mut chosen, mut places, mut without) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, &(task, text)) in wanted.iter().enumerate() {
             match HeadTargets::of(model, x, &[(task, text)]) {
-                Ok(targets) => chosen.extend_from_slice(targets.chosen()),
+                Ok(targets) => {
+                    chosen.extend_from_slice(targets.chosen());
+                    places.push(place);
+                }
                 Err(error) => without.push((task.to_string(), error.to_string())),
             }
         }
@@ -35,7 +40,7 @@ impl<'a> Study<'a> {
             Some(layer) => vec![layer.to_string(); chosen.len()],
             None => HeadTargets::new(model, chosen.clone()).deepest_maps(x),
         };
-        Self { model, x, chosen, layers, without }
+        Self { model, x, chosen, wanted: places, layers, without }
     }
 
     /// What is explained, of all heads together.
@@ -58,7 +63,8 @@ impl<'a> Study<'a> {
         choices: &Choices,
     ) -> Vec<Result<Attribution, ExplainError>> {
         let mut found: Vec<Option<Result<Attribution, ExplainError>>> = vec![None; self.chosen.len()];
-        let by_layer = ["grad-cam", "grad-cam++", "layer-cam", "score-cam"].contains(&name);
+        let by_layer =
+            matches!(super::method(name, choices, "", x), Ok(Method::Cam(..) | Method::ScoreCam(_)));
         for place in 0..self.chosen.len() {
             if found[place].is_some() {
                 continue;

@@ -15,7 +15,7 @@ use super::study::Study;
 use super::{Options, SCORED, open, refused};
 use crate::pictures::progress;
 use crate::say;
-use crate::shell::make_folder;
+use crate::shell::{make_folder, write_json};
 
 /// Channels of each head that the page names.
 const NAMED: usize = 12;
@@ -54,10 +54,7 @@ pub(super) fn run(options: &Options, models: &[(TrainConfig, MultiTaskModel)]) -
     let (config, model) = &models[0];
     let (data, split) = open(options, config)?;
     let count = data.len(split).min(options.samples.unwrap_or(SCORED));
-    let tasks = match &options.task {
-        Some(task) => vec![task.clone()],
-        None => model.task_names(),
-    };
+    let tasks = options.tasks(model);
     let maps = reliances(model, &tasks, &data, split, count)?;
     let overlaps = overlaps(&maps, &tasks);
     say!("{count} pictures of {} ({split})", data.info().name);
@@ -74,9 +71,7 @@ pub(super) fn run(options: &Options, models: &[(TrainConfig, MultiTaskModel)]) -
     }
     if let Some(out) = &options.out {
         make_folder(out)?;
-        let text = serde_json::to_string_pretty(&to_json(&maps, &tasks, &overlaps, &alike));
-        let text = text.expect("figures are valid JSON") + "\n";
-        write_atomically(&out.join("trunk.json"), text.as_bytes())?;
+        write_json(&out.join("trunk.json"), &to_json(&maps, &tasks, &overlaps, &alike))?;
         let page = page(&options.model[0], &maps, &tasks, &overlaps, &alike);
         write_atomically(&out.join("trunk.html"), page.as_bytes())?;
     }
@@ -94,7 +89,6 @@ fn reliances(
     let mut maps: Vec<MapFound> = Vec::new();
     let bar = progress(count);
     let wanted: Vec<(&str, &str)> = tasks.iter().map(|task| (task.as_str(), "")).collect();
-    let names = model.task_names();
     for index in 0..count {
         let sample = data.sample(split, 0, index)?;
         let x = normalise(&[&sample.image]);
@@ -104,8 +98,7 @@ fn reliances(
             if maps.len() <= place {
                 maps.push(MapFound { name, heads: vec![Sums::default(); tasks.len()] });
             }
-            for ((task, _), reliance) in study.chosen.iter().zip(heads) {
-                let head = tasks.iter().position(|name| *name == names[*task]).unwrap_or(0);
+            for (&head, reliance) in study.wanted.iter().zip(heads) {
                 maps[place].heads[head].add(&reliance);
             }
         }
