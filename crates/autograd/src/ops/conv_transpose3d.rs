@@ -34,9 +34,8 @@ impl Proof for ConvTranspose3d {
     fn cases() -> Vec<Case> {
         let case = |kind: &str, x: &[usize], weight: &[usize], spec: Conv3dSpec, extra: [usize; 3]| {
             let Conv3dSpec { stride, padding, dilation, groups } = spec;
-            let torch = format!(
-                "conv_transpose3d(a, b, {stride:?}, {padding:?}, {dilation:?}, {groups}, {extra:?})"
-            );
+            let torch =
+                format!("conv_transpose3d(a, b, {stride:?}, {padding:?}, {dilation:?}, {groups}, {extra:?})");
             let [x, weight] = [sample(1, x), sample(2, weight)];
             case!(format!("conv_transpose3d{kind}"), torch, [x, weight], |x, weight| {
                 x.conv_transpose3d(weight, spec, extra)
@@ -113,9 +112,7 @@ impl<T: Element> Var<T> {
         let part = |k: usize| {
             let weight = weight.clone().narrow(0, k, 1).reshape(&[kh, kw, cout_group, weight_cin]);
             let y = images.clone().conv_transpose2d(weight, plane, [extra[1], extra[2]]);
-            let &[_, oh, ow, cout] = y.shape() else {
-                unreachable!("a convolution of images gives images")
-            };
+            let &[_, oh, ow, cout] = y.shape() else { unreachable!("a convolution of images gives images") };
             product_of(NAME, &[n, od, oh, ow, cout]);
             let source = |o: usize| {
                 let place = (o + pd).checked_sub(k * dd).filter(|place| place.is_multiple_of(sd));

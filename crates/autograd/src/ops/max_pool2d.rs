@@ -113,10 +113,15 @@ impl Proof for MaxPool2d {
             case("overlapping and padded", sample(1, &[1, 5, 4, 2]), spec(3, 2, 1)),
             case("ties", Tensor::ones(&[1, 4, 4, 1]), spec(2, 2, 0)).special(),
             case("overlapping ties", Tensor::ones(&[1, 3, 3, 1]), spec(2, 1, 0)).special(),
-            case!("max_pool2d: ceil mode", "max_pool(a, (3, 2), (2, 2), (0, 0), True)", [sample(1, &[1, 4, 3, 2])], |x| {
-                let spec = Pool2dSpec { kernel: [3, 2], ..Pool2dSpec::square(2) };
-                x.max_pool2d(spec.ceil_mode([4, 3]))
-            }),
+            case!(
+                "max_pool2d: ceil mode",
+                "max_pool(a, (3, 2), (2, 2), (0, 0), True)",
+                [sample(1, &[1, 4, 3, 2])],
+                |x| {
+                    let spec = Pool2dSpec { kernel: [3, 2], ..Pool2dSpec::square(2) };
+                    x.max_pool2d(spec.ceil_mode([4, 3]))
+                }
+            ),
             rectified("halves, rectified", &[2, 4, 6, 3], spec(2, 2, 0)),
             rectified("overlapping, rectified", &[1, 5, 4, 2], spec(3, 2, 1)),
             case("empty batch", sample(1, &[0, 4, 4, 2]), spec(2, 2, 0)),

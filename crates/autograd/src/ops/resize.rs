@@ -95,7 +95,12 @@ impl Proof for Resize {
             case("bicubic, larger", &[2, 3, 5, 2], [7, 10], Interpolation::Bicubic { corners: false }),
             case("bicubic, smaller", &[1, 7, 6, 2], [3, 4], Interpolation::Bicubic { corners: false }),
             case("bicubic, corners", &[2, 4, 3, 2], [6, 5], Interpolation::Bicubic { corners: true }),
-            case("bicubic, corners, smaller", &[1, 7, 6, 2], [3, 4], Interpolation::Bicubic { corners: true }),
+            case(
+                "bicubic, corners, smaller",
+                &[1, 7, 6, 2],
+                [3, 4],
+                Interpolation::Bicubic { corners: true },
+            ),
             case("empty batch", &[0, 3, 4, 2], [2, 3], Interpolation::Bilinear),
         ]
     }
