@@ -14,6 +14,7 @@
 //! | [`autograd`] | the tape, one backward rule per operation, the gradient check |
 //! | [`nn`] | layers, losses, optimisers, schedules, checkpoints |
 //! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
+//! | [`audio`] | sound files, resampling, spectrograms, augmentation (builds on nothing) |
 //! | [`metrics`] | scores of predictions, boxes (builds on nothing) |
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
@@ -46,6 +47,7 @@
 //! The numbered programs in `examples/` are lessons, and `docs/` is the book.
 #![forbid(unsafe_code)]
 
+pub use cerberus_audio as audio;
 pub use cerberus_autograd as autograd;
 pub use cerberus_balance as balance;
 pub use cerberus_data as data;

@@ -10,8 +10,9 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("tensor", &[]),
+    ("audio", &[]),
     ("metrics", &[]),
     ("report", &[]),
     ("autograd", &["tensor"]),
