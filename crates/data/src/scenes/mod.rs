@@ -8,30 +8,29 @@
 //! has a class. A garment's pixels are those above 25/255, with a soft edge in the picture; its
 //! holes stay holes in picture and mask.
 //!
-//! Three files make a scene, in this order: `sprite` (a garment at its size), `layout` (positions
+//! Three files make a scene of the garments in `pools`, in this order: `sprite` (a garment at its size), `layout` (positions
 //! and depth order), `paint` (colours). Everything is drawn from one random stream per scene, so a
 //! scene is a pure function of (seed, split, epoch, index).
 
-mod layout;
-mod paint;
-mod sprite;
+pub(crate) mod layout;
+pub(crate) mod paint;
+pub(crate) mod pools;
+pub(crate) mod sprite;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cerberus_tensor::random::{Stream, stream};
+use cerberus_tensor::random::Stream;
 use rand::RngExt;
 
 use crate::dataset::{CLASS, LabelInfo, LabelKind, MASK, OBJECTS, no_such_sample};
-use crate::fashion_mnist::Garments;
-use crate::{
-    ClassId, DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Mask, Object, Sample, Split,
-};
-use layout::{Layout, Placed};
+use crate::{DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Mask, Object, Sample, Split};
+use layout::Layout;
 use paint::Background;
-use sprite::{Cutout, Sprite};
+use pools::{Pools, stream_of};
+use sprite::Sprite;
 
 /// Rows and columns of a scene. The layout stores a row of pixels as the bits of one 64-bit number,
 /// so this size cannot be changed.
@@ -43,8 +42,6 @@ const SUBJECT_SIDE: std::ops::RangeInclusive<usize> = 30..=44;
 const OTHER_SIDE: std::ops::RangeInclusive<usize> = 14..=24;
 /// The most garments besides the subject.
 const OTHERS: usize = 3;
-/// Validation and test scenes are the same for every run.
-const FIXED_SEED: u64 = 0;
 
 /// Scenes made from garments: the default data set of the project.
 ///
@@ -61,17 +58,13 @@ const FIXED_SEED: u64 = 0;
 /// and test scenes depend on neither.
 pub struct FashionScenes {
     seed: u64,
-    source: Arc<FashionMnist>,
-    // The garments of train, validation and test.
-    pools: [Vec<Cutout>; 3],
+    pools: Pools,
     info: DatasetInfo,
 }
 
 impl FashionScenes {
     /// Scenes from the garments of `source`.
     pub fn new(seed: u64, source: Arc<FashionMnist>) -> FashionScenes {
-        let (train, validation) = hold_out_last_tenth(&source.train);
-        let test = Cutout::all(&source.test).collect();
         let garments = GARMENTS.map(String::from);
         let info = DatasetInfo {
             name: "fashion-scenes".into(),
@@ -85,7 +78,7 @@ impl FashionScenes {
             ],
             accounts: Default::default(),
         };
-        FashionScenes { seed, source, pools: [train, validation, test], info }
+        FashionScenes { seed, pools: Pools::new(source), info }
     }
 
     /// The same with a long tail: of the training garments, class `c` of `C` keeps its first `n
@@ -113,7 +106,7 @@ impl FashionScenes {
             // A number that is whole except for rounding error counts as whole.
             *left = (*left).min(((most * share + 1e-9) as usize).max(1));
         }
-        self.pools[0].retain(|cutout| {
+        self.pools.cutouts[0].retain(|cutout| {
             let left = &mut left[cutout.class];
             let keep = *left > 0;
             *left -= usize::from(keep);
@@ -125,7 +118,7 @@ impl FashionScenes {
     /// How many training garments each class has.
     pub fn training_counts(&self) -> [usize; GARMENTS.len()] {
         let mut counts = [0; GARMENTS.len()];
-        self.pools[0].iter().for_each(|cutout| counts[cutout.class] += 1);
+        self.pools.cutouts[0].iter().for_each(|cutout| counts[cutout.class] += 1);
         counts
     }
 
@@ -134,24 +127,11 @@ impl FashionScenes {
         FashionScenes::new(seed, FashionMnist::embedded())
     }
 
-    fn pool(&self, split: Split) -> (&Garments, &[Cutout]) {
-        match split {
-            Split::Train => (&self.source.train, &self.pools[0]),
-            Split::Validation => (&self.source.train, &self.pools[1]),
-            Split::Test => (&self.source.test, &self.pools[2]),
-        }
-    }
-
     /// Scene `index`, composed but not yet painted. `index` is below the
     /// length of the split.
     fn compose(&self, split: Split, epoch: u64, index: usize) -> Scene {
-        let number = index as u64;
-        let mut random = match split {
-            Split::Train => stream(self.seed, "training scene", epoch, number),
-            Split::Validation => stream(FIXED_SEED, "validation scene", 0, number),
-            Split::Test => stream(FIXED_SEED, "test scene", 0, number),
-        };
-        let (garments, pool) = self.pool(split);
+        let mut random = stream_of(self.seed, "scene", split, epoch, index);
+        let (garments, pool) = self.pools.of(split);
         let background = Background::draw(&mut random);
         let mut layout = Layout::default();
         let others = random.random_range(0..=OTHERS);
@@ -175,7 +155,7 @@ impl Dataset for FashionScenes {
     }
 
     fn len(&self, split: Split) -> usize {
-        self.pool(split).1.len()
+        self.pools.of(split).1.len()
     }
 
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
@@ -184,20 +164,6 @@ impl Dataset for FashionScenes {
             false => Err(no_such_sample(&self.info, split, self.len(split), index)),
         }
     }
-}
-
-fn hold_out_last_tenth(garments: &Garments) -> (Vec<Cutout>, Vec<Cutout>) {
-    let all: Vec<Cutout> = Cutout::all(garments).collect();
-    let mut left = [0; GARMENTS.len()];
-    for cutout in &all {
-        left[cutout.class] += 1;
-    }
-    let held_out = left.map(|count| count / 10);
-    all.into_iter().partition(|cutout| {
-        let left = &mut left[cutout.class];
-        *left -= 1;
-        *left >= held_out[cutout.class]
-    })
 }
 
 /// A scene with everything decided except the noise of its background.
@@ -213,12 +179,11 @@ impl Scene {
         let mut classes = vec![0; SCENE_SIZE * SCENE_SIZE];
         for garment in self.layout.bottom_up() {
             paint::garment(&mut canvas, garment);
-            mark(&mut classes, garment);
+            layout::mark(&mut classes, &garment.pixels, garment.sprite.class);
         }
         let size = (SCENE_SIZE, SCENE_SIZE);
-        let pixels: Vec<u8> = canvas.iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
         Sample {
-            image: Image { height: size.0, width: size.1, channels: 3, pixels: pixels.into() },
+            image: paint::image(&canvas),
             class: self.layout.garments.first().map(|subject| subject.sprite.class),
             objects: Some(self.objects()),
             mask: Some(Mask { height: size.0, width: size.1, classes }),
@@ -231,14 +196,5 @@ impl Scene {
         let visible = self.layout.visible();
         let garments = self.layout.garments.iter().zip(&visible);
         garments.map(|(g, pixels)| Object::new(g.sprite.class, layout::tight_box(pixels))).collect()
-    }
-}
-
-fn mark(classes: &mut [ClassId], garment: &Placed) {
-    let rows = classes.chunks_exact_mut(SCENE_SIZE).zip(&garment.pixels);
-    for (row, &bits) in rows {
-        for x in layout::ones(bits) {
-            row[x] = garment.sprite.class as ClassId + 1;
-        }
     }
 }

@@ -12,9 +12,10 @@ use rand::RngExt;
 
 use super::SCENE_SIZE;
 use super::layout::{Colour, Placed};
+use crate::Image;
 
 /// The least distance of a garment's mean colour from any colour of the background.
-pub(super) const CONTRAST: f32 = 0.2;
+pub(crate) const CONTRAST: f32 = 0.2;
 const EYE: Colour = [0.299, 0.587, 0.114];
 /// The share of its tint that a garment's darkest pixel keeps; with less, dark
 /// prints would be black in every tint.
@@ -37,7 +38,7 @@ const LAST_RESORT: [Colour; 8] = [
 
 /// The background behind the garments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Background {
+pub(crate) enum Background {
     Plain(Colour),
     /// A gradient from one colour to the other along a direction (down, right).
     Graded {
@@ -135,10 +136,8 @@ impl Background {
                         continue;
                     }
                     for _ in 0..SCENE_SIZE / grain {
-                        // Mostly noise in brightness, a little in colour.
-                        let noise = random.random::<u32>().to_le_bytes().map(|b| f32::from(b) / 127.5 - 1.0);
-                        let channel = |c: usize| noise[3] * 0.75 + noise[c] * 0.35;
-                        let pixel = [0, 1, 2].map(|c| (colour[c] + strength * channel(c)).clamp(0.0, 1.0));
+                        let noise = noise(random);
+                        let pixel = [0, 1, 2].map(|c| (colour[c] + strength * noise[c]).clamp(0.0, 1.0));
                         (0..grain).for_each(|_| canvas.extend_from_slice(&pixel));
                     }
                 }
@@ -148,8 +147,20 @@ impl Background {
     }
 }
 
+/// Mostly noise in brightness, a little in colour: from -1.1 to 1.1.
+pub(crate) fn noise(random: &mut Stream) -> Colour {
+    let noise = random.random::<u32>().to_le_bytes().map(|b| f32::from(b) / 127.5 - 1.0);
+    [0, 1, 2].map(|c: usize| noise[3] * 0.75 + noise[c] * 0.35)
+}
+
+/// The canvas as a picture.
+pub(crate) fn image(canvas: &[f32]) -> Image {
+    let pixels: Vec<u8> = canvas.iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
+    Image { height: SCENE_SIZE, width: SCENE_SIZE, channels: 3, pixels: pixels.into() }
+}
+
 /// Paints a garment over the canvas, in proportion to its cover of each pixel.
-pub(super) fn garment(canvas: &mut [f32], placed: &Placed) {
+pub(crate) fn garment(canvas: &mut [f32], placed: &Placed) {
     let (sprite, tint) = (&placed.sprite, placed.tint);
     let shadow = shadow(sprite.shade);
     let rows = canvas.chunks_exact_mut(SCENE_SIZE * 3).skip(placed.top);
@@ -169,14 +180,14 @@ fn shadow(shade: f32) -> f32 {
 }
 
 /// The mean colour of a garment of mean gray `shade` in this tint.
-pub(super) fn mean_colour(tint: Colour, shade: f32) -> Colour {
+pub(crate) fn mean_colour(tint: Colour, shade: f32) -> Colour {
     let shadow = shadow(shade);
     tint.map(|part| part * (shadow + shade * (1.0 - shadow)))
 }
 
 /// Converts hue (any real number: the circle has length 1), saturation and
 /// value (clamped to 0 to 1) to red, green, blue.
-fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
+pub(crate) fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
     let (saturation, value) = (saturation.clamp(0.0, 1.0), value.clamp(0.0, 1.0));
     [5.0, 3.0, 1.0].map(|shift| {
         let k = (shift + hue * 6.0).rem_euclid(6.0);

@@ -5,20 +5,23 @@
 //! and its gray value times that cover. Because the gray is multiplied by the
 //! cover first, the dark surround of the picture cannot bleed into the
 //! garment's edge.
+//!
+//! A garment that moves is sampled in its [`Pose`] instead, by linear
+//! interpolation of the same two planes.
 
 use super::SCENE_SIZE;
 use crate::Garments;
 use crate::fashion_mnist::SIDE;
 
 /// Values above this belong to the garment.
-pub(super) const EDGE: u8 = 25;
+pub(crate) const EDGE: u8 = 25;
 
 /// A triangle filter that shrinks at most to half touches 5 pixels.
 const MOST_TAPS: usize = 5;
 
 /// The position of a garment in its picture: the tight box of its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cutout {
+pub(crate) struct Cutout {
     /// The picture's index among the garments.
     pub picture: usize,
     pub class: usize,
@@ -55,8 +58,19 @@ impl Cutout {
     }
 }
 
+/// Where a garment is in a scene, between pixels too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pose {
+    /// x, y of the middle of its tight crop, in pixels from the upper left corner.
+    pub centre: [f32; 2],
+    /// The longer side of the crop, in pixels.
+    pub side: f32,
+    /// In radians, clockwise.
+    pub angle: f32,
+}
+
 /// A garment at its size in the scene, without position and colour.
-pub(super) struct Sprite {
+pub(crate) struct Sprite {
     pub class: usize,
     pub height: usize,
     pub width: usize,
@@ -80,17 +94,81 @@ impl Sprite {
         let pixels = cut(garments, cutout, flip); // [height, width]
         let wide = resize_rows(&pixels, width, out_width); // [height, out_width]
         let pixels = resize_columns(&wide, out_width, out_height); // [out_height, out_width]
+        let shade = shade(&pixels);
+        Sprite::of_pixels(class, out_width, pixels, shade)
+    }
 
+    /// The cutout in a pose, and the row and column of the scene where the sprite begins; what lies outside is cut off.
+    pub fn posed(garments: &Garments, cutout: &Cutout, flip: bool, pose: &Pose) -> (Sprite, [usize; 2]) {
+        let &Cutout { class, height, width, .. } = cutout;
+        let source = cut(garments, cutout, flip); // [height, width]
+        // Pixels of the cutout per pixel of the scene.
+        let scale = height.max(width) as f32 / pose.side;
+        let (sin, cos) = pose.angle.sin_cos();
+        // The pixels of the scene between the edges of the turned crop, whose soft edge reaches half a pixel further.
+        let [wide, high] = [width as f32 + 1.0, height as f32 + 1.0];
+        let reach = [wide * cos.abs() + high * sin.abs(), wide * sin.abs() + high * cos.abs()];
+        let [columns, rows] = [0, 1].map(|axis| {
+            let place = |edge: f32| edge.clamp(0.0, SCENE_SIZE as f32) as usize;
+            let half = reach[axis] / scale / 2.0;
+            let start = place((pose.centre[axis] - half).floor()).min(SCENE_SIZE - 1);
+            start..place((pose.centre[axis] + half).ceil()).max(start + 1)
+        });
+        let mut pixels = Vec::with_capacity(rows.len() * columns.len());
+        for (row, column) in rows.clone().flat_map(|row| columns.clone().map(move |column| (row, column))) {
+            let mut pixel = [0.0; 2];
+            // The mean of four samples keeps a garment that shrinks from flickering.
+            for [down, right] in [[0.25, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.75]] {
+                let (x, y) = (column as f32 + right - pose.centre[0], row as f32 + down - pose.centre[1]);
+                // Turned back, from the centre of the scene's garment to that of the cutout.
+                let u = (x * cos + y * sin) * scale + width as f32 / 2.0;
+                let v = (y * cos - x * sin) * scale + height as f32 / 2.0;
+                let value = interpolate(&source, width, [u - 0.5, v - 0.5]);
+                pixel = [pixel[0] + value[0] / 4.0, pixel[1] + value[1] / 4.0];
+            }
+            pixels.push(pixel);
+        }
+        // The shade of the cutout, so that a garment keeps its colour in all poses.
+        let sprite = Sprite::of_pixels(class, columns.len(), pixels, shade(&source));
+        (sprite, [rows.start, columns.start])
+    }
+
+    fn of_pixels(class: usize, width: usize, pixels: Vec<[f32; 2]>, shade: f32) -> Sprite {
         // A garment of a few scattered pixels may cover half of no pixel after
         // shrinking; its best-covered pixels are then used.
         let most = pixels.iter().fold(0.0f32, |most, pixel| most.max(pixel[0]));
         let enough = most.min(0.5);
         let bits =
             |row: &[[f32; 2]]| row.iter().rev().fold(0, |b, pixel| b << 1 | u64::from(pixel[0] >= enough));
-        let rows = pixels.chunks_exact(out_width).map(bits).collect();
-        let [cover, gray] = pixels.iter().fold([0.0f32; 2], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
-        Sprite { class, height: out_height, width: out_width, pixels, rows, shade: gray / cover }
+        let rows = pixels.chunks_exact(width).map(bits).collect();
+        Sprite { class, height: pixels.len() / width, width, pixels, rows, shade }
     }
+}
+
+/// The mean gray of the covered pixels.
+fn shade(pixels: &[[f32; 2]]) -> f32 {
+    let [cover, gray] = pixels.iter().fold([0.0f32; 2], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
+    gray / cover
+}
+
+/// The value at (x, y), counted from the centre of the first pixel, by linear interpolation of `[h, width]`; nothing is
+/// around the pixels.
+fn interpolate(pixels: &[[f32; 2]], width: usize, [x, y]: [f32; 2]) -> [f32; 2] {
+    let height = pixels.len() / width;
+    let (left, top) = (x.floor(), y.floor());
+    if !(left >= -1.0 && top >= -1.0 && left < width as f32 && top < height as f32) {
+        return [0.0; 2];
+    }
+    let mut sum = [0.0; 2];
+    for (row, down) in [(top, 1.0 - (y - top)), (top + 1.0, y - top)] {
+        for (column, right) in [(left, 1.0 - (x - left)), (left + 1.0, x - left)] {
+            if row >= 0.0 && column >= 0.0 && row < height as f32 && column < width as f32 {
+                let pixel = pixels[row as usize * width + column as usize];
+                sum = [sum[0] + pixel[0] * down * right, sum[1] + pixel[1] * down * right];
+            }
+        }
+    }
+    sum
 }
 
 /// The cutout's pixels as (cover, cover * gray).

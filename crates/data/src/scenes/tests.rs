@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use cerberus_tensor::random::stream;
+
+use super::layout::Placed;
+use super::sprite::Cutout;
 use super::*;
-use crate::{Batch, EpochPlan, Loader};
+use crate::{Batch, ClassId, EpochPlan, Loader};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 type Labels = (Layout, Background, Sample);
@@ -161,20 +165,20 @@ fn training_scenes_differ_between_epochs_and_seeds_and_the_others_do_not() {
 #[test]
 fn each_split_shows_each_of_its_garments_once_as_the_subject_and_splits_share_none() {
     let data = scenes();
-    for (pool, per_class) in data.pools.iter().zip([900, 100, 200]) {
+    for (pool, per_class) in data.pools.cutouts.iter().zip([900, 100, 200]) {
         let pictures: BTreeSet<usize> = pool.iter().map(|cutout| cutout.picture).collect();
         assert_eq!(pictures.len(), pool.len());
         for class in 0..GARMENTS.len() {
             assert_eq!(pool.iter().filter(|cutout| cutout.class == class).count(), per_class);
         }
     }
-    let latest = |class| data.pools[0].iter().filter(|c| c.class == class).map(|c| c.picture).max();
-    let earliest = |class| data.pools[1].iter().filter(|c| c.class == class).map(|c| c.picture).min();
+    let latest = |class| data.pools.cutouts[0].iter().filter(|c| c.class == class).map(|c| c.picture).max();
+    let earliest = |class| data.pools.cutouts[1].iter().filter(|c| c.class == class).map(|c| c.picture).min();
     for class in 0..GARMENTS.len() {
         assert!(latest(class) < earliest(class), "validation does not follow training in the file");
     }
     for split in SPLITS {
-        let (_, pool) = data.pool(split);
+        let (_, pool) = data.pools.of(split);
         for index in (0..pool.len()).step_by(97) {
             assert_eq!(data.compose(split, 1, index).layout.garments[0].sprite.class, pool[index].class);
         }
