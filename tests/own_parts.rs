@@ -31,7 +31,7 @@ impl Trunk for Stem {
     fn forward(&self, images: Var, context: &mut Context) -> Features {
         let half = self.first.forward(images, context);
         let quarter = self.second.forward(half.clone(), context);
-        Features { stages: vec![half, quarter], neck: None }
+        Features::new(vec![half, quarter], None)
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cerberus::data::{Dataset, Split};
+use cerberus::data::{Dataset, Split, Without};
 use cerberus::metrics::CALIBRATION_BINS;
 use cerberus::multitask::{Metric, MultiTaskModel};
 use cerberus::nn::files::write_atomically;
@@ -41,6 +41,9 @@ struct Options {
     /// Score the data that the model was trained on even if they have changed since then
     #[arg(long)]
     accept_changed_data: bool,
+    /// Score as if every sample lacked these inputs, separated by commas, such as audio: what the model can do without
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    without: Vec<String>,
     /// At most this many images
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -75,7 +78,11 @@ fn score(options: &Options) -> Result<Value, TrainError> {
         return Err(TrainError::Option("--samples must be at least 1".into()));
     }
     let (config, model) = load_model(&options.model)?;
-    let (dataset, split) = choose_data(options, &config)?;
+    let (mut dataset, split) = choose_data(options, &config)?;
+    if !options.without.is_empty() {
+        config.model.check_without(&options.without).map_err(TrainError::Option)?;
+        dataset = Arc::new(Without::new(dataset, &options.without));
+    }
     let unscored = config.check_to_score(dataset.info())?;
     for (task, why) in &unscored {
         eprintln!("note: the task {task} is not scored: {why}");

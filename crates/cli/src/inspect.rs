@@ -16,9 +16,9 @@ use cerberus::data::{
     Account, DataError, Dataset, DatasetInfo, Finding, Image, MASK, OBJECTS, PhotoOptions, Sample, Split,
     open_photos,
 };
-use cerberus::draw::{Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, overlay, strip, to_rgb};
+use cerberus::draw::{Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, overlay, strip};
 use cerberus::nn::files::write_atomically;
-use cerberus::train::{TrainError, load_model};
+use cerberus::train::{TrainError, load_model, picture_of};
 use cerberus_report::{Page, Table, chart};
 use clap::Parser;
 use rayon::prelude::*;
@@ -246,7 +246,7 @@ fn shown(sample: &Sample, title: &str) -> (RgbImage, Annotated) {
         boxes: boxes.map(|object| DrawnBox { class: object.class, bbox: object.bbox, score: None }).collect(),
         ..Annotated::default()
     };
-    (to_rgb(&sample.image), annotated)
+    (picture_of(sample), annotated)
 }
 
 fn coverage(page: &mut Page, account: &Account) {

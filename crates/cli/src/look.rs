@@ -72,7 +72,7 @@ mod tests {
         }
 
         fn forward(&self, images: Var, _: &mut Context) -> Features {
-            Features { stages: vec![images], neck: None }
+            Features::new(vec![images], None)
         }
     }
 
@@ -138,6 +138,7 @@ mod tests {
                 LabelInfo::new(OBJECTS, LabelKind::Objects, &names),
                 LabelInfo::new(MASK, LabelKind::Mask, &names),
             ],
+            inputs: Vec::new(),
             accounts: Default::default(),
         };
         let mut config = TrainConfig::for_data("black and white", &info);

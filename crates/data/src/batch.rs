@@ -8,14 +8,20 @@ use cerberus_tensor::Tensor;
 use cerberus_tensor::concat::concat;
 
 use crate::dataset::{CLASS, MASK, OBJECTS, annotated_key};
+use crate::input::{self, IMAGE, InputBatch};
 use crate::{DataError, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
 
 /// Several samples of one size. The labels keep the order of the images; a sample without a label has `None` in its
 /// place.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[N, H, W, C]`, normalised as [`normalise`] says.
+    /// `[N, H, W, C]`, normalised as [`normalise`] says; zeros for samples without an image, `[N, 0, 0, 0]` if all are
+    /// without.
     pub images: Tensor<f32>,
+    /// Whether each sample is without an image; empty if all have one.
+    pub without_image: Vec<bool>,
+    /// The other inputs by name; one that no sample has is not in the map.
+    pub inputs: BTreeMap<String, InputBatch>,
     /// The class of each whole image.
     pub classes: Vec<Option<usize>>,
     /// The objects of each image.
@@ -38,8 +44,13 @@ impl Batch {
     pub fn assemble(samples: &[Sample], indices: Vec<usize>) -> Result<Batch, DataError> {
         check(samples, &indices).map_err(|reason| DataError::Batch { reason })?;
         let images: Vec<&Image> = samples.iter().map(|sample| &sample.image).collect();
+        let without = images.iter().any(|image| image.is_missing());
+        let without_image =
+            if without { images.iter().map(|image| image.is_missing()).collect() } else { vec![] };
         Ok(Batch {
-            images: normalise(&images),
+            images: if without { with_gaps(&images) } else { normalise(&images) },
+            without_image,
+            inputs: input::stack(samples),
             classes: samples.iter().map(|sample| sample.class).collect(),
             objects: samples.iter().map(|sample| sample.objects.clone()).collect(),
             masks: samples.iter().map(|sample| sample.mask.clone()).collect(),
@@ -60,14 +71,54 @@ impl Batch {
     #[track_caller]
     pub fn narrow(&self, start: usize, len: usize) -> Batch {
         let range = start..start + len;
+        let places: Vec<usize> = range.clone().collect();
         Batch {
             images: self.images.narrow(0, start, len),
+            without_image: self.without_image_at(&places),
+            inputs: self.inputs_at(&places),
             classes: self.classes[range.clone()].to_vec(),
             objects: self.objects[range.clone()].to_vec(),
             masks: self.masks[range.clone()].to_vec(),
             more: self.more[range.clone()].to_vec(),
             indices: self.indices[range].to_vec(),
         }
+    }
+
+    fn without_image_at(&self, places: &[usize]) -> Vec<bool> {
+        if self.without_image.is_empty() {
+            vec![]
+        } else {
+            places.iter().map(|&place| self.without_image[place]).collect()
+        }
+    }
+
+    fn inputs_at(&self, places: &[usize]) -> BTreeMap<String, InputBatch> {
+        let select = |(name, input): (&String, &InputBatch)| Some((name.clone(), input.select(places)?));
+        self.inputs.iter().filter_map(select).collect()
+    }
+
+    /// The input `name`, [`IMAGE`] included; `None` if no sample has it.
+    pub fn input(&self, name: &str) -> Option<InputBatch> {
+        if name != IMAGE {
+            return self.inputs.get(name).cloned();
+        }
+        let everywhere = InputBatch { values: self.images.clone(), places: (0..self.len()).collect() };
+        if self.without_image.is_empty() {
+            return Some(everywhere);
+        }
+        let places: Vec<usize> = (0..self.len()).filter(|&place| !self.without_image[place]).collect();
+        Some(InputBatch { places: places.clone(), ..everywhere.select(&places)? })
+    }
+
+    /// The batch as if no sample had the input `name`.
+    pub fn without(mut self, name: &str) -> Batch {
+        if name == IMAGE {
+            self.without_image = vec![true; self.len()];
+            self.images = Tensor::zeros(&[self.len(), 0, 0, 0]);
+        } else {
+            self.inputs.remove(name);
+        }
+        self
     }
 
     /// Whether the batch holds no sample.
@@ -156,6 +207,8 @@ impl Batch {
         let images = places.iter().map(|&place| self.images.narrow(0, place, 1));
         Batch {
             images: concat(&images.collect::<Vec<_>>(), 0),
+            without_image: self.without_image_at(places),
+            inputs: self.inputs_at(places),
             classes: places.iter().map(|&place| self.classes[place]).collect(),
             objects: places.iter().map(|&place| self.objects[place].clone()).collect(),
             masks: places.iter().map(|&place| self.masks[place].clone()).collect(),
@@ -173,8 +226,13 @@ pub(crate) fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String>
     if samples.len() != indices.len() {
         return Err(format!("{} samples came with {} indices", samples.len(), indices.len()));
     }
-    let wanted = size(&first.image);
+    input::check(samples, indices)?;
+    let wanted = samples.iter().map(|sample| &sample.image).find(|image| !image.is_missing());
+    let wanted = size(wanted.unwrap_or(&first.image));
     for (sample, index) in samples.iter().zip(indices) {
+        if sample.image.is_missing() {
+            continue;
+        }
         let (image, found) = (&sample.image, size(&sample.image));
         if found != wanted {
             return Err(format!(
@@ -203,6 +261,18 @@ pub(crate) fn check(samples: &[Sample], indices: &[usize]) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+/// [`normalise`] with zeros for missing images.
+fn with_gaps(images: &[&Image]) -> Tensor<f32> {
+    let Some(first) = images.iter().find(|image| !image.is_missing()) else {
+        return Tensor::zeros(&[images.len(), 0, 0, 0]);
+    };
+    let (height, width, channels) = size(first);
+    let zeros = Image { pixels: vec![0.0f32; height * width * channels].into(), ..**first };
+    let filled: Vec<&Image> =
+        images.iter().map(|image| if image.is_missing() { &zeros } else { *image }).collect();
+    normalise(&filled)
 }
 
 fn size(image: &Image) -> (usize, usize, usize) {
@@ -249,7 +319,14 @@ mod tests {
 
     fn gray(height: usize, width: usize, value: u8) -> Sample {
         let image = Image { height, width, channels: 1, pixels: vec![value; height * width].into() };
-        Sample { image, class: Some(3), objects: None, mask: None, more: BTreeMap::new() }
+        Sample {
+            image,
+            class: Some(3),
+            objects: None,
+            mask: None,
+            more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+        }
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Cifar10 {
             channels: 3,
             labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &CLASSES.map(String::from))],
             accounts: Default::default(),
+            inputs: Vec::new(),
         };
         Ok(Cifar10 { train, test, held_out: 0, info })
     }
@@ -168,6 +169,7 @@ impl Dataset for Cifar10 {
             objects: None,
             mask: None,
             more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
         })
     }
 }

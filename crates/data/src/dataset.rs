@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::account::Account;
+use crate::input::InputInfo;
 use crate::split::Split;
 use crate::{DataError, Sample};
 
@@ -18,8 +19,10 @@ pub struct DatasetInfo {
     pub height: usize,
     /// Columns of every image.
     pub width: usize,
-    /// Channels of every image.
+    /// Channels of every image; 0 if no sample has one.
     pub channels: usize,
+    /// The inputs beside the image; a single sample may lack some of them.
+    pub inputs: Vec<InputInfo>,
     /// The labels that samples carry; a single sample may lack some of them.
     pub labels: Vec<LabelInfo>,
     /// What was found when the data were opened, for each set of a mixture; empty for generated data.

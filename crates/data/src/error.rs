@@ -34,6 +34,9 @@ pub enum DataError {
         /// What to do about it.
         remedy: String,
     },
+    /// A recording could not be read.
+    #[error(transparent)]
+    Sound(#[from] cerberus_audio::AudioError),
     /// [`open`](crate::open) does not know the name or folder of a data set.
     #[error("no data set \"{name}\": {reason}; understood are {understood}")]
     UnknownDataset {

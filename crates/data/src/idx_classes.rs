@@ -102,6 +102,7 @@ impl IdxClasses {
             channels: 1,
             labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &classes)],
             accounts: Arc::new(vec![account(folder, &parts, &classes)]),
+            inputs: Vec::new(),
         };
         Ok(IdxClasses { parts, info })
     }
@@ -308,6 +309,7 @@ impl Dataset for IdxClasses {
             objects: None,
             mask: None,
             more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
         })
     }
 }

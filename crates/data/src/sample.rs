@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
+use crate::Input;
+
 /// A class id in a mask, and in the targets of losses: wide enough for any set of classes.
 pub type ClassId = u16;
 
@@ -83,7 +85,7 @@ impl DerefMut for Pixels {
 
 const FLOATS: &str = "the image holds floats, where a picture of bytes is needed";
 
-/// A picture; pixel (y, x) has its channels at `(y * width + x) * channels`.
+/// A picture, [missing](Self::missing) by default; pixel (y, x) has its channels at `(y * width + x) * channels`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Rows.
@@ -96,7 +98,23 @@ pub struct Image {
     pub pixels: Pixels,
 }
 
+impl Default for Image {
+    fn default() -> Self {
+        Self::missing()
+    }
+}
+
 impl Image {
+    /// What stands for the picture of a sample without one: no rows, columns or channels.
+    pub fn missing() -> Self {
+        Self { height: 0, width: 0, channels: 0, pixels: Pixels::Bytes(Vec::new()) }
+    }
+
+    /// Whether it is a [missing](Self::missing) one.
+    pub fn is_missing(&self) -> bool {
+        self.channels == 0
+    }
+
     /// The image as bytes: unchanged if it has bytes; floats are scaled so that the smallest becomes 0 and the largest
     /// 255.
     pub fn to_picture(&self) -> Image {
@@ -194,10 +212,10 @@ pub struct Mask {
     pub classes: Vec<ClassId>,
 }
 
-/// An image and its labels.
-#[derive(Clone, Debug, PartialEq)]
+/// An image and its labels, and if the data set has them, other inputs. The default has neither.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// The picture.
+    /// The picture; [missing](Image::missing) if the sample has none.
     pub image: Image,
     /// The class of the whole image.
     pub class: Option<usize>,
@@ -207,4 +225,6 @@ pub struct Sample {
     pub mask: Option<Mask>,
     /// The other labels by name; a missing label is not in the map.
     pub more: BTreeMap<String, Label>,
+    /// The other inputs by name; a missing input is not in the map.
+    pub inputs: BTreeMap<String, Input>,
 }

@@ -104,7 +104,15 @@ impl TensorDataset {
     fn empty(images: &Tensor<f32>, label: LabelInfo) -> Self {
         let [height, width, channels] = size(images);
         let (labels, accounts) = (vec![label], Default::default());
-        let info = DatasetInfo { name: "tensors".into(), height, width, channels, labels, accounts };
+        let info = DatasetInfo {
+            name: "tensors".into(),
+            height,
+            width,
+            channels,
+            labels,
+            accounts,
+            inputs: Vec::new(),
+        };
         Self { info, parts: Default::default() }
     }
 
@@ -229,7 +237,14 @@ impl Dataset for TensorDataset {
         let DatasetInfo { height, width, channels, .. } = self.info;
         let pixels = rows(&part.images, height * width * channels, &[index]).into();
         let image = Image { height, width, channels, pixels };
-        let mut sample = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
+        let mut sample = Sample {
+            image,
+            class: None,
+            objects: None,
+            mask: None,
+            more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+        };
         match &part.targets {
             Targets::Classes(classes) => sample.class = Some(classes[index]),
             Targets::Values(values, width) => {

@@ -32,6 +32,7 @@ fn numbers(len: usize, bad: Option<(usize, Bad)>) -> Arc<Numbers> {
         channels: 1,
         labels: vec![LabelInfo::new(CLASS, LabelKind::Class, &[])],
         accounts: Default::default(),
+        inputs: Vec::new(),
     };
     Arc::new(Numbers { info, len, bad, made: AtomicUsize::new(0) })
 }
@@ -60,7 +61,14 @@ impl Dataset for Numbers {
             _ => {}
         }
         let image = Image { height: 1, width, channels: 1, pixels: vec![0; width].into() };
-        Ok(Sample { image, class: Some(index), objects: None, mask: None, more: BTreeMap::new() })
+        Ok(Sample {
+            image,
+            class: Some(index),
+            objects: None,
+            mask: None,
+            more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+        })
     }
 }
 
@@ -187,7 +195,14 @@ impl Dataset for Classes {
     fn sample(&self, _: Split, _: u64, index: usize) -> Result<Sample, DataError> {
         let image = Image { height: 1, width: 1, channels: 1, pixels: vec![self.train as u8].into() };
         let class = usize::from(index.is_multiple_of(100));
-        let mut sample = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
+        let mut sample = Sample {
+            image,
+            class: None,
+            objects: None,
+            mask: None,
+            more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+        };
         match self.info.labels[0].name.as_str() {
             CLASS => sample.class = Some(class),
             other => drop(sample.more.insert(other.into(), Label::Class(class))),

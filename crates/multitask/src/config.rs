@@ -13,6 +13,7 @@ pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::networks::{self, Neck};
 use crate::normalisation::Normalisation;
+use crate::senses::{FusionConfig, InputConfig};
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
@@ -128,8 +129,19 @@ pub struct ModelConfig {
     /// The normalisation of pixels that the trunk's weights expect; that of the data sets if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
+    /// The inputs of a model of several, or of one that is not an image; empty for a model of one image. The size and
+    /// the trunk above are then those of the image, or of a clip's frames, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputConfig>,
+    /// How several inputs are joined.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub fusion: FusionConfig,
     /// The heads, in order.
     pub heads: Vec<HeadConfig>,
+}
+
+fn is_usual(fusion: &FusionConfig) -> bool {
+    *fusion == FusionConfig::default()
 }
 
 fn network_names() -> String {
@@ -154,17 +166,35 @@ impl ModelConfig {
         if info.name == MultiFashion::NAME {
             return Self::for_pairs(info);
         }
-        let heads = ["classify", "detect", "segment"];
-        let heads =
-            heads.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()).collect();
+        let inputs = InputConfig::usual(info);
+        let classes = info.labels.iter().filter(|label| label.kind == LabelKind::Class);
+        let classes = classes
+            .filter_map(|label| HeadConfig::new(&label.name, "classify", Some(&label.name), info).ok());
+        let mut heads: Vec<HeadConfig> = classes.collect();
+        // A data set of images has one class, and the head for it is called what it does.
+        if inputs.is_empty() || heads.len() == 1 {
+            heads = HeadConfig::new("classify", "classify", None, info).into_iter().collect();
+        }
+        let places = ["detect", "segment"];
+        heads.extend(places.into_iter().filter_map(|kind| HeadConfig::new(kind, kind, None, info).ok()));
         let image = [info.height, info.width, info.channels];
-        Self::with_stages(image, usual_stages(image), heads)
+        Self { inputs, ..Self::with_stages(image, usual_stages(image), heads) }
     }
 
     /// A model with a [`ConvTrunk`](crate::ConvTrunk) of these stages.
     pub fn with_stages(image: [usize; 3], stages: Vec<Vec<usize>>, heads: Vec<HeadConfig>) -> Self {
         let (network, neck) = (String::new(), Neck::None);
-        Self { image, trunk: TrunkKind::Stages, stages, network, neck, normalisation: None, heads }
+        Self {
+            image,
+            trunk: TrunkKind::Stages,
+            stages,
+            network,
+            neck,
+            normalisation: None,
+            inputs: Vec::new(),
+            fusion: FusionConfig::default(),
+            heads,
+        }
     }
 
     /// Chooses the trunk by name: `base` (the one of [`for_data`](Self::for_data)), `narrow` and `wide` with half and
@@ -268,7 +298,10 @@ impl ModelConfig {
         if let Some(normalisation) = &self.normalisation {
             normalisation.check(channels)?;
         }
+        self.check_senses()?;
+        let uses_trunk = self.inputs.is_empty() || self.inputs.iter().any(InputConfig::uses_trunk);
         match self.trunk {
+            _ if !uses_trunk => {}
             TrunkKind::Stages => self.check_stages()?,
             TrunkKind::LeNet => self.check_lenet()?,
             TrunkKind::Network => self.check_network()?,
@@ -365,8 +398,15 @@ impl ModelConfig {
         if !(1..=MOST_CLASSES).contains(&head.outputs()) {
             return fail(format!("{} classes; there must be 1 to {MOST_CLASSES}", head.outputs()));
         }
-        let HeadOptions { levels, dropout, label_smoothing, class_weights, focal, logit_adjustment } =
-            &head.options;
+        let HeadOptions {
+            input: _,
+            levels,
+            dropout,
+            label_smoothing,
+            class_weights,
+            focal,
+            logit_adjustment,
+        } = &head.options;
         let deepest = self.maps();
         if !levels.iter().all(|level| (1..=deepest).contains(level)) || !levels.is_sorted_by(|a, b| a < b) {
             return fail(format!(

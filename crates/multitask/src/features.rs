@@ -26,9 +26,39 @@ pub struct FeatureInfo {
     pub stages: Vec<MapInfo>,
     /// The map in which the trunk joins several stages, if it makes one.
     pub neck: Option<MapInfo>,
+    /// What is made of whole samples, by trunks of several inputs or frames.
+    pub whole: Option<WholeInfo>,
+}
+
+/// The description of a [`Whole`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeInfo {
+    /// The map made of all inputs; without one, heads answer from every input by itself.
+    pub joined: Option<MapInfo>,
+    /// The map of each input by itself, under the input's name; none if there is only one input.
+    pub alone: Vec<MapInfo>,
+    /// The inputs' names, in order.
+    pub inputs: Vec<String>,
+    /// Which of them has the maps for heads that find places, if any.
+    pub places: Option<usize>,
 }
 
 impl FeatureInfo {
+    /// The maps that a head with this view gets.
+    ///
+    /// # Panics
+    /// If there is no such view.
+    #[track_caller]
+    pub(crate) fn seen(&self, view: View) -> Self {
+        let Some(whole) = &self.whole else { return self.clone() };
+        let map = match view {
+            View::Places | View::Each => return self.clone(),
+            View::Joined => whole.joined.clone().expect("a trunk that joins its inputs"),
+            View::Alone(input) => whole.alone[input].clone(),
+        };
+        Self { image: self.image, stages: vec![map], neck: None, whole: None }
+    }
+
     /// The number of stages.
     pub fn depth(&self) -> usize {
         self.stages.len()
@@ -71,9 +101,63 @@ pub struct Features<T: Element = f32> {
     pub stages: Vec<Var<T>>,
     /// The map in which the trunk joins several stages, if it makes one.
     pub neck: Option<Var<T>>,
+    /// What was made of the whole samples, by trunks of several inputs or frames.
+    pub whole: Option<Whole<T>>,
+}
+
+/// What a trunk of several inputs or frames made of whole samples, for heads that answer for a sample rather than for
+/// places in its image.
+#[derive(Clone)]
+pub struct Whole<T: Element = f32> {
+    /// The map made of all inputs, `[N, h, w, C]`.
+    pub joined: Option<Var<T>>,
+    /// The map of each input by itself, `[N, 1, 1, C]`: zeros where it is missing. None if there is only one input.
+    pub alone: Vec<Var<T>>,
+    /// For each input, whether each sample has it.
+    pub present: Vec<Vec<bool>>,
+}
+
+/// The maps that a head gets of a trunk of several inputs or frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Those of the image, or of a clip's last frame.
+    Places,
+    /// The map made of all inputs.
+    Joined,
+    /// The map of this input.
+    Alone(usize),
+    /// Everything: the head joins what it makes of every input.
+    Each,
 }
 
 impl<T: Element> Features<T> {
+    /// The stages' maps, and the one in which several are joined.
+    pub fn new(stages: Vec<Var<T>>, neck: Option<Var<T>>) -> Self {
+        Self { stages, neck, whole: None }
+    }
+
+    /// Every map, to be replaced: the stages', the neck, the whole sample's, each input's.
+    pub(crate) fn maps_mut(&mut self) -> impl Iterator<Item = &mut Var<T>> {
+        let whole = self.whole.iter_mut().flat_map(|whole| whole.joined.iter_mut().chain(&mut whole.alone));
+        self.stages.iter_mut().chain(&mut self.neck).chain(whole)
+    }
+
+    /// The maps that a head with this view gets.
+    ///
+    /// # Panics
+    /// If there is no such view.
+    #[track_caller]
+    pub(crate) fn seen(&self, view: View) -> Self {
+        let Some(whole) = &self.whole else { return self.clone() };
+        match view {
+            View::Places | View::Each => self.clone(),
+            View::Joined => {
+                Self::new(vec![whole.joined.clone().expect("a trunk that joins its inputs")], None)
+            }
+            View::Alone(input) => Self::new(vec![whole.alone[input].clone()], None),
+        }
+    }
+
     /// The map for heads that use one: the neck, or the deepest stage of a trunk without one.
     ///
     /// # Panics
@@ -88,13 +172,23 @@ impl<T: Element> Features<T> {
     pub(crate) fn cut_to(self, image: [usize; 2], stages: &[MapInfo], neck: Option<&MapInfo>) -> Self {
         let cut = |map: Var<T>, info: &MapInfo| crop(map, image.map(|side| side.div_ceil(info.stride)));
         let neck = self.neck.zip(neck).map(|(map, info)| cut(map, info));
-        Self { stages: self.stages.into_iter().zip(stages).map(|(map, info)| cut(map, info)).collect(), neck }
+        let stages = self.stages.into_iter().zip(stages).map(|(map, info)| cut(map, info)).collect();
+        Self { stages, neck, whole: self.whole }
     }
 
     /// The features of these images of the batch.
     pub fn select(&self, places: &[usize]) -> Self {
-        let stages = self.stages.iter().map(|map| select(map.clone(), places)).collect();
-        Self { stages, neck: self.neck.as_ref().map(|map| select(map.clone(), places)) }
+        let some = |map: &Var<T>| select(map.clone(), places);
+        let whole = self.whole.as_ref().map(|whole| Whole {
+            joined: whole.joined.as_ref().map(some),
+            alone: whole.alone.iter().map(some).collect(),
+            present: whole
+                .present
+                .iter()
+                .map(|has| places.iter().map(|&place| has[place]).collect())
+                .collect(),
+        });
+        Self { stages: self.stages.iter().map(some).collect(), neck: self.neck.as_ref().map(some), whole }
     }
 }
 

@@ -24,6 +24,9 @@ pub struct HeadConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeadOptions {
+    /// The input of several from which alone the head answers; all of them if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// The stages of the trunk that the head uses, counted from 1, shallow to deep; empty leaves the choice to the
     /// head.
     pub levels: Vec<usize>,

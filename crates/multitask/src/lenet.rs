@@ -59,6 +59,6 @@ impl<T: Element> Trunk<T> for LeNet<T> {
         let x = self.conv2.forward(pool.forward(x, context), context);
         let x = pool.forward(x, context).reshape(&[n, LEFT * LEFT * CHANNELS[1]]);
         let x = self.dense.forward(x, context).relu().reshape(&[n, 1, 1, FEATURES]);
-        Features { stages: vec![context.stage(0, x)], neck: None }
+        Features::new(vec![context.stage(0, x)], None)
     }
 }

@@ -4,6 +4,7 @@
 //! - [`tasks`]: a task is a head, its loss, its targets, how its output is
 //!   decoded, and its metric; any number of them, by name;
 //! - [`model`]: a trunk with any set of tasks, built from a [`config`];
+//! - [`senses`]: several inputs, such as an image and a sound, and clips;
 //! - [`weights`]: the networks' weights from and to PyTorch's files;
 //! - [`step`]: one step of training under a balancing strategy.
 //!
@@ -14,17 +15,20 @@
 pub mod config;
 mod features;
 mod head_config;
+mod inputs;
 mod lenet;
 pub mod model;
 pub mod networks;
 mod normalisation;
+pub mod senses;
 pub mod step;
 pub mod tasks;
 pub mod trunk;
 pub mod weights;
 
 pub use config::{HeadConfig, HeadOptions, ModelConfig, TrunkKind};
-pub use features::{FeatureInfo, Features, MapInfo};
+pub use features::{FeatureInfo, Features, MapInfo, Whole, WholeInfo};
+pub use inputs::{Given, Inputs};
 pub use lenet::{LENET_SIDE, LeNet};
 pub use model::MultiTaskModel;
 pub use normalisation::Normalisation;

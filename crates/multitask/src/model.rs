@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 use cerberus_autograd::Var;
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, join};
-use cerberus_tensor::{Element, PerElement, Tensor};
+use cerberus_tensor::{Element, PerElement};
 
-use crate::config::{ModelConfig, TrunkKind};
-use crate::features::Features;
+use crate::config::{HeadConfig, ModelConfig, TrunkKind, find_kind};
+use crate::features::{Features, View, Whole, WholeInfo};
+use crate::inputs::Inputs;
 use crate::lenet::LeNet;
 use crate::networks;
+use crate::senses::{OfEach, Senses};
 use crate::tasks::{self, HeadOutput, Prediction, Task};
 use crate::trunk::{ConvTrunk, Trunk};
 
@@ -37,30 +39,45 @@ fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<
     }
 
     fn make<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<T>> {
-        let channels = config.image[2];
-        let trunk: Box<dyn Trunk<T>> = match config.trunk {
-            TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, init)),
-            TrunkKind::LeNet => Box::new(LeNet::new(channels, init)),
-            TrunkKind::Network => {
-                let network = networks::find(&config.network).expect("a network that was checked");
-                (network.build)(channels, init)
-            }
-            TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
-        };
-        let trunk = match &config.normalisation {
-            Some(normalisation) => normalisation.before(trunk),
-            None => trunk,
-        };
-        config.neck.over(trunk, init)
+        if config.inputs.is_empty() {
+            return image_trunk(config, config.image[2], init);
+        }
+        Box::new(Senses::new(config, init))
     }
 
     T::choose(Described(config, init, PhantomData::<T>))
+}
+
+/// The trunk that a configuration describes for images of `channels` channels.
+pub(crate) fn image_trunk<T: Element>(
+    config: &ModelConfig,
+    channels: usize,
+    init: &mut Init,
+) -> Box<dyn Trunk<T>> {
+    let trunk: Box<dyn Trunk<T>> = match config.trunk {
+        TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, init)),
+        TrunkKind::LeNet => Box::new(LeNet::new(channels, init)),
+        TrunkKind::Network => {
+            let network = networks::find(&config.network).expect("a network that was checked");
+            (network.build)(channels, init)
+        }
+        TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
+    };
+    let trunk = match &config.normalisation {
+        Some(normalisation) => normalisation.before(trunk),
+        None => trunk,
+    };
+    config.neck.over(trunk, init)
 }
 
 /// One trunk with any set of tasks.
 pub struct MultiTaskModel<T: Element = f32> {
     trunk: Box<dyn Trunk<T>>,
     tasks: Vec<Box<dyn Task<T>>>,
+    /// What each task sees.
+    views: Vec<View>,
+    /// What the trunk makes of whole samples.
+    whole: Option<WholeInfo>,
     recomputes: bool,
 }
 
@@ -81,10 +98,16 @@ impl<T: Element> MultiTaskModel<T> {
         let kinds = tasks::kinds::<T>();
         let tasks = config.heads.iter().map(|head| {
             let kind = kinds.iter().find(|kind| kind.name == head.kind).expect("a kind that was checked");
-            (kind.build)(&info, head, &mut init)
+            let view = view_of(head, info.whole.as_ref());
+            match &info.whole {
+                Some(whole) if view == View::Each => {
+                    Box::new(OfEach::new(kind.build, &info, whole, head, config.fusion, &mut init))
+                }
+                _ => (kind.build)(&info.seen(view), head, &mut init),
+            }
         });
         let tasks = tasks.collect();
-        Self { trunk, tasks, recomputes: false }
+        Self::from_boxed(trunk, tasks)
     }
 
     /// A model from your own trunk and tasks.
@@ -94,7 +117,9 @@ impl<T: Element> MultiTaskModel<T> {
 
     /// [`from_parts`](Self::from_parts) for a trunk that is chosen at run time.
     pub(crate) fn from_boxed(trunk: Box<dyn Trunk<T>>, tasks: Vec<Box<dyn Task<T>>>) -> Self {
-        Self { trunk, tasks, recomputes: false }
+        let whole = trunk.info([0, 0]).whole;
+        let views = tasks.iter().map(|task| view_of(task.config(), whole.as_ref())).collect();
+        Self { trunk, tasks, views, whole, recomputes: false }
     }
 
     /// The shared trunk.
@@ -123,14 +148,14 @@ impl<T: Element> MultiTaskModel<T> {
         self.recomputes = recomputes;
     }
 
-    /// The trunk's features of images `[N, H, W, C]`. Its maps can be [watched](Context::watch) as `trunk.` and their
-    /// names, such as `trunk.stage1`.
+    /// The trunk's features of images `[N, H, W, C]`, or of several [inputs](Inputs), which a batch converts into. Its
+    /// maps can be [watched](Context::watch) as `trunk.` and their names, such as `trunk.stage1`.
     #[track_caller]
-    pub fn features(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
+    pub fn features(&self, inputs: impl Into<Inputs<T>>, context: &mut Context<T>) -> Features<T> {
         if self.recomputes {
             context.recompute(true);
         }
-        let features = self.trunk.forward(images, context);
+        let features = self.trunk.encode(inputs.into(), context);
         if context.is_watching() {
             for (info, map) in self.trunk.stages().iter().zip(&features.stages) {
                 context.note(&join("trunk", &info.name), map);
@@ -142,11 +167,35 @@ impl<T: Element> MultiTaskModel<T> {
         features
     }
 
-    /// Every task's raw outputs for images `[N, H, W, C]`; the trunk runs once.
+    /// Every task's raw outputs for images `[N, H, W, C]`, or for several [inputs](Inputs); the trunk runs once.
     #[track_caller]
-    pub fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Vec<HeadOutput<T>> {
-        let features = self.features(images, context);
-        self.tasks.iter().map(|task| task.forward(&features, context)).collect()
+    pub fn forward(&self, inputs: impl Into<Inputs<T>>, context: &mut Context<T>) -> Vec<HeadOutput<T>> {
+        let features = self.features(inputs, context);
+        (0..self.tasks.len()).map(|task| self.head(task, &features, context)).collect()
+    }
+
+    /// The raw outputs of the task at this place for the trunk's features.
+    #[track_caller]
+    pub fn head(&self, task: usize, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
+        self.tasks[task].forward(&features.seen(self.views[task]), context)
+    }
+
+    /// The places in the batch of the samples that have what the task at this place needs: for places in the image,
+    /// the image or the clip; for one input, that input; otherwise any.
+    pub fn answerable(&self, task: usize, batch: &Batch) -> Vec<usize> {
+        let all = (0..batch.len()).collect();
+        let Some(whole) = &self.whole else { return all };
+        let has = |input: usize| batch.input(&whole.inputs[input]).map_or(Vec::new(), |found| found.places);
+        match self.views[task] {
+            View::Places => whole.places.map_or(all, has),
+            View::Alone(input) => has(input),
+            View::Joined | View::Each => {
+                let mut any: Vec<usize> = (0..whole.inputs.len()).flat_map(has).collect();
+                any.sort_unstable();
+                any.dedup();
+                any
+            }
+        }
     }
 
     /// Every task's loss on a batch's `features`: `None` for a task without
@@ -162,19 +211,36 @@ impl<T: Element> MultiTaskModel<T> {
         batch: &Batch,
         context: &mut Context<T>,
     ) -> Vec<Option<Var<T>>> {
-        let of = |task: &dyn Task<T>, context: &mut Context<T>| {
-            let labelled = task.labelled(batch);
+        let of = |place: usize, context: &mut Context<T>| {
+            let task = &*self.tasks[place];
+            let seen = features.seen(self.views[place]);
+            let mut labelled = task.labelled(batch);
+            if let Some(whole) = &features.whole {
+                labelled.retain(|&sample| self.sees(place, sample, whole));
+            }
             if labelled.is_empty() {
                 return None;
             }
             if labelled.len() == batch.len() {
-                let output = task.forward(features, context);
+                let output = task.forward(&seen, context);
                 return Some(task.loss(output, batch));
             }
-            let output = task.forward(&features.select(&labelled), context);
+            let output = task.forward(&seen.select(&labelled), context);
             Some(task.loss(output, &batch.select(&labelled)))
         };
-        self.tasks.iter().map(|task| of(&**task, context)).collect()
+        (0..self.tasks.len()).map(|place| of(place, context)).collect()
+    }
+
+    /// Whether the features of a sample have what a task needs.
+    fn sees(&self, task: usize, sample: usize, whole: &Whole<T>) -> bool {
+        match self.views[task] {
+            View::Places => {
+                let input = self.whole.as_ref().and_then(|info| info.places);
+                input.is_none_or(|input| whole.present[input][sample])
+            }
+            View::Alone(input) => whole.present[input][sample],
+            View::Joined | View::Each => whole.present.iter().any(|has| has[sample]),
+        }
     }
 
     /// The sum of the tasks' losses on a batch, each times its weight (in the model's
@@ -191,25 +257,43 @@ impl<T: Element> MultiTaskModel<T> {
             weights.len(),
             self.tasks.len()
         );
-        let features = self.features(Var::constant(batch.images.cast()), context);
+        let features = self.features(batch, context);
         let losses = self.losses(&features, batch, context);
         let weighted =
             losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
         weighted.reduce(|a, b| a + b)
     }
 
-    /// Every task's predictions for images `[N, H, W, C]`: one list per task.
+    /// Every task's predictions for images `[N, H, W, C]`, or for several [inputs](Inputs): one list per task.
     #[track_caller]
-    pub fn predict(&self, images: Tensor<T>) -> Vec<Vec<Prediction>> {
-        let predictions = self.forward(Var::constant(images), &mut Context::evaluation());
+    pub fn predict(&self, inputs: impl Into<Inputs<T>>) -> Vec<Vec<Prediction>> {
+        let predictions = self.forward(inputs, &mut Context::evaluation());
         self.tasks.iter().zip(&predictions).map(|(task, output)| task.decode(output)).collect()
+    }
+}
+
+/// What a head sees of a trunk of several inputs or frames; of another trunk, all.
+fn view_of(head: &HeadConfig, whole: Option<&WholeInfo>) -> View {
+    let Some(whole) = whole else { return View::Places };
+    if let Some(input) = &head.options.input {
+        return whole.inputs.iter().position(|name| name == input).map_or(View::Joined, View::Alone);
+    }
+    match find_kind(&head.kind) {
+        Ok(kind) if !kind.finds_places() => {
+            if whole.joined.is_some() {
+                View::Joined
+            } else {
+                View::Each
+            }
+        }
+        _ => View::Places,
     }
 }
 
 /// Paths read `trunk.stage1.block1.conv.weight`, `heads.detect.heat.conv.weight`.
 impl<T: Element> Module<T> for MultiTaskModel<T> {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
-        let Self { trunk, tasks, recomputes: _ } = self;
+        let Self { trunk, tasks, views: _, whole: _, recomputes: _ } = self;
         trunk.visit(&join(path, "trunk"), f);
         for task in tasks {
             task.visit(&join(path, &format!("heads.{}", task.name())), f);
@@ -217,7 +301,7 @@ impl<T: Element> Module<T> for MultiTaskModel<T> {
     }
 
     fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
-        let Self { trunk, tasks, recomputes: _ } = self;
+        let Self { trunk, tasks, views: _, whole: _, recomputes: _ } = self;
         trunk.visit_mut(&join(path, "trunk"), f);
         for task in tasks {
             let name = format!("heads.{}", task.name());

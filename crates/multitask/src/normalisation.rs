@@ -116,7 +116,7 @@ mod tests {
         }
 
         fn forward(&self, images: Var, _: &mut Context) -> Features {
-            Features { stages: vec![images], neck: None }
+            Features::new(vec![images], None)
         }
     }
 

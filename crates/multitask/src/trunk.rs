@@ -26,6 +26,7 @@ use cerberus_tensor::Element;
 use cerberus_tensor::resize::Interpolation;
 
 use crate::features::{FeatureInfo, Features, MapInfo};
+use crate::inputs::Inputs;
 
 /// What heads share: a network that makes maps of images.
 pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
@@ -39,7 +40,7 @@ pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
 
     /// The description of the maps for images of so many rows and columns, from which heads are built.
     fn info(&self, image: [usize; 2]) -> FeatureInfo {
-        FeatureInfo { image, stages: self.stages(), neck: self.neck() }
+        FeatureInfo { image, stages: self.stages(), neck: self.neck(), whole: None }
     }
 
     /// The features of images `[N, H, W, C]`: maps of `H / stride` rows and `W / stride` columns, both rounded up.
@@ -48,6 +49,15 @@ pub trait Trunk<T: Element = f32>: Module<T> + Send + Sync {
     /// If the images do not have a size the trunk is made for.
     #[track_caller]
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T>;
+
+    /// The features of samples with several [inputs](Inputs); a trunk of images takes the images alone.
+    ///
+    /// # Panics
+    /// If an input does not have the size that the trunk is made for, or, for a trunk of images, if a sample has none.
+    #[track_caller]
+    fn encode(&self, inputs: Inputs<T>, context: &mut Context<T>) -> Features<T> {
+        self.forward(inputs.into_images(), context)
+    }
 }
 
 /// `conv 3x3` without bias, batch norm, ReLU.
@@ -126,7 +136,7 @@ impl<T: Element> ConvTrunk<T> {
         let fine = stages[stages.len() - 2].clone();
         let size = [fine.shape()[1], fine.shape()[2]];
         let merged = fine + self.lateral.forward(x, context).resize(size, Interpolation::Nearest);
-        Features { stages, neck: Some(merged) }
+        Features::new(stages, Some(merged))
     }
 }
 

@@ -243,6 +243,11 @@ impl<T: Element> Context<T> {
         self.change = Some(Arc::new(change));
     }
 
+    /// From now on, maps stay as they are.
+    pub fn keep_stages(&mut self) {
+        self.change = None;
+    }
+
     /// Runs a trunk of whose maps only the first `count` go through the [change](Self::change_stages), since others
     /// replace the rest.
     pub fn with_stages<R>(&mut self, count: usize, forward: impl FnOnce(&mut Self) -> R) -> R {

@@ -83,8 +83,8 @@ pub fn output_names(model: &MultiTaskModel, image: [usize; 3]) -> Vec<String> {
 
 /// The number of raw outputs of each head.
 fn counts(model: &MultiTaskModel, image: [usize; 3]) -> Vec<usize> {
-    let zeros = cerberus_tensor::Tensor::zeros(&[1, image[0], image[1], image[2]]);
-    let outputs = model.forward(zeros.into(), &mut cerberus_nn::Context::evaluation());
+    let zeros: cerberus_tensor::Tensor = cerberus_tensor::Tensor::zeros(&[1, image[0], image[1], image[2]]);
+    let outputs = model.forward(zeros, &mut cerberus_nn::Context::evaluation());
     outputs.iter().map(|output| output.maps.len()).collect()
 }
 

@@ -78,9 +78,15 @@ pub(crate) fn score_seen(
     let plan = EpochPlan { limit, ..EpochPlan::new(split) };
     for batch in Loader::new(Arc::clone(dataset), plan)? {
         let batch = batch?;
-        let predictions = model.predict(batch.images.clone());
-        for (metric, predictions) in metrics.iter_mut().zip(&predictions) {
-            metric.update(predictions, &batch);
+        let predictions = model.predict(&batch);
+        for (task, (metric, predictions)) in metrics.iter_mut().zip(&predictions).enumerate() {
+            let answered = model.answerable(task, &batch);
+            if answered.len() == batch.len() {
+                metric.update(predictions, &batch);
+            } else if !answered.is_empty() {
+                let predictions: Vec<_> = answered.iter().map(|&place| predictions[place].clone()).collect();
+                metric.update(&predictions, &batch.select(&answered));
+            }
         }
         seen(&batch, &predictions);
     }

@@ -12,10 +12,9 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluate::TaskFigures;
 use crate::folder::RunFolder;
+use crate::shown::picture_of;
 use crate::state::State;
-use cerberus_draw::{
-    Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side, to_rgb,
-};
+use cerberus_draw::{Annotated, DrawnBox, RgbImage, comfortable_scale, encode_png, gallery, side_by_side};
 use cerberus_metrics::argmax;
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::model::MultiTaskModel;
@@ -131,7 +130,7 @@ pub fn write_samples(
         return Ok(());
     }
     let batch = Batch::assemble(&samples, (0..count).collect())?;
-    let predictions = model.predict(batch.images);
+    let predictions = model.predict(&batch);
     let heads: Vec<&HeadConfig> = model.tasks().iter().map(|task| task.config()).collect();
     let names = drawn_names(&heads);
     let names = &names;
@@ -139,7 +138,7 @@ pub fn write_samples(
     for (index, sample) in samples.iter().enumerate() {
         let found: Vec<(&HeadConfig, &Prediction)> =
             heads.iter().zip(&predictions).map(|(head, task)| (*head, &task[index])).collect();
-        let picture = to_rgb(&sample.image);
+        let picture = picture_of(sample);
         let scale = comfortable_scale(picture.width(), picture.height());
         let truth = annotate_truth(sample, &heads);
         let size = [sample.image.height, sample.image.width];

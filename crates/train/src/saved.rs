@@ -111,7 +111,15 @@ fn classifier_config(info: &ClassifierInfo) -> TrainConfig {
     let [height, width, channels] = info.image;
     let labels = vec![LabelInfo::new(CLASS, LabelKind::Class, &info.classes)];
     let accounts = Default::default();
-    let data = DatasetInfo { name: info.network.clone(), height, width, channels, labels, accounts };
+    let data = DatasetInfo {
+        name: info.network.clone(),
+        height,
+        width,
+        channels,
+        labels,
+        accounts,
+        inputs: Vec::new(),
+    };
     TrainConfig { model: info.config(), ..TrainConfig::for_data(&info.network, &data) }
 }
 

@@ -194,7 +194,8 @@ pub fn fit_memory(
             take_peak_bytes();
             trial.step(&batch, number)?;
             // Two finished batches wait beside the one that is used.
-            let waiting = 2 * batch.images.len() * size_of::<f32>();
+            let inputs = batch.inputs.values().map(|input| input.values.len()).sum::<usize>();
+            let waiting = 2 * (batch.images.len() + inputs) * size_of::<f32>();
             let step = take_peak_bytes().max(evaluation);
             peak = (step as f64 * SPARE) as usize + waiting + others + AFTERWARDS;
         }
@@ -232,9 +233,9 @@ fn evaluation_peak(trial: &Trial, dataset: &Arc<dyn Dataset>) -> Result<usize, T
     let Some(split) = split else { return Ok(0) };
     let plan = EpochPlan { limit: trial.config.samples, workers: 0, ..EpochPlan::new(split) };
     let Some(batch) = Loader::new(Arc::clone(dataset), plan)?.next() else { return Ok(0) };
-    let images = batch?.images;
+    let batch = batch?;
     take_peak_bytes();
-    let _ = trial.model.predict(images);
+    let _ = trial.model.predict(&batch);
     Ok(take_peak_bytes())
 }
 

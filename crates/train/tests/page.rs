@@ -40,6 +40,7 @@ impl Squares {
             channels: 3,
             labels,
             accounts: Default::default(),
+            inputs: Vec::new(),
         };
         Arc::new(Squares { info, parts, labelled })
     }
@@ -72,6 +73,7 @@ impl Dataset for Squares {
             objects: labelled.then(|| vec![Object::new(class, bbox)]),
             mask: labelled.then_some(Mask { height: SIDE, width: SIDE, classes: mask }),
             more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
         })
     }
 }

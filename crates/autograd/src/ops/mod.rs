@@ -300,6 +300,7 @@ operations! {
     flip::Flip (composed),
     roll::Roll (composed),
     tile::Tile (composed),
+    temporal_shift::TemporalShift (composed),
     index_select::IndexSelect (composed),
     gather::Gather (composed),
     scatter_add::ScatterAdd (composed),

@@ -99,6 +99,7 @@ mod tests {
                 LabelInfo::new(OBJECTS, LabelKind::Objects, &names),
                 LabelInfo::new(MASK, LabelKind::Mask, &names),
             ],
+            inputs: Vec::new(),
             accounts: Default::default(),
         };
         let sample = Sample {
@@ -107,6 +108,7 @@ mod tests {
             objects: Some(vec![Object::new(1, [0.0, 0.0, 2.0, 2.0]), Object::new(0, [3.0, 0.0, 4.0, 2.0])]),
             mask: Some(Mask { height: 1, width: 2, classes: vec![2, 1] }),
             more: Default::default(),
+            inputs: Default::default(),
         };
         (sample, info)
     }

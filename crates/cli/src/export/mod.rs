@@ -171,6 +171,7 @@ mod tests {
             width: 8,
             channels: 1,
             labels: Vec::new(),
+            inputs: Vec::new(),
             accounts: Default::default(),
         };
         let told = preprocessing(&TrainConfig::for_data("grey", &info));

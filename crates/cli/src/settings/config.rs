@@ -4,7 +4,9 @@ use std::path::Path;
 
 use cerberus::data::augment::AugmentConfig;
 use cerberus::data::{Dataset, DatasetInfo, Photos};
+use cerberus::multitask::ModelConfig;
 use cerberus::multitask::networks::Neck;
+use cerberus::multitask::senses::Fusion;
 use cerberus::train::{OptimizerKind, ScheduleConfig, TrainConfig, TrainError};
 
 use super::{Augment, Settings, Size, absolute};
@@ -62,6 +64,7 @@ impl Settings {
         if !self.tasks.is_empty() {
             config.set_heads(&self.tasks, info)?;
         }
+        self.set_senses(&mut config.model, info).map_err(TrainError::Option)?;
         config.set_balance(self.balance.as_deref().unwrap_or("fixed"))?;
         for choice in &self.imbalance {
             config.set_imbalance(choice, dataset)?;
@@ -70,6 +73,36 @@ impl Settings {
             config.set_sampler(choice)?;
         }
         Ok(config)
+    }
+
+    /// The inputs, how they are encoded and how they are joined.
+    fn set_senses(&self, model: &mut ModelConfig, info: &DatasetInfo) -> Result<(), String> {
+        if !self.inputs.is_empty() {
+            model.set_inputs(&self.inputs, info)?;
+        }
+        if let Some(name) = &self.clip_encoder {
+            model.set_clip_encoder(name)?;
+        }
+        if let Some(name) = &self.audio_encoder {
+            model.set_audio_encoder(name)?;
+        }
+        let several = model.inputs.len() > 1;
+        let joining = self.fusion.is_some() || self.modality_dropout.is_some() || self.auxiliary.is_some();
+        if joining && !several {
+            return Err("--fusion, --modality-dropout and --auxiliary are for several inputs, and the model has one; \
+                        name more with --inputs"
+                .into());
+        }
+        if let Some(name) = &self.fusion {
+            model.fusion.kind = Fusion::by_name(name)?;
+        }
+        if let Some(rate) = self.modality_dropout {
+            model.fusion.modality_dropout = rate;
+        }
+        if let Some(weight) = self.auxiliary.filter(|weight| *weight > 0.0) {
+            model.add_auxiliary(weight);
+        }
+        Ok(())
     }
 
     fn set_schedule(&self, config: &mut TrainConfig) -> Result<(), TrainError> {
@@ -120,8 +153,10 @@ impl Settings {
             place.map_or_else(|_| name.clone(), |place| place.display().to_string())
         };
         let photos = config.photos.as_ref();
-        let tasks =
-            config.model.heads.iter().map(|head| format!("{}:{}@{}", head.name, head.kind, head.label));
+        // Those from one input alone are made again by `auxiliary`.
+        let heads = config.model.heads.iter().filter(|head| head.options.input.is_none());
+        let tasks = heads.map(|head| format!("{}:{}@{}", head.name, head.kind, head.label));
+        let several = config.model.inputs.len() > 1;
         let (schedule, warmup) = (config.schedule.name(), config.schedule.warmup());
         let sgd = config.optimizer.kind == OptimizerKind::Sgd;
         let augment = match (&self.augment, photos) {
@@ -138,6 +173,10 @@ impl Settings {
             trunk: Some(config.model.trunk_name()),
             neck: (!config.model.neck.is_none() || !config.model.network.is_empty())
                 .then(|| config.model.neck.name().into()),
+            inputs: config.model.inputs.iter().map(|input| input.name.clone()).collect(),
+            fusion: several.then(|| config.model.fusion.kind.name().into()),
+            clip_encoder: config.model.clip_encoder().map(|encoder| encoder.name().into()),
+            audio_encoder: config.model.audio_encoder().map(str::to_string),
             balance: Some(config.balance.clone()),
             gradients: Some(config.gradients),
             epochs: Some(config.epochs),

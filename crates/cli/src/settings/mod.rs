@@ -48,6 +48,29 @@ pub struct Settings {
     /// [default: fpn for networks, otherwise none]
     #[arg(long, value_name = "NAME")]
     pub neck: Option<String>,
+    /// The inputs of the model, separated by commas, such as image,audio or video [default: all that the data has, but not
+    /// the image beside a clip, of which it is the last frame]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub inputs: Vec<String>,
+    /// How several inputs are joined: concat, gated, film, attention, late (the mean of an answer from each), or
+    /// late-weighted [default: concat]
+    #[arg(long, value_name = "NAME")]
+    pub fusion: Option<String>,
+    /// The rate at which training drops an input of a sample that has another, so that the model can do without
+    /// [default: 0]
+    #[arg(long, value_name = "RATE")]
+    pub modality_dropout: Option<f64>,
+    /// Train a task from each input alone beside every task that answers for a whole sample, with this weight; they are
+    /// balanced as tasks are [default: 0, none]
+    #[arg(long, value_name = "WEIGHT")]
+    pub auxiliary: Option<f64>,
+    /// How the frames of a clip are encoded: stack (as channels of one image), mean, attention, shift (TSM), conv3d or
+    /// r2plus1d
+    #[arg(long, value_name = "NAME")]
+    pub clip_encoder: Option<String>,
+    /// How sounds are encoded: log-mel (a spectrogram) or waveform (the samples) [default: log-mel]
+    #[arg(long, value_name = "NAME")]
+    pub audio_encoder: Option<String>,
     /// How the tasks are balanced: fixed (tuned weights), equal, or a strategy such as uw, famo, mgda, cagrad, upgrad; an
     /// unknown name lists all [default: fixed]
     #[arg(long, value_name = "NAME")]

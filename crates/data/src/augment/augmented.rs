@@ -4,14 +4,14 @@ use cerberus_tensor::random::stream;
 use rand::RngExt;
 
 use crate::batch;
-use crate::{DataError, Dataset, DatasetInfo, Sample, Split};
+use crate::{DataError, Dataset, DatasetInfo, Image, Input, Sample, Split};
 
 use super::canvas::Canvas;
 use super::config::{AugmentConfig, Step};
 use super::operation::Draw;
 
 /// A data set with augmentation. Training samples are a pure function of (seed, epoch, index); validation and test
-/// samples are unchanged.
+/// samples are unchanged. All frames of a clip are changed alike.
 ///
 /// Every operation draws from its own stream, (seed, "augment NAME COUNT", epoch, index). The partner samples of mixing
 /// operations are drawn uniformly from the training split and go through the operations that come earlier in the list,
@@ -28,7 +28,28 @@ impl<D: Dataset> Augmented<D> {
     /// # Errors
     /// As [`AugmentConfig::check`].
     pub fn new(inner: D, config: &AugmentConfig, seed: u64) -> Result<Augmented<D>, DataError> {
-        Ok(Augmented { inner, steps: config.steps()?, seed })
+        let steps = config.steps()?;
+        let mixing = steps.iter().find(|step| step.operation.partners > 0);
+        if let (Some(step), false) = (mixing, inner.info().inputs.is_empty()) {
+            return Err(DataError::Option {
+                option: "augmentation",
+                value: format!("\"{}\"", step.operation.name),
+                remedy: format!(
+                    "it mixes pictures alone, and {} has other inputs; leave it out",
+                    inner.info().name
+                ),
+            });
+        }
+        Ok(Augmented { inner, steps, seed })
+    }
+
+    /// The frames of a clip through the steps of its sample, with the same random numbers for each.
+    fn frames(&self, frames: &[Image], role: &Role) -> Result<Input, DataError> {
+        let frame = |image: &Image| {
+            let bare = Sample { image: image.clone(), ..Sample::default() };
+            Ok(self.through(bare, &self.steps, role)?.image)
+        };
+        Ok(Input::Clip(frames.iter().map(frame).collect::<Result<_, DataError>>()?))
     }
 
     /// The data set's own sample; an error if its image or labels do not have the sizes they declare.
@@ -91,6 +112,12 @@ impl<D: Dataset> Dataset for Augmented<D> {
             return self.inner.sample(split, epoch, index);
         }
         let role = Role { name: String::new(), partner: false, epoch, index: index as u64 };
-        self.through(self.own(epoch, index)?, &self.steps, &role)
+        let mut own = self.own(epoch, index)?;
+        for input in own.inputs.values_mut() {
+            if let Input::Clip(frames) = input {
+                *input = self.frames(frames, &role)?;
+            }
+        }
+        self.through(own, &self.steps, &role)
     }
 }

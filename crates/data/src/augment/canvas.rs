@@ -1,7 +1,9 @@
 //! A sample while a chain of operations works on it. Maps are collected until an operation needs the moved pixels, so
 //! that geometric operations in a row, and colour changes between them, render the picture only once.
 
-use crate::{Image, Mask, Object, Pixels, Sample};
+use std::collections::BTreeMap;
+
+use crate::{Image, Input, Mask, Object, Pixels, Sample};
 
 use super::map::Map;
 use super::mover::Mover;
@@ -47,6 +49,11 @@ impl Canvas {
             Pixels::Bytes(_) => Some(&mut self.sample.image),
             Pixels::Floats(_) => None,
         }
+    }
+
+    /// The inputs beside the image.
+    pub fn inputs(&mut self) -> &mut BTreeMap<String, Input> {
+        &mut self.sample.inputs
     }
 
     /// The sample with all maps applied.

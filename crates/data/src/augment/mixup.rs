@@ -82,6 +82,7 @@ fn mean(base: &Sample, other: &Sample, share: f32) -> Sample {
             _ => None,
         },
         more: more.collect(),
+        inputs: base.inputs.clone(),
     };
     Whole::of(&[(base, share), (other, rest)]).label(&mut mixed);
     mixed

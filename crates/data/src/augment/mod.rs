@@ -34,6 +34,7 @@ mod paste;
 mod rand_augment;
 mod render;
 mod sheet;
+mod sound;
 mod warp;
 mod whole;
 
@@ -70,6 +71,10 @@ pub static OPERATIONS: &[Operation] = &[
     cutmix::CUTMIX,
     mosaic::MOSAIC,
     copy_paste::COPY_PASTE,
+    sound::SHIFTED,
+    sound::SPED,
+    sound::GAINED,
+    sound::NOISY,
 ];
 
 /// The operation with this name.

@@ -42,6 +42,7 @@ pub(crate) trait Mover {
             objects: sample.objects.as_ref().map(|objects| self.objects(objects, sample.mask.as_ref())),
             mask: sample.mask.as_ref().map(mask),
             more: sample.more.iter().map(|(name, found)| (name.clone(), label(found))).collect(),
+            inputs: sample.inputs.clone(),
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Kind {
     Mixing,
     /// Draws and applies other operations.
     Policy,
+    /// Changes sounds.
+    Sound,
 }
 
 /// A named way of changing samples.
@@ -61,7 +63,7 @@ impl Operation {
     }
 
     pub(super) fn act(&self, canvas: &mut Canvas, mut draw: Draw) {
-        let empty = canvas.frame().contains(&0.0);
+        let empty = self.kind != Kind::Sound && canvas.frame().contains(&0.0);
         if draw.strength > 0.0 && !empty && draw.partners.len() >= self.partners {
             (self.apply)(canvas, &mut draw);
         }

@@ -150,7 +150,14 @@ mod tests {
     fn ramp() -> Canvas {
         let pixels: Vec<u8> = (0..32 * 32).map(|i| 40 + (i / 16) as u8).collect();
         let image = Image { height: 32, width: 32, channels: 1, pixels: pixels.into() };
-        Canvas::new(Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() })
+        Canvas::new(Sample {
+            image,
+            class: None,
+            objects: None,
+            mask: None,
+            more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+        })
     }
 
     #[test]

@@ -40,7 +40,8 @@ use crate::scenes::paint::{self, Background};
 use crate::scenes::pools::{Pools, stream_of};
 use crate::scenes::sprite::{Cutout, Pose, Sprite};
 use crate::{
-    DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Label, Mask, Object, Sample, Split,
+    DataError, Dataset, DatasetInfo, FashionMnist, GARMENTS, Image, Input, InputInfo, InputKind, Label, Mask,
+    Object, Sample, Split, VIDEO,
 };
 pub use motion::{MOTIONS, Motion};
 
@@ -100,6 +101,7 @@ impl MovingScenes {
                 LabelInfo::new(OBJECTS, LabelKind::Objects, &garments),
                 LabelInfo::new(MASK, LabelKind::Mask, &garments),
             ],
+            inputs: vec![input(FRAMES)],
             accounts: Default::default(),
         };
         MovingScenes { seed, frames: FRAMES, pools: Pools::new(source), info }
@@ -122,7 +124,7 @@ impl MovingScenes {
                 remedy: format!("give 2 to {MOST_FRAMES}"),
             });
         }
-        Ok(MovingScenes { frames, ..self })
+        Ok(MovingScenes { frames, info: DatasetInfo { inputs: vec![input(frames)], ..self.info }, ..self })
     }
 
     /// How many frames a clip has.
@@ -166,11 +168,16 @@ impl Dataset for MovingScenes {
         self.pools.of(split).1.len()
     }
 
-    /// The last frame with the labels.
+    /// The last frame with the labels, and all frames as the input [`VIDEO`].
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
-        let (mut scene, motion, _) = self.compose(split, epoch, index)?;
-        Ok(scene.last(motion))
+        let (clip, sample) = self.clip(split, epoch, index)?;
+        let video = Input::Clip(clip.frames.into());
+        Ok(Sample { inputs: BTreeMap::from([(VIDEO.to_string(), video)]), ..sample })
     }
+}
+
+fn input(frames: usize) -> InputInfo {
+    InputInfo::new(VIDEO, InputKind::Clip { shape: [frames, SCENE_SIZE, SCENE_SIZE, 3] })
 }
 
 /// A scene as it is in the last frame.
@@ -240,6 +247,7 @@ impl<'a> Scene<'a> {
             objects: Some(vec![Object::new(self.cutout.class, layout::tight_box(&pixels))]),
             mask: Some(Mask { height: SCENE_SIZE, width: SCENE_SIZE, classes }),
             more: BTreeMap::from(labels.map(|(name, class)| (name.to_string(), Label::Class(class)))),
+            inputs: BTreeMap::new(),
         }
     }
 

@@ -61,7 +61,9 @@ fn the_sample_is_the_last_frame_of_the_clip_for_any_number_of_frames() {
         let (clip, sample) = data.clip(split, 1, 8).unwrap();
         assert_eq!((clip.frames.len(), clip.rate), (FRAMES, FRAMES as f64));
         assert!(clip.frames.iter().all(|frame| (frame.height, frame.width, frame.channels) == (64, 64, 3)));
-        assert_eq!(data.sample(split, 1, 8).unwrap(), sample);
+        let whole = data.sample(split, 1, 8).unwrap();
+        assert_eq!(whole.inputs[VIDEO], Input::Clip(clip.frames.into()));
+        assert_eq!(Sample { inputs: BTreeMap::new(), ..whole }, sample);
         let (clip, other) = fine.clip(split, 1, 8).unwrap();
         assert_eq!((clip.frames.len(), other), (11, sample));
     }

@@ -97,6 +97,7 @@ impl MultiFashion {
                 .map(|name| LabelInfo::new(name, LabelKind::Class, &garments))
                 .into(),
             accounts: Default::default(),
+            inputs: Vec::new(),
         };
         Ok(MultiFashion { source, splits, info })
     }
@@ -156,6 +157,7 @@ impl Dataset for MultiFashion {
             objects: None,
             mask: None,
             more: BTreeMap::from(labels),
+            inputs: BTreeMap::new(),
         })
     }
 }

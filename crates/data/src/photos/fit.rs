@@ -180,6 +180,7 @@ impl Placement {
             objects: sample.objects.map(|objects| self.framed_objects(objects)),
             mask: sample.mask.map(|mask| self.framed_mask(&mask)),
             more: more.collect(),
+            inputs: sample.inputs,
         }
     }
 

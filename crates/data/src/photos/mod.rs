@@ -40,7 +40,7 @@ mod prepare;
 mod reading;
 mod run_lengths;
 mod semantic;
-mod splits;
+pub(crate) mod splits;
 mod table;
 mod text;
 mod voc;
@@ -319,6 +319,7 @@ impl Photos {
             channels: 3,
             labels,
             accounts: Arc::new(vec![account]),
+            inputs: Vec::new(),
         };
         let maps = photos.iter().map(|photo| photo.maps.len()).max().unwrap_or(0);
         let bytes = 16 * options.size[0] * options.size[1] * photos.len() * (1 + maps);

@@ -19,7 +19,14 @@ pub(super) fn prepare(
         more.insert(name.clone(), Label::ValueMap(map.read(photo.size)?));
     }
     let is_whole = [image.height, image.width] == photo.size;
-    let sample = Sample { image, class: photo.class, objects: photo.objects.clone(), mask, more };
+    let sample = Sample {
+        image,
+        class: photo.class,
+        objects: photo.objects.clone(),
+        mask,
+        more,
+        inputs: Default::default(),
+    };
     Ok(if is_whole { sample } else { augment::resize_labels(&sample, photo.size) })
 }
 

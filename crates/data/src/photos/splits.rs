@@ -58,7 +58,7 @@ fn shares<'a, K: Ord>(
 
 /// FNV-1a and the last step of SplitMix64. Without that step, names that differ only in their last letter have
 /// neighbouring hashes.
-fn name_hash(name: &str) -> u64 {
+pub(crate) fn name_hash(name: &str) -> u64 {
     let hash = digest::fnv(name.as_bytes());
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -294,6 +294,7 @@ fn consistent(place: [usize; 4]) -> Sample {
         objects: Some(vec![Object::new(0, place.map(|side| side as f32))]),
         mask: Some(Mask { height: 30, width: 40, classes }),
         more: BTreeMap::new(),
+        inputs: BTreeMap::new(),
     }
 }
 

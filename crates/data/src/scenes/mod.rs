@@ -77,6 +77,7 @@ impl FashionScenes {
                 LabelInfo::new(MASK, LabelKind::Mask, &garments),
             ],
             accounts: Default::default(),
+            inputs: Vec::new(),
         };
         FashionScenes { seed, pools: Pools::new(source), info }
     }
@@ -188,6 +189,7 @@ impl Scene {
             objects: Some(self.objects()),
             mask: Some(Mask { height: size.0, width: size.1, classes }),
             more: BTreeMap::new(),
+            inputs: BTreeMap::new(),
         }
     }
 

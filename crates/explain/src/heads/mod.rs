@@ -57,7 +57,7 @@ impl<'a, T: Element> HeadTargets<'a, T> {
         let mut chosen = Vec::with_capacity(wanted.len());
         for (&place, (_, text)) in places.iter().zip(wanted) {
             let task = &*model.tasks()[place];
-            let output = outputs[place].get_or_insert_with(|| task.forward(&features, &mut context));
+            let output = outputs[place].get_or_insert_with(|| model.head(place, &features, &mut context));
             chosen.push((place, Target::find(task, output, size, text)?));
         }
         Ok(Self { model, chosen })
@@ -125,7 +125,7 @@ impl<T: Element> Explained<T> for HeadTargets<'_, T> {
         let mut values = Vec::with_capacity(self.chosen.len());
         for (place, target) in &self.chosen {
             let task = &*self.model.tasks()[*place];
-            let output = outputs[*place].get_or_insert_with(|| task.forward(&features, context));
+            let output = outputs[*place].get_or_insert_with(|| self.model.head(*place, &features, context));
             values.push(target.value(task, output));
         }
         values

@@ -58,11 +58,11 @@ pub fn reliance<T: Element>(
     let (names, maps): (Vec<String>, Vec<Tensor<T>>) = maps_of(model, pictures).into_iter().unzip();
     let stages = model.trunk().stages().len();
     let answers = |maps: &[Var<T>], context: &mut Context<T>| {
-        let features = Features { stages: maps[..stages].to_vec(), neck: maps.get(stages).cloned() };
+        let features = Features::new(maps[..stages].to_vec(), maps.get(stages).cloned());
         let mut outputs: Vec<Option<HeadOutput<T>>> = vec![None; model.tasks().len()];
         let value = |(place, target): &(usize, Target)| {
             let task = &*model.tasks()[*place];
-            let output = outputs[*place].get_or_insert_with(|| task.forward(&features, context));
+            let output = outputs[*place].get_or_insert_with(|| model.head(*place, &features, context));
             target.value(task, output)
         };
         targets.iter().map(value).collect()

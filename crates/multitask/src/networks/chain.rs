@@ -62,7 +62,7 @@ impl<T: Element> Trunk<T> for Chain<T> {
             x = context.stage(stages.len(), x);
             stages.push(x.clone());
         }
-        Features { stages, neck: None }
+        Features::new(stages, None)
     }
 }
 

@@ -168,6 +168,6 @@ impl<T: Element> Trunk<T> for ResNet<T> {
             x = context.stage(stages.len(), x);
             stages.push(x.clone());
         }
-        Features { stages, neck: None }
+        Features::new(stages, None)
     }
 }

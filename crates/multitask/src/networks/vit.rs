@@ -132,7 +132,7 @@ impl<T: Element> Trunk<T> for VisionTransformer<T> {
             let map = resampled(map, [PATCH, stride], size, Interpolation::Bilinear);
             stages.push(context.stage(stages.len(), map));
         }
-        Features { stages, neck: None }
+        Features::new(stages, None)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Losses for other parameter values: after a step, and around a trial step along
 //! the gradient of the validation loss. The model is then restored.
 
-use cerberus_autograd::{Gradients, Var, backward};
+use cerberus_autograd::{Gradients, backward};
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Module, ModuleTensorMut};
 use cerberus_tensor::{Element, Tensor};
@@ -13,7 +13,7 @@ use crate::model::MultiTaskModel;
 /// The losses of the tasks that a batch has labels for, in training mode, without any effect.
 pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, seed: [u64; 2]) -> Vec<f64> {
     let mut context = Context::training(seed[0], seed[1]);
-    let features = model.features(Var::constant(batch.images.cast()), &mut context);
+    let features = model.features(batch, &mut context);
     let losses = model.losses(&features, batch, &mut context);
     context.discard();
     losses.into_iter().flatten().map(|loss| loss.value().item().as_f64()).collect()

@@ -8,7 +8,6 @@ use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
 use cerberus_tensor::{Element, Tensor};
 
 use super::input::GradientsWrt;
-use crate::Features;
 use crate::model::MultiTaskModel;
 use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{BalanceError, Gramian, Products, TaskGradients};
@@ -47,23 +46,18 @@ pub(super) fn forward<T: Element>(
     (wrt, all): (GradientsWrt, bool),
 ) -> Pass<T> {
     let mut context = Context::training(seed[0], seed[1]);
-    let features = model.features(Var::constant(batch.images.cast()), &mut context);
+    let mut features = model.features(batch, &mut context);
     let (mut shared, mut outputs) = (Vec::new(), Vec::new());
-    let features = if wrt.is_parameters() {
-        features
-    } else {
-        let maps = model.trunk().stages().into_iter().chain(model.trunk().neck());
-        let names = maps.map(|map| map.name);
-        let has_neck = features.neck.is_some();
-        let taps = features.stages.into_iter().chain(features.neck);
-        for (name, tap) in names.zip(taps) {
-            shared.push((name, context.leaf(tap.value().clone())));
-            outputs.push(tap);
+    if !wrt.is_parameters() {
+        let info = model.trunk().info([0, 0]);
+        let whole = info.whole.into_iter().flat_map(|whole| whole.joined.into_iter().chain(whole.alone));
+        let maps = info.stages.into_iter().chain(info.neck).chain(whole);
+        for (map, info) in features.maps_mut().zip(maps) {
+            let leaf = context.leaf(map.value().clone());
+            shared.push((info.name, leaf.clone()));
+            outputs.push(std::mem::replace(map, leaf));
         }
-        let mut stages: Vec<Var<T>> = shared.iter().map(|(_, leaf)| leaf.clone()).collect();
-        let neck = if has_neck { stages.pop() } else { None };
-        Features { stages, neck }
-    };
+    }
     let losses = model.losses(&features, batch, &mut context);
     if !all {
         let leaves: Vec<&Var<T>> = shared.iter().map(|(_, leaf)| leaf).collect();

@@ -110,6 +110,13 @@ pub struct HeadKind<T: Element = f32> {
     pub build: fn(&FeatureInfo, &HeadConfig, &mut Init) -> Box<dyn Task<T>>,
 }
 
+impl<T: Element> HeadKind<T> {
+    /// Whether its answers have places in the image.
+    pub fn finds_places(&self) -> bool {
+        matches!(self.label, LabelKind::Objects | LabelKind::Mask | LabelKind::ValueMap)
+    }
+}
+
 /// Raw outputs of one head for a batch, as many maps as the head has.
 #[derive(Clone)]
 pub struct HeadOutput<T: Element = f32> {

@@ -41,6 +41,7 @@ fn info() -> DatasetInfo {
             LabelInfo::new("depth", LabelKind::ValueMap, &["metres".to_string()]),
         ],
         accounts: Default::default(),
+        inputs: Vec::new(),
     }
 }
 
@@ -96,6 +97,7 @@ fn sample(index: usize, has: impl Fn(&str) -> bool) -> Sample {
             .filter(|(name, _)| has(name))
             .map(|(n, l)| (n.to_string(), l))
             .collect::<BTreeMap<_, _>>(),
+        inputs: BTreeMap::new(),
     }
 }
 

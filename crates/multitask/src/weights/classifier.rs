@@ -132,6 +132,6 @@ impl Trunk for Pixels {
     }
 
     fn forward(&self, images: Var, _context: &mut Context) -> Features {
-        Features { stages: vec![images], neck: None }
+        Features::new(vec![images], None)
     }
 }

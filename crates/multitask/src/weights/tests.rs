@@ -197,7 +197,7 @@ fn a_classifier_in_a_file_runs_as_a_task_behind_its_normalisation() {
         let std = Tensor::from_vec(vec![0.229, 0.224, 0.225], &[3]);
         let theirs = (x.clone().map(|x| 0.25 * x + 0.5) - &mean) / &std;
         let expected = predict(&classifier as &dyn Layer, theirs).to_vec();
-        let found = model.forward(x.into(), &mut Context::evaluation());
+        let found = model.forward(x, &mut Context::evaluation());
         for (found, expected) in found[0].maps[0].value().to_vec().iter().zip(expected) {
             assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
         }

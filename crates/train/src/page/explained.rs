@@ -14,6 +14,10 @@ const PICTURES: usize = 12;
 
 /// The section; none if no picture has anything to explain.
 pub(super) fn pictures(page: &mut Page, run: &RunView, split: Split) {
+    // Explanations are of the model's answer to one image.
+    if run.model.trunk().info([0, 0]).whole.is_some() {
+        return;
+    }
     let count = run.dataset.len(split).min(PICTURES);
     let rows: Vec<Vec<Cell>> = (0..count).filter_map(|index| row(run, split, index)).collect();
     if rows.is_empty() {

@@ -1,7 +1,7 @@
 //! The worst mistakes of a task as pictures, with the truth beside the prediction; [`judge`](super::judge) finds them.
 
 use cerberus_data::{Batch, Sample, Split};
-use cerberus_draw::{Annotated, DrawnBox, comfortable_scale, encode_jpeg, overlay, side_by_side, to_rgb};
+use cerberus_draw::{Annotated, DrawnBox, comfortable_scale, encode_jpeg, overlay, side_by_side};
 use cerberus_multitask::config::HeadConfig;
 use cerberus_multitask::tasks::Prediction;
 use cerberus_report::Page;
@@ -9,6 +9,7 @@ use cerberus_report::Page;
 use super::RunView;
 use super::pass::{Mistake, TaskPass};
 use crate::report::{SHOWN, annotate};
+use crate::shown::picture_of;
 
 /// The worst mistakes as pictures; a sample that can no longer be read is left out.
 pub(super) fn pictures(
@@ -54,7 +55,7 @@ fn is_drawn(prediction: &Prediction) -> bool {
 /// Input, truth and prediction side by side, for this task only; just the picture if its caption says everything.
 fn drawn(head: &HeadConfig, sample: Sample, mistake: &Mistake) -> Option<Vec<u8>> {
     let size = [sample.image.height, sample.image.width];
-    let picture = to_rgb(&sample.image);
+    let picture = picture_of(&sample);
     let scale = comfortable_scale(picture.width(), picture.height());
     if !is_drawn(&mistake.prediction) {
         return encode_jpeg(&overlay(&picture, &Annotated::default(), &[], scale)).ok();

@@ -1,6 +1,5 @@
 //! What is reported and saved when a loss or a gradient is not finite.
 
-use cerberus_autograd::Var;
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Module};
 
@@ -39,10 +38,13 @@ impl Trainer {
         if !batch.images.all_finite() {
             return "the images themselves hold values that are not finite".into();
         }
+        if let Some((name, _)) = batch.inputs.iter().find(|(_, input)| !input.values.all_finite()) {
+            return format!("the input {name} itself holds values that are not finite");
+        }
         // The same random numbers as in the step.
         let mut context = Context::training(self.config.seed, self.state.step);
         context.trace_layers();
-        let features = self.model.features(Var::constant(batch.images.clone()), &mut context);
+        let features = self.model.features(batch, &mut context);
         let _ = self.model.losses(&features, batch, &mut context);
         let first = context.traced().iter().find(|layer| !layer.is_finite);
         let place = first.map(|layer| {

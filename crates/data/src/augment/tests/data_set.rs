@@ -14,7 +14,15 @@ fn scenes(broken: bool) -> Scenes {
     let [height, width] = SIZE;
     let (labels, accounts) = (Vec::new(), Default::default());
     Scenes {
-        info: DatasetInfo { name: "scenes".into(), height, width, channels: 3, labels, accounts },
+        info: DatasetInfo {
+            name: "scenes".into(),
+            height,
+            width,
+            channels: 3,
+            labels,
+            accounts,
+            inputs: Vec::new(),
+        },
         broken,
     }
 }

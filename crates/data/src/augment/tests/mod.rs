@@ -11,10 +11,21 @@ use cerberus_tensor::random::{Stream, stream};
 
 use super::*;
 use crate::batch::check;
-use crate::{Image, Label, Mask, Object, Pixels, Sample, ValueMap};
+use crate::{Image, Input, Label, Mask, Object, Pixels, Sample, ValueMap};
 
 /// Rows and columns of the scene.
 const SIZE: [usize; 2] = [48, 64];
+
+/// The phases of a short tone.
+const TONE: [f32; 400] = {
+    let mut phases = [0.0; 400];
+    let mut place = 0;
+    while place < 400 {
+        phases[place] = place as f32 * 0.3;
+        place += 1;
+    }
+    phases
+};
 
 /// A bright rectangle `left, top, right, bottom` on black; all black if it has no area.
 fn scene([left, top, right, bottom]: [usize; 4]) -> Sample {
@@ -43,6 +54,7 @@ fn scene_of(bbox: [f32; 4], inside: impl Fn(usize, usize) -> bool) -> Sample {
         objects: Some(objects),
         mask: Some(mask()),
         more,
+        inputs: BTreeMap::from([("audio".into(), Input::Sound(TONE.map(f32::sin).into()))]),
     }
 }
 
@@ -130,9 +142,9 @@ fn a_strength_near_0_changes_nearly_nothing() {
 fn equal_streams_give_equal_samples_and_others_others() {
     let sample = scene([20, 10, 40, 30]);
     for operation in OPERATIONS {
-        let results = |purpose: &str| -> Vec<Image> {
-            let run = |random| operation.run(sample.clone(), 1.0, random, partners(operation, &sample)).image;
-            draws(purpose, 10).map(run).collect()
+        let results = |purpose: &str| -> Vec<(Image, BTreeMap<String, Input>)> {
+            let run = |random| operation.run(sample.clone(), 1.0, random, partners(operation, &sample));
+            draws(purpose, 10).map(run).map(|found| (found.image, found.inputs)).collect()
         };
         let first = results("a");
         assert_eq!(first, results("a"), "{}", operation.name);
@@ -154,7 +166,14 @@ fn odd_samples() -> Vec<Sample> {
         let floats: Vec<f32> = bytes.iter().map(|&value| f32::from(value) - 100.0).collect();
         for pixels in [Pixels::from(bytes), Pixels::from(floats)] {
             let image = Image { height, width, channels, pixels };
-            let plain = Sample { image, class: None, objects: None, mask: None, more: BTreeMap::new() };
+            let plain = Sample {
+                image,
+                class: None,
+                objects: None,
+                mask: None,
+                more: BTreeMap::new(),
+                inputs: BTreeMap::new(),
+            };
             let bbox = [0.0, 0.0, width as f32, height as f32];
             let labelled = Sample {
                 objects: Some(vec![
@@ -210,7 +229,14 @@ fn floats_are_changed_by_the_operations_that_say_so_and_by_no_others() {
     sample.image.pixels = floats.into();
     for operation in OPERATIONS {
         let run = |random| operation.run(sample.clone(), 1.0, random, partners(operation, &sample));
-        let changed = draws(operation.name, 20).any(|random| run(random).image != sample.image);
+        let changed = draws(operation.name, 20).map(run);
+        let changed = changed.map(|found| (found.image != sample.image, found.inputs != sample.inputs));
+        let changed: Vec<(bool, bool)> = changed.collect();
+        // Either the picture changes or the sound, never both.
+        let is_sound = operation.kind == Kind::Sound;
+        assert_eq!(changed.iter().any(|(_, sound)| *sound), is_sound, "{}", operation.name);
+        assert!(!is_sound || changed.iter().all(|(picture, _)| !picture), "{}", operation.name);
+        let changed = changed.into_iter().any(|(picture, sound)| picture || sound);
         assert_eq!(changed, operation.floats, "{}", operation.name);
     }
 }

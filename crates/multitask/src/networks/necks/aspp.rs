@@ -83,6 +83,6 @@ impl<T: Element> JoinMaps<T> for Aspp<T> {
         let x = resampled(x, self.strides, size(&fine), Interpolation::Bilinear);
         let x = Var::concat(vec![x, fine], 3);
         let x = self.mix.iter().fold(x, |x, block| block.forward(x, context));
-        Features { neck: Some(x), stages }
+        Features::new(stages, Some(x))
     }
 }

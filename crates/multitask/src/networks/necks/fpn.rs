@@ -98,6 +98,6 @@ impl<T: Element> JoinMaps<T> for Fpn<T> {
     #[track_caller]
     fn forward(&self, stages: Vec<Var<T>>, context: &mut Context<T>) -> Features<T> {
         let finest = self.lateral.forward(&stages, context).swap_remove(0);
-        Features { neck: Some(self.output.forward(finest, context)), stages }
+        Features::new(stages, Some(self.output.forward(finest, context)))
     }
 }

@@ -94,6 +94,6 @@ impl<T: Element> JoinMaps<T> for Pan<T> {
             stages.push(x);
         }
         let joined = joined.expect("there are at least two levels");
-        Features { neck: Some(self.output.forward(joined, context)), stages }
+        Features::new(stages, Some(self.output.forward(joined, context)))
     }
 }

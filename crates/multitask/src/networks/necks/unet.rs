@@ -72,6 +72,7 @@ impl<T: Element> JoinMaps<T> for UNet<T> {
             let x = self.mix[stage].forward(x, context);
             stages[stage] = context.stage(stage, x);
         }
-        Features { neck: Some(stages[0].clone()), stages }
+        let finest = stages[0].clone();
+        Features::new(stages, Some(finest))
     }
 }

@@ -15,6 +15,7 @@ fn batch(shares: &[[f32; 3]]) -> Batch {
         class: None,
         objects: None,
         mask: None,
+        inputs: BTreeMap::new(),
     };
     let samples: Vec<Sample> = shares.iter().map(sample).collect();
     Batch::assemble(&samples, (0..samples.len()).collect()).unwrap()
