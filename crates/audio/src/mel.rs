@@ -14,7 +14,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
-use crate::resample::dot;
 
 /// The most bands.
 pub const MOST_BANDS: usize = 4096;
@@ -178,7 +177,7 @@ impl<T: Real> MelBank<T> {
     pub fn apply(&self, frame: &[T], bands: &mut Vec<T>) {
         assert!(frame.len() == self.bins, "mel: {} frequencies for a bank of {}", frame.len(), self.bins);
         bands.extend(
-            self.bands.iter().map(|(first, weights)| dot(&frame[*first..][..weights.len()], weights)),
+            self.bands.iter().map(|(first, weights)| T::dot(&frame[*first..][..weights.len()], weights)),
         );
     }
 }

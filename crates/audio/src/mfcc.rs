@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::log_mel::{LogMel, LogMelConfig};
 use crate::real::Real;
-use crate::resample::dot;
 
 /// What an [`Mfcc`] computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +70,7 @@ impl<T: Real> Mfcc<T> {
     pub fn compute(&self, samples: &[T]) -> Vec<T> {
         let frames = self.log_mel.compute(samples);
         let bands = self.log_mel.bands();
-        let transform = |frame| self.cosines.chunks_exact(bands).map(move |row| dot(frame, row));
+        let transform = |frame| self.cosines.chunks_exact(bands).map(move |row| T::dot(frame, row));
         frames.chunks_exact(bands).flat_map(transform).collect()
     }
 }
