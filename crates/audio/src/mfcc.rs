@@ -83,7 +83,11 @@ impl<T: Real> Mfcc<T> {
 /// If there are no columns, or the values are not whole frames.
 #[track_caller]
 pub fn delta<T: Real>(values: &[T], columns: usize, reach: usize) -> Vec<T> {
-    assert!(columns > 0 && values.len() % columns == 0, "delta: {} values, {columns} columns", values.len());
+    assert!(
+        columns > 0 && values.len().is_multiple_of(columns),
+        "delta: {} values, {columns} columns",
+        values.len()
+    );
     let frames = values.len() / columns;
     let scale = 1.0 / (1..=reach).map(|n| 2.0 * (n * n) as f64).sum::<f64>().max(1.0);
     let slope = |place: usize| {
