@@ -1,4 +1,4 @@
-//! Draws the log-mel frames of a chirp as Chapter "Sound" of the book shows them.
+//! Draws the log-mel frames of a chirp as the book shows them (`docs/audio.md`).
 //!
 //! ```sh
 //! cargo run --release --example log_mel -- docs/audio/chirp.png
@@ -9,9 +9,11 @@
 use std::error::Error;
 use std::f32::consts::TAU;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use cerberus::audio::{LogMel, LogMelConfig, Sound, read_wav};
 use cerberus::draw::{HeatScale, encode_png};
+use cerberus::nn::files::write_atomically;
 use image::RgbImage;
 
 /// Pixels of a value on each side.
@@ -28,7 +30,17 @@ fn chirp() -> Sound {
     Sound { rate, channels: vec![(0..2 * rate).map(sample).collect()] }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(PathBuf::from);
     let out = arguments.next().unwrap_or_else(|| "log_mel.png".into());
     let sound = arguments.next().map_or(Ok(chirp()), |path| read_wav(&path))?;
@@ -44,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (frame, band) = (x / ENLARGE, bands - 1 - y / ENLARGE);
         scale.colour(values[(frame * bands + band) as usize])
     });
-    std::fs::write(&out, encode_png(&picture)?)?;
+    write_atomically(&out, &encode_png(&picture)?)?;
     println!("{}: {columns} frames of {bands} bands, {:.1} s", out.display(), sound.duration());
     Ok(())
 }

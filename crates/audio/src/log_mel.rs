@@ -54,7 +54,7 @@ pub enum LogScale {
 impl LogScale {
     fn check(&self) -> Result<(), String> {
         let positive = |name: &str, value: f64| {
-            let fits = value > 0.0 && value.is_finite() && value as f32 > 0.0;
+            let fits = value as f32 > 0.0 && (value as f32).is_finite();
             if fits { Ok(()) } else { Err(format!("log: {name} is {value}; give a number above 0")) }
         };
         match *self {

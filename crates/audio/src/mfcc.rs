@@ -75,9 +75,10 @@ impl<T: Real> Mfcc<T> {
     }
 }
 
-/// How `[frames, columns]` change over time: for every value the slope of the line through it and `reach` frames on both
-/// sides, `sum over n of n (x[t + n] - x[t - n]) / 2 sum over n of n^2`, with n from 1 to `reach` (Young et al., "The
-/// HTK Book", 2006, equation 5.16). The first and last frame are repeated beyond the ends. Without reach, all are 0.
+/// How `[frames, columns]` change over time: for every value the slope of the line through it and `reach` frames on
+/// both sides, `sum over n of n (x[t + n] - x[t - n]) / 2 sum over n of n^2`, with n from 1 to `reach` (Young et
+/// al., "The HTK Book", 2006, equation 5.16). The first and last frame are repeated beyond the ends. Without reach,
+/// all are 0.
 ///
 /// # Panics
 /// If there are no columns, or the values are not whole frames.

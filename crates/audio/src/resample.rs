@@ -146,7 +146,7 @@ impl<T: Real> Resampler<T> {
     }
 
     /// The number of samples after the change of the rate: `len to / from`, rounded up.
-    pub fn len(&self, len: usize) -> usize {
+    pub fn output_len(&self, len: usize) -> usize {
         (len as u64 * self.to).div_ceil(self.from) as usize
     }
 
@@ -167,7 +167,7 @@ impl<T: Real> Resampler<T> {
                 &weights[(from - start) as usize..(to - start) as usize],
             )
         };
-        (0..self.len(samples.len())).map(output).collect()
+        (0..self.output_len(samples.len())).map(output).collect()
     }
 }
 

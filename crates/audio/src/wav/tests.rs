@@ -247,11 +247,14 @@ fn any_file() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn written_sounds_come_back_to_the_precision_of_the_format(
-        channels in 1usize..5, rate in 1..=MOST_RATE, samples in proptest::collection::vec(-1.2f32..1.2, 1..50),
+        channels in 1usize..5,
+        rate in 1..=MOST_RATE,
+        samples in proptest::collection::vec(-1.2f32..1.2, 1..50),
     ) {
         let channel = |number: usize| samples.iter().map(|sample| sample / (number + 1) as f32).collect();
         let sound = Sound { rate, channels: (0..channels).map(channel).collect() };
-        for (format, error) in [(WavFormat::Int16, 0.5 / 32768.0), (WavFormat::Int24, 1e-7), (WavFormat::Float32, 0.0)] {
+        let errors = [(WavFormat::Int16, 0.5 / 32768.0), (WavFormat::Int24, 1e-7), (WavFormat::Float32, 0.0)];
+        for (format, error) in errors {
             let again = parse(&encode(&sound, format).unwrap()).unwrap();
             prop_assert_eq!((again.rate, again.channels.len(), again.len()), (rate, channels, samples.len()));
             for (a, b) in again.channels.iter().flatten().zip(sound.channels.iter().flatten()) {
