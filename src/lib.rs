@@ -110,6 +110,11 @@ struct Layers;
 #[doc = include_str!("../docs/explain.md")]
 struct Explanations;
 
+/// Compiles and runs the program of the chapter on sound.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/audio.md")]
+struct Sounds;
+
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use cerberus::audio::{LogMel, LogMelConfig, Resampler, Sound, WavFormat, read_wav, write_wav};
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
 use cerberus::data::{Batch, Dataset, IGNORED, Image, Label, LabelKind, PhotoOptions, Split};
 use cerberus::nn::{Module, checkpoint};
@@ -47,7 +48,7 @@ macro_rules! picture {
 }
 
 /// All readers.
-pub static READERS: [Reader; 24] = [
+pub static READERS: [Reader; 25] = [
     Reader {
         name: "idx",
         sets: || vec![idx("", <[u8]>::to_vec)],
@@ -81,6 +82,12 @@ pub static READERS: [Reader; 24] = [
     picture!("bmp", || pictures(ImageFormat::Bmp, &[])),
     picture!("tiff", || pictures(ImageFormat::Tiff, &[])),
     picture!("webp", || pictures(ImageFormat::WebP, &[])),
+    Reader {
+        name: "wav",
+        sets: sounds,
+        words: &["RIFF", "WAVE", "fmt ", "data", "LIST", "INFO"],
+        read: read_sound,
+    },
     Reader { name: "ids", sets: photos::ids, words: CHUNKS, read: read_photos },
     Reader {
         name: "safetensors",
@@ -239,6 +246,23 @@ fn written(name: &str, write: impl FnOnce(&Path)) -> Vec<Part> {
     let path = folder.path().join(name);
     write(&path);
     vec![part(name, std::fs::read(path).unwrap())]
+}
+
+/// Sounds of every format that is written.
+fn sounds() -> Vec<Vec<Part>> {
+    let channel: Vec<f32> = (0..400).map(|i| (i as f32 * 0.3).sin()).collect();
+    let sound = Sound { rate: 8000, channels: vec![channel.clone(), channel] };
+    let file = |format| written("sound.wav", |path| write_wav(path, &sound, format).unwrap());
+    [WavFormat::Int16, WavFormat::Int24, WavFormat::Float32].map(file).into()
+}
+
+/// Reads a sound and makes features of it, as for a model.
+fn read_sound(folder: &Path) -> Result<(), String> {
+    let sound = read_wav(&folder.join("sound.wav")).map_err(|error| error.to_string())?;
+    let samples = Resampler::new(sound.rate, 16000, &Default::default())?.process(&sound.mono());
+    let log_mel = LogMel::<f32>::new(&LogMelConfig::new(16000, 40))?;
+    assert_eq!(log_mel.compute(&samples).len(), log_mel.frames(samples.len()) * 40);
+    Ok(())
 }
 
 fn tensors() -> Vec<Part> {

@@ -54,7 +54,7 @@ pub enum LogScale {
 impl LogScale {
     fn check(&self) -> Result<(), String> {
         let positive = |name: &str, value: f64| {
-            let fits = value > 0.0 && value.is_finite() && value as f32 > 0.0;
+            let fits = value as f32 > 0.0 && (value as f32).is_finite();
             if fits { Ok(()) } else { Err(format!("log: {name} is {value}; give a number above 0")) }
         };
         match *self {
@@ -70,10 +70,7 @@ impl LogScale {
     /// Replaces the values of one sound by their logarithms.
     fn apply<T: Real>(&self, values: &mut [T], power: Power) {
         match *self {
-            LogScale::Natural { floor } => {
-                let floor = T::of(floor);
-                values.iter_mut().for_each(|value| *value = value.max(floor).ln());
-            }
+            LogScale::Natural { floor } => T::logarithms(values, T::of(floor)),
             LogScale::Decibel { reference, floor, top_db } => {
                 let largest = values.iter().copied().fold(T::zero(), T::max);
                 let factor = T::of(if power == Power::Energy { 10.0 } else { 20.0 });

@@ -14,7 +14,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
-use crate::resample::dot;
 
 /// The most bands.
 pub const MOST_BANDS: usize = 4096;
@@ -142,10 +141,12 @@ impl<T: Real> MelBank<T> {
                 let fall = (high - hertz) / (high - middle);
                 rise.min(fall).max(0.0) * height
             };
-            let weights: Vec<f64> = (0..bins).map(weight).collect();
-            let first = weights.iter().position(|&weight| weight > 0.0).unwrap_or(0);
-            let last = weights.iter().rposition(|&weight| weight > 0.0).map_or(first, |last| last + 1);
-            (first, weights[first..last].iter().map(|&weight| T::of(weight)).collect())
+            // Frequencies between the edges, and one more on each side in case of rounding.
+            let place = |hertz: f64| hertz * n_fft as f64 / f64::from(rate);
+            let (start, end) = (place(low) as usize, (place(high) as usize + 2).min(bins));
+            let inside: Vec<usize> = (start..end).filter(|&bin| weight(bin) > 0.0).collect();
+            let weights = inside.iter().map(|&bin| T::of(weight(bin))).collect();
+            (inside.first().copied().unwrap_or(0), weights)
         };
         Ok(MelBank { bins, bands: edges.windows(3).map(band).collect() })
     }
@@ -178,7 +179,7 @@ impl<T: Real> MelBank<T> {
     pub fn apply(&self, frame: &[T], bands: &mut Vec<T>) {
         assert!(frame.len() == self.bins, "mel: {} frequencies for a bank of {}", frame.len(), self.bins);
         bands.extend(
-            self.bands.iter().map(|(first, weights)| dot(&frame[*first..][..weights.len()], weights)),
+            self.bands.iter().map(|(first, weights)| T::dot(&frame[*first..][..weights.len()], weights)),
         );
     }
 }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::log_mel::{LogMel, LogMelConfig};
 use crate::real::Real;
-use crate::resample::dot;
 
 /// What an [`Mfcc`] computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,20 +70,25 @@ impl<T: Real> Mfcc<T> {
     pub fn compute(&self, samples: &[T]) -> Vec<T> {
         let frames = self.log_mel.compute(samples);
         let bands = self.log_mel.bands();
-        let transform = |frame| self.cosines.chunks_exact(bands).map(move |row| dot(frame, row));
+        let transform = |frame| self.cosines.chunks_exact(bands).map(move |row| T::dot(frame, row));
         frames.chunks_exact(bands).flat_map(transform).collect()
     }
 }
 
-/// How `[frames, columns]` change over time: for every value the slope of the line through it and `reach` frames on both
-/// sides, `sum over n of n (x[t + n] - x[t - n]) / 2 sum over n of n^2`, with n from 1 to `reach` (Young et al., "The
-/// HTK Book", 2006, equation 5.16). The first and last frame are repeated beyond the ends. Without reach, all are 0.
+/// How `[frames, columns]` change over time: for every value the slope of the line through it and `reach` frames on
+/// both sides, `sum over n of n (x[t + n] - x[t - n]) / 2 sum over n of n^2`, with n from 1 to `reach` (Young et
+/// al., "The HTK Book", 2006, equation 5.16). The first and last frame are repeated beyond the ends. Without reach,
+/// all are 0.
 ///
 /// # Panics
 /// If there are no columns, or the values are not whole frames.
 #[track_caller]
 pub fn delta<T: Real>(values: &[T], columns: usize, reach: usize) -> Vec<T> {
-    assert!(columns > 0 && values.len() % columns == 0, "delta: {} values, {columns} columns", values.len());
+    assert!(
+        columns > 0 && values.len().is_multiple_of(columns),
+        "delta: {} values, {columns} columns",
+        values.len()
+    );
     let frames = values.len() / columns;
     let scale = 1.0 / (1..=reach).map(|n| 2.0 * (n * n) as f64).sum::<f64>().max(1.0);
     let slope = |place: usize| {

@@ -146,7 +146,7 @@ impl<T: Real> Resampler<T> {
     }
 
     /// The number of samples after the change of the rate: `len to / from`, rounded up.
-    pub fn len(&self, len: usize) -> usize {
+    pub fn output_len(&self, len: usize) -> usize {
         (len as u64 * self.to).div_ceil(self.from) as usize
     }
 
@@ -162,26 +162,13 @@ impl<T: Real> Resampler<T> {
             let weights = &self.weights[range.clone()];
             let (start, end) = (period + first, period + first + weights.len() as i64);
             let (from, to) = (start.clamp(0, len), end.clamp(0, len));
-            dot(
+            T::dot(
                 &samples[from as usize..to as usize],
                 &weights[(from - start) as usize..(to - start) as usize],
             )
         };
-        (0..self.len(samples.len())).map(output).collect()
+        (0..self.output_len(samples.len())).map(output).collect()
     }
-}
-
-/// The sum of products, in eight partial sums that a vector holds.
-pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    let mut sums = [T::zero(); 8];
-    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| a * b).sum::<T>();
-    for (a, b) in a.zip(b) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum = *sum + a * b;
-        }
-    }
-    sums.into_iter().sum::<T>() + rest
 }
 
 fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {

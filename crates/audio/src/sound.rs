@@ -33,6 +33,10 @@ impl Sound {
     }
 
     /// The mean of the channels at each sample.
+    ///
+    /// # Panics
+    /// If a channel is shorter than the first.
+    #[track_caller]
     pub fn mono(&self) -> Vec<f32> {
         if let [only] = &self.channels[..] {
             return only.clone();

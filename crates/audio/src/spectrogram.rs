@@ -11,8 +11,7 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use realfft::RealToComplex;
 use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
@@ -115,8 +114,7 @@ impl<T: Real> Spectrogram<T> {
         for (i, weight) in window[before..][..config.window].iter_mut().enumerate() {
             *weight = T::of(0.5 - 0.5 * (2.0 * PI * i as f64 / config.window as f64).cos());
         }
-        let plan = RealFftPlanner::new().plan_fft_forward(config.n_fft);
-        Ok(Spectrogram { config: config.clone(), window, plan })
+        Ok(Spectrogram { config: config.clone(), window, plan: T::plan(config.n_fft) })
     }
 
     /// The configuration.
@@ -143,9 +141,9 @@ impl<T: Real> Spectrogram<T> {
             self.cut(samples, start, &mut frame);
             let done = self.plan.process_with_scratch(&mut frame, &mut bins, &mut scratch);
             done.expect("the buffers have the plan's lengths");
-            for (value, &Complex { re, im }) in values.iter_mut().zip(&bins) {
-                let energy = re * re + im * im;
-                *value = if power == Power::Energy { energy } else { energy.sqrt() };
+            T::energies(&mut values, &bins);
+            if power == Power::Magnitude {
+                values.iter_mut().for_each(|value| *value = value.sqrt());
             }
             take(&values);
         }
@@ -155,9 +153,7 @@ impl<T: Real> Spectrogram<T> {
     fn cut(&self, samples: &[T], start: isize, frame: &mut [T]) {
         let inside = usize::try_from(start).ok().and_then(|start| samples.get(start..start + frame.len()));
         if let Some(inside) = inside {
-            for ((value, &sample), &weight) in frame.iter_mut().zip(inside).zip(&self.window) {
-                *value = sample * weight;
-            }
+            T::multiply(frame, inside, &self.window);
             return;
         }
         for (place, (value, &weight)) in frame.iter_mut().zip(&self.window).enumerate() {

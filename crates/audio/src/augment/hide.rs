@@ -55,7 +55,10 @@ impl SpecAugment {
     #[track_caller]
     pub fn apply(&self, values: &mut [f32], bands: usize, rng: &mut impl Rng) {
         let len = values.len();
-        assert!(bands > 0 && len % bands == 0, "spectrogram augmentation: {len} values, {bands} bands");
+        assert!(
+            bands > 0 && len.is_multiple_of(bands),
+            "spectrogram augmentation: {len} values, {bands} bands"
+        );
         let frames = len / bands;
         let mean = (values.iter().copied().map(f64::from).sum::<f64>() / len.max(1) as f64) as f32;
         for _ in 0..self.times {

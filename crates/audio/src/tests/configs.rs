@@ -67,8 +67,8 @@ fn impossible_numbers_are_refused_with_their_name_and_not_computed() {
     for high in [0.0, -1.0, 4000.1, f64::NAN, f64::INFINITY] {
         refused(&|config| config.mel.high = Some(high), "low < high");
     }
-    // 1e-50 is 0 in f32.
-    for value in [0.0, -1.0, 1e-50, f64::NAN, f64::INFINITY] {
+    // The small and the large one are 0 and infinite in f32.
+    for value in [0.0, -1.0, 1e-50, 1e50, f64::NAN, f64::INFINITY] {
         refused(&|config| config.log = LogScale::Natural { floor: value }, "floor");
         let scale = |floor, reference, top_db| LogScale::Decibel { floor, reference, top_db };
         refused(&|config| config.log = scale(value, None, None), "floor");

@@ -90,7 +90,7 @@ impl Format {
             let remedy = "there is no sound in it: leave it out";
             return Err(Fault::new(place, "samples", "none", remedy).into());
         }
-        if len % format.block() != 0 {
+        if !len.is_multiple_of(format.block()) {
             let expected = format!("a multiple of {} bytes", format.block());
             return Err(Fault::new(place, expected, len.to_string(), CUT_OFF).into());
         }

@@ -51,7 +51,7 @@ pub fn write_wav(path: &Path, sound: &Sound, format: WavFormat) -> Result<(), Au
 }
 
 /// The bytes of the file, or why there are none.
-fn encode(sound: &Sound, format: WavFormat) -> Result<Vec<u8>, &'static str> {
+pub(super) fn encode(sound: &Sound, format: WavFormat) -> Result<Vec<u8>, &'static str> {
     let (len, rate) = (sound.len(), sound.rate);
     let channels = u16::try_from(sound.channels.len()).unwrap_or(u16::MAX);
     if !(1..=MOST_CHANNELS).contains(&channels) || !(1..=MOST_RATE).contains(&rate) || len == 0 {
