@@ -5,7 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
-use cerberus::data::{Batch, Dataset, IGNORED, Image, Label, LabelKind, PhotoOptions, Split};
+use cerberus::data::{
+    Batch, Clip, ClipOptions, DataError, Dataset, FrameChoice, IGNORED, Image, Label, LabelKind,
+    PhotoOptions, Split, open_clip,
+};
 use cerberus::nn::{Module, checkpoint};
 use cerberus::tensor::Tensor;
 use cerberus::train::{RunFolder, TrainConfig, load_model};
@@ -40,6 +43,20 @@ const CHUNKS: &[&str] =
     &["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "iCCP", "eXIf", "acTL", "VP8 ", "VP8L", "VP8X", "ALPH", "EXIF"];
 const SEGMENTS: &[&str] = &["Exif\0\0MM\0*", "Exif\0\0II*\0", "Adobe", "ICC_PROFILE\0"];
 
+const Y4M: &[&str] = &[
+    "FRAME\n",
+    "YUV4MPEG2 ",
+    " W",
+    " H",
+    " F",
+    ":",
+    " C420p16",
+    " C444alpha",
+    " Cmono",
+    " XCOLORRANGE=FULL",
+    "\n",
+];
+
 macro_rules! picture {
     ($name:literal, $sets:expr) => {
         Reader { name: $name, sets: $sets, words: CHUNKS, read: read_picture }
@@ -47,7 +64,7 @@ macro_rules! picture {
 }
 
 /// All readers.
-pub static READERS: [Reader; 24] = [
+pub static READERS: [Reader; 27] = [
     Reader {
         name: "idx",
         sets: || vec![idx("", <[u8]>::to_vec)],
@@ -81,6 +98,19 @@ pub static READERS: [Reader; 24] = [
     picture!("bmp", || pictures(ImageFormat::Bmp, &[])),
     picture!("tiff", || pictures(ImageFormat::Tiff, &[])),
     picture!("webp", || pictures(ImageFormat::WebP, &[])),
+    Reader {
+        name: "clip-gif",
+        sets: || vec![clip_file(moving_picture().to_gif())],
+        words: &["NETSCAPE2.0"],
+        read: read_clip,
+    },
+    Reader {
+        name: "clip-y4m",
+        sets: || vec![clip_file(moving_picture().to_y4m())],
+        words: Y4M,
+        read: read_clip,
+    },
+    Reader { name: "clip-folder", sets: || vec![clip_folder()], words: CHUNKS, read: read_clip },
     Reader { name: "ids", sets: photos::ids, words: CHUNKS, read: read_photos },
     Reader {
         name: "safetensors",
@@ -201,6 +231,40 @@ fn pictures(format: ImageFormat, more: &[&[u8]]) -> Vec<Vec<Part>> {
     };
     let more = more.iter().map(|bytes| bytes.to_vec());
     [colours, gray].into_iter().chain(more).map(sound).collect()
+}
+
+/// A clip of four frames.
+fn moving_picture() -> Clip {
+    let frame = |number: u32| {
+        let pixels = picture(9 + number).crop_imm(number, number, 12, 9).into_rgb8().into_raw();
+        Image { height: 9, width: 12, channels: 3, pixels: pixels.into() }
+    };
+    Clip { frames: (0..4).map(frame).collect(), rate: 8.0 }
+}
+
+fn clip_file(bytes: Result<Vec<u8>, DataError>) -> Vec<Part> {
+    vec![part("clip", bytes.unwrap())]
+}
+
+fn clip_folder() -> Vec<Part> {
+    let frames = moving_picture().frames.into_iter().enumerate();
+    frames.map(|(number, frame)| part(&format!("clip/{number}.png"), frame.to_png().unwrap())).collect()
+}
+
+/// Reads a clip whole, and a few resized frames of it.
+fn read_clip(folder: &Path) -> Result<(), String> {
+    let few = ClipOptions { frames: FrameChoice::Count(3), size: Some([6, 8]), ..ClipOptions::default() };
+    for options in [ClipOptions::default(), few] {
+        let clip = open_clip(&folder.join("clip"), &options).map_err(|error| error.to_string())?;
+        assert!(clip.rate.is_finite() && clip.rate > 0.0, "{} frames a second", clip.rate);
+        let first = &clip.frames[0];
+        let like_first = |frame: &Image| {
+            (frame.height, frame.width, frame.channels) == (first.height, first.width, 3)
+                && frame.pixels.len() == frame.height * frame.width * 3
+        };
+        assert!(clip.frames.iter().all(like_first), "frames of different sizes");
+    }
+    Ok(())
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
