@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, Limits};
 
-use super::open::{Film, MOST_FRAME_PIXELS, MOST_LISTED, check_size, unread};
+use super::film::{Film, MOST_FRAME_PIXELS, MOST_LISTED, check_size, unread};
 use crate::{DataError, Image};
 
 /// The most pixels of all frames together: about a quarter of a minute of decoding.

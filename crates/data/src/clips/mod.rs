@@ -16,6 +16,7 @@
 
 mod animated_gif;
 mod colour;
+mod film;
 mod natural;
 mod open;
 mod options;

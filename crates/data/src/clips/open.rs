@@ -1,33 +1,17 @@
 //! Opens a clip of any form, and reads the frames that are wanted.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::Clip;
 use super::animated_gif::Gif;
+use super::film::{Film, unread};
 use super::options::{ClipOptions, MOST_FRAMES};
 use super::pictures::Pictures;
 use super::y4m::Y4m;
 use crate::image_file::MOST_PIXELS;
 use crate::{DataError, Image, Placement};
-
-/// The most pixels of a frame: 16 million, as in 4096 x 4096.
-pub(super) const MOST_FRAME_PIXELS: u64 = 1 << 24;
-/// The most frames of a file: nine hours of film.
-pub(super) const MOST_LISTED: usize = 1 << 20;
-
-/// A clip on disk.
-pub(super) trait Film {
-    /// Rows and columns of every frame.
-    fn size(&self) -> [usize; 2];
-
-    /// When each frame ends, in seconds from the beginning; rising, and at least one.
-    fn ends(&self) -> Vec<f64>;
-
-    /// Reads the frames with these numbers, which rise, and hands over each.
-    fn read(&mut self, numbers: &[usize], keep: &mut dyn FnMut(Image)) -> Result<(), DataError>;
-}
 
 /// Reads a clip: a folder of pictures, an animated GIF or a Y4M file. The content of a file decides, not its name.
 ///
@@ -71,7 +55,8 @@ pub fn open_clip(path: &Path, options: &ClipOptions) -> Result<Clip, DataError> 
     Ok(Clip { frames, rate })
 }
 
-fn film(path: &Path, folder_rate: f64) -> Result<Box<dyn Film>, DataError> {
+/// The clip at a path, of whatever form.
+pub(super) fn film(path: &Path, folder_rate: f64) -> Result<Box<dyn Film>, DataError> {
     if path.is_dir() {
         return Ok(Box::new(Pictures::open(path, folder_rate)?));
     }
@@ -112,18 +97,4 @@ fn other(path: &Path, first: &[u8]) -> DataError {
     };
     let expected = "a folder of pictures, an animated GIF or a Y4M file";
     DataError::malformed(path, "first bytes", expected, found, &remedy)
-}
-
-pub(super) fn unread(path: &Path, source: io::Error) -> DataError {
-    DataError::Read { path: path.into(), source, remedy: "check the path and its permissions".into() }
-}
-
-/// Refuses frames that would take too much memory.
-pub(super) fn check_size(path: &Path, [rows, columns]: [usize; 2]) -> Result<(), DataError> {
-    if (1..=u128::from(MOST_FRAME_PIXELS)).contains(&(rows as u128 * columns as u128)) {
-        return Ok(());
-    }
-    let expected = format!("frames of 1 to {MOST_FRAME_PIXELS} pixels");
-    let found = format!("{columns}x{rows}");
-    Err(DataError::malformed(path, "header", &expected, &found, "make the frames smaller"))
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::film::Film;
 use super::natural;
-use super::open::Film;
 use crate::image_file::Header;
 use crate::photos::files::{entries, is_picture};
 use crate::{DataError, Image};

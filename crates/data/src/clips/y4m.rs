@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::colour::{Range, to_rgb};
-use super::open::{Film, MOST_LISTED, check_size, unread};
+use super::film::{Film, MOST_LISTED, check_size, unread};
 use crate::{DataError, Image};
 
 /// The most bytes of a line of text; the usual ones have fewer than a hundred.
@@ -40,7 +40,7 @@ struct Header {
 impl Header {
     /// An error is what was expected and what is there.
     fn parse(line: &str) -> Result<Header, [String; 2]> {
-        let (mut sides, mut rate, mut format, mut range) = ([0, 0], USUAL_RATE, "420", Range::Limited);
+        let (mut sides, mut rate, mut format, mut range) = ([0, 0], USUAL_RATE, "420", None);
         for word in line.split(' ').skip(1).filter(|word| !word.is_empty()) {
             let wrong = |expected: &str| [expected.to_string(), format!("{word:?}")];
             let mut letters = word.chars();
@@ -60,7 +60,8 @@ impl Header {
                     }
                 }
                 Some('C') => format = value,
-                Some('X') if value.eq_ignore_ascii_case("COLORRANGE=FULL") => range = Range::Full,
+                Some('X') if value.eq_ignore_ascii_case("COLORRANGE=FULL") => range = Some(Range::Full),
+                Some('X') if value.eq_ignore_ascii_case("COLORRANGE=LIMITED") => range = Some(Range::Limited),
                 _ => {}
             }
         }
@@ -71,7 +72,6 @@ impl Header {
             ["a colour format of 420, 422, 444, 411 or mono, of 8 to 16 bits".into(), format!("C{format}")]
         };
         let ((shared, alpha), rest) = kind(format).ok_or_else(unknown)?;
-        // JPEG's positions of colours do not say that its range is used, too.
         let bits = match rest {
             "" | "jpeg" | "mpeg2" | "paldv" => 8,
             bits => {
@@ -79,6 +79,8 @@ impl Header {
                 number.filter(|bits| (8..=16).contains(bits)).ok_or_else(unknown)?
             }
         };
+        // As ffmpeg reads them: gray has the full range, and JPEG's positions of colours do not mean its range.
+        let range = range.unwrap_or(if shared.is_none() { Range::Full } else { Range::Limited });
         Ok(Header { size: sides, rate, bits, shared, alpha, range })
     }
 
