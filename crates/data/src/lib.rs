@@ -50,7 +50,7 @@ pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAcc
 pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::{Batch, PIXEL_MEAN, PIXEL_STD, normalise};
 pub use cifar::Cifar10;
-pub use clips::{Clip, ClipOptions, FrameChoice, open_clip};
+pub use clips::{Clip, ClipFolderOptions, ClipFolders, ClipOptions, FrameChoice, open_clip};
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, annotated_key};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};

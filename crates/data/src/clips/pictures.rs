@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::film::Film;
+use super::film::{Film, check_size};
 use super::natural;
 use crate::image_file::Header;
 use crate::photos::files::{entries, is_picture};
@@ -28,6 +28,7 @@ impl Pictures {
             return Err(DataError::malformed(folder, "the folder", expected, "none", REMEDY));
         };
         let size = Header::read(first)?.upright;
+        check_size(first, size)?;
         Ok(Pictures { paths, size, rate })
     }
 }
@@ -44,14 +45,14 @@ impl Film for Pictures {
     fn read(&mut self, numbers: &[usize], keep: &mut dyn FnMut(Image)) -> Result<(), DataError> {
         for &number in numbers {
             let path = &self.paths[number];
-            let picture = Image::read(path)?;
             let ([rows, columns], first) = (self.size, self.paths[0].display());
-            if [picture.height, picture.width] != self.size {
+            let found = Header::read(path)?.upright;
+            if found != self.size {
                 let expected = format!("{columns}x{rows} pixels, as in {first}");
-                let found = format!("{}x{}", picture.width, picture.height);
+                let found = format!("{}x{}", found[1], found[0]);
                 return Err(DataError::malformed(path, "the picture", &expected, &found, REMEDY));
             }
-            keep(picture);
+            keep(Image::read(path)?);
         }
         Ok(())
     }
