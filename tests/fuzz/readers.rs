@@ -6,8 +6,8 @@ use std::path::Path;
 
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
 use cerberus::data::{
-    Batch, Clip, ClipOptions, DataError, Dataset, FrameChoice, IGNORED, Image, Label, LabelKind,
-    PhotoOptions, Split, open_clip,
+    Batch, Clip, ClipFolderOptions, ClipFolders, ClipOptions, DataError, Dataset, FrameChoice, IGNORED,
+    Image, Label, LabelKind, PhotoOptions, Split, open_clip,
 };
 use cerberus::nn::{Module, checkpoint};
 use cerberus::tensor::Tensor;
@@ -64,7 +64,7 @@ macro_rules! picture {
 }
 
 /// All readers.
-pub static READERS: [Reader; 27] = [
+pub static READERS: [Reader; 28] = [
     Reader {
         name: "idx",
         sets: || vec![idx("", <[u8]>::to_vec)],
@@ -110,6 +110,7 @@ pub static READERS: [Reader; 27] = [
         words: Y4M,
         read: read_clip,
     },
+    Reader { name: "clip-table", sets: || vec![clip_table()], words: TEXT, read: read_clip_folders },
     Reader { name: "clip-folder", sets: || vec![clip_folder()], words: CHUNKS, read: read_clip },
     Reader { name: "ids", sets: photos::ids, words: CHUNKS, read: read_photos },
     Reader {
@@ -249,6 +250,32 @@ fn clip_file(bytes: Result<Vec<u8>, DataError>) -> Vec<Part> {
 fn clip_folder() -> Vec<Part> {
     let frames = moving_picture().frames.into_iter().enumerate();
     frames.map(|(number, frame)| part(&format!("clip/{number}.png"), frame.to_png().unwrap())).collect()
+}
+
+/// A table of sound clips.
+fn clip_table() -> Vec<Part> {
+    let table = "clip,split,class,class:mood,number:speed\na/1.gif,train,walk,calm,1.5\na/2,val,jump,,2\nb.y4m,,walk,-,\n";
+    let (clip, sound) = (moving_picture(), |part: Part| Part { damaged: false, ..part });
+    let mut parts = vec![part("clips.csv", table)];
+    parts.push(sound(part("a/1.gif", clip.to_gif().unwrap())));
+    parts.push(sound(part("a/2/1.png", clip.frames[0].to_png().unwrap())));
+    parts.push(sound(part("b.y4m", clip.to_y4m().unwrap())));
+    parts
+}
+
+fn read_clip_folders(folder: &Path) -> Result<(), String> {
+    let options =
+        ClipFolderOptions { frames: 2, size: [6, 8], hold_back: 0.3, ..ClipFolderOptions::default() };
+    let data = ClipFolders::open(folder, options).map_err(|error| error.to_string())?;
+    data.info().accounts.iter().for_each(|account| drop(account.lines()));
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        for index in 0..data.len(split) {
+            let sample = data.sample(split, 0, index).map_err(|error| error.to_string())?;
+            let batch = Batch::assemble(&[sample], vec![index]).expect("a sample fits into a batch");
+            assert_sound(&batch, &data);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a clip whole, and a few resized frames of it.

@@ -8,6 +8,7 @@
 //! garments, which are the default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`]
 //! from files like MNIST's, and [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and
 //! Pascal VOC, in one folder per class, with masks, or in tables. [`open`] finds the right one from a name or a path.
+//! [`MovingScenes`] and [`ClipFolders`] are data sets of moving pictures, made and from files; [`clips`] reads the files.
 //! [`augment`] changes training samples at random, together with their labels.
 //!
 //! ```

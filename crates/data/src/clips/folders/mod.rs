@@ -29,7 +29,7 @@ use crate::account::{Account, ClassCount, Findings, LabelCount, PartAccount, Pic
 use crate::dataset::{CLASS, LabelInfo, LabelKind, no_such_sample};
 use crate::photos::digest::{fnv, of_pictures};
 use crate::photos::splits::{Item, split};
-use crate::{DataError, Dataset, DatasetInfo, Fit, Label, MOST_CLASSES, Sample, Split};
+use crate::{DataError, Dataset, DatasetInfo, FindingKind, Fit, Label, MOST_CLASSES, Sample, Split};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
@@ -149,6 +149,15 @@ impl ClipFolders {
             let found = format!("none of {}", entries.len());
             let remedy = "name a training part, or hold back less";
             return Err(DataError::malformed(path, "the training part", expected, &found, remedy));
+        }
+        // A head cannot learn from a label that never occurs in training; if all clips are for testing, every label counts.
+        let learns_from = if splits[0].is_empty() { &splits[2] } else { &splits[0] };
+        let (labels, absent): (Vec<LabelInfo>, Vec<LabelInfo>) = labels.into_iter().partition(|label| {
+            learns_from.iter().any(|&place| entries[place].labels.contains_key(&label.name))
+        });
+        for label in absent {
+            findings.add(FindingKind::LabelLeftOut, "labels that no training clip has", &label.name);
+            entries.iter_mut().for_each(|entry| drop(entry.labels.remove(&label.name)));
         }
         let mut account = Account {
             path: path.display().to_string(),

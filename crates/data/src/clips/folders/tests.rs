@@ -124,8 +124,8 @@ fn table(rows: &str) -> TempDir {
 #[test]
 fn a_table_gives_clips_several_labels_and_parts() {
     let root = table(
-        "clip,split,class,class:Mood,number:speed,note\n\
-         walk/a.gif,train,walk,calm,1.5,x\nwalk/b,val,walk,,2,y\njump/a.y4m,train,,wild,,z\n",
+        "clip,split,class,class:Mood,number:speed,note,class:late\n\
+         walk/a.gif,train,walk,calm,1.5,x,\nwalk/b,val,walk,,2,y,once\njump/a.y4m,train,,wild,,z,\n",
     );
     for path in [root.path().to_path_buf(), root.path().join("clips.csv")] {
         let data = opened(&path);
@@ -141,7 +141,10 @@ fn a_table_gives_clips_several_labels_and_parts() {
             (first.more.get("speed"), second.more.get("speed")),
             (Some(&Label::Values(vec![1.5])), None)
         );
-        assert!(data.info().accounts[0].lines().join("\n").contains("note"));
+        // A column that is no label, and a label that is not in training.
+        let lines = data.info().accounts[0].lines().join("\n");
+        assert!(lines.contains("note") && lines.contains("no training clip has (late)"), "{lines}");
+        assert!(!data.sample(Split::Validation, 0, 0).unwrap().more.contains_key("late"));
     }
 }
 
