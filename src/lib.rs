@@ -15,7 +15,7 @@
 //! | [`nn`] | layers, losses, optimisers, schedules, checkpoints |
 //! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
 //! | [`audio`] | sound files, resampling, spectrograms, augmentation (builds on nothing) |
-//! | [`metrics`] | scores of predictions, boxes (builds on nothing) |
+//! | [`metrics`] | scores of predictions, boxes and their tracks (builds on nothing) |
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
 //! | [`multitask`] | trunks, heads, tasks, the model, the training step |
@@ -129,3 +129,8 @@ struct Optimisers;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/ten-programs.md")]
 struct TenPrograms;
+
+/// Compiles and runs the programs of the chapter on moving pictures.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/video.md")]
+struct Video;

@@ -8,6 +8,7 @@
 //! garments, which are the default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`]
 //! from files like MNIST's, and [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and
 //! Pascal VOC, in one folder per class, with masks, or in tables. [`open`] finds the right one from a name or a path.
+//! [`MovingScenes`] and [`ClipFolders`] are data sets of moving pictures, made and from files; [`clips`] reads the files.
 //! [`augment`] changes training samples at random, together with their labels.
 //!
 //! ```
@@ -55,7 +56,7 @@ pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAcc
 pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::{Batch, PIXEL_MEAN, PIXEL_STD, normalise};
 pub use cifar::Cifar10;
-pub use clips::Clip;
+pub use clips::{Clip, ClipFolderOptions, ClipFolders, ClipOptions, FrameChoice, open_clip};
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, annotated_key};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};

@@ -11,6 +11,8 @@
 //! | detection | COCO mean average precision and recall, per class and size, curves | [`CocoEvaluator`] |
 //! | regression, depth | MAE, RMSE, R2, AbsRel, SqRel, delta | [`RegressionErrors`] |
 //!
+//! [`Tracker`] is no metric: it links the boxes of a film from frame to frame.
+//!
 //! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition allows it, and
 //! add in the order of the samples, so the result does not depend on how the samples were split into batches. None
 //! keeps pixels; three keep data for each sample or detection, because an exact average precision and a fitted
@@ -25,6 +27,7 @@ mod calibration;
 pub mod coco;
 mod confusion;
 mod regression;
+pub mod tracking;
 
 pub use accuracy::{TopKAccuracy, argmax};
 pub use average_precision::AveragePrecision;
@@ -34,3 +37,4 @@ pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, Reliability, 
 pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
 pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
 pub use regression::RegressionErrors;
+pub use tracking::{Tracker, TrackerOptions};

@@ -209,3 +209,18 @@ fn boxes_and_masks_are_those_of_the_subjects_visible_pixels() {
     }
     assert!(hidden > 5, "only {hidden} of 44 subjects are partly hidden");
 }
+
+#[test]
+fn the_subject_is_often_but_not_always_the_largest_garment() {
+    let data = scenes();
+    let (mut largest, mut all) = (0, 0);
+    for index in (0..data.len(Split::Test)).step_by(5) {
+        let layout = scene(&data, Split::Test, index).layout;
+        let area = |garment: &Placed| garment.pixels.iter().map(|row| row.count_ones()).sum::<u32>();
+        let areas: Vec<u32> = layout.garments.iter().map(area).collect();
+        largest += usize::from(areas[1..].iter().all(|&other| other < areas[0]));
+        all += 1;
+    }
+    let share = largest as f64 / all as f64;
+    assert!((0.6..0.85).contains(&share), "{share}");
+}

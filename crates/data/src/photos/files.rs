@@ -84,7 +84,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// The folders in a folder, sorted by name; none if it cannot be read.
-pub(super) fn folders(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(folder: &Path) -> Vec<PathBuf> {
     entries(folder).unwrap_or_default().into_iter().filter(|path| path.is_dir()).collect()
 }
 
@@ -95,7 +95,7 @@ pub(super) fn folder_named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 }
 
 /// The last component of a path as text.
-pub(super) fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
 }
 
@@ -212,7 +212,7 @@ impl ByStem {
 }
 
 /// A file's path below a folder, without extension.
-pub(super) fn stem(folder: &Path, path: &Path) -> OsString {
+pub(crate) fn stem(folder: &Path, path: &Path) -> OsString {
     path.strip_prefix(folder).unwrap_or(path).with_extension("").into_os_string()
 }
 

@@ -42,7 +42,7 @@ mod run_lengths;
 mod semantic;
 pub(crate) mod splits;
 mod table;
-mod text;
+pub(crate) mod text;
 mod voc;
 mod yaml;
 mod yolo;
@@ -65,7 +65,7 @@ pub use files::pictures_in;
 use fit::Fit;
 use prepare::prepare;
 use reading::Reading;
-use splits::split;
+use splits::{Item, split};
 
 /// The most bytes of prepared photos that are kept in memory; if the photos do not fit, each is read again every time.
 const KEPT_BYTES: usize = 1 << 30;
@@ -285,7 +285,8 @@ impl Photos {
         let mut reading = reading.finish(path)?;
         let annotated = map::apply(&options, &mut reading)?;
         let Reading { photos, labels, mut findings, found, .. } = reading;
-        let splits = split(&photos, options.hold_back);
+        let items = photos.iter().map(|p| Item { name: &p.name, part: p.part, class: p.class });
+        let splits = split(&items.collect::<Vec<_>>(), options.hold_back);
         refuse_empty_parts(path, &photos, &splits, options.hold_back)?;
         let mut account = Account {
             path: path.display().to_string(),

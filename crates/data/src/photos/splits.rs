@@ -1,13 +1,23 @@
-//! Decides which photos are for training and which are held back: by the parts in the files, and for the others by
-//! name.
+//! Decides which photos (or clips) are for training and which are held back: by the parts in the files, and for the
+//! others by name.
 
 use std::collections::BTreeMap;
 
-use super::{Photo, digest};
+use super::digest;
 use crate::Split;
 
+/// What decides the part that a photo is in.
+pub(crate) struct Item<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The part that the files put it into, if any.
+    pub part: Option<Split>,
+    /// Its class: a share of each is held back.
+    pub class: Option<usize>,
+}
+
 /// Indices of train, validation and test; see the description of [`super`].
-pub(super) fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
+pub(crate) fn split(photos: &[Item], hold_back: f64) -> [Vec<usize>; 3] {
     if hold_back >= 1.0 {
         return [Vec::new(), Vec::new(), (0..photos.len()).collect()];
     }
@@ -20,7 +30,7 @@ pub(super) fn split(photos: &[Photo], hold_back: f64) -> [Vec<usize>; 3] {
     for place in of(Split::Train) {
         by_class.entry(photos[place].class).or_default().push(place);
     }
-    let by_hash = |&place: &usize| (name_hash(&photos[place].name), photos[place].name.clone());
+    let by_hash = |&place: &usize| (name_hash(photos[place].name), photos[place].name);
     by_class.values_mut().for_each(|places| places.sort_by_key(by_hash));
     let mut train = Vec::new();
     for (places, held) in by_class.values().zip(shares(hold_back, by_class.values(), by_hash)) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::DataError;
 
 /// Reads a text file without its byte-order mark and with `\n` as the only line ending.
-pub(super) fn read(path: &Path) -> Result<String, DataError> {
+pub(crate) fn read(path: &Path) -> Result<String, DataError> {
     let failed = |source, remedy: &str| DataError::Read { path: path.into(), source, remedy: remedy.into() };
     let invalid = |what: &'static str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
     let bytes = std::fs::read(path).map_err(|e| failed(e, "check the path and the file's permissions"))?;
@@ -34,12 +34,12 @@ fn utf16(bytes: &[u8]) -> Option<Option<String>> {
 }
 
 /// The error for a line, counted from 1.
-pub(super) fn wrong(path: &Path, line: usize, expected: &str, found: &str, remedy: &str) -> DataError {
+pub(crate) fn wrong(path: &Path, line: usize, expected: &str, found: &str, remedy: &str) -> DataError {
     DataError::malformed(path, &format!("line {line}"), expected, &format!("\"{}\"", short(found)), remedy)
 }
 
 /// The separator of a table's cells: comma, semicolon or tab, whichever is most frequent in the first line.
-pub(super) fn delimiter(content: &str) -> u8 {
+pub(crate) fn delimiter(content: &str) -> u8 {
     let first = content.lines().next().unwrap_or("");
     let often = |delimiter: u8| first.bytes().filter(|&byte| byte == delimiter).count();
     // In a tie, the last one is taken.
@@ -47,12 +47,12 @@ pub(super) fn delimiter(content: &str) -> u8 {
 }
 
 /// The first 60 characters.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
 /// A finite number.
-pub(super) fn number(text: &str) -> Option<f32> {
+pub(crate) fn number(text: &str) -> Option<f32> {
     text.trim().parse::<f32>().ok().filter(|value| value.is_finite())
 }
 
