@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("tensor", &[]),
     ("metrics", &[]),
     ("report", &[]),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
+    ("personal", &["autograd", "data", "metrics", "multitask", "nn", "tensor"]),
     (
         "train",
         &["autograd", "balance", "data", "draw", "explain", "metrics", "multitask", "nn", "report", "tensor"],
@@ -38,6 +39,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "multitask",
             "nn",
             "onnx",
+            "personal",
             "report",
             "tensor",
             "train",
