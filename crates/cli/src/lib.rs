@@ -32,3 +32,5 @@ pub mod runs;
 pub mod settings;
 pub mod shell;
 pub mod train;
+
+pub use cerberus_report::chart;

@@ -82,6 +82,11 @@ impl Base {
         &self.model
     }
 
+    /// The model, to give it a [style](crate::Style); its file stays as it is.
+    pub fn model_mut(&mut self) -> &mut MultiTaskModel {
+        &mut self.model
+    }
+
     /// The index of the task that gives each image a class.
     pub fn classifier(&self) -> Option<usize> {
         self.classifier

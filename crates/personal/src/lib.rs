@@ -9,6 +9,7 @@
 //! - [`heads`]: classifiers of embeddings: prototypes, ridge, logistic, anchored to the base, Gaussian;
 //! - [`base`]: the base model as people share it, with what it [knows](knowledge) of its own classes;
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
+//! - [`style`]: the statistics of a person's pictures, for all heads;
 //! - [`store`]: the folder of one person: the log, the locks, the atomic writes.
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod knowledge;
 mod matrix;
 pub mod recogniser;
 pub mod store;
+pub mod style;
 
 pub use base::Base;
 pub use error::PersonalError;
@@ -26,3 +28,4 @@ pub use knowledge::Knowledge;
 pub use matrix::Matrix;
 pub use recogniser::{Examples, Recognised, Recogniser, Way};
 pub use store::{Log, Portable, Shown, Step, Store};
+pub use style::Style;

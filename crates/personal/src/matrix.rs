@@ -147,11 +147,6 @@ impl Cholesky {
         }
         x
     }
-
-    /// The factor.
-    pub fn factor(&self) -> &Matrix {
-        &self.factor
-    }
 }
 
 #[cfg(test)]

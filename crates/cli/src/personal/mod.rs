@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use failure::Failure;
+pub use prepare::embeddings;
 use session::Session;
 
 /// Teach a model your own things, and take back what it learned.

@@ -45,14 +45,22 @@ fn unchanged(config: &TrainConfig) -> TrainConfig {
     config
 }
 
-/// The embeddings of a split's pictures, in a random order that is always the same, and their classes.
-pub(crate) fn embeddings(
+/// The embeddings of at most `samples` pictures of a split, in a random order that is always the same, and their classes
+/// by the base's numbers.
+///
+/// # Errors
+/// If a picture cannot be read.
+pub fn embeddings(
     base: &Base,
     dataset: &Arc<dyn Dataset>,
     split: Split,
     samples: usize,
 ) -> Result<(Vec<Vec<f32>>, Vec<usize>), TrainError> {
-    let (label, classes) = base.label().map_or(("", &[][..]), |found| found);
+    let (label, known) = base.label().map_or(("", &[][..]), |found| found);
+    // The data may have other classes, too, in another order.
+    let names = dataset.info().label(label).map_or(&[][..], |found| &found.classes);
+    let places: Vec<Option<usize>> =
+        names.iter().map(|name| known.iter().position(|known| known == name)).collect();
     let plan = EpochPlan { limit: Some(samples), batch_size: 32, shuffle: true, ..EpochPlan::new(split) };
     let (mut embeddings, mut labels) = (Vec::new(), Vec::new());
     let mut context = Context::evaluation();
@@ -60,7 +68,7 @@ pub(crate) fn embeddings(
         let batch = batch?;
         let looked = base.look_within(batch.images.clone(), &mut context);
         for (class, embedding) in batch.classes_of(label).into_iter().zip(looked.embeddings) {
-            if let Some(class) = class.filter(|&class| class < classes.len()) {
+            if let Some(class) = class.and_then(|class| places[class]) {
                 embeddings.push(embedding);
                 labels.push(class);
             }
