@@ -17,6 +17,7 @@ mod statistics;
 mod study;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,7 +76,9 @@ fn run(options: &Options) -> Result<(), TrainError> {
     let open = || load_model(&path).map(|(_, model)| model);
     let failed = |error: cerberus::personal::PersonalError| TrainError::Option(error.to_string());
     let base = Base::new(open()?, &path).map_err(failed)?;
-    let shared = Shared::new(base.rows().clone(), Some(knowledge(&config, &base)?));
+    let mut known = knowledge(&config, &base)?;
+    let image = base.image();
+    let shared = Shared::new(image.rows.clone(), known.remove(&image.task));
     let scenes = Scenes::new(FashionScenes::embedded(options.seed), &KEPT)?;
     let styled = Base::new(open()?, &path).map_err(failed)?;
     let mut study = Study::new(base, styled, shared);
@@ -107,10 +110,9 @@ fn base(options: &Options) -> Result<(TrainConfig, PathBuf), TrainError> {
 }
 
 /// What the base knows of its own classes, from training scenes.
-fn knowledge(config: &TrainConfig, base: &Base) -> Result<Knowledge, TrainError> {
+fn knowledge(config: &TrainConfig, base: &Base) -> Result<BTreeMap<String, Knowledge>, TrainError> {
     let data: Arc<dyn Dataset> = Arc::new(FashionScenes::embedded(config.seed).with_classes(&KEPT)?);
-    let (embeddings, labels) = cerberus_cli::personal::embeddings(base, &data, Split::Train, MEASURED)?;
-    Knowledge::measure(&embeddings, &labels, KEPT.len()).map_err(TrainError::Option)
+    cerberus_cli::personal::measured(base, &data, Split::Train, MEASURED)
 }
 
 /// Prints a line per epoch.

@@ -85,10 +85,10 @@ impl Study {
                 }
             }
             let seen = Seen::new(base, &pictures);
-            let rows = seen.rows(number, name, &self.shared, base.classes());
+            let rows = seen.rows(number, name, &self.shared, &base.image().classes);
             self.rows.extend(rows);
             if place == 0 {
-                self.unknown.push(seen.unknown(&self.shared, base.classes()));
+                self.unknown.push(seen.unknown(&self.shared, &base.image().classes));
             }
         }
         self.heads.push(figures);

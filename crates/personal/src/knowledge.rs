@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cerberus_nn::checkpoint;
+use cerberus_nn::{checkpoint, join};
 use cerberus_tensor::Tensor;
 
-use crate::base::{Base, bytes_hash};
+use crate::base::{Base, Slot, bytes_hash};
 use crate::error::PersonalError;
 use crate::heads::Linear;
 use crate::heads::gaussian::Whitening;
@@ -211,22 +211,27 @@ impl Knowledge {
         self
     }
 
-    /// Writes it beside the base.
+    /// Writes what is known for each task beside the base.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save(&self, path: &Path, base: &Base) -> Result<(), PersonalError> {
+    pub fn save(all: &BTreeMap<String, Self>, path: &Path, base: &Base) -> Result<(), PersonalError> {
         let metadata = BTreeMap::from([("base".to_string(), base.hash().to_string())]);
-        Ok(checkpoint::save(path, &self.tensors(), &metadata)?)
+        let named = |task: &String, own: &Self| {
+            let task = task.clone();
+            own.tensors().into_iter().map(move |(name, tensor)| (join(&task, &name), tensor))
+        };
+        let tensors: Vec<(String, Tensor)> = all.iter().flat_map(|(task, own)| named(task, own)).collect();
+        Ok(checkpoint::save(path, &tensors, &metadata)?)
     }
 
-    /// Reads what was written for this base; `None` if there is no such file.
+    /// Reads what was written for this base, for each task; nothing if there is no such file.
     ///
     /// # Errors
     /// If the file is damaged or of another base.
-    pub fn load(path: &Path, base: &Base) -> Result<Option<Self>, PersonalError> {
+    pub fn load(path: &Path, base: &Base) -> Result<BTreeMap<String, Self>, PersonalError> {
         if !path.exists() {
-            return Ok(None);
+            return Ok(BTreeMap::new());
         }
         let file = checkpoint::load::<f32>(path)?;
         let fail = |expected: &str, found: String| PersonalError::Malformed {
@@ -239,9 +244,22 @@ impl Knowledge {
         if of != base.hash() {
             return Err(fail("what was measured of this base", format!("that of one with hash {of:.16}")));
         }
-        let tensors: BTreeMap<String, Tensor> = file.under("").into_iter().collect();
-        let width = base.rows().weight.columns;
-        let classes = base.classes().len();
+        let mut all = BTreeMap::new();
+        for slot in base.slots() {
+            let tensors: BTreeMap<String, Tensor> = file.under(&slot.task).into_iter().collect();
+            if !tensors.is_empty() {
+                all.insert(slot.task.clone(), Self::of_tensors(&tensors, slot, &fail)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn of_tensors(
+        tensors: &BTreeMap<String, Tensor>,
+        slot: &Slot,
+        fail: &dyn Fn(&str, String) -> PersonalError,
+    ) -> Result<Self, PersonalError> {
+        let (width, classes) = (slot.width, slot.known().len());
         let get = |name: &str, shape: &[Option<usize>]| {
             let found =
                 tensors.get(name).ok_or_else(|| fail(&format!("a tensor {name:?}"), "none".into()))?;
@@ -285,7 +303,7 @@ impl Knowledge {
             judged: known("judged")?,
             hash: String::new(),
         };
-        Ok(Some(knowledge.rounded()))
+        Ok(knowledge.rounded())
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! - [`heads`]: classifiers of embeddings: prototypes, ridge, logistic, anchored to the base, Gaussian;
 //! - [`base`]: the base model as people share it, with what it [knows](knowledge) of its own classes;
+//! - [`labelled`]: embeddings of what labelled pictures show: images, objects, pixels;
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
 //! - [`style`]: the statistics of a person's pictures, for all heads;
 //! - [`store`]: the folder of one person: the log, the locks, the atomic writes.
@@ -17,14 +18,16 @@ pub mod base;
 mod error;
 pub mod heads;
 pub mod knowledge;
+pub mod labelled;
 mod matrix;
 pub mod recogniser;
 pub mod store;
 pub mod style;
 
-pub use base::Base;
+pub use base::{Base, Kind, Slot};
 pub use error::PersonalError;
 pub use knowledge::Knowledge;
+pub use labelled::{Labelled, labelled};
 pub use matrix::Matrix;
 pub use recogniser::{Examples, Recognised, Recogniser, Way};
 pub use store::{Log, Portable, Shown, Step, Store};

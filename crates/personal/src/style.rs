@@ -11,16 +11,18 @@ use cerberus_autograd::{ParamId, Var};
 use cerberus_multitask::MultiTaskModel;
 use cerberus_nn::{Context, Module, ModuleTensor, ModuleTensorMut};
 use cerberus_tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// The base's statistics count like those of this many pictures.
 pub const PRIOR: f64 = 16.0;
 
 /// The statistics of all batch norms, by their paths, each `[C]`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Style {
     /// How many pictures they are of.
     pub pictures: usize,
     /// `trunk.stage1.block1.norm.running_mean` and so on, in the model's order.
+    #[serde(skip)]
     pub statistics: Vec<(String, Vec<f32>)>,
 }
 

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use cerberus::data::Image;
 use cerberus::personal::base::bytes_hash;
-use cerberus::personal::store::{Lesson, check_class};
-use cerberus::personal::{Log, PersonalError, Portable, Recogniser, Shown, Step, Store};
+use cerberus::personal::store::{BaseName, Lesson, check_class};
+use cerberus::personal::{Log, PersonalError, Portable, Shown, Step, Store, Style};
 
 use super::failure::Failure;
 use super::session::{Session, now};
 use crate::say;
 
 pub(super) fn teach(
-    session: &Session,
+    session: &mut Session,
     what: &str,
     class: &str,
     images: &[PathBuf],
@@ -27,9 +27,9 @@ pub(super) fn teach(
         })
         .collect::<Result<_, _>>()?;
     let pictures: Vec<Image> = images.iter().map(|path| Image::read(path)).collect::<Result<_, _>>()?;
+    let mut store = session.write(true)?;
     let embeddings = session.embeddings(&pictures);
     let mut shown: Vec<Shown> = Vec::with_capacity(images.len());
-    let mut store = session.write(true)?;
     for ((path, bytes), embedding) in images.iter().zip(&files).zip(embeddings) {
         let digest = bytes_hash(bytes)[..32].to_string();
         if shown.iter().any(|other| other.digest == digest) {
@@ -43,12 +43,34 @@ pub(super) fn teach(
         shown.push(Shown { name, digest, kept, embedding });
     }
     let count = shown.len();
+    let task = session.image_task().to_string();
+    let lessons = vec![Lesson { task, class: class.into(), pictures: shown }];
+    learned(session, &mut store, Step { what: what.into(), when: now(), lessons, style: None })?;
+    say!("{class:?}: {count} pictures learned; {}", told(session, &store));
+    Ok(())
+}
+
+/// Teaches what labelled data show of a class.
+pub(super) fn teach_data(
+    session: &mut Session,
+    class: &str,
+    data: &str,
+    samples: usize,
+) -> Result<(), Failure> {
+    check_class(class)?;
+    let mut store = session.write(true)?;
+    let lessons = super::lessons::of_data(session, data, class, samples)?;
+    learned(session, &mut store, Step { what: "teach".into(), when: now(), lessons, style: None })?;
+    say!("{class:?}: learned from {data}; {}", told(session, &store));
+    Ok(())
+}
+
+/// Adds a step to a store, and says what would make it better.
+fn learned(session: &Session, store: &mut Store, step: Step) -> Result<(), Failure> {
     let mut log = store.log.clone();
-    let lessons = vec![Lesson { class: class.into(), pictures: shown }];
-    log.add(Step { what: what.into(), when: now(), lessons })?;
-    let learned = save(session, &mut store, log)?;
-    say!("{class:?}: {count} pictures learned; {}", told(session, &store, learned.as_ref()));
-    if session.shared.knowledge.is_none() {
+    log.add(step)?;
+    save(session, store, log)?;
+    if session.image_shared().knowledge.is_none() {
         eprintln!(
             "note: what this base knows of its own classes was never measured, so that yours are told from them less \
              surely, and what is neither is not recognised; run the command prepare once"
@@ -65,47 +87,55 @@ fn kept_name(digest: &str, path: &Path) -> String {
 }
 
 /// Learns from a log and writes the store.
-fn save(session: &Session, store: &mut Store, log: Log) -> Result<Option<Recogniser>, Failure> {
+pub(super) fn save(session: &Session, store: &mut Store, log: Log) -> Result<(), Failure> {
     let learned = session.learn(&log);
-    store.save(log, learned.as_ref(), session.knowledge_hash())?;
-    Ok(learned)
+    Ok(store.save(log, learned)?)
 }
 
 /// What a store now holds, in words.
-fn told(session: &Session, store: &Store, learned: Option<&Recogniser>) -> String {
-    let Some(found) = learned else { return "nothing is taught now".into() };
-    let pictures = store.log.examples().labels.len();
-    let beside = session.base.classes().len();
-    format!(
-        "{} classes of yours from {pictures} pictures, told by {} beside the base's {beside}; the store has {} bytes",
-        found.classes.len(),
-        found.way,
-        store.size()
-    )
+pub(super) fn told(session: &Session, store: &Store) -> String {
+    let style = store
+        .log
+        .style()
+        .map_or_else(String::new, |style| format!("your style from {} pictures, ", style.pictures));
+    let mut words: Vec<String> = Vec::new();
+    for slot in session.base.slots() {
+        let Some(found) = store.learned.recognisers.get(&slot.task) else { continue };
+        let shown = store.log.examples(&slot.task).labels.len();
+        let (count, beside) = (found.classes.len(), slot.classes.len());
+        words.push(format!(
+            "{}: {count} classes of yours from {shown} examples, told by {} beside {beside}",
+            slot.task, found.way
+        ));
+    }
+    if words.is_empty() {
+        words.push("no class is taught now".into());
+    }
+    format!("{style}{}; the store has {} bytes", words.join("; "), store.size())
 }
 
-pub(super) fn undo(session: &Session, steps: usize) -> Result<(), Failure> {
+pub(super) fn undo(session: &mut Session, steps: usize) -> Result<(), Failure> {
     let mut store = session.write(false)?;
     let mut log = store.log.clone();
     let undone = log.undo(steps)?;
-    let learned = save(session, &mut store, log)?;
+    save(session, &mut store, log)?;
     for step in &undone {
         say!("undone: {}", super::list::in_words(step));
     }
-    say!("{}", told(session, &store, learned.as_ref()));
+    say!("{}", told(session, &store));
     Ok(())
 }
 
-pub(super) fn forget(session: &Session, class: &str) -> Result<(), Failure> {
+pub(super) fn forget(session: &mut Session, class: &str) -> Result<(), Failure> {
     let mut store = session.write(false)?;
     let mut log = store.log.clone();
     let count = log.forget(class)?;
-    let learned = save(session, &mut store, log)?;
-    say!("{class:?}: {count} pictures forgotten; {}", told(session, &store, learned.as_ref()));
+    save(session, &mut store, log)?;
+    say!("{class:?}: {count} pictures forgotten; {}", told(session, &store));
     Ok(())
 }
 
-pub(super) fn export(session: &Session, file: &Path) -> Result<(), Failure> {
+pub(super) fn export(session: &mut Session, file: &Path) -> Result<(), Failure> {
     if file.exists() {
         return Err(Failure::usage(format!(
             "{} is there already; give the name of a new file",
@@ -123,7 +153,7 @@ pub(super) fn export(session: &Session, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn import(session: &Session, file: &Path) -> Result<(), Failure> {
+pub(super) fn import(session: &mut Session, file: &Path) -> Result<(), Failure> {
     let mut store = session.write(true)?;
     if !store.log.steps.is_empty() {
         return Err(Failure::usage(
@@ -131,31 +161,45 @@ pub(super) fn import(session: &Session, file: &Path) -> Result<(), Failure> {
         ));
     }
     let log = Portable::load(file, &store.base)?.log;
-    let learned = save(session, &mut store, log)?;
-    say!("{}", told(session, &store, learned.as_ref()));
+    save(session, &mut store, log)?;
+    say!("{}", told(session, &store));
     Ok(())
 }
 
-pub(super) fn merge(session: &Session, other: &Path) -> Result<(), Failure> {
+pub(super) fn merge(session: &mut Session, other: &Path) -> Result<(), Failure> {
     let theirs = if other.is_dir() {
-        Store::read(other, &session.base, session.width)?.log.clone()
+        Store::read(other, &session.base)?.log.clone()
     } else {
-        let own = cerberus::personal::store::BaseName {
-            name: session.base.name().into(),
-            hash: session.base.hash().into(),
-            width: session.width,
-        };
-        Portable::load(other, &own)?.log
+        Portable::load(other, &BaseName::of(&session.base))?.log
     };
     let mut store = session.write(true)?;
-    let lessons = store.log.new_lessons(&theirs);
-    if lessons.is_empty() {
+    let lessons = store.log.new_lessons(&theirs)?;
+    let style = if store.log.steps.is_empty() { theirs.style().cloned() } else { None };
+    if lessons.is_empty() && style.is_none() {
         say!("{}: nothing in it is new", other.display());
         return Ok(());
     }
     let mut log = store.log.clone();
-    log.add(Step { what: "merge".into(), when: now(), lessons })?;
-    let learned = save(session, &mut store, log)?;
-    say!("{}", told(session, &store, learned.as_ref()));
+    log.add(Step { what: "merge".into(), when: now(), lessons, style })?;
+    save(session, &mut store, log)?;
+    say!("{}", told(session, &store));
+    Ok(())
+}
+
+/// Measures the style of pictures without labels.
+pub(super) fn adapt(session: &mut Session, images: &[PathBuf]) -> Result<(), Failure> {
+    let pictures: Vec<Image> = images.iter().map(|path| Image::read(path)).collect::<Result<_, _>>()?;
+    // Not in the style of an earlier time: that of the base and of all pictures given now.
+    let own = Style::of(session.base.model());
+    let mut store = session.write(true)?;
+    own.apply(session.base.model_mut()).map_err(Failure::usage)?;
+    let batches = session.batches(&pictures);
+    let style = Style::measure(session.base.model_mut(), &batches);
+    let style =
+        style.ok_or_else(|| Failure::usage("this base has no batch norm whose statistics could be yours"))?;
+    let mut log = store.log.clone();
+    log.add(Step { what: "adapt".into(), when: now(), lessons: Vec::new(), style: Some(style) })?;
+    save(session, &mut store, log)?;
+    say!("{}", told(session, &store));
     Ok(())
 }

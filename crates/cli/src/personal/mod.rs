@@ -5,6 +5,7 @@
 
 mod change;
 mod failure;
+mod lessons;
 mod list;
 mod predict;
 mod prepare;
@@ -17,7 +18,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use failure::Failure;
-pub use prepare::embeddings;
+pub use lessons::lessons;
+pub use predict::with_own;
+pub use prepare::measured;
 use session::Session;
 
 /// Teach a model your own things, and take back what it learned.
@@ -46,8 +49,14 @@ enum Command {
         class: String,
         #[command(flatten)]
         learning: Learning,
+        /// Labelled data instead of pictures, of which the objects and masks of the class are taught, too
+        #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["images", "keep_pictures"])]
+        data: Option<String>,
+        /// The number of pictures of the data, the first that show the class
+        #[arg(long, value_name = "N", default_value_t = 5, requires = "data")]
+        samples: usize,
         /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
-        #[arg(required = true, value_name = "IMAGE")]
+        #[arg(required_unless_present = "data", value_name = "IMAGE")]
         images: Vec<PathBuf>,
     },
     /// Tell what a picture shows that was answered wrongly
@@ -60,6 +69,12 @@ enum Command {
         class: String,
         #[command(flatten)]
         learning: Learning,
+    },
+    /// Learn your style from pictures without labels: camera, light and colours; before anything is taught
+    Adapt {
+        /// Folders of pictures, pictures, or patterns such as 'photos/*.jpg'
+        #[arg(required = true, value_name = "FOLDER")]
+        images: Vec<PathBuf>,
     },
     /// Print one JSON line per picture: the base's predictions, and the answer with your classes
     Predict {
@@ -149,24 +164,31 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let session = Session::start(&options.model, options.user.as_deref())?;
+    let mut session = Session::start(&options.model, options.user.as_deref())?;
     match &options.command {
-        Command::Teach { class, learning, images } => {
+        Command::Teach { class, data: Some(data), samples, .. } => {
+            change::teach_data(&mut session, class, data, *samples)
+        }
+        Command::Teach { class, learning, images, .. } => {
             let images = crate::pictures::inputs(images)?;
-            change::teach(&session, "teach", class, &images, learning.keep_pictures)
+            change::teach(&mut session, "teach", class, &images, learning.keep_pictures)
         }
         Command::Correct { image, class, learning } => {
             let image = std::slice::from_ref(image);
-            change::teach(&session, "correct", class, image, learning.keep_pictures)
+            change::teach(&mut session, "correct", class, image, learning.keep_pictures)
         }
-        Command::Predict { threshold, images } => predict::run(&session, *threshold, images),
-        Command::Evaluate { data, samples } => score::run(&session, data, *samples),
-        Command::List { json } => list::run(&session, *json),
-        Command::Undo { steps } => change::undo(&session, *steps),
-        Command::Forget { class } => change::forget(&session, class),
-        Command::Export { file } => change::export(&session, file),
-        Command::Import { file } => change::import(&session, file),
-        Command::Merge { other } => change::merge(&session, other),
+        Command::Adapt { images } => {
+            let images = crate::pictures::inputs(images)?;
+            change::adapt(&mut session, &images)
+        }
+        Command::Predict { threshold, images } => predict::run(&mut session, *threshold, images),
+        Command::Evaluate { data, samples } => score::run(&mut session, data, *samples),
+        Command::List { json } => list::run(&mut session, *json),
+        Command::Undo { steps } => change::undo(&mut session, *steps),
+        Command::Forget { class } => change::forget(&mut session, class),
+        Command::Export { file } => change::export(&mut session, file),
+        Command::Import { file } => change::import(&mut session, file),
+        Command::Merge { other } => change::merge(&mut session, other),
         Command::Prepare { data, samples } => prepare::run(&session, data.as_deref(), *samples),
     }
 }

@@ -1,10 +1,11 @@
 //! Measures what a base knows of its own classes, once, for everybody.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cerberus::data::{Dataset, EpochPlan, Loader, Split};
 use cerberus::nn::Context;
-use cerberus::personal::{Base, Knowledge};
+use cerberus::personal::{Base, Kind, Knowledge, Slot, labelled};
 use cerberus::train::{TrainConfig, TrainError};
 
 use super::failure::Failure;
@@ -12,24 +13,18 @@ use super::session::Session;
 use crate::say;
 
 pub(super) fn run(session: &Session, data: Option<&str>, samples: usize) -> Result<(), Failure> {
-    if session.base.label().is_none() {
-        return Err(Failure::usage("this base gives images no class: there is nothing to measure"));
+    if samples == 0 {
+        return Err(Failure::usage("--samples must be at least 1"));
     }
     let (dataset, split) = match data {
         Some(data) => (session.config.open_other(data)?, Split::Test),
         None => (unchanged(&session.config).open_data()?, Split::Train),
     };
-    let (embeddings, labels) = embeddings(&session.base, &dataset, split, samples)?;
-    let knowledge = Knowledge::measure(&embeddings, &labels, session.base.classes().len())
-        .map_err(|problem| Failure::usage(format!("{problem}; give more with --data or --samples")))?;
+    let knowledge = measured(&session.base, &dataset, split, samples)?;
     let path = session.knowledge_path();
-    knowledge.save(&path, &session.base)?;
-    say!(
-        "{}: measured on {} pictures of {} classes",
-        path.display(),
-        labels.len(),
-        session.base.classes().len()
-    );
+    Knowledge::save(&knowledge, &path, &session.base)?;
+    let tasks: Vec<&str> = knowledge.keys().map(String::as_str).collect();
+    say!("{}: measured for {}", path.display(), tasks.join(", "));
     Ok(())
 }
 
@@ -45,34 +40,62 @@ fn unchanged(config: &TrainConfig) -> TrainConfig {
     config
 }
 
-/// The embeddings of at most `samples` pictures of a split, in a random order that is always the same, and their classes
-/// by the base's numbers.
+/// Embeddings and classes by the base's numbers.
+type Found = (Vec<Vec<f32>>, Vec<usize>);
+
+/// What a base knows of its own classes for every task, from at most `samples` pictures of a split, drawn at random but
+/// always the same ones.
 ///
 /// # Errors
-/// If a picture cannot be read.
-pub fn embeddings(
+/// If a picture cannot be read, or the pictures show too little.
+pub fn measured(
     base: &Base,
     dataset: &Arc<dyn Dataset>,
     split: Split,
     samples: usize,
-) -> Result<(Vec<Vec<f32>>, Vec<usize>), TrainError> {
-    let (label, known) = base.label().map_or(("", &[][..]), |found| found);
-    // The data may have other classes, too, in another order.
-    let names = dataset.info().label(label).map_or(&[][..], |found| &found.classes);
-    let places: Vec<Option<usize>> =
-        names.iter().map(|name| known.iter().position(|known| known == name)).collect();
+) -> Result<BTreeMap<String, Knowledge>, TrainError> {
+    let slots: Vec<(&Slot, Vec<Option<usize>>)> =
+        base.slots().iter().filter_map(|slot| Some((slot, places(slot, &**dataset)?))).collect();
+    let mut found: Vec<Found> = vec![Found::default(); slots.len()];
     let plan = EpochPlan { limit: Some(samples), batch_size: 32, shuffle: true, ..EpochPlan::new(split) };
-    let (mut embeddings, mut labels) = (Vec::new(), Vec::new());
     let mut context = Context::evaluation();
     for batch in Loader::new(Arc::clone(dataset), plan)? {
         let batch = batch?;
         let looked = base.look_within(batch.images.clone(), &mut context);
-        for (class, embedding) in batch.classes_of(label).into_iter().zip(looked.embeddings) {
-            if let Some(class) = class.and_then(|class| places[class]) {
-                embeddings.push(embedding);
-                labels.push(class);
+        for ((slot, places), (embeddings, labels)) in slots.iter().zip(&mut found) {
+            for shown in labelled(slot, &looked, &batch) {
+                if let Some(class) = places.get(shown.class).copied().flatten() {
+                    embeddings.push(shown.embedding);
+                    labels.push(class);
+                }
             }
         }
     }
-    Ok((embeddings, labels))
+    let mut all = BTreeMap::new();
+    for ((slot, _), (embeddings, labels)) in slots.iter().zip(&found) {
+        let known = Knowledge::measure(embeddings, labels, slot.known().len()).map_err(|problem| {
+            TrainError::Option(format!("{}: {problem}; give more with --data or --samples", slot.task))
+        })?;
+        all.insert(slot.task.clone(), known);
+    }
+    match all.is_empty() {
+        true => Err(TrainError::Option(format!(
+            "{} has no labels of this base's tasks: there is nothing to measure",
+            dataset.info().name
+        ))),
+        false => Ok(all),
+    }
+}
+
+/// For each class of the data, which may have others and in another order, the one of the base; `None` if the data lack
+/// the slot's label, or the base its task.
+fn places(slot: &Slot, dataset: &dyn Dataset) -> Option<Vec<Option<usize>>> {
+    slot.index?;
+    let names = &dataset.info().label(&slot.label)?.classes;
+    let place = |name: &String| slot.classes.iter().position(|known| known == name);
+    let own = names.iter().map(place);
+    Some(match slot.kind {
+        Kind::Pixels => std::iter::once(Some(0)).chain(own.map(|place| Some(place? + 1))).collect(),
+        Kind::Image | Kind::Boxes => own.collect(),
+    })
 }

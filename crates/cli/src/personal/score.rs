@@ -30,16 +30,18 @@ impl Share {
     }
 }
 
-pub(super) fn run(session: &Session, data: &str, samples: Option<usize>) -> Result<(), Failure> {
+pub(super) fn run(session: &mut Session, data: &str, samples: Option<usize>) -> Result<(), Failure> {
     if samples == Some(0) {
         return Err(Failure::usage("--samples must be at least 1"));
     }
-    let Some((label, base_classes)) = session.base.label() else {
-        return Err(Failure::usage("this base gives images no class; evaluate scores the example evaluate"));
-    };
     let store = session.read()?;
-    let own = session.recogniser(&store);
+    let own = session.recognisers(&store).remove(session.image_task());
     drop(store);
+    let slot = session.base.image();
+    let Some(index) = slot.index else {
+        return Err(Failure::usage("this base gives images no class; the example evaluate scores it"));
+    };
+    let (label, base_classes) = (slot.label.as_str(), &slot.classes);
     let mine: &[String] = own.as_ref().map_or(&[], |own| &own.classes);
     let mut classes = base_classes.to_vec();
     classes.extend(mine.iter().filter(|class| !base_classes.contains(class)).cloned());
@@ -63,7 +65,6 @@ pub(super) fn run(session: &Session, data: &str, samples: Option<usize>) -> Resu
     for batch in Loader::new(dataset, plan)? {
         let batch = batch?;
         let looked = session.base.look(batch.images.clone());
-        let index = session.base.classifier().expect("a base with a label has a classifier");
         let predicted = session.base.model().tasks()[index].decode(&looked.outputs[index]);
         for ((truth, embedding), predicted) in
             batch.classes_of(label).into_iter().zip(&looked.embeddings).zip(predicted)
@@ -71,7 +72,7 @@ pub(super) fn run(session: &Session, data: &str, samples: Option<usize>) -> Resu
             let (Some(truth), Prediction::Classes(chances)) = (truth, predicted) else { continue };
             images += 1;
             let base = argmax(&chances).map(|class| base_classes[class].as_str());
-            let said = own.as_ref().map(|own| (own, own.recognise(&session.shared, embedding)));
+            let said = own.as_ref().map(|own| (own, own.recognise(session.image_shared(), embedding)));
             let answer = match &said {
                 Some((own, said)) => match said.class {
                     Some(class) => Some(own.classes[class].as_str()),

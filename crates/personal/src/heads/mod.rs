@@ -17,6 +17,8 @@ pub mod gaussian;
 pub mod logistic;
 pub mod prototypes;
 pub mod ridge;
+#[cfg(test)]
+mod tests;
 
 pub use gaussian::Gaussian;
 

@@ -85,17 +85,21 @@ mod tests {
     }
 
     #[test]
-    fn left_out_answers_of_logistic_heads_are_close_to_those_computed_without_the_example() {
+    fn left_out_answers_of_logistic_heads_are_much_closer_than_plain_ones() {
         let (x, labels) = examples();
         let whole = logistic(&x, &labels, 2, 1.0, true).unwrap();
+        let (mut off, mut plain) = (0.0, 0.0);
         for i in 0..x.rows {
             let others: Vec<usize> = (0..x.rows).filter(|&j| j != i).collect();
             let kept: Vec<Option<usize>> = others.iter().map(|&j| labels[j]).collect();
-            let without = logistic(&x.select(&others), &kept, 2, 1.0, true).unwrap();
-            for (a, b) in without.head.scores(x.row(i)).iter().zip(whole.left_out.row(i)) {
-                assert!((a - b).abs() < 0.25, "{a} {b}");
+            let without = logistic(&x.select(&others), &kept, 2, 1.0, true).unwrap().head.scores(x.row(i));
+            let with = whole.head.scores(x.row(i));
+            for class in 0..2 {
+                off += (without[class] - whole.left_out.row(i)[class]).abs();
+                plain += (without[class] - with[class]).abs();
             }
         }
+        assert!(off < 0.35 * plain, "{off} {plain}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn attempt(
     let imagined;
     let known = match &shared.knowledge {
         Some(known) => known,
-        None if way.needs_measures() => return None,
+        None if way.needs_measures() || shared.rows.weight.rows == 0 => return None,
         None => {
             imagined = Knowledge::imagine(&shared.rows, &examples.mean());
             &imagined
@@ -67,8 +67,9 @@ pub(super) fn attempt(
     };
     // Only pictures that the base knows can be lost.
     let right = |place: &usize| {
-        largest(&shared.rows.scores(judged.embeddings.row(*place))).0 == judged.labels[*place]
-            || !known.is_measured()
+        !known.is_measured()
+            || shared.rows.weight.rows == 0
+            || largest(&shared.rows.scores(judged.embeddings.row(*place))).0 == judged.labels[*place]
     };
     let strangers = (0..judged.labels.len()).filter(right).map(|place| {
         let (scores, own) = recogniser.scores(shared, judged.embeddings.row(place));
@@ -156,6 +157,7 @@ impl Problem<'_> {
                 let (x, labels) = self.told_apart(|row| direction(row, self.centre))?;
                 Some(self.with_margins(logistic::logistic(&x, &labels, classes, LOGISTIC, true)?, |_| 0.0))
             }
+            Way::Anchored if self.shared.rows.weight.rows == 0 => None,
             Way::Anchored => {
                 let (x, labels) = self.told_apart(<[f64]>::to_vec)?;
                 let base = &self.shared.rows.weight;

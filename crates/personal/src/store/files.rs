@@ -1,8 +1,9 @@
 //! The store's two files: the index as JSON, the numbers as tensors.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use cerberus_nn::checkpoint;
+use cerberus_nn::checkpoint::{self, Checkpoint};
 use cerberus_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +16,13 @@ use crate::knowledge::{narrow, wide};
 use crate::matrix::Matrix;
 use crate::recogniser::{Recogniser, Way};
 
-/// What a store learned.
-#[derive(Clone, Debug, PartialEq)]
+/// What a store learned: for each task that something was taught for, the person's classes beside the base's.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Learned {
-    /// The person's classes beside the base's; `None` for a log without a picture.
-    pub recogniser: Option<Recogniser>,
-    /// The hash of the [knowledge](crate::Knowledge) that it was fitted beside.
-    pub knowledge: String,
+    /// By the task's name.
+    pub recognisers: BTreeMap<String, Recogniser>,
+    /// The hash of the [knowledge](crate::Knowledge) that each was fitted beside; empty if there was none.
+    pub knowledge: BTreeMap<String, String>,
 }
 
 /// The content of the index.
@@ -43,6 +44,7 @@ struct Facts {
     threshold: f64,
     /// Absent if every picture is familiar.
     familiar: Option<f64>,
+    knowledge: String,
 }
 
 pub(super) fn malformed(path: &Path, expected: &str, found: String) -> PersonalError {
@@ -95,90 +97,134 @@ pub(super) fn learned_name(bytes: &[u8]) -> String {
     format!("learned-{:.16}.safetensors", bytes_hash(bytes))
 }
 
-/// The embeddings as `[pictures, D]`.
-pub(super) fn embeddings(log: &Log, width: usize) -> Tensor {
-    let values: Vec<f32> = log.pictures().flat_map(|picture| picture.embedding.iter().copied()).collect();
-    Tensor::from_vec(values, &[log.pictures().count(), width])
+/// The embeddings of a task's pictures and the style's statistics.
+pub(super) fn shown_tensors(log: &Log) -> Vec<(String, Tensor)> {
+    let mut tensors = Vec::new();
+    for task in log.tasks() {
+        let rows: Vec<&[f32]> = log.pictures_of(&task).map(|picture| picture.embedding.as_slice()).collect();
+        let shape = [rows.len(), rows.first().map_or(0, |row| row.len())];
+        tensors.push((format!("embeddings.{task}"), Tensor::from_vec(rows.concat(), &shape)));
+    }
+    if let Some(style) = log.style() {
+        let named = |(path, values): &(String, Vec<f32>)| {
+            (format!("style.{path}"), Tensor::from_vec(values.clone(), &[values.len()]))
+        };
+        tensors.extend(style.statistics.iter().map(named));
+    }
+    tensors
 }
 
-/// The file of what was learned, `None` for an empty log, and the same as it will be read.
-pub(super) fn learned_bytes(
-    log: &Log,
-    recogniser: Option<&Recogniser>,
-    knowledge: &str,
-    width: usize,
-) -> Result<(Option<Vec<u8>>, Option<Learned>), PersonalError> {
-    if log.pictures().next().is_none() {
-        return Ok((None, None));
+/// Gives a log's pictures their embeddings and its style the statistics.
+pub(super) fn restore_shown(path: &Path, file: &Checkpoint, log: &mut Log) -> Result<(), PersonalError> {
+    let all: BTreeMap<String, Tensor> = file.under("embeddings").into_iter().collect();
+    for task in log.tasks() {
+        let count = log.pictures_of(&task).count();
+        let found = all.get(&task).filter(|found| found.shape().len() == 2 && found.shape()[0] == count);
+        let found = found.filter(|found| found.shape()[1] > 0 && found.all_finite());
+        let found = found.ok_or_else(|| {
+            malformed(
+                path,
+                &format!("{count} finite embeddings for the task {task:?}"),
+                "others, or none".into(),
+            )
+        })?;
+        let values = found.to_vec();
+        for (picture, row) in log.pictures_of_mut(&task).zip(values.chunks_exact(found.shape()[1])) {
+            picture.embedding = row.to_vec();
+        }
     }
-    let mut tensors = vec![("embeddings".to_string(), embeddings(log, width))];
-    let mut metadata = Metadata::from([("knowledge".to_string(), knowledge.to_string())]);
-    if let Some(found) = recogniser {
+    if let Some(style) = log.style_mut() {
+        let statistics = file.under("style");
+        if statistics.is_empty() || statistics.iter().any(|(_, values)| !values.all_finite()) {
+            return Err(malformed(path, "a style's finite statistics", "others, or none".into()));
+        }
+        style.statistics = statistics.into_iter().map(|(path, values)| (path, values.to_vec())).collect();
+    }
+    Ok(())
+}
+
+/// The file of what was shown and learned; `None` if nothing was.
+pub(super) fn learned_bytes(log: &Log, learned: &Learned) -> Result<Option<Vec<u8>>, PersonalError> {
+    let mut tensors = shown_tensors(log);
+    if tensors.is_empty() {
+        return Ok(None);
+    }
+    let mut metadata = Metadata::new();
+    for (task, found) in &learned.recognisers {
         let matrix = |m: &Matrix| Tensor::from_vec(narrow(&m.data), &[m.rows, m.columns]);
         let list = |values: &[f64]| Tensor::from_vec(narrow(values), &[values.len()]);
-        tensors.push(("head.weight".into(), matrix(&found.head.weight)));
-        tensors.push(("head.bias".into(), list(&found.head.bias)));
-        tensors.push(("centre".into(), list(&found.centre)));
-        tensors.push(("prototypes".into(), matrix(&found.prototypes)));
+        tensors.push((format!("weight.{task}"), matrix(&found.head.weight)));
+        tensors.push((format!("bias.{task}"), list(&found.head.bias)));
+        tensors.push((format!("centre.{task}"), list(&found.centre)));
+        tensors.push((format!("prototypes.{task}"), matrix(&found.prototypes)));
         let facts = Facts {
             classes: found.classes.clone(),
             way: found.way,
             threshold: found.threshold,
             familiar: found.familiar.is_finite().then_some(found.familiar),
+            knowledge: learned.knowledge.get(task).cloned().unwrap_or_default(),
         };
         let text = serde_json::to_string(&facts);
         let text = text.map_err(|error| {
             PersonalError::Request(format!("what was learned cannot be written: {error}"))
         })?;
-        metadata.insert("recogniser".into(), text);
+        metadata.insert(format!("{RECOGNISER}{task}"), text);
     }
-    let bytes = checkpoint::to_bytes(&tensors, &metadata);
-    Ok((Some(bytes), Some(Learned { recogniser: recogniser.cloned(), knowledge: knowledge.into() })))
+    Ok(Some(checkpoint::to_bytes(&tensors, &metadata)))
 }
 
-/// Reads what was learned, and gives the log's pictures their embeddings.
-pub(super) fn read_learned(path: &Path, log: &mut Log, width: usize) -> Result<Learned, PersonalError> {
+const RECOGNISER: &str = "recogniser.";
+
+/// Reads what was learned, and gives the log its numbers.
+pub(super) fn read_learned(path: &Path, log: &mut Log) -> Result<Learned, PersonalError> {
     let file = checkpoint::load::<f32>(path)?;
-    let tensors: std::collections::BTreeMap<String, Tensor> = file.under("").into_iter().collect();
-    let get = |name: &str, shape: &[usize]| {
-        let found =
-            tensors.get(name).ok_or_else(|| malformed(path, &format!("a tensor {name:?}"), "none".into()))?;
-        match found.shape() == shape && found.all_finite() {
-            true => Ok(found.to_vec()),
-            false => Err(malformed(
+    restore_shown(path, &file, log)?;
+    let mut learned = Learned::default();
+    let texts: Vec<(&str, &String)> = file
+        .metadata()
+        .iter()
+        .filter_map(|(key, text)| Some((key.strip_prefix(RECOGNISER)?, text)))
+        .collect();
+    for (task, text) in texts {
+        let facts: Facts = serde_json::from_str(text)
+            .map_err(|error| malformed(path, "the facts of a recogniser", error.to_string()))?;
+        let get = |name: &str| {
+            let found = file.under(name).into_iter().find(|(own, _)| own == task).map(|(_, tensor)| tensor);
+            let found = found.filter(|tensor| tensor.all_finite());
+            found.ok_or_else(|| {
+                malformed(path, &format!("finite numbers {name:?} of the task {task:?}"), "none".into())
+            })
+        };
+        let matrix = |tensor: &Tensor| match *tensor.shape() {
+            [rows, columns] => Matrix { rows, columns, data: wide(&tensor.to_vec()) },
+            _ => Matrix::default(),
+        };
+        let [weight, prototypes] = [matrix(&get("weight")?), matrix(&get("prototypes")?)];
+        let [bias, centre] = [wide(&get("bias")?.to_vec()), wide(&get("centre")?.to_vec())];
+        let (classes, width) = (facts.classes.len(), centre.len());
+        let fits = |m: &Matrix, rows: usize| m.rows == rows && (m.columns == width || rows == 0);
+        if classes == 0
+            || bias.len() != classes
+            || !fits(&weight, classes)
+            || !(fits(&prototypes, classes) || prototypes.rows == 0)
+        {
+            return Err(malformed(
                 path,
-                &format!("finite numbers of shape {shape:?} in {name:?}"),
-                format!("{:?}", found.shape()),
-            )),
+                "a row and a number for each class",
+                format!("those of {} classes", weight.rows),
+            ));
         }
-    };
-    let count = log.pictures().count();
-    let values = get("embeddings", &[count, width])?;
-    for (picture, row) in log.pictures_mut().zip(values.chunks_exact(width.max(1))) {
-        picture.embedding = row.to_vec();
+        learned.knowledge.insert(task.into(), facts.knowledge);
+        let recogniser = Recogniser {
+            classes: facts.classes,
+            way: facts.way,
+            centre,
+            head: Linear { weight, bias },
+            threshold: facts.threshold,
+            prototypes,
+            familiar: facts.familiar.unwrap_or(f64::NEG_INFINITY),
+        };
+        learned.recognisers.insert(task.into(), recogniser);
     }
-    let knowledge = file.metadata().get("knowledge").cloned().unwrap_or_default();
-    let Some(text) = file.metadata().get("recogniser") else {
-        return Ok(Learned { recogniser: None, knowledge });
-    };
-    let facts: Facts = serde_json::from_str(text)
-        .map_err(|error| malformed(path, "the facts of a recogniser", error.to_string()))?;
-    let classes = facts.classes.len();
-    let prototypes = tensors.get("prototypes").map_or(0, |found| found.shape()[0]);
-    if classes == 0 || (prototypes != 0 && prototypes != classes) {
-        return Err(malformed(path, "a prototype for each class", format!("{prototypes} for {classes}")));
-    }
-    let matrix = |name: &str, rows: usize| {
-        Ok::<_, PersonalError>(Matrix { rows, columns: width, data: wide(&get(name, &[rows, width])?) })
-    };
-    let recogniser = Recogniser {
-        head: Linear { weight: matrix("head.weight", classes)?, bias: wide(&get("head.bias", &[classes])?) },
-        centre: wide(&get("centre", &[width])?),
-        prototypes: matrix("prototypes", prototypes)?,
-        classes: facts.classes,
-        way: facts.way,
-        threshold: facts.threshold,
-        familiar: facts.familiar.unwrap_or(f64::NEG_INFINITY),
-    };
-    Ok(Learned { recogniser: Some(recogniser), knowledge })
+    Ok(learned)
 }

@@ -1,18 +1,19 @@
 //! What was shown: steps that can be undone, each with lessons of one class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::PersonalError;
 use crate::recogniser::Examples;
+use crate::style::Style;
 
 /// A picture that was shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     /// Its file's name, without the folder.
     pub name: String,
-    /// The first half of SHA-256 of its file: a picture that is shown again is recognised.
+    /// The first half of SHA-256 of its file, and which object or pixel in it: what is shown again is recognised.
     pub digest: String,
     /// The name of the copy that is kept, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,9 +23,11 @@ pub struct Shown {
     pub embedding: Vec<f32>,
 }
 
-/// Pictures of one class.
+/// Pictures of one class, or objects or pixels in them, for one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lesson {
+    /// The task.
+    pub task: String,
     /// The class.
     pub class: String,
     /// The pictures.
@@ -34,12 +37,16 @@ pub struct Lesson {
 /// What one command taught.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// The command: `teach`, `correct` or `merge`.
+    /// The command: `teach`, `correct`, `adapt` or `merge`.
     pub what: String,
     /// Seconds since 1970.
     pub when: u64,
-    /// What was taught, at least one lesson.
+    /// What was taught.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lessons: Vec<Lesson>,
+    /// The style that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style: Option<Style>,
 }
 
 /// Everything that was shown, in order.
@@ -77,6 +84,34 @@ impl Log {
         self.steps.iter_mut().flat_map(|step| &mut step.lessons).flat_map(|lesson| &mut lesson.pictures)
     }
 
+    /// The pictures of a task's lessons, in the order in which they were shown.
+    pub fn pictures_of(&self, task: &str) -> impl Iterator<Item = &Shown> {
+        self.lessons_of(task).flat_map(|lesson| &lesson.pictures)
+    }
+
+    pub(super) fn pictures_of_mut(&mut self, task: &str) -> impl Iterator<Item = &mut Shown> {
+        let lessons = self.steps.iter_mut().flat_map(|step| &mut step.lessons);
+        lessons.filter(move |lesson| lesson.task == task).flat_map(|lesson| &mut lesson.pictures)
+    }
+
+    fn lessons_of(&self, task: &str) -> impl Iterator<Item = &Lesson> {
+        self.steps.iter().flat_map(|step| &step.lessons).filter(move |lesson| lesson.task == task)
+    }
+
+    /// The tasks that something was taught for, in the order of their names.
+    pub fn tasks(&self) -> BTreeSet<String> {
+        self.steps.iter().flat_map(|step| &step.lessons).map(|lesson| lesson.task.clone()).collect()
+    }
+
+    /// The person's style, if it was measured. What was taught later was seen in it.
+    pub fn style(&self) -> Option<&Style> {
+        self.steps.iter().filter_map(|step| step.style.as_ref()).next_back()
+    }
+
+    pub(super) fn style_mut(&mut self) -> Option<&mut Style> {
+        self.steps.iter_mut().filter_map(|step| step.style.as_mut()).next_back()
+    }
+
     /// The names of kept copies.
     pub fn kept(&self) -> impl Iterator<Item = String> + '_ {
         self.pictures().filter_map(|picture| picture.kept.clone())
@@ -93,11 +128,11 @@ impl Log {
         classes
     }
 
-    /// What is to be learned: every picture once, as what it was shown last. Classes without a picture are left out.
-    pub fn examples(&self) -> Examples {
+    /// What is to be learned for a task: everything that was shown once, as what it was shown last.
+    pub fn examples(&self, task: &str) -> Examples {
         let mut found: Vec<(&str, &Shown)> = Vec::new();
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-        for lesson in self.steps.iter().flat_map(|step| &step.lessons) {
+        for lesson in self.lessons_of(task) {
             for picture in &lesson.pictures {
                 match places.get(picture.digest.as_str()) {
                     Some(&place) => found[place].0 = &lesson.class,
@@ -108,11 +143,11 @@ impl Log {
                 }
             }
         }
-        let classes: Vec<String> =
-            self.classes().into_iter().filter(|class| found.iter().any(|(own, _)| own == class)).collect();
-        let label = |class: &str| classes.iter().position(|own| own == class).expect("a class that was kept");
+        let shown = |class: &String| found.iter().any(|(own, _)| own == class);
+        let classes: Vec<String> = self.classes().into_iter().filter(shown).collect();
+        let labels = found.iter().filter_map(|(class, _)| classes.iter().position(|own| own == class));
         Examples {
-            labels: found.iter().map(|(class, _)| label(class)).collect(),
+            labels: labels.collect(),
             embeddings: found.iter().map(|(_, picture)| picture.embedding.clone()).collect(),
             classes,
         }
@@ -121,9 +156,16 @@ impl Log {
     /// Adds a step.
     ///
     /// # Errors
-    /// If a class cannot have its name.
+    /// If a class cannot have its name, or a style comes after what was taught.
     pub fn add(&mut self, step: Step) -> Result<(), PersonalError> {
         step.lessons.iter().try_for_each(|lesson| check_class(&lesson.class))?;
+        if step.style.is_some() && self.pictures().next().is_some() {
+            return Err(PersonalError::Request(
+                "the store holds classes that were seen without this style, and their pictures are not kept; adapt before \
+                 you teach: undo or forget what was taught, or begin another store with --user"
+                    .into(),
+            ));
+        }
         self.steps.push(step);
         Ok(())
     }
@@ -159,38 +201,50 @@ impl Log {
         for step in &mut self.steps {
             step.lessons.retain(|lesson| lesson.class != class);
         }
-        self.steps.retain(|step| !step.lessons.is_empty());
+        self.steps.retain(|step| !step.lessons.is_empty() || step.style.is_some());
         Ok(before - self.pictures().count())
     }
 
-    /// The lessons of another log that this one does not hold: pictures that are shown here as the same class are left
-    /// out.
-    pub fn new_lessons(&self, other: &Log) -> Vec<Lesson> {
-        let own = self.examples_by_digest();
-        let theirs = other.examples();
-        let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
-        let pictures: Vec<&Shown> =
-            other.pictures().filter(|picture| seen.insert(&picture.digest, ()).is_none()).collect();
+    /// The lessons of another log that this one does not hold: what is shown here as the same class is left out. Copies
+    /// of pictures are not taken along.
+    ///
+    /// # Errors
+    /// If the other log was seen in another style: its embeddings cannot be compared with these.
+    pub fn new_lessons(&self, other: &Log) -> Result<Vec<Lesson>, PersonalError> {
+        if self.style() != other.style() && !(self.steps.is_empty() || other.steps.is_empty()) {
+            return Err(PersonalError::Request(
+                "the two stores were taught in different styles, or one in none, so that they cannot be merged; teach the \
+                 pictures again"
+                    .into(),
+            ));
+        }
         let mut lessons: Vec<Lesson> = Vec::new();
-        for (class, name) in theirs.classes.iter().enumerate() {
-            let mine = pictures.iter().zip(&theirs.labels).filter(|(_, label)| **label == class);
-            let new = mine.map(|(picture, _)| (*picture).clone());
-            // A copy of the picture is not taken along.
-            let new = new.map(|picture| Shown { kept: None, ..picture });
-            let new: Vec<Shown> = new.filter(|picture| own.get(&picture.digest) != Some(name)).collect();
-            if !new.is_empty() {
-                lessons.push(Lesson { class: name.clone(), pictures: new });
+        for task in other.tasks() {
+            let own = self.shown_as(&task);
+            let theirs = other.shown_as(&task);
+            let mut left: BTreeMap<&str, &Shown> =
+                other.pictures_of(&task).map(|picture| (picture.digest.as_str(), picture)).collect();
+            for class in other.classes() {
+                let mut pictures = Vec::new();
+                for picture in other.pictures_of(&task) {
+                    let new = theirs[&picture.digest] == class && own.get(&picture.digest) != Some(&class);
+                    if new && left.remove(picture.digest.as_str()).is_some() {
+                        pictures.push(Shown { kept: None, ..picture.clone() });
+                    }
+                }
+                if !pictures.is_empty() {
+                    lessons.push(Lesson { task: task.clone(), class, pictures });
+                }
             }
         }
-        lessons
+        Ok(lessons)
     }
 
-    fn examples_by_digest(&self) -> BTreeMap<String, String> {
-        let lessons = self.steps.iter().flat_map(|step| &step.lessons);
-        lessons
-            .flat_map(|lesson| {
-                lesson.pictures.iter().map(|picture| (picture.digest.clone(), lesson.class.clone()))
-            })
-            .collect()
+    /// What everything was shown as last.
+    fn shown_as(&self, task: &str) -> BTreeMap<String, String> {
+        let pairs = |lesson: &Lesson| -> Vec<(String, String)> {
+            lesson.pictures.iter().map(|picture| (picture.digest.clone(), lesson.class.clone())).collect()
+        };
+        self.lessons_of(task).flat_map(pairs).collect()
     }
 }

@@ -24,7 +24,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Base;
 use crate::error::PersonalError;
-use crate::recogniser::Recogniser;
 
 pub use files::Learned;
 pub use log::{Lesson, Log, Shown, Step, check_class};
@@ -45,8 +44,13 @@ pub struct BaseName {
     pub name: String,
     /// SHA-256 of that file.
     pub hash: String,
-    /// The numbers of an embedding.
-    pub width: usize,
+}
+
+impl BaseName {
+    /// What stores know of a base.
+    pub fn of(base: &Base) -> Self {
+        Self { name: base.name().into(), hash: base.hash().into() }
+    }
 }
 
 /// One person's store, locked as long as this value lives.
@@ -57,8 +61,8 @@ pub struct Store {
     pub base: BaseName,
     /// What was shown.
     pub log: Log,
-    /// What was learned when the store was last written; `None` if nothing was.
-    pub learned: Option<Learned>,
+    /// What was learned when the store was last written.
+    pub learned: Learned,
     lock: Option<File>,
     writes: bool,
 }
@@ -68,7 +72,7 @@ impl Store {
     ///
     /// # Errors
     /// If there is none, it is damaged, or it was taught beside another base.
-    pub fn read(folder: &Path, base: &Base, width: usize) -> Result<Self, PersonalError> {
+    pub fn read(folder: &Path, base: &Base) -> Result<Self, PersonalError> {
         if !folder.join(INDEX).exists() {
             return Err(PersonalError::NoStore { path: folder.into() });
         }
@@ -76,7 +80,7 @@ impl Store {
         if let Some(lock) = &lock {
             lock.lock_shared().map_err(PersonalError::io("lock", folder.join(LOCK)))?;
         }
-        Self::load(folder, base, width, (lock, false))
+        Self::load(folder, base, (lock, false))
     }
 
     /// Opens a store to change it, and waits until nobody else reads or writes it; with `begin`, an empty one is made if
@@ -84,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`read`](Self::read), and if the folder cannot be written.
-    pub fn write(folder: &Path, base: &Base, width: usize, begin: bool) -> Result<Self, PersonalError> {
+    pub fn write(folder: &Path, base: &Base, begin: bool) -> Result<Self, PersonalError> {
         if !begin && !folder.join(INDEX).exists() {
             return Err(PersonalError::NoStore { path: folder.into() });
         }
@@ -93,21 +97,21 @@ impl Store {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(PersonalError::io("open", &path))?;
         lock.lock().map_err(PersonalError::io("lock", &path))?;
-        let store = Self::load(folder, base, width, (Some(lock), true))?;
+        let store = Self::load(folder, base, (Some(lock), true))?;
         store.clean()?;
         Ok(store)
     }
 
-    fn load(
-        folder: &Path,
-        base: &Base,
-        width: usize,
-        (lock, writes): (Option<File>, bool),
-    ) -> Result<Self, PersonalError> {
-        let own = BaseName { name: base.name().into(), hash: base.hash().into(), width };
+    fn load(folder: &Path, base: &Base, (lock, writes): (Option<File>, bool)) -> Result<Self, PersonalError> {
         let path = folder.join(INDEX);
-        let mut store =
-            Self { folder: folder.into(), base: own, log: Log::default(), learned: None, lock, writes };
+        let mut store = Self {
+            folder: folder.into(),
+            base: BaseName::of(base),
+            log: Log::default(),
+            learned: Learned::default(),
+            lock,
+            writes,
+        };
         if !path.exists() {
             return Ok(store);
         }
@@ -116,8 +120,7 @@ impl Store {
         store.base = index.base;
         store.log = index.log;
         if let Some(name) = &index.learned {
-            let learned = read_learned(&folder.join(name), &mut store.log, width)?;
-            store.learned = Some(learned);
+            store.learned = read_learned(&folder.join(name), &mut store.log)?;
         }
         Ok(store)
     }
@@ -150,14 +153,9 @@ impl Store {
     /// # Panics
     /// If the store was opened to be read.
     #[track_caller]
-    pub fn save(
-        &mut self,
-        log: Log,
-        recogniser: Option<&Recogniser>,
-        knowledge: &str,
-    ) -> Result<(), PersonalError> {
+    pub fn save(&mut self, log: Log, learned: Learned) -> Result<(), PersonalError> {
         assert!(self.writes, "Store::save: this store was opened to be read");
-        let (bytes, learned) = learned_bytes(&log, recogniser, knowledge, self.base.width)?;
+        let bytes = learned_bytes(&log, &learned)?;
         let name = bytes.as_ref().map(|bytes| files::learned_name(bytes));
         if let (Some(name), Some(bytes)) = (&name, &bytes) {
             cerberus_nn::files::write_atomically(&self.folder.join(name), bytes)?;
@@ -229,7 +227,7 @@ impl Drop for Store {
 
 /// Checks that what was learned fits the base that is given.
 fn check_base(path: &Path, stored: &BaseName, given: &BaseName) -> Result<(), PersonalError> {
-    if stored.hash != given.hash || stored.width != given.width {
+    if stored.hash != given.hash {
         return Err(PersonalError::OtherBase {
             path: path.into(),
             name: stored.name.clone(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cerberus_nn::checkpoint;
 
-use super::files::{embeddings, index_json, malformed, parse_index};
+use super::files::{index_json, malformed, parse_index, restore_shown, shown_tensors};
 use super::{BaseName, Log, Metadata, Store, check_base};
 use crate::error::PersonalError;
 
@@ -34,8 +34,7 @@ impl Portable {
     /// If it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PersonalError> {
         let metadata = Metadata::from([(ENTRY.to_string(), index_json(&self.base, &self.log, None)?)]);
-        let tensors = [("embeddings".to_string(), embeddings(&self.log, self.base.width))];
-        Ok(checkpoint::save(path, &tensors, &metadata)?)
+        Ok(checkpoint::save(path, &shown_tensors(&self.log), &metadata)?)
     }
 
     /// Reads a file that was written beside this base.
@@ -53,19 +52,8 @@ impl Portable {
         })?;
         let mut index = parse_index(path, text)?;
         check_base(path, &index.base, base)?;
-        let (count, width) = (index.log.pictures().count(), base.width);
-        let found =
-            file.under("").into_iter().find(|(name, _)| name == "embeddings").map(|(_, tensor)| tensor);
-        let found = found.filter(|tensor| tensor.shape() == [count, width] && tensor.all_finite());
-        let values = found
-            .ok_or_else(|| {
-                malformed(path, &format!("finite embeddings [{count}, {width}]"), "others, or none".into())
-            })?
-            .to_vec();
-        for (picture, row) in index.log.pictures_mut().zip(values.chunks_exact(width.max(1))) {
-            picture.embedding = row.to_vec();
-            picture.kept = None;
-        }
+        restore_shown(path, &file, &mut index.log)?;
+        index.log.pictures_mut().for_each(|picture| picture.kept = None);
         Ok(Self { base: index.base, log: index.log })
     }
 }
