@@ -21,6 +21,7 @@
 //! | [`multitask`] | trunks, heads, tasks, the model, the training step |
 //! | [`onnx`] | networks as ONNX files |
 //! | [`explain`] | what each head looked at |
+//! | [`personal`] | what each person taught a model, beside it |
 //! | [`train`] | the trainer, a run's folder and reports |
 //!
 //! # Example
@@ -57,6 +58,7 @@ pub use cerberus_metrics as metrics;
 pub use cerberus_multitask as multitask;
 pub use cerberus_nn as nn;
 pub use cerberus_onnx as onnx;
+pub use cerberus_personal as personal;
 pub use cerberus_tensor as tensor;
 pub use cerberus_train as train;
 

@@ -23,6 +23,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
+    ("personal", &["autograd", "data", "metrics", "multitask", "nn", "tensor"]),
     (
         "train",
         &["autograd", "balance", "data", "draw", "explain", "metrics", "multitask", "nn", "report", "tensor"],
@@ -39,6 +40,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "multitask",
             "nn",
             "onnx",
+            "personal",
             "report",
             "tensor",
             "train",

@@ -7,9 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 fn train(arguments: &[&str]) -> Command {
+    program("train", arguments)
+}
+
+fn program(name: &str, arguments: &[&str]) -> Command {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
-    let program: PathBuf = target.join("examples").join(format!("train{}", std::env::consts::EXE_SUFFIX));
+    let program: PathBuf = target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(program.is_file(), "{} is not built; run the whole of cargo test", program.display());
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
@@ -112,6 +116,95 @@ fn a_killed_run_of_a_strategy_that_stores_numbers_ends_with_the_same_weights() {
 #[test]
 fn a_killed_run_of_a_strategy_that_stores_gradients_ends_with_the_same_weights() {
     kill("gradvac", 1, 3);
+}
+
+/// The index of a personal store, and the file of numbers that it names; nothing if there is no store.
+fn stored(store: &Path) -> Vec<Vec<u8>> {
+    let Ok(index) = std::fs::read(store.join("store.json")) else { return Vec::new() };
+    let text: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let numbers = text["learned"].as_str().map(|name| std::fs::read(store.join(name)).unwrap());
+    std::iter::once(index).chain(numbers).collect()
+}
+
+/// Kills every command that changes a store, `kills` times each, and checks that the store is the one before or the one
+/// after.
+fn kill_personal(kills: usize, mut random: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    assert!(start("fixed", &run).status().unwrap().success());
+    let model = run.join("checkpoints/best.safetensors");
+    let pictures: Vec<PathBuf> = (0..3).map(|i| run.join(format!("samples/test_00{i}.png"))).collect();
+    let words = |command: &[&str]| -> Vec<String> { command.iter().map(|word| word.to_string()).collect() };
+    let at = |i: usize| pictures[i].to_str().unwrap().to_string();
+    let teach = |class: &str, i: usize| words(&["teach", "--keep-pictures", "--class", class, &at(i)]);
+    let personal = |store: &Path, command: &[String]| {
+        let mut all =
+            words(&["--threads", "1", "--model", model.to_str().unwrap(), "--user", store.to_str().unwrap()]);
+        all.extend_from_slice(command);
+        let mut program = program("personal", &all.iter().map(String::as_str).collect::<Vec<_>>());
+        program.env("SOURCE_DATE_EPOCH", "1700000000");
+        program
+    };
+    let first = folder.path().join("first");
+    assert!(personal(&first, &teach("mug", 0)).status().unwrap().success());
+    assert!(personal(&first, &teach("hat", 1)).status().unwrap().success());
+    let copy = |store: &Path| {
+        let _ = std::fs::remove_dir_all(store);
+        for part in ["", "pictures"] {
+            std::fs::create_dir_all(store.join(part)).unwrap();
+            for entry in std::fs::read_dir(first.join(part)).unwrap().flatten() {
+                if entry.path().is_file() {
+                    std::fs::copy(entry.path(), store.join(part).join(entry.file_name())).unwrap();
+                }
+            }
+        }
+    };
+    let commands = [
+        teach("cap", 2),
+        words(&["forget", "mug"]),
+        words(&["undo", "2"]),
+        words(&["correct", &at(0), "--class", "hat"]),
+    ];
+    let store = folder.path().join("store");
+    for command in commands {
+        copy(&store);
+        let before = stored(&store);
+        let clock = Instant::now();
+        assert!(personal(&store, &command).status().unwrap().success(), "{command:?}");
+        let (took, after) = (clock.elapsed(), stored(&store));
+        assert_ne!(before, after);
+        for _ in 0..kills {
+            copy(&store);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // The end, where files are written, is met more often.
+            let share = ((random >> 33) as f64 / f64::from(1u32 << 31)).sqrt();
+            let mut program = personal(&store, &command).spawn().unwrap();
+            std::thread::sleep(took.mul_f64(share));
+            program.kill().unwrap();
+            program.wait().unwrap();
+            let found = stored(&store);
+            assert!(found == before || found == after, "{command:?}, killed after {share:.3} of {took:?}");
+            // What was left behind is gone after the next change.
+            assert!(personal(&store, &words(&["forget", "hat"])).status().unwrap().success());
+            let names: Vec<String> = std::fs::read_dir(&store)
+                .unwrap()
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            assert!(names.len() <= 4, "{names:?}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_command_leaves_a_personal_store_as_before_or_as_after() {
+    kill_personal(2, 5);
+}
+
+#[test]
+#[ignore = "takes minutes; see the top of this file"]
+fn two_hundred_killed_commands_leave_personal_stores_whole() {
+    kill_personal(50, 6);
 }
 
 #[test]

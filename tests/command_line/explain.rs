@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{fails, output};
 
 /// A model of a run of one epoch, and one of its pictures.
-fn trained(folder: &Path) -> (String, String) {
+pub(super) fn trained(folder: &Path) -> (String, String) {
     let run = folder.join("run");
     let out = run.to_str().unwrap();
     let trained =

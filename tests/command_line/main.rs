@@ -4,6 +4,7 @@
 mod explain;
 mod imported;
 mod own_images;
+mod personal;
 mod runs;
 mod settings;
 

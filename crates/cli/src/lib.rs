@@ -7,6 +7,7 @@
 //! - [`export`]: writes a trained model as an ONNX file;
 //! - [`import`]: makes a model of the weights in a file of PyTorch;
 //! - [`inspect`]: shows what a data set holds;
+//! - [`personal`]: one person's own classes beside a base model;
 //! - [`runs`]: lists and compares the runs of a folder;
 //! - [`shell`]: shared by all of them.
 //!
@@ -23,6 +24,7 @@ mod found;
 pub mod import;
 pub mod inspect;
 mod look;
+pub mod personal;
 mod pictures;
 pub mod predict;
 mod rates;
@@ -30,3 +32,5 @@ pub mod runs;
 pub mod settings;
 pub mod shell;
 pub mod train;
+
+pub use cerberus_report::chart;

@@ -29,7 +29,7 @@ pub(crate) fn look_at(config: &TrainConfig, model: &MultiTaskModel, picture: &Im
 }
 
 /// Maps a prediction for the network's image to the picture; uncertain objects are left out.
-fn brought_back(prediction: Prediction, placement: &Placement, threshold: f32) -> Prediction {
+pub(crate) fn brought_back(prediction: Prediction, placement: &Placement, threshold: f32) -> Prediction {
     match prediction {
         Prediction::Objects(mut found) => {
             found.retain_mut(|object| {

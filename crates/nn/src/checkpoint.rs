@@ -66,10 +66,19 @@ pub fn save<T: Element>(
     tensors: &[(String, Tensor<T>)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
+    Ok(write_atomically(path, &to_bytes(tensors, metadata))?)
+}
+
+/// The bytes of the file that [`save`] writes.
+///
+/// # Panics
+/// If two tensors have the same name.
+#[track_caller]
+pub fn to_bytes<T: Element>(tensors: &[(String, Tensor<T>)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut metadata = metadata.clone();
     metadata.insert("layout".to_string(), LAYOUT.to_string());
     metadata.insert("format_version".to_string(), FORMAT_VERSION.to_string());
-    write(path, tensors, &metadata)
+    bytes_of(tensors, &metadata)
 }
 
 /// Writes a safetensors file with nothing but `metadata` in its header besides the tensors.
@@ -79,6 +88,11 @@ fn write<T: Element>(
     tensors: &[(String, Tensor<T>)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
+    Ok(write_atomically(path, &bytes_of(tensors, metadata))?)
+}
+
+#[track_caller]
+fn bytes_of<T: Element>(tensors: &[(String, Tensor<T>)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut header = BTreeMap::new();
     if !metadata.is_empty() {
         header.insert("__metadata__", Header::Metadata(metadata));
@@ -100,7 +114,7 @@ fn write<T: Element>(
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text);
     tensors.iter().for_each(|(_, tensor)| append(&mut bytes, tensor));
-    Ok(write_atomically(path, &bytes)?)
+    bytes
 }
 
 /// Writes the parameters and buffers of a model to `path`, atomically: a safetensors

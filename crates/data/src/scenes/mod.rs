@@ -116,6 +116,31 @@ impl FashionScenes {
         Ok(self)
     }
 
+    /// The same with garments of these classes alone, subjects and others, in every split; class `i` is then the one
+    /// that `classes[i]` was.
+    ///
+    /// # Errors
+    /// [`DataError::Option`] unless the classes are different ones, at least one.
+    pub fn with_classes(mut self, classes: &[usize]) -> Result<FashionScenes, DataError> {
+        let place = |class: usize| classes.iter().position(|&kept| kept == class);
+        let fits = |(i, &class): (usize, &usize)| class < GARMENTS.len() && place(class) == Some(i);
+        if classes.is_empty() || !classes.iter().enumerate().all(fits) {
+            return Err(DataError::Option {
+                option: "classes of scenes",
+                value: format!("{classes:?}"),
+                remedy: format!("give different numbers below {}", GARMENTS.len()),
+            });
+        }
+        for pool in &mut self.pools {
+            pool.retain(|cutout| place(cutout.class).is_some());
+            pool.iter_mut().for_each(|cutout| cutout.class = place(cutout.class).unwrap_or_default());
+        }
+        for label in &mut self.info.labels {
+            label.classes = classes.iter().map(|&class| GARMENTS[class].to_string()).collect();
+        }
+        Ok(self)
+    }
+
     /// How many training garments each class has.
     pub fn training_counts(&self) -> [usize; GARMENTS.len()] {
         let mut counts = [0; GARMENTS.len()];

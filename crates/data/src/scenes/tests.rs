@@ -274,3 +274,18 @@ fn a_long_tail_keeps_the_documented_counts_and_nothing_else_changes() {
         assert!(FashionScenes::embedded(3).with_long_tail(ratio).is_err());
     }
 }
+
+#[test]
+fn scenes_of_some_classes_hold_only_those_under_new_numbers() {
+    let scenes = FashionScenes::embedded(3).with_classes(&[7, 2]).unwrap();
+    assert_eq!(scenes.info().label("mask").unwrap().classes, ["Sneaker", "Pullover"]);
+    assert_eq!(SPLITS.map(|split| scenes.len(split)), [1800, 200, 400]);
+    for index in 0..40 {
+        let sample = scenes.sample(Split::Train, 0, index).unwrap();
+        assert!(sample.class.unwrap() < 2 && sample.mask.unwrap().classes.iter().all(|&id| id <= 2));
+        assert!(sample.objects.unwrap().iter().all(|object| object.class < 2));
+    }
+    for wrong in [&[][..], &[1, 1], &[10]] {
+        assert!(FashionScenes::embedded(3).with_classes(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -47,6 +47,15 @@ impl<T: Element> Classify<T> {
             config: head.clone(),
         }
     }
+
+    /// The mean of the deepest map, weighted by attention, `[N, C]`.
+    fn pooled(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
+        let x = features.stages[features.stages.len() - 1].clone();
+        let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
+        let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
+        let weights = scores.softmax(1).reshape(&[n, places, 1]);
+        (x.reshape(&[n, places, channels]) * weights).sum(&[1])
+    }
 }
 
 impl<T: Element> Task<T> for Classify<T> {
@@ -59,13 +68,13 @@ impl<T: Element> Task<T> for Classify<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = features.stages[features.stages.len() - 1].clone();
-        let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
-        let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
-        let weights = scores.softmax(1).reshape(&[n, places, 1]);
-        let pooled = (x.reshape(&[n, places, channels]) * weights).sum(&[1]);
+        let pooled = self.pooled(features, context);
         let pooled = self.dropout.forward(pooled, context);
         HeadOutput { maps: vec![self.output.forward(pooled, context)] }
+    }
+
+    fn embedding(&self, features: &Features<T>, context: &mut Context<T>) -> Option<Var<T>> {
+        Some(self.pooled(features, context))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -43,6 +43,12 @@ impl<T: Element> Mlp<T> {
             config: head.clone(),
         }
     }
+
+    /// The hidden layer, `[N, C]`.
+    fn hidden(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
+        let x = features.stages[features.stages.len() - 1].clone().global_avg_pool();
+        self.hidden.forward(x, context).relu()
+    }
 }
 
 impl<T: Element> Task<T> for Mlp<T> {
@@ -55,10 +61,13 @@ impl<T: Element> Task<T> for Mlp<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = features.stages[features.stages.len() - 1].clone().global_avg_pool();
-        let x = self.hidden.forward(x, context).relu();
+        let x = self.hidden(features, context);
         let x = self.dropout.forward(x, context);
         HeadOutput { maps: vec![self.output.forward(x, context)] }
+    }
+
+    fn embedding(&self, features: &Features<T>, context: &mut Context<T>) -> Option<Var<T>> {
+        Some(self.hidden(features, context))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -1,0 +1,114 @@
+//! Lessons from labelled data: the images, objects and pixels of a class, for every task that the base has for them.
+
+use std::sync::Arc;
+
+use cerberus::data::{Batch, Dataset, PhotoOptions, Split, open_photos};
+use cerberus::personal::base::bytes_hash;
+use cerberus::personal::store::Lesson;
+use cerberus::personal::{Base, Kind, Shown, labelled};
+use cerberus::train::TrainError;
+
+use super::failure::Failure;
+use super::session::Session;
+
+/// The first `samples` pictures of the data that show a class, as lessons.
+pub(super) fn of_data(
+    session: &Session,
+    data: &str,
+    class: &str,
+    samples: usize,
+) -> Result<Vec<Lesson>, Failure> {
+    let photos = PhotoOptions {
+        size: [session.config.model.image[0], session.config.model.image[1]],
+        fit: session.config.fit(),
+        repeats: 1,
+        augment: 0.0,
+        ..PhotoOptions::default()
+    };
+    let dataset = open_photos(data, session.config.seed, &photos)?;
+    let split = if dataset.is_empty(Split::Train) { Split::Test } else { Split::Train };
+    let lessons = lessons(&session.base, &dataset, (split, 0), class, samples)?;
+    let known = |lesson: &Lesson| {
+        let slot = session.base.slots().iter().find(|slot| slot.task == lesson.task);
+        let possible = slot.is_some_and(|slot| slot.rows.weight.rows > 0 || slot.kind == Kind::Image);
+        let measured = session.shared.get(&lesson.task).is_some_and(|shared| shared.knowledge.is_some());
+        if !(possible || measured) {
+            eprintln!("note: {} is not taught: run the command prepare once, then teach again", lesson.task);
+        }
+        possible || measured
+    };
+    let kept: Vec<Lesson> = lessons.into_iter().filter(known).collect();
+    match kept.is_empty() {
+        true => Err(Failure::usage(format!("{data} shows no {class:?} under a label of this base's tasks"))),
+        false => Ok(kept),
+    }
+}
+
+/// The lessons of the first `samples` pictures of a split and epoch that show a class.
+///
+/// # Errors
+/// If a picture cannot be read.
+pub fn lessons(
+    base: &Base,
+    dataset: &Arc<dyn Dataset>,
+    (split, epoch): (Split, u64),
+    class: &str,
+    samples: usize,
+) -> Result<Vec<Lesson>, TrainError> {
+    let info = dataset.info();
+    let mut lessons: Vec<Lesson> = Vec::new();
+    let mut taken = 0;
+    for index in 0..dataset.len(split) {
+        if taken == samples {
+            break;
+        }
+        let sample = dataset.sample(split, epoch, index)?;
+        let digest = bytes_hash(&sample.image.to_picture().pixels)[..32].to_string();
+        let batch = Batch::assemble(&[sample], vec![index])?;
+        let wanted: Vec<_> = base
+            .slots()
+            .iter()
+            .filter_map(|slot| {
+                let place = info.label(&slot.label)?.classes.iter().position(|name| name == class)?;
+                Some((slot, place + usize::from(slot.kind == Kind::Pixels)))
+            })
+            .collect();
+        if !wanted.iter().any(|(slot, class)| shows(slot.kind, &batch, &slot.label, *class)) {
+            continue;
+        }
+        taken += 1;
+        let looked = base.look(batch.images.clone());
+        for (slot, class_id) in wanted {
+            let shown = labelled(slot, &looked, &batch).into_iter().filter(|shown| shown.class == class_id);
+            let pictures = shown.map(|shown| Shown {
+                name: format!("{} {split} {index}", info.name),
+                digest: if slot.kind == Kind::Image {
+                    digest.clone()
+                } else {
+                    format!("{digest}#{}", shown.part)
+                },
+                kept: None,
+                embedding: shown.embedding,
+            });
+            let pictures: Vec<Shown> = pictures.collect();
+            match lessons.iter_mut().find(|lesson| lesson.task == slot.task) {
+                Some(lesson) => lesson.pictures.extend(pictures),
+                None if pictures.is_empty() => {}
+                None => lessons.push(Lesson { task: slot.task.clone(), class: class.into(), pictures }),
+            }
+        }
+    }
+    Ok(lessons)
+}
+
+/// Whether the only picture of a batch shows a class, without looking at it.
+fn shows(kind: Kind, batch: &Batch, label: &str, class: usize) -> bool {
+    match kind {
+        Kind::Image => batch.classes_of(label)[0] == Some(class),
+        Kind::Boxes => {
+            batch.objects_of(label)[0].is_some_and(|objects| objects.iter().any(|o| o.class == class))
+        }
+        Kind::Pixels => batch.masks_of(label)[0]
+            .is_some_and(|mask| mask.classes.iter().any(|&id| usize::from(id) == class)),
+    }
+}

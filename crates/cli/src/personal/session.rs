@@ -1,0 +1,139 @@
+//! The base that a command works with, and pictures as it sees them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cerberus::data::{Image, Placement, normalise};
+use cerberus::nn::Context;
+use cerberus::personal::base::Slot;
+use cerberus::personal::recogniser::{Shared, choose};
+use cerberus::personal::store::Learned;
+use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
+use cerberus::tensor::Tensor;
+use cerberus::train::{TrainConfig, load_model};
+
+use super::failure::Failure;
+
+/// Pictures that go through the trunk together.
+const TOGETHER: usize = 16;
+
+/// The base, what it knows, and the person's folder.
+pub(super) struct Session {
+    pub config: TrainConfig,
+    pub base: Base,
+    /// What each task compares with.
+    pub shared: BTreeMap<String, Shared>,
+    model: PathBuf,
+    user: Option<PathBuf>,
+}
+
+impl Session {
+    pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
+        let (config, network) = load_model(model)?;
+        let base = Base::new(network, model)?;
+        let mut known = Knowledge::load(&Knowledge::path(model), &base)?;
+        let shared =
+            |slot: &Slot| (slot.task.clone(), Shared::new(slot.rows.clone(), known.remove(&slot.task)));
+        let shared = base.slots().iter().map(shared).collect();
+        Ok(Self { config, base, shared, model: model.into(), user: user.map(Path::to_path_buf) })
+    }
+
+    /// The file with what the base knows.
+    pub fn knowledge_path(&self) -> PathBuf {
+        Knowledge::path(&self.model)
+    }
+
+    /// The name of the task that tells what an image shows.
+    pub fn image_task(&self) -> &str {
+        &self.base.image().task
+    }
+
+    /// What the task that tells what an image shows compares with.
+    pub fn image_shared(&self) -> &Shared {
+        &self.shared[self.image_task()]
+    }
+
+    fn user(&self) -> Result<PathBuf, Failure> {
+        let user = self.user.clone();
+        user.ok_or_else(|| Failure::usage("whose? give the folder of a store with --user DIR"))
+    }
+
+    /// The store to be read; from now on the base sees pictures in its style.
+    pub fn read(&mut self) -> Result<Store, Failure> {
+        let store = Store::read(&self.user()?, &self.base)?;
+        self.wear(&store)?;
+        Ok(store)
+    }
+
+    /// The store to be changed; from now on the base sees pictures in its style. `begin`: makes an empty one if there is
+    /// none.
+    pub fn write(&mut self, begin: bool) -> Result<Store, Failure> {
+        let store = Store::write(&self.user()?, &self.base, begin)?;
+        self.wear(&store)?;
+        Ok(store)
+    }
+
+    fn wear(&mut self, store: &Store) -> Result<(), Failure> {
+        match store.log.style() {
+            Some(style) => style.apply(self.base.model_mut()).map_err(Failure::usage),
+            None => Ok(()),
+        }
+    }
+
+    /// A picture as the base's input.
+    pub fn place(&self, picture: &Image) -> (Image, Placement) {
+        let [height, width, _] = self.config.model.image;
+        let placement = Placement::new(self.config.fit(), [picture.height, picture.width], [height, width]);
+        (placement.place(picture), placement)
+    }
+
+    /// Pictures as the base's input, in batches.
+    pub fn batches(&self, pictures: &[Image]) -> Vec<Tensor> {
+        let batch = |group: &[Image]| {
+            let placed: Vec<Image> = group.iter().map(|picture| self.place(picture).0).collect();
+            normalise(&placed.iter().collect::<Vec<_>>())
+        };
+        pictures.chunks(TOGETHER).map(batch).collect()
+    }
+
+    /// The embeddings of pictures.
+    pub fn embeddings(&self, pictures: &[Image]) -> Vec<Vec<f32>> {
+        let mut context = Context::evaluation();
+        let batches = self.batches(pictures).into_iter();
+        batches.flat_map(|batch| self.base.look_within(batch, &mut context).embeddings).collect()
+    }
+
+    /// What is learned from a log, for every task that something was taught for.
+    pub fn learn(&self, log: &Log) -> Learned {
+        let mut learned = Learned::default();
+        for (slot, task) in self.base.slots().iter().map(|slot| (slot, &slot.task)) {
+            if let Some(found) = choose(&self.shared[task], &slot.known(), &log.examples(task)) {
+                learned.recognisers.insert(task.clone(), found);
+                learned.knowledge.insert(task.clone(), self.knowledge_hash(task));
+            }
+        }
+        learned
+    }
+
+    /// Tells what a task's knowledge is from other knowledge.
+    fn knowledge_hash(&self, task: &str) -> String {
+        let known = self.shared.get(task).and_then(|shared| shared.knowledge.as_ref());
+        known.map_or_else(String::new, |known| known.hash.clone())
+    }
+
+    /// A store's recognisers: the saved ones, or, if the base was prepared since, what is learned now.
+    pub fn recognisers(&self, store: &Store) -> BTreeMap<String, Recogniser> {
+        let same = |(task, hash): (&String, &String)| self.knowledge_hash(task) == *hash;
+        match store.learned.knowledge.iter().all(same) {
+            true => store.learned.recognisers.clone(),
+            false => self.learn(&store.log).recognisers,
+        }
+    }
+}
+
+/// Seconds since 1970; those in `SOURCE_DATE_EPOCH`, by which builds are made reproducible, if that is set.
+pub(super) fn now() -> u64 {
+    let set = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    set.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

@@ -1,0 +1,129 @@
+//! One base and a hundred simulated people on fashion scenes: what teaching it two classes of their own gains, with 1 to
+//! 20 pictures and in every way; and what their style alone gains, without a label.
+//!
+//! `cargo run --release --example people`
+//!
+//! The base is the default model, trained without two classes of garments. Each person has a style (colours, light, noise,
+//! blur), their own mix of the base's classes, and those two classes as their own. `docs/results.md` tells the protocol.
+//! Figures are of people, not of pictures: means over people with 95 % intervals, the worst tenth, the share who are worse
+//! off. `rows.csv` has a row for each person, way and number of pictures; `table.md` and `curves.svg` sum them up.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod person;
+#[path = "../compare/statistics.rs"]
+#[allow(dead_code)] // Only its estimates are used.
+mod statistics;
+mod study;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cerberus::data::FashionScenes;
+use cerberus::nn::files::write_atomically;
+use cerberus::personal::recogniser::Shared;
+use cerberus::personal::{Base, Knowledge};
+use cerberus::prelude::*;
+use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError, load_model};
+use cerberus_cli::say;
+use clap::Parser;
+
+use person::{Person, Scenes};
+use study::Study;
+
+/// Measure what personal classes and styles are worth.
+#[derive(Parser)]
+#[command(name = "people")]
+struct Options {
+    /// How many people
+    #[arg(long, default_value_t = 100)]
+    people: u64,
+    /// Chooses the base's weights and everything about the people
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Epochs of the base's training
+    #[arg(long, default_value_t = 8)]
+    epochs: usize,
+    /// At most this many samples of each split for the base, for a quick look
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Threads to compute on [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder for the base, the rows, the table and the curves
+    #[arg(long, value_name = "DIR", default_value = "people")]
+    out: PathBuf,
+}
+
+/// The base never saw sandals and bags.
+const KEPT: [usize; 8] = [0, 1, 2, 3, 4, 6, 7, 9];
+/// Scenes that the base's knowledge is measured on.
+const MEASURED: usize = 2000;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    common::run_on(options.threads, || run(&options))
+}
+
+fn run(options: &Options) -> Result<(), TrainError> {
+    if options.people < 2 {
+        return Err(TrainError::Option("--people must be at least 2: figures are of people".into()));
+    }
+    let (config, path) = base(options)?;
+    let open = || load_model(&path).map(|(_, model)| model);
+    let failed = |error: cerberus::personal::PersonalError| TrainError::Option(error.to_string());
+    let base = Base::new(open()?, &path).map_err(failed)?;
+    let mut known = knowledge(&config, &base)?;
+    let image = base.image();
+    let shared = Shared::new(image.rows.clone(), known.remove(&image.task));
+    let scenes = Scenes::new(FashionScenes::embedded(options.seed), &KEPT)?;
+    let styled = Base::new(open()?, &path).map_err(failed)?;
+    let mut study = Study::new(base, styled, shared);
+    for number in 0..options.people {
+        let person = Person::new(options.seed, number);
+        study.add(number, &person, &scenes)?;
+        eprintln!("person {} of {}", number + 1, options.people);
+    }
+    let table = table::Tables::of(&study);
+    say!("{}", table.markdown());
+    write_atomically(&options.out.join("rows.csv"), study.csv().as_bytes())?;
+    write_atomically(&options.out.join("table.md"), table.markdown().as_bytes())?;
+    write_atomically(&options.out.join("curves.svg"), table.curves().as_bytes())?;
+    Ok(())
+}
+
+/// Trains the base, unless its run is in the folder already; returns its file.
+fn base(options: &Options) -> Result<(TrainConfig, PathBuf), TrainError> {
+    let open = |config: &TrainConfig| -> Result<Arc<dyn Dataset>, TrainError> {
+        Ok(Arc::new(FashionScenes::embedded(config.seed).with_classes(&KEPT)?))
+    };
+    let data = FashionScenes::embedded(options.seed).with_classes(&KEPT)?;
+    let mut config = TrainConfig::for_data("fashion-scenes", data.info());
+    (config.seed, config.epochs, config.samples) = (options.seed, options.epochs, options.samples);
+    let folder = options.out.join("base");
+    common::make_folder(&options.out)?;
+    common::finish_run(config.clone(), &folder, &open, &mut Told)?;
+    Ok((config, folder.join("checkpoints/best.safetensors")))
+}
+
+/// What the base knows of its own classes, from training scenes.
+fn knowledge(config: &TrainConfig, base: &Base) -> Result<BTreeMap<String, Knowledge>, TrainError> {
+    let data: Arc<dyn Dataset> = Arc::new(FashionScenes::embedded(config.seed).with_classes(&KEPT)?);
+    cerberus_cli::personal::measured(base, &data, Split::Train, MEASURED)
+}
+
+/// Prints a line per epoch.
+struct Told;
+
+impl Observer for Told {
+    fn step(&mut self, _report: &StepReport) {}
+
+    fn evaluating(&mut self, _split: Split, _images: usize, _of: usize) {}
+
+    fn epoch(&mut self, row: &EpochRow) {
+        eprintln!("the base: epoch {} done", row.epoch);
+    }
+}

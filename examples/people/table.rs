@@ -1,0 +1,114 @@
+//! Means over people with intervals, the worst tenth, the share who are worse off, and curves.
+
+use std::fmt::Write;
+
+use cerberus_cli::chart::{Series, lines};
+
+use crate::statistics::Estimate;
+use crate::study::{COUNTS, Row, Study};
+
+/// Everything that is told of a study.
+pub struct Tables<'a> {
+    study: &'a Study,
+}
+
+/// The way that others are compared with.
+const ALONE: &str = "base alone";
+
+impl<'a> Tables<'a> {
+    pub fn of(study: &'a Study) -> Self {
+        Self { study }
+    }
+
+    fn rows(&self, way: &str, shown: usize) -> Vec<&Row> {
+        self.study.rows.iter().filter(|row| row.way == way && row.shown == shown).collect()
+    }
+
+    /// The ways in the order in which they were measured.
+    fn ways(&self) -> Vec<&str> {
+        let mut ways: Vec<&str> = Vec::new();
+        for row in &self.study.rows {
+            if !ways.contains(&row.way.as_str()) {
+                ways.push(&row.way);
+            }
+        }
+        ways
+    }
+
+    /// The tables of `docs/results.md`.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| pictures | way | own classes | base's classes | change of those | all pictures | worst tenth | worse off |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        let alone = self.rows(ALONE, 0);
+        for shown in std::iter::once(0).chain(COUNTS) {
+            for way in self.ways() {
+                let rows = self.rows(way, shown);
+                if rows.is_empty() {
+                    continue;
+                }
+                let of = |value: fn(&Row) -> f64| {
+                    Estimate::of(&rows.iter().map(|row| value(row)).collect::<Vec<_>>()).percent()
+                };
+                let pairs = || rows.iter().zip(&alone);
+                let change =
+                    Estimate::of(&pairs().map(|(row, alone)| row.known - alone.known).collect::<Vec<_>>());
+                let mut gains: Vec<f64> = pairs().map(|(row, alone)| row.all - alone.all).collect();
+                gains.sort_by(f64::total_cmp);
+                let tenth = &gains[..gains.len().div_ceil(10)];
+                let worst = tenth.iter().sum::<f64>() / tenth.len() as f64;
+                let worse = gains.iter().filter(|gain| **gain < 0.0).count() as f64 / gains.len() as f64;
+                let _ = writeln!(
+                    text,
+                    "| {shown} | {way} | {} | {} | {} | {} | {:+.1} | {:.0} % |",
+                    of(|row| row.own),
+                    of(|row| row.known),
+                    change.percent(),
+                    of(|row| row.all),
+                    100.0 * worst,
+                    100.0 * worse
+                );
+            }
+        }
+        text += "\n| head | base | with style | gain |\n|---|---|---|---|\n";
+        for (place, (name, _)) in self.study.heads[0].iter().enumerate() {
+            let values = |which: usize| -> Vec<f64> {
+                self.study.heads.iter().map(|heads| heads[place].1[which]).collect()
+            };
+            let gains: Vec<f64> =
+                values(1).iter().zip(values(0)).map(|(with, without)| with - without).collect();
+            let percent = |values: &[f64]| Estimate::of(values).percent();
+            let _ = writeln!(
+                text,
+                "| {name} | {} | {} | {} |",
+                percent(&values(0)),
+                percent(&values(1)),
+                percent(&gains)
+            );
+        }
+        text += "\n| called unknown, of pictures of | share |\n|---|---|\n";
+        for (place, name) in ["a class that nobody taught", "the base's classes", "the class that was taught"]
+            .iter()
+            .enumerate()
+        {
+            let values: Vec<f64> = self.study.unknown.iter().map(|shares| shares[place]).collect();
+            let _ = writeln!(text, "| {name} | {} |", Estimate::of(&values).percent());
+        }
+        text
+    }
+
+    /// Accuracy on the person's classes against the number of pictures.
+    pub fn curves(&self) -> String {
+        let series =
+            self.ways().into_iter().filter(|way| !way.starts_with("style") && *way != ALONE).map(|way| {
+                let point = |shown: usize| {
+                    let rows = self.rows(way, shown);
+                    let mean = rows.iter().map(|row| row.own).sum::<f64>() / rows.len().max(1) as f64;
+                    [shown as f64, mean]
+                };
+                Series::new(way, COUNTS.into_iter().map(point).collect())
+            });
+        lines("Accuracy on the person's classes", ["pictures of each class", ""], &series.collect::<Vec<_>>())
+    }
+}
