@@ -10,27 +10,40 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("tensor", &[]),
     ("audio", &[]),
     ("metrics", &[]),
     ("report", &[]),
     ("autograd", &["tensor"]),
-    ("data", &["tensor"]),
+    ("data", &["audio", "tensor"]),
     ("nn", &["autograd", "tensor"]),
     ("balance", &["autograd", "tensor"]),
     ("draw", &["data", "metrics"]),
-    ("multitask", &["autograd", "balance", "data", "metrics", "nn", "tensor"]),
+    ("multitask", &["audio", "autograd", "balance", "data", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
     ("personal", &["autograd", "data", "metrics", "multitask", "nn", "tensor"]),
     (
         "train",
-        &["autograd", "balance", "data", "draw", "explain", "metrics", "multitask", "nn", "report", "tensor"],
+        &[
+            "audio",
+            "autograd",
+            "balance",
+            "data",
+            "draw",
+            "explain",
+            "metrics",
+            "multitask",
+            "nn",
+            "report",
+            "tensor",
+        ],
     ),
     (
         "cli",
         &[
+            "audio",
             "autograd",
             "balance",
             "data",

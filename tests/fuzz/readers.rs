@@ -105,6 +105,7 @@ pub static READERS: [Reader; 29] = [
         words: &["RIFF", "WAVE", "fmt ", "data", "LIST", "INFO"],
         read: read_sound,
     },
+    Reader {
         name: "clip-gif",
         sets: || vec![clip_file(moving_picture().to_gif())],
         words: &["NETSCAPE2.0"],

@@ -131,7 +131,7 @@ impl FashionScenes {
                 remedy: format!("give different numbers below {}", GARMENTS.len()),
             });
         }
-        for pool in &mut self.pools {
+        for pool in &mut self.pools.cutouts {
             pool.retain(|cutout| place(cutout.class).is_some());
             pool.iter_mut().for_each(|cutout| cutout.class = place(cutout.class).unwrap_or_default());
         }

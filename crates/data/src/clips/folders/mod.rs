@@ -29,7 +29,10 @@ use crate::account::{Account, ClassCount, Findings, LabelCount, PartAccount, Pic
 use crate::dataset::{CLASS, LabelInfo, LabelKind, no_such_sample};
 use crate::photos::digest::{fnv, of_pictures};
 use crate::photos::splits::{Item, split};
-use crate::{DataError, Dataset, DatasetInfo, FindingKind, Fit, Label, MOST_CLASSES, Sample, Split};
+use crate::{
+    DataError, Dataset, DatasetInfo, FindingKind, Fit, Input, InputInfo, InputKind, Label, MOST_CLASSES,
+    Sample, Split, VIDEO,
+};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
@@ -175,12 +178,14 @@ impl ClipFolders {
         account.fingerprint = of_pictures(&account.pictures);
         account.missing_classes(&BTreeMap::new(), &mut findings);
         account.findings = findings.list();
+        let shape = [options.frames, options.size[0], options.size[1], 3];
         let info = DatasetInfo {
             name: "clips".into(),
             height: options.size[0],
             width: options.size[1],
             channels: 3,
             labels,
+            inputs: vec![InputInfo::new(VIDEO, InputKind::Clip { shape })],
             accounts: Arc::new(vec![account]),
         };
         Ok(ClipFolders { info, options, entries, splits })
@@ -202,7 +207,7 @@ impl ClipFolders {
         };
         let mut more = labels.clone();
         let class = more.remove(CLASS).as_ref().and_then(Label::class);
-        Ok((clip, Sample { image, class, objects: None, mask: None, more }))
+        Ok((clip, Sample { image, class, objects: None, mask: None, more, inputs: BTreeMap::new() }))
     }
 
     fn places(&self, split: Split) -> &[usize] {
@@ -223,9 +228,11 @@ impl Dataset for ClipFolders {
         self.places(split).len()
     }
 
-    /// The last frame with the labels.
+    /// The last frame with the labels, and all frames as the input [`VIDEO`].
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
-        self.clip(split, epoch, index).map(|(_, sample)| sample)
+        let (clip, sample) = self.clip(split, epoch, index)?;
+        let video = Input::Clip(clip.frames.into());
+        Ok(Sample { inputs: BTreeMap::from([(VIDEO.to_string(), video)]), ..sample })
     }
 }
 
