@@ -56,7 +56,9 @@ impl FeatureInfo {
             View::Joined => whole.joined.clone().expect("a trunk that joins its inputs"),
             View::Alone(input) => whole.alone[input].clone(),
         };
-        Self { image: self.image, stages: vec![map], neck: None, whole: None }
+        // What several inputs are joined from, and to, has one position.
+        let image = if whole.alone.is_empty() { self.image } else { [1, 1] };
+        Self { image, stages: vec![map], neck: None, whole: None }
     }
 
     /// The number of stages.

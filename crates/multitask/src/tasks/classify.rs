@@ -19,7 +19,8 @@ use crate::features::{FeatureInfo, Features};
 
 /// Classification by attention pooling and softmax cross-entropy.
 pub struct Classify<T: Element = f32> {
-    attention: Conv2d<T>,
+    /// None on a map of one position.
+    attention: Option<Conv2d<T>>,
     dropout: Dropout<T>,
     output: Linear<T>,
     config: HeadConfig,
@@ -41,18 +42,20 @@ impl<T: Element> Classify<T> {
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let channels = info.channels(info.depth() - 1);
         Self {
-            attention: Conv2d::new(channels, 1, 1, init).with_weight_std(0.01, init),
+            attention: (info.image != [1, 1])
+                .then(|| Conv2d::new(channels, 1, 1, init).with_weight_std(0.01, init)),
             dropout: Dropout::new(head.options.dropout),
             output: Linear::new(channels, head.outputs(), init),
             config: head.clone(),
         }
     }
 
-    /// The mean of the deepest map, weighted by attention, `[N, C]`.
+    /// The mean of the deepest map, weighted by attention, `[N, C]`; a map of one position as it is.
     fn pooled(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
         let x = features.stages[features.stages.len() - 1].clone();
         let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
-        let scores = self.attention.forward(x.clone(), context).reshape(&[n, places]);
+        let Some(attention) = &self.attention else { return x.reshape(&[n, channels]) };
+        let scores = attention.forward(x.clone(), context).reshape(&[n, places]);
         let weights = scores.softmax(1).reshape(&[n, places, 1]);
         (x.reshape(&[n, places, channels]) * weights).sum(&[1])
     }
