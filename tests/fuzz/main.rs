@@ -11,6 +11,7 @@
 //!
 //! `FUZZ_SEED` chooses other inputs, or repeats a failure. A reader's input stays in its folder when it fails.
 
+mod clips;
 mod mutate;
 mod photos;
 mod readers;

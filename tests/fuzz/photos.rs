@@ -4,12 +4,7 @@
 use image::ImageFormat;
 
 use crate::Part;
-use crate::readers::{file, picture};
-
-/// A file that gets damaged.
-fn part(path: &str, bytes: impl Into<Vec<u8>>) -> Part {
-    Part { path: path.into(), bytes: bytes.into(), damaged: true }
-}
+use crate::readers::{file, part, picture};
 
 /// A picture that stays as it is.
 fn photo(path: &str) -> Part {

@@ -6,10 +6,7 @@ use std::path::Path;
 
 use cerberus::audio::{LogMel, LogMelConfig, Resampler, Sound, WavFormat, read_wav, write_wav};
 use cerberus::data::idx::{IdxImages, write_images, write_labels};
-use cerberus::data::{
-    Batch, Clip, ClipFolderOptions, ClipFolders, ClipOptions, DataError, Dataset, FrameChoice, IGNORED,
-    Image, Label, LabelKind, PhotoOptions, Split, open_clip,
-};
+use cerberus::data::{Batch, Dataset, IGNORED, Image, Label, LabelKind, PhotoOptions, Split};
 use cerberus::nn::{Module, checkpoint};
 use cerberus::tensor::Tensor;
 use cerberus::train::{RunFolder, TrainConfig, load_model};
@@ -17,6 +14,7 @@ use cerberus_cli::settings::Settings;
 use image::ImageFormat;
 
 use crate::Part;
+use crate::clips;
 use crate::photos;
 
 /// A reader of files.
@@ -43,20 +41,6 @@ const XML: &[&str] =
 const CHUNKS: &[&str] =
     &["IHDR", "IDAT", "PLTE", "tRNS", "IEND", "iCCP", "eXIf", "acTL", "VP8 ", "VP8L", "VP8X", "ALPH", "EXIF"];
 const SEGMENTS: &[&str] = &["Exif\0\0MM\0*", "Exif\0\0II*\0", "Adobe", "ICC_PROFILE\0"];
-
-const Y4M: &[&str] = &[
-    "FRAME\n",
-    "YUV4MPEG2 ",
-    " W",
-    " H",
-    " F",
-    ":",
-    " C420p16",
-    " C444alpha",
-    " Cmono",
-    " XCOLORRANGE=FULL",
-    "\n",
-];
 
 macro_rules! picture {
     ($name:literal, $sets:expr) => {
@@ -105,20 +89,10 @@ pub static READERS: [Reader; 29] = [
         words: &["RIFF", "WAVE", "fmt ", "data", "LIST", "INFO"],
         read: read_sound,
     },
-    Reader {
-        name: "clip-gif",
-        sets: || vec![clip_file(moving_picture().to_gif())],
-        words: &["NETSCAPE2.0"],
-        read: read_clip,
-    },
-    Reader {
-        name: "clip-y4m",
-        sets: || vec![clip_file(moving_picture().to_y4m())],
-        words: Y4M,
-        read: read_clip,
-    },
-    Reader { name: "clip-table", sets: || vec![clip_table()], words: TEXT, read: read_clip_folders },
-    Reader { name: "clip-folder", sets: || vec![clip_folder()], words: CHUNKS, read: read_clip },
+    Reader { name: "clip-gif", sets: clips::gif, words: &["NETSCAPE2.0"], read: clips::read },
+    Reader { name: "clip-y4m", sets: clips::y4m, words: clips::Y4M, read: clips::read },
+    Reader { name: "clip-folder", sets: clips::folder, words: CHUNKS, read: clips::read },
+    Reader { name: "clip-table", sets: clips::table, words: TEXT, read: clips::read_table },
     Reader { name: "ids", sets: photos::ids, words: CHUNKS, read: read_photos },
     Reader {
         name: "safetensors",
@@ -151,20 +125,26 @@ const CMYK: &[u8] = include_bytes!("../../crates/data/tests/pictures/cmyk.jpg");
 const TURNED: &[u8] = include_bytes!("../../crates/data/tests/pictures/exif6.jpg");
 const ANIMATED: &[u8] = include_bytes!("../../crates/data/tests/pictures/animated.gif");
 
-fn part(path: &str, bytes: impl Into<Vec<u8>>) -> Part {
+/// A file that gets damaged.
+pub fn part(path: &str, bytes: impl Into<Vec<u8>>) -> Part {
     Part { path: path.into(), bytes: bytes.into(), damaged: true }
 }
 
-/// Opens data as a program does, and makes the first samples of each part.
+/// Opens data as a program does, and reads their samples.
 fn read(name: &str) -> Result<(), String> {
     let options = PhotoOptions { size: [24, 32], repeats: 1, ..PhotoOptions::default() };
     let data = cerberus::data::open_photos(name, 1, &options).map_err(|error| error.to_string())?;
+    read_samples(&*data)
+}
+
+/// Makes the first samples of each part.
+pub fn read_samples(data: &dyn Dataset) -> Result<(), String> {
     data.info().accounts.iter().for_each(|account| drop(account.lines()));
     for split in [Split::Train, Split::Validation, Split::Test] {
         for index in 0..data.len(split).min(4) {
             let sample = data.sample(split, 0, index).map_err(|error| error.to_string())?;
             let batch = Batch::assemble(&[sample], vec![index]).expect("a sample fits into a batch");
-            assert_sound(&batch, &*data);
+            assert_sound(&batch, data);
         }
     }
     Ok(())
@@ -239,66 +219,6 @@ fn pictures(format: ImageFormat, more: &[&[u8]]) -> Vec<Vec<Part>> {
     };
     let more = more.iter().map(|bytes| bytes.to_vec());
     [colours, gray].into_iter().chain(more).map(sound).collect()
-}
-
-/// A clip of four frames.
-fn moving_picture() -> Clip {
-    let frame = |number: u32| {
-        let pixels = picture(9 + number).crop_imm(number, number, 12, 9).into_rgb8().into_raw();
-        Image { height: 9, width: 12, channels: 3, pixels: pixels.into() }
-    };
-    Clip { frames: (0..4).map(frame).collect(), rate: 8.0 }
-}
-
-fn clip_file(bytes: Result<Vec<u8>, DataError>) -> Vec<Part> {
-    vec![part("clip", bytes.unwrap())]
-}
-
-fn clip_folder() -> Vec<Part> {
-    let frames = moving_picture().frames.into_iter().enumerate();
-    frames.map(|(number, frame)| part(&format!("clip/{number}.png"), frame.to_png().unwrap())).collect()
-}
-
-/// A table of sound clips.
-fn clip_table() -> Vec<Part> {
-    let table = "clip,split,class,class:mood,number:speed\na/1.gif,train,walk,calm,1.5\na/2,val,jump,,2\nb.y4m,,walk,-,\n";
-    let (clip, sound) = (moving_picture(), |part: Part| Part { damaged: false, ..part });
-    let mut parts = vec![part("clips.csv", table)];
-    parts.push(sound(part("a/1.gif", clip.to_gif().unwrap())));
-    parts.push(sound(part("a/2/1.png", clip.frames[0].to_png().unwrap())));
-    parts.push(sound(part("b.y4m", clip.to_y4m().unwrap())));
-    parts
-}
-
-fn read_clip_folders(folder: &Path) -> Result<(), String> {
-    let options =
-        ClipFolderOptions { frames: 2, size: [6, 8], hold_back: 0.3, ..ClipFolderOptions::default() };
-    let data = ClipFolders::open(folder, options).map_err(|error| error.to_string())?;
-    data.info().accounts.iter().for_each(|account| drop(account.lines()));
-    for split in [Split::Train, Split::Validation, Split::Test] {
-        for index in 0..data.len(split) {
-            let sample = data.sample(split, 0, index).map_err(|error| error.to_string())?;
-            let batch = Batch::assemble(&[sample], vec![index]).expect("a sample fits into a batch");
-            assert_sound(&batch, &data);
-        }
-    }
-    Ok(())
-}
-
-/// Reads a clip whole, and a few resized frames of it.
-fn read_clip(folder: &Path) -> Result<(), String> {
-    let few = ClipOptions { frames: FrameChoice::Count(3), size: Some([6, 8]), ..ClipOptions::default() };
-    for options in [ClipOptions::default(), few] {
-        let clip = open_clip(&folder.join("clip"), &options).map_err(|error| error.to_string())?;
-        assert!(clip.rate.is_finite() && clip.rate > 0.0, "{} frames a second", clip.rate);
-        let first = &clip.frames[0];
-        let like_first = |frame: &Image| {
-            (frame.height, frame.width, frame.channels) == (first.height, first.width, 3)
-                && frame.pixels.len() == frame.height * frame.width * 3
-        };
-        assert!(clip.frames.iter().all(like_first), "frames of different sizes");
-    }
-    Ok(())
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

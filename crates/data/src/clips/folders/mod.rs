@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `FOLDER/CLASS/clip.gif`, `clip.y4m` or `clip/1.png` | the folder's name is the label `class` |
 //! | `FOLDER/train/CLASS/..`, with the parts in any of their spellings | the same |
-//! | `FILE.csv`, or a folder with `clips.csv` | one row for each clip, see [`table`] |
+//! | `FILE.csv`, or a folder with `clips.csv` | one row for each clip: columns `clip`, `split`, `class`, `class:NAME`, `number:NAME` |
 //!
 //! As with [photographs](crate::photos), parts that the files name are used as they are; from the other clips a share
 //! of each class is held back for testing, chosen by their names. There is a validation part only if the files have
