@@ -7,7 +7,7 @@
 //! With a WAV file as a second argument, those of that file.
 
 use std::error::Error;
-use std::f32::consts::TAU;
+use std::f64::consts::TAU;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,9 +23,9 @@ const ENLARGE: u32 = 3;
 fn chirp() -> Sound {
     let rate = 16000;
     let sample = |i: u32| {
-        let t = i as f32 / rate as f32;
+        let t = f64::from(i) / f64::from(rate);
         let phase = TAU * (200.0 * t + 1700.0 * t * t);
-        0.5 * phase.sin() + if t > 1.0 { 0.05 * (phase / 2.0).sin() } else { 0.0 }
+        (0.5 * phase.sin() + if t > 1.0 { 0.05 * (phase / 2.0).sin() } else { 0.0 }) as f32
     };
     Sound { rate, channels: vec![(0..2 * rate).map(sample).collect()] }
 }

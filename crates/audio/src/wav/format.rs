@@ -74,7 +74,7 @@ impl Format {
             return Err(fault(format!("a rate of 1 to {MOST_RATE} hertz"), rate.to_string(), CUT_OFF));
         }
         // 12 bits of PCM take the upper ones of 16.
-        let taken = if encoding == PCM { bits.div_ceil(8) * 8 } else { bits };
+        let taken = if encoding == PCM { bits.checked_next_multiple_of(8).unwrap_or(bits) } else { bits };
         if !widths.contains(&taken) {
             let list = widths.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             return Err(fault(format!("{list} bits per sample"), bits.to_string(), CONVERT));

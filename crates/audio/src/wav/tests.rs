@@ -146,6 +146,7 @@ fn broken_files_are_refused_with_the_place_and_what_is_wrong() {
         (with(format(1, 1, 768_001, 16)), ["a rate of", "found 768001"]),
         (with(format(1, 1, 8000, 0)), ["bits per sample", "found 0"]),
         (with(format(1, 1, 8000, 40)), ["8, 16, 24, 32 bits", "found 40"]),
+        (with(format(1, 1, 8000, u16::MAX)), ["8, 16, 24, 32 bits", "found 65535"]),
         (with(format(3, 1, 8000, 16)), ["32, 64 bits", "found 16"]),
         (with(format(0x55, 1, 8000, 16)), ["PCM (1)", "encoding 0x0055"]),
         (with(format(0xFFFE, 1, 8000, 16)), ["PCM (1)", "encoding 0xfffe"]),
@@ -253,14 +254,17 @@ proptest! {
     ) {
         let channel = |number: usize| samples.iter().map(|sample| sample / (number + 1) as f32).collect();
         let sound = Sound { rate, channels: (0..channels).map(channel).collect() };
-        let errors = [(WavFormat::Int16, 0.5 / 32768.0), (WavFormat::Int24, 1e-7), (WavFormat::Float32, 0.0)];
-        for (format, error) in errors {
+        // The largest number of each format is a step below 1.
+        for (format, step) in [
+            (WavFormat::Int16, 1.0 / 32768.0),
+            (WavFormat::Int24, 1.0 / 8388608.0),
+            (WavFormat::Float32, 0.0),
+        ] {
             let again = parse(&encode(&sound, format).unwrap()).unwrap();
             prop_assert_eq!((again.rate, again.channels.len(), again.len()), (rate, channels, samples.len()));
             for (a, b) in again.channels.iter().flatten().zip(sound.channels.iter().flatten()) {
-                let cut = if format == WavFormat::Float32 { *b } else { b.clamp(-1.0, 1.0) };
-                let error = if cut == 1.0 { 2.0 * error } else { error };
-                prop_assert!((a - cut).abs() <= error, "{:?}: {} instead of {}", format, a, cut);
+                let cut = if step == 0.0 { *b } else { b.clamp(-1.0, 1.0 - step) };
+                prop_assert!((a - cut).abs() <= 0.5 * step, "{:?}: {} instead of {}", format, a, cut);
             }
         }
     }
