@@ -29,6 +29,7 @@ mod pictures;
 pub mod predict;
 mod rates;
 pub mod runs;
+mod senses;
 pub mod settings;
 pub mod shell;
 pub mod train;

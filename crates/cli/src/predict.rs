@@ -2,11 +2,16 @@
 //! `--out` writes the same as files, with a picture of the predictions, and all
 //! predictions together in COCO's annotation format.
 //!
+//! For a model of several inputs, `--image`, `--audio` and `--video` give those of one sample, any of which may be left
+//! out; `--video` also goes through a clip frame by frame with a model of single pictures.
+//!
 //! `cargo run --release --example predict -- --model runs/train-1/checkpoints/best.safetensors photo.jpg`
 
 use crate::found::{COLUMNS, Coco, rows, to_json};
 use crate::look::{Seen, look_at};
 use crate::pictures::{for_each, inputs, output_names};
+use crate::say;
+use crate::senses::{Files, Senses, name_of};
 use crate::shell::write_json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,8 +42,18 @@ struct Options {
     /// Print no JSON
     #[arg(long, short)]
     quiet: bool,
+    /// One sample instead of pictures: its picture, for a model of several inputs
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// One sample: its sound, a WAV file
+    #[arg(long, value_name = "FILE")]
+    audio: Option<PathBuf>,
+    /// One sample: its clip, a folder of frames, an animated GIF or a Y4M file. Every frame is looked at, also by a model
+    /// of single pictures; --out also gets NAME.frames/, a picture of each frame's predictions, and NAME.gif
+    #[arg(long, value_name = "CLIP")]
+    video: Option<PathBuf>,
     /// Pictures, folders of pictures, or patterns such as 'photos/*.jpg'
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["image", "audio", "video"], conflicts_with_all = ["image", "audio", "video"], value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }
 
@@ -67,6 +82,23 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
         return Err(format!("--threshold is {}; give a number from 0 to 1", options.threshold).into());
     }
     let (config, model) = load_model(&options.model)?;
+    let senses = Senses { config: &config, model: &model, threshold: options.threshold };
+    let files =
+        Files { image: options.image.clone(), audio: options.audio.clone(), video: options.video.clone() };
+    if !files.is_empty() {
+        if let Some(out) = &options.out {
+            crate::shell::make_folder(out)?;
+        }
+        let name = name_of(&files);
+        let told = senses.look(&files, options.out.as_deref().map(|out| (out, name.as_str())))?;
+        if !options.quiet {
+            say!("{told}");
+        }
+        return Ok([1, 0]);
+    }
+    if config.model.has_senses() {
+        return several(options, &senses);
+    }
     let images = inputs(&options.images)?;
     if let Some(out) = &options.out {
         crate::shell::make_folder(out)?;
@@ -88,6 +120,26 @@ fn run(options: &Options) -> Result<[usize; 2], Failure> {
         write(TOGETHER[1], serde_json::to_string(&all.coco.results())? + "\n")?;
         write(TOGETHER[2], String::from_utf8(all.rows.into_inner()?)?)?;
     }
+    Ok([images.len(), failed])
+}
+
+/// Predicts for pictures with a model of several inputs: each is a sample that has nothing else.
+fn several(options: &Options, senses: &Senses) -> Result<[usize; 2], Failure> {
+    let images = inputs(&options.images)?;
+    if let Some(out) = &options.out {
+        crate::shell::make_folder(out)?;
+    }
+    let endings = ["json", "png"].map(String::from);
+    let names = match &options.out {
+        Some(out) => output_names(&images, out, &endings, &[]),
+        None => vec![String::new(); images.len()],
+    };
+    let failed = for_each(images.len(), |index| {
+        let files = Files { image: Some(images[index].clone()), ..Files::default() };
+        let out = options.out.as_deref().map(|out| (out, names[index].as_str()));
+        let told = senses.look(&files, out)?;
+        Ok::<_, Failure>((!options.quiet).then(|| told.to_string()))
+    });
     Ok([images.len(), failed])
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use cerberus_data::augment::{AugmentConfig, OperationConfig};
-use cerberus_data::{Dataset, DatasetInfo, PhotoOptions, Split};
+use cerberus_data::{Dataset, DatasetInfo, InputKind, PhotoOptions, Split};
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ use cerberus_multitask::tasks;
 const PHOTO_VIEWS: usize = 108_000;
 const FEWEST_EPOCHS: usize = 3;
 const MOST_EPOCHS: usize = 36;
+
+/// For sounds: the number of epochs.
+const SOUND_EPOCHS: usize = 20;
 
 /// How training samples are drawn by the classes of a label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,14 +136,22 @@ fn one() -> usize {
 }
 
 /// The default augmentation for small images of one class each: a shift by some pixels (He et al., 2016, section 4.2),
-/// and for CIFAR-10's objects, unlike for digits, a horizontal flip.
+/// and for CIFAR-10's objects, unlike for digits, a horizontal flip. Sounds come earlier or later, faster or slower and
+/// with noise: there are few speakers.
 fn usual_augment(info: &DatasetInfo) -> AugmentConfig {
-    let names: &[&str] = match info.name.as_str() {
-        "cifar10" => &["pad_and_crop", "horizontal_flip"],
-        "idx" => &["pad_and_crop"],
-        _ => &[],
+    let mut names: Vec<&str> = match info.name.as_str() {
+        "cifar10" => vec!["pad_and_crop", "horizontal_flip"],
+        "idx" | "digits" => vec!["pad_and_crop"],
+        _ => vec![],
     };
-    AugmentConfig { operations: names.iter().map(|name| OperationConfig::new(name)).collect() }
+    if has_sounds(info) {
+        names.extend(["sound_shift", "sound_speed", "sound_noise"]);
+    }
+    AugmentConfig { operations: names.into_iter().map(OperationConfig::new).collect() }
+}
+
+fn has_sounds(info: &DatasetInfo) -> bool {
+    info.inputs.iter().any(|input| matches!(input.kind, InputKind::Sound { .. }))
 }
 
 impl TrainConfig {
@@ -151,6 +162,10 @@ impl TrainConfig {
     pub fn for_data(data: &str, info: &DatasetInfo) -> Self {
         let mut config = Self::usual(data, info);
         config.augment = usual_augment(info);
+        if has_sounds(info) {
+            // Recordings are few, and every epoch changes them.
+            (config.epochs, config.learning_rate) = (SOUND_EPOCHS, 3e-3);
+        }
         if config.model.trunk == TrunkKind::Stages {
             return config;
         }

@@ -65,7 +65,7 @@ pub struct Settings {
     #[arg(long, value_name = "WEIGHT")]
     pub auxiliary: Option<f64>,
     /// How the frames of a clip are encoded: stack (as channels of one image), mean, attention, shift (TSM), conv3d or
-    /// r2plus1d
+    /// r2plus1d [default: stack]
     #[arg(long, value_name = "NAME")]
     pub clip_encoder: Option<String>,
     /// How sounds are encoded: log-mel (a spectrogram) or waveform (the samples) [default: log-mel]

@@ -140,6 +140,13 @@ impl Layout {
         Ok(Layout { folder: folder.into(), recordings: recordings.collect(), classes })
     }
 
+    /// The groups in the order of their names.
+    pub fn groups(&self) -> Vec<String> {
+        let groups: BTreeSet<&String> =
+            self.recordings.iter().filter_map(|found| found.group.as_ref()).collect();
+        groups.into_iter().cloned().collect()
+    }
+
     /// The places of the recordings of each part.
     pub fn parts(&self, test_group: Option<&str>) -> Result<[Vec<usize>; 3], DataError> {
         let groups: BTreeSet<&str> =

@@ -92,6 +92,14 @@ impl Sounds {
         Ok(Sounds { recordings, parts, rate, len, seed, info })
     }
 
+    /// The groups of a folder's recordings, such as the speakers, in the order of their names; none in layouts without.
+    ///
+    /// # Errors
+    /// Those of finding the recordings.
+    pub fn groups(folder: &Path) -> Result<Vec<String>, DataError> {
+        Ok(Layout::find(folder)?.groups())
+    }
+
     /// Whether a folder looks like one of recordings.
     pub fn is_at(folder: &Path) -> bool {
         Layout::find(folder).is_ok()

@@ -88,14 +88,14 @@ impl EncoderConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClipEncoder {
-    /// The trunk of images on the frames as the channels of one image: early fusion.
+    /// The trunk of images on the frames as the channels of one image: early fusion. It costs little more than an image.
+    #[default]
     Stack,
     /// The trunk of images on every frame, and the mean over frames.
     Mean,
     /// The same with a weighted mean.
     Attention,
     /// The trunk of images on every frame, with channels shifted between neighbouring frames (TSM).
-    #[default]
     Shift,
     /// Convolutions over time and space.
     Conv3d,
