@@ -6,6 +6,7 @@ mod imported;
 mod own_images;
 mod personal;
 mod runs;
+mod senses;
 mod settings;
 
 use std::path::{Path, PathBuf};

@@ -11,11 +11,14 @@ use crate::{DataError, Dataset, DatasetInfo, Sample, Split};
 /// Samples of two sets paired by their class within each part.
 ///
 /// A sample of the set that is smaller in a part is seen once an epoch, with a partner of its class from the other: a new
-/// one in every epoch of training, always the same otherwise. No pair crosses parts.
+/// one in every epoch of training, always the same otherwise. No pair crosses parts. A sample for whose class a part of
+/// the other set has none is left out.
 pub struct Paired {
     sets: [Arc<dyn Dataset>; 2],
     /// For each part and each set, the samples of every class.
     by_class: [[Vec<Vec<usize>>; 2]; 3],
+    /// For each part, the set that is gone through and those of its samples that have a partner.
+    leading: [(usize, Vec<usize>); 3],
     seed: u64,
     info: DatasetInfo,
 }
@@ -24,11 +27,11 @@ const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
 impl Paired {
     /// Pairs `seen`, whose images the samples have, with `heard`, whose other inputs they have. The classes are those of
-    /// `seen`. `classes` finds the class of a sample without reading it, if the sets can tell.
+    /// `seen`.
     ///
     /// # Errors
-    /// [`DataError::Option`] if the sets' classes have other names, or a class occurs in a part of one set alone, and
-    /// those of reading samples.
+    /// [`DataError::Option`] if the sets' classes have other names, or a class occurs in the training part of one set
+    /// alone, and those of reading samples.
     pub fn new(
         name: &str,
         seen: Arc<dyn Dataset>,
@@ -49,7 +52,8 @@ impl Paired {
             return Err(refuse(lists, "give sets whose classes have the same names"));
         }
         let mut by_class: [[Vec<Vec<usize>>; 2]; 3] = Default::default();
-        for (part, split) in by_class.iter_mut().zip(SPLITS) {
+        let mut leading: [(usize, Vec<usize>); 3] = Default::default();
+        for ((part, leading), split) in by_class.iter_mut().zip(&mut leading).zip(SPLITS) {
             for (places, set) in part.iter_mut().zip([&seen, &heard]) {
                 *places = vec![Vec::new(); first.len()];
                 for index in 0..set.len(split) {
@@ -59,20 +63,25 @@ impl Paired {
             }
             let lonely =
                 (0..first.len()).find(|&class| part[0][class].is_empty() != part[1][class].is_empty());
-            if let Some(class) = lonely {
-                let value = format!("one with {} for {split} and one without", first[class]);
-                return Err(refuse(value, "give sets that have the same classes in every part"));
+            if let Some(class) = lonely.filter(|_| split == Split::Train) {
+                let value = format!("one with {} to train on and one without", first[class]);
+                return Err(refuse(value, "give sets that have the same classes"));
             }
+            let partnered = |set: usize| {
+                let classes = (0..first.len()).filter(|&class| !part[1 - set][class].is_empty());
+                let mut own: Vec<usize> =
+                    classes.flat_map(|class| part[set][class].iter().copied()).collect();
+                own.sort_unstable();
+                own
+            };
+            let own = [partnered(0), partnered(1)];
+            let smaller = usize::from(own[1].len() < own[0].len());
+            *leading = (smaller, own.into_iter().nth(smaller).unwrap_or_default());
         }
         let mut info = seen.info().clone();
         info.name = name.into();
         info.inputs = heard.info().inputs.clone();
-        Ok(Paired { sets: [seen, heard], by_class, seed, info })
-    }
-
-    /// The set whose samples are gone through in this part: the smaller one.
-    fn leading(&self, split: Split) -> usize {
-        usize::from(self.sets[1].len(split) < self.sets[0].len(split))
+        Ok(Paired { sets: [seen, heard], by_class, leading, seed, info })
     }
 }
 
@@ -82,15 +91,16 @@ impl Dataset for Paired {
     }
 
     fn len(&self, split: Split) -> usize {
-        self.sets[self.leading(split)].len(split)
+        self.leading[split as usize].1.len()
     }
 
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
-        let (len, leading) = (self.len(split), self.leading(split));
-        if index >= len {
-            return Err(no_such_sample(&self.info, split, len, index));
-        }
-        let first = self.sets[leading].sample(split, epoch, index)?;
+        let (leading, own) = &self.leading[split as usize];
+        let leading = *leading;
+        let Some(&place) = own.get(index) else {
+            return Err(no_such_sample(&self.info, split, own.len(), index));
+        };
+        let first = self.sets[leading].sample(split, epoch, place)?;
         let partners = &self.by_class[split as usize][1 - leading][first.class.unwrap_or(0)];
         let drawn = if split == Split::Train { epoch } else { 0 };
         let mut random = stream(self.seed, &format!("partner {split}"), drawn, index as u64);

@@ -37,7 +37,7 @@ pub use evaluate::{TaskFigures, evaluate, score, score_split};
 pub use fit::{EpochFigures, Figures, Fit, FitError, History};
 pub use folder::{RunFolder, make_next};
 pub use report::{Summary, annotate, drawn_names, peak_rss_mb, write_samples};
-pub use saved::{load_into, load_model};
+pub use saved::{load_image_model, load_into, load_model};
 pub use shown::picture_of;
 pub use start::Transfer;
 pub use state::{EpochRow, State};

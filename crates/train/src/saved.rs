@@ -78,6 +78,23 @@ fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("configurations and positions have no maps with odd keys")
 }
 
+/// [`load_model`] for programs that work on single images: the others are refused.
+///
+/// # Errors
+/// Those of [`load_model`], and [`TrainError::Option`] for a model of several inputs or of one that is not an image.
+pub fn load_image_model(path: &Path) -> Result<(TrainConfig, MultiTaskModel), TrainError> {
+    let (config, model) = load_model(path)?;
+    if !config.model.has_senses() {
+        return Ok((config, model));
+    }
+    let inputs: Vec<&str> = config.model.inputs.iter().map(|input| input.name.as_str()).collect();
+    Err(TrainError::Option(format!(
+        "{}: this program takes models of one image, and this one has the input {}; give another with --model",
+        path.display(),
+        inputs.join(", ")
+    )))
+}
+
 /// A model rebuilt from its checkpoint, with the configuration it was trained by.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ use cerberus::explain::{Baseline, Choices, ExplainError, METHODS, Method};
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::Tensor;
-use cerberus::train::{TrainConfig, TrainError, load_model};
+use cerberus::train::{TrainConfig, TrainError, load_image_model};
 use clap::Parser;
 
 use found::{Asked, explanation};
@@ -113,7 +113,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
     let methods = methods(&options.method)?;
     Baseline::<f32>::find(&options.baseline, options.seed).map_err(refused)?;
     let models: Vec<(TrainConfig, MultiTaskModel)> =
-        options.model.iter().map(|path| load_model(path)).collect::<Result<_, _>>()?;
+        options.model.iter().map(|path| load_image_model(path)).collect::<Result<_, _>>()?;
     for (path, (_, model)) in options.model.iter().zip(&models) {
         if let Some(task) = options.task.as_ref().filter(|task| !model.task_names().contains(task)) {
             return Err(TrainError::Option(format!(

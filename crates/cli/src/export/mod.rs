@@ -17,7 +17,7 @@ use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::Context;
 use cerberus::onnx::{IMAGES, Preprocessing, export_model, output_names, save, save_values};
 use cerberus::tensor::Tensor;
-use cerberus::train::{TrainConfig, TrainError, load_model};
+use cerberus::train::{TrainConfig, TrainError, load_image_model};
 use clap::{Parser, ValueEnum};
 
 use crate::say;
@@ -87,7 +87,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
         say!("{}: {written}", path.display());
         return Ok(());
     }
-    let (config, model) = load_model(&options.model)?;
+    let (config, model) = load_image_model(&options.model)?;
     crate::shell::make_folder(&options.out)?;
     let image = config.model.image;
     let exported = export_model(&model, image, &preprocessing(&config))

@@ -7,7 +7,7 @@ use cerberus::multitask::networks;
 use cerberus::multitask::weights::{ClassifierInfo, export};
 use cerberus::nn::{Init, Module, StateDict, checkpoint};
 use cerberus::tensor::Tensor;
-use cerberus::train::{TrainError, load_model};
+use cerberus::train::{TrainError, load_image_model};
 use clap::ValueEnum;
 
 /// A library whose names the file may have.
@@ -42,7 +42,7 @@ pub fn write(model: &Path, to: &Path, library: Library) -> Result<String, TrainE
 
 /// The trunk of a trained model, without the neck and the heads, which the libraries do not have.
 fn trunk(model: &Path, to: &Path, library: Library) -> Result<String, TrainError> {
-    let (config, trained) = load_model(model)?;
+    let (config, trained) = load_image_model(model)?;
     let network = &config.model.network;
     if network.is_empty() {
         let problem = format!(

@@ -11,7 +11,7 @@ use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
 use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
 use cerberus::tensor::Tensor;
-use cerberus::train::{TrainConfig, load_model};
+use cerberus::train::{TrainConfig, load_image_model};
 
 use super::failure::Failure;
 
@@ -30,7 +30,7 @@ pub(super) struct Session {
 
 impl Session {
     pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
-        let (config, network) = load_model(model)?;
+        let (config, network) = load_image_model(model)?;
         let base = Base::new(network, model)?;
         let mut known = Knowledge::load(&Knowledge::path(model), &base)?;
         let shared =
