@@ -185,7 +185,7 @@ fn kill_personal(kills: usize, mut random: u64) {
             let found = stored(&store);
             assert!(found == before || found == after, "{command:?}, killed after {share:.3} of {took:?}");
             // What was left behind is gone after the next change.
-            assert!(personal(&store, &words(&["forget", "hat"])).status().unwrap().success());
+            assert!(personal(&store, &teach("scarf", 2)).status().unwrap().success());
             let names: Vec<String> = std::fs::read_dir(&store)
                 .unwrap()
                 .flatten()

@@ -45,7 +45,7 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Epochs of the base's training
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 12)]
     epochs: usize,
     /// At most this many samples of each split for the base, for a quick look
     #[arg(long, value_name = "N")]
@@ -58,8 +58,8 @@ struct Options {
     out: PathBuf,
 }
 
-/// The base never saw sandals and bags.
-const KEPT: [usize; 8] = [0, 1, 2, 3, 4, 6, 7, 9];
+/// The base never saw trousers and bags.
+const KEPT: [usize; 8] = [0, 2, 3, 4, 5, 6, 7, 9];
 /// Scenes that the base's knowledge is measured on.
 const MEASURED: usize = 2000;
 
