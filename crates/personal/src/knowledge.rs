@@ -15,7 +15,7 @@ use crate::base::{Base, Slot, bytes_hash};
 use crate::error::PersonalError;
 use crate::heads::Linear;
 use crate::heads::gaussian::Whitening;
-use crate::matrix::{Matrix, add_scaled};
+use crate::matrix::{Matrix, add_scaled, dot};
 
 /// Embeddings with their classes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,6 +55,8 @@ const SHRINKAGE: f64 = 0.1;
 const MOST_IMAGINED: usize = 40;
 /// How sure the base is of a picture that it imagines.
 const SURE: f64 = 0.9;
+/// How far that lies from what the person has shown at most, in lengths of that.
+const FARTHEST: f64 = 4.0;
 
 impl Knowledge {
     /// From embeddings of the base's own data with their classes, of `classes` classes.
@@ -132,9 +134,12 @@ impl Knowledge {
                 let most = shifted.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 (shifted[class] - most).exp() / shifted.iter().map(|logit| (logit - most).exp()).sum::<f64>()
             };
-            // Doubled until it is far enough, then halved between.
-            let mut high = 1e-3;
-            while chance(high) < SURE && high < 1e6 {
+            // Doubled until it is far enough, then halved between. A base that can hardly tell its classes is never
+            // sure; what it imagines must not lie where no picture does.
+            let [reach, step] = [from, &direction].map(|x| dot(x, x).sqrt());
+            let most = FARTHEST * reach / step.max(f64::MIN_POSITIVE);
+            let mut high = 1e-3 * most;
+            while chance(high) < SURE && high < most {
                 high *= 2.0;
             }
             let mut low = 0.0;

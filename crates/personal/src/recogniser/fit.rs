@@ -78,7 +78,9 @@ pub(super) fn attempt(
     let margins = Margins { strangers: strangers.collect(), ..left_out };
     recogniser.threshold = threshold_from(&margins);
     recogniser.familiar = familiar_from(&recogniser, shared, &rows, &examples.labels, &judged);
-    Some(Attempt { recogniser, margins })
+    let numbers = recogniser.head.weight.data.iter().chain(&recogniser.head.bias).chain(&recogniser.centre);
+    let finite = recogniser.threshold.is_finite() && numbers.into_iter().all(|number| number.is_finite());
+    finite.then_some(Attempt { recogniser, margins })
 }
 
 /// Those of classes that the person does not teach, too.
