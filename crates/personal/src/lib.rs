@@ -11,9 +11,11 @@
 //! - [`labelled`]: embeddings of what labelled pictures show: images, objects, pixels;
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
 //! - [`style`]: the statistics of a person's pictures, for all heads;
+//! - [`adapters`], [`tune`](mod@tune): FiLM, residual adapters, norms and LoRA, tuned on labelled pictures;
 //! - [`store`]: the folder of one person: the log, the locks, the atomic writes.
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod base;
 mod error;
 pub mod heads;
@@ -23,6 +25,9 @@ mod matrix;
 pub mod recogniser;
 pub mod store;
 pub mod style;
+#[cfg(test)]
+mod tests;
+pub mod tune;
 
 pub use base::{Base, Kind, Slot};
 pub use error::PersonalError;
