@@ -2,8 +2,8 @@
 //! nobody measured it, imagined from its last layer.
 //!
 //! A person's classes must be told from the base's, of which the person has shown nothing. [`Knowledge::measure`] keeps of
-//! the base's data the mean of each class, the covariance within classes, and some embeddings: half of them to learn
-//! against, half to judge by. The file is everybody's, and nothing of a person is in it.
+//! the base's data the mean of each class, the covariance within classes, and some embeddings: some to learn
+//! against, others to judge by. The file is everybody's, and nothing of a person is in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,9 +45,9 @@ pub struct Knowledge {
     pub hash: String,
 }
 
-/// Embeddings of each class that are kept, as many to learn against as to judge by.
+/// Embeddings of each class that are kept, to learn against and to judge by.
 pub const KEPT: usize = 50;
-/// Embeddings that are kept of all classes together.
+/// Embeddings of either kind that are kept of all classes together.
 const MOST_KEPT: usize = 800;
 /// The share of a ball in the covariance.
 const SHRINKAGE: f64 = 0.1;
@@ -59,11 +59,16 @@ const SURE: f64 = 0.9;
 const FARTHEST: f64 = 4.0;
 
 impl Knowledge {
-    /// From embeddings of the base's own data with their classes, of `classes` classes.
+    /// From embeddings with their classes, of `classes` classes: those that the base learned from, and others that it did
+    /// not, to judge by. A base is surer of what it learned from. Without others, half of the kept ones judge.
     ///
     /// # Errors
     /// A sentence if a class has no embedding, or they do not vary.
-    pub fn measure(embeddings: &[Vec<f32>], labels: &[usize], classes: usize) -> Result<Self, String> {
+    pub fn measure(
+        (embeddings, labels): (&[Vec<f32>], &[usize]),
+        (others, their_labels): (&[Vec<f32>], &[usize]),
+        classes: usize,
+    ) -> Result<Self, String> {
         let width = embeddings.first().map_or(0, Vec::len);
         let rows: Vec<Vec<f64>> = embeddings.iter().map(|row| wide(row)).collect();
         let mut means = Matrix::zeros(classes, width);
@@ -89,17 +94,27 @@ impl Knowledge {
             .ok_or("the embeddings of these data do not vary, or are not finite")?;
         let each = KEPT.min(MOST_KEPT / classes.max(1)).max(2);
         let mut seen = vec![0_usize; classes];
-        let mut kept: [(Vec<&[f64]>, Vec<usize>); 2] = Default::default();
+        let mut kept: [(Vec<Vec<f64>>, Vec<usize>); 2] = Default::default();
         for (row, &label) in rows.iter().zip(labels) {
             if seen[label] < each {
-                let (rows, labels) = &mut kept[seen[label] % 2];
-                rows.push(row);
-                labels.push(label);
+                let part = if others.is_empty() { seen[label] % 2 } else { 0 };
+                kept[part].0.push(row.clone());
+                kept[part].1.push(label);
                 seen[label] += 1;
             }
         }
-        let [rehearsal, judged] =
-            kept.map(|(rows, labels)| Known { embeddings: Matrix::of_rows(&rows), labels });
+        let mut seen = vec![0_usize; classes];
+        for (row, &label) in others.iter().zip(their_labels) {
+            if seen[label] < each {
+                kept[1].0.push(wide(row));
+                kept[1].1.push(label);
+                seen[label] += 1;
+            }
+        }
+        let [rehearsal, judged] = kept.map(|(rows, labels)| Known {
+            embeddings: Matrix { columns: width, ..Matrix::of_rows(&rows) },
+            labels,
+        });
         let knowledge = Self {
             centre,
             means,
