@@ -9,6 +9,8 @@ use rand::RngExt;
 pub const SHOWN: usize = 20;
 /// Pictures without labels that tell the style.
 const UNLABELLED: usize = 32;
+/// Labelled pictures that adapters are tuned on.
+const TUNED: usize = 5;
 /// Pictures of the base's classes that are scored, and of each of the person's.
 const SCORED: [usize; 2] = [80, 20];
 
@@ -72,7 +74,9 @@ pub struct Pictures {
     pub shown: Vec<Vec<Sample>>,
     /// Without labels.
     pub unlabelled: Vec<Sample>,
-    /// Of the base's classes, with labels by the base's numbers.
+    /// A few of the base's classes, with labels by the base's numbers, to tune adapters on.
+    pub tuned: Vec<Sample>,
+    /// Of the base's classes, with labels by the base's numbers, to be scored.
     pub known: Vec<Sample>,
     /// Of each of their classes, to be scored.
     pub own: Vec<Vec<Sample>>,
@@ -127,7 +131,8 @@ impl Person {
         };
         let unlabelled = mixed(0, UNLABELLED, true)?;
         let known = mixed(1, SCORED[0], false)?.into_iter().map(|sample| scenes.as_base(sample)).collect();
-        Ok(Pictures { shown, unlabelled, known, own: scored })
+        let tuned = mixed(0, TUNED, false)?.into_iter().map(|sample| scenes.as_base(sample)).collect();
+        Ok(Pictures { shown, unlabelled, tuned, known, own: scored })
     }
 
     /// One of the base's classes, by the mix.

@@ -47,8 +47,9 @@ pub struct Knowledge {
 
 /// Embeddings of each class that are kept, to learn against and to judge by.
 pub const KEPT: usize = 50;
-/// Embeddings of either kind that are kept of all classes together.
-const MOST_KEPT: usize = 800;
+/// Embeddings that are kept of all classes together, to learn against and to judge by: learning takes time that grows
+/// with the cube of the first.
+const MOST_KEPT: [usize; 2] = [200, 800];
 /// The share of a ball in the covariance.
 const SHRINKAGE: f64 = 0.1;
 /// Imagined classes at most: the ones that the person's pictures resemble most.
@@ -92,7 +93,8 @@ impl Knowledge {
         }
         let whitening = Whitening::of_deviations(&deviations, SHRINKAGE)
             .ok_or("the embeddings of these data do not vary, or are not finite")?;
-        let each = KEPT.min(MOST_KEPT / classes.max(1)).max(2);
+        let [each, judging] = MOST_KEPT.map(|most| KEPT.min(most / classes.max(1)).max(2));
+        let each = if others.is_empty() { 2 * each } else { each };
         let mut seen = vec![0_usize; classes];
         let mut kept: [(Vec<Vec<f64>>, Vec<usize>); 2] = Default::default();
         for (row, &label) in rows.iter().zip(labels) {
@@ -105,7 +107,7 @@ impl Knowledge {
         }
         let mut seen = vec![0_usize; classes];
         for (row, &label) in others.iter().zip(their_labels) {
-            if seen[label] < each {
+            if seen[label] < judging {
                 kept[1].0.push(wide(row));
                 kept[1].1.push(label);
                 seen[label] += 1;
