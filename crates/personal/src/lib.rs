@@ -12,7 +12,8 @@
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
 //! - [`style`]: the statistics of a person's pictures, for all heads;
 //! - [`adapters`], [`tune`](mod@tune): FiLM, residual adapters, norms and LoRA, tuned on labelled pictures;
-//! - [`store`]: the folder of one person: the log, the locks, the atomic writes.
+//! - [`store`]: the folder of one person: the log, the locks, the atomic writes;
+//! - [`people`]: many of them, served from one base.
 #![forbid(unsafe_code)]
 
 pub mod adapters;
@@ -22,6 +23,7 @@ pub mod heads;
 pub mod knowledge;
 pub mod labelled;
 mod matrix;
+pub mod people;
 pub mod recogniser;
 pub mod store;
 pub mod style;
@@ -34,6 +36,7 @@ pub use error::PersonalError;
 pub use knowledge::Knowledge;
 pub use labelled::{Labelled, labelled};
 pub use matrix::Matrix;
+pub use people::People;
 pub use recogniser::{Examples, Recognised, Recogniser, Way};
 pub use store::{Log, Portable, Shown, Step, Store};
 pub use style::Style;

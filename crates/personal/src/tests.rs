@@ -1,5 +1,5 @@
 //! Adapters: fresh ones change nothing, their gradients are those of finite differences, and tuning lowers the loss and
-//! touches nothing else. Styles: what is applied can be taken off.
+//! touches nothing else. Styles: what is applied can be taken off. Stores, and many people at once.
 
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, EpochPlan, Loader, Split, open};
@@ -8,6 +8,10 @@ use cerberus_nn::{Context, Init, Module, ModuleTensorMut};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::adapters::{LowRank, MapAdapter, MapAdapters};
+use crate::base::Base;
+use crate::people::People;
+use crate::recogniser::{Examples, Recognised, Recogniser, Shared, Way, choose, fit};
+use crate::store::{Learned, Lesson, Log, Shown, Step, Store};
 use crate::style::Style;
 use crate::tune::{TuneOptions, features, map_gradients, tune_kernels, tune_maps, tune_norms};
 
@@ -208,4 +212,123 @@ fn a_style_is_that_of_the_pictures_and_can_be_taken_off() {
         let expected = own.sum::<f64>() / (values.len() / channels) as f64 * 6.0 / 22.0;
         assert!((f64::from(mean[channel]) - expected).abs() < 1e-4 * expected.abs().max(1.0), "{channel}");
     }
+}
+
+#[test]
+fn a_thousand_people_are_answered_from_one_base_as_each_would_be_alone() {
+    let model = model::<f32>();
+    let base = Base::with_hash(model, "small", "0".repeat(64));
+    let shown = batch(24);
+    let embeddings = base.look(shown.images.clone()).embeddings;
+    let shared = || Shared::new(base.image().rows.clone(), None);
+    let recognisers: Vec<Recogniser> = (0..1000)
+        .map(|person| {
+            let places: Vec<usize> = (0..4).map(|i| (person * 7 + i * (person % 5 + 1)) % 24).collect();
+            let examples = Examples {
+                classes: vec![format!("a {person}"), format!("b {person}")],
+                embeddings: places.iter().map(|&place| embeddings[place].clone()).collect(),
+                labels: vec![0, 0, 1, 1],
+            };
+            fit(&shared(), &base.image().classes, &examples, Way::Ridge).unwrap()
+        })
+        .collect();
+    let alone: Vec<Recognised> =
+        (0..1000).map(|person| recognisers[person].recognise(&shared(), &embeddings[person % 24])).collect();
+    let mut people = People::new(Base::with_hash(self::model::<f32>(), "small", "0".repeat(64)), shared());
+    for (person, recogniser) in recognisers.into_iter().enumerate() {
+        people.add(&person.to_string(), recogniser);
+    }
+    assert_eq!(people.len(), 1000);
+    let mut own = 0;
+    for group in (0..984).step_by(24) {
+        let names: Vec<String> = (group..group + 24).map(|person| person.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let answers = people.answers(&names, shown.images.clone());
+        for (place, answer) in answers.into_iter().enumerate() {
+            let answer = answer.unwrap();
+            own += usize::from(answer.class.is_some());
+            assert_eq!(answer, alone[group + place], "person {}", group + place);
+        }
+    }
+    assert!(own > 100, "only {own} pictures are of a class of their person");
+    assert_eq!(people.answers(&["nobody"], shown.images.narrow(0, 0, 1).contiguous()), [None]);
+}
+
+/// A store beside a small base, as programs use it: lessons, a style before them, another base, a store of others.
+#[test]
+fn a_store_keeps_style_and_lessons_and_refuses_what_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = Base::with_hash(model::<f32>(), "small", "1".repeat(64));
+    let shown = batch(6);
+    let style = Style::measure(base.model_mut(), std::slice::from_ref(&shown.images)).unwrap();
+    let lesson = |class: &str, places: std::ops::Range<usize>, looked: &[Vec<f32>]| Lesson {
+        task: "classify".into(),
+        class: class.into(),
+        pictures: places
+            .map(|place| Shown {
+                name: format!("{place}.png"),
+                digest: format!("{place:032}"),
+                kept: None,
+                embedding: looked[place].clone(),
+            })
+            .collect(),
+    };
+    let step = |what: &str, lessons: Vec<Lesson>, style: Option<Style>| Step {
+        what: what.into(),
+        when: 5,
+        lessons,
+        style,
+    };
+    let learn = |base: &Base, log: &Log| {
+        let shared = Shared::new(base.image().rows.clone(), None);
+        let mut learned = Learned::default();
+        learned.recognisers.extend(
+            choose(&shared, &base.image().classes, &log.examples("classify"))
+                .map(|found| ("classify".into(), found)),
+        );
+        learned.knowledge.insert("classify".into(), String::new());
+        learned
+    };
+    let plain = base.look(shown.images.clone()).embeddings;
+    style.apply(base.model_mut()).unwrap();
+    let styled = base.look(shown.images.clone()).embeddings;
+    assert_ne!(plain, styled);
+
+    let mut log = Log::default();
+    log.add(step("adapt", Vec::new(), Some(style.clone()))).unwrap();
+    log.add(step("teach", vec![lesson("mug", 0..2, &styled)], None)).unwrap();
+    assert!(
+        log.add(step("adapt", Vec::new(), Some(style.clone())))
+            .unwrap_err()
+            .to_string()
+            .contains("adapt before")
+    );
+    let path = folder.path().join("one");
+    let mut store = Store::write(&path, &base, true).unwrap();
+    let learned = learn(&base, &log);
+    store.save(log.clone(), learned.clone()).unwrap();
+    drop(store);
+    let store = Store::read(&path, &base).unwrap();
+    assert!(store.log == log && store.learned == learned && store.log.style() == Some(&style));
+
+    // The style stays when the class is forgotten.
+    let mut rest = log.clone();
+    assert_eq!(rest.forget("mug").unwrap(), 2);
+    assert!(rest.style() == Some(&style) && rest.steps.len() == 1);
+    // What was taught without the style cannot be merged with what was.
+    let mut other = Log::default();
+    other.add(step("teach", vec![lesson("hat", 2..4, &plain)], None)).unwrap();
+    assert!(log.new_lessons(&other).unwrap_err().to_string().contains("styles"));
+    // A picture that was corrected is taken as what it was shown last.
+    let mut same = log.clone();
+    same.add(step("correct", vec![lesson("hat", 1..2, &styled)], None)).unwrap();
+    assert_eq!((same.examples("classify").classes.len(), same.examples("classify").labels), (2, vec![0, 1]));
+    let new = log.new_lessons(&same).unwrap();
+    assert!(new.len() == 1 && new[0].class == "hat" && new[0].pictures[0].name == "1.png");
+
+    let stranger = Base::with_hash(self::model::<f32>(), "stranger", "2".repeat(64));
+    let refused = Store::read(&path, &stranger).unwrap_err().to_string();
+    assert!(refused.contains("small") && refused.contains("1111111111111111"), "{refused}");
+    let mut people = People::new(base, Shared::new(stranger.image().rows.clone(), None));
+    assert!(people.load("one", &path).unwrap_err().to_string().contains("style"));
 }
