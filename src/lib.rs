@@ -110,6 +110,11 @@ struct Layers;
 #[doc = include_str!("../docs/explain.md")]
 struct Explanations;
 
+/// Compiles and runs the program of the chapter on personal models.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/personal.md")]
+struct PersonalModels;
+
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]
