@@ -205,12 +205,11 @@ fn a_style_is_that_of_the_pictures_and_can_be_taken_off() {
         ..cerberus_tensor::conv::Conv2dSpec::default()
     };
     let seen = Var::constant(bright).conv2d(Var::constant(kernel.unwrap()), None, spec).into_value();
-    let channels = mean.len();
     let values = seen.to_vec();
-    for channel in 0..channels {
-        let own = values.iter().skip(channel).step_by(channels).map(|&value| f64::from(value));
-        let expected = own.sum::<f64>() / (values.len() / channels) as f64 * 6.0 / 22.0;
-        assert!((f64::from(mean[channel]) - expected).abs() < 1e-4 * expected.abs().max(1.0), "{channel}");
+    for (channel, &mean) in mean.iter().enumerate() {
+        let own = values.iter().skip(channel).step_by(4).map(|&value| f64::from(value));
+        let expected = own.sum::<f64>() / (values.len() / 4) as f64 * 6.0 / 22.0;
+        assert!((f64::from(mean) - expected).abs() < 1e-4 * expected.abs().max(1.0), "{channel}");
     }
 }
 
