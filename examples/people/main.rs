@@ -10,6 +10,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod parts;
 mod person;
 mod photos;
 #[path = "../compare/statistics.rs"]
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use cerberus::data::FashionScenes;
 use cerberus::nn::files::write_atomically;
 use cerberus::personal::recogniser::Shared;
-use cerberus::personal::{Base, Knowledge};
+use cerberus::personal::{Base, Knowledge, Slot};
 use cerberus::prelude::*;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError, load_model};
 use cerberus_cli::say;
@@ -48,6 +49,9 @@ struct Options {
     /// The class
     #[arg(long, value_name = "NAME", requires = "base")]
     class: Option<String>,
+    /// Teach the heads that detect and segment instead, from labelled scenes
+    #[arg(long)]
+    parts: bool,
     /// How many people
     #[arg(long, default_value_t = 100)]
     people: u64,
@@ -90,9 +94,18 @@ fn run(options: &Options) -> Result<(), TrainError> {
     let failed = |error: cerberus::personal::PersonalError| TrainError::Option(error.to_string());
     let base = Base::new(open()?, &path).map_err(failed)?;
     let mut known = knowledge(&config, &base)?;
+    let scenes = Scenes::new(FashionScenes::embedded(options.seed), &KEPT)?;
+    if options.parts {
+        let shared =
+            |slot: &Slot| (slot.task.clone(), Shared::new(slot.rows.clone(), known.remove(&slot.task)));
+        let shared: BTreeMap<String, Shared> = base.slots().iter().map(shared).collect();
+        let mut base = base;
+        let table = parts::run(&mut base, &shared, &scenes, (options.seed, options.people))?;
+        say!("{table}");
+        return Ok(write_atomically(&options.out.join("parts.md"), table.as_bytes())?);
+    }
     let image = base.image();
     let shared = Shared::new(image.rows.clone(), known.remove(&image.task));
-    let scenes = Scenes::new(FashionScenes::embedded(options.seed), &KEPT)?;
     let styled = Base::new(open()?, &path).map_err(failed)?;
     let mut study = Study::new(base, styled, shared);
     for number in 0..options.people {

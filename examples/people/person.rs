@@ -166,6 +166,28 @@ impl Person {
 }
 
 impl Scenes {
+    /// The names of the classes that the base does not know.
+    pub fn own_names(&self) -> Vec<String> {
+        let names = self.data.info().label("class").map_or(&[][..], |label| &label.classes);
+        self.own.iter().map(|&class| names[class].clone()).collect()
+    }
+
+    /// The place of a garment's class among those that the base does not know.
+    pub fn own_place(&self, class: usize) -> Option<usize> {
+        self.own.iter().position(|&own| own == class)
+    }
+
+    /// How many classes the base knows.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The number of a garment's class among the base's, with the others after them.
+    pub fn number(&self, class: usize) -> usize {
+        let known = self.kept.iter().position(|&kept| kept == class);
+        known.or_else(|| Some(self.kept.len() + self.own_place(class)?)).unwrap_or(usize::MAX)
+    }
+
     /// With the base's numbers for classes; garments that it does not know are ignored.
     fn as_base(&self, mut sample: Sample) -> Sample {
         let place = |class: usize| self.kept.iter().position(|&kept| kept == class);

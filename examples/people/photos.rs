@@ -36,14 +36,11 @@ const DRAWS: u64 = 5;
 type Seen = (Vec<f32>, usize);
 
 pub fn run(asked: &Asked) -> Result<(), TrainError> {
-    let (mut config, model) = load_model(asked.base)?;
+    let (config, model) = load_model(asked.base)?;
     let failed = |error: cerberus::personal::PersonalError| TrainError::Option(error.to_string());
     let base = Base::new(model, asked.base).map_err(failed)?;
     let image = base.image();
-    if let Some(photos) = &mut config.photos {
-        (photos.augment, photos.repeats) = (0.0, 1);
-    }
-    config.augment.operations.clear();
+    // Training photographs as the base saw them, changed at random: of others it is surer than of new ones.
     let data = config.open_data()?;
     let mut known = cerberus_cli::personal::measured(&base, &data, [Split::Train, Split::Validation], 2000)?;
     let shared = Shared::new(image.rows.clone(), known.remove(&image.task));

@@ -7,9 +7,9 @@ use cerberus::data::{Sample, normalise};
 use cerberus::metrics::argmax;
 use cerberus::multitask::{MultiTaskModel, Prediction};
 use cerberus::personal::adapters::{MapAdapter, MapAdapters};
-use cerberus::personal::recogniser::{Shared, choose, fit};
+use cerberus::personal::recogniser::{Shared, Trial, best, choose, trials};
 use cerberus::personal::tune::{self, TuneOptions};
-use cerberus::personal::{Base, Examples, Recogniser, Style, Way};
+use cerberus::personal::{Base, Examples, Recogniser, Style};
 use cerberus::prelude::*;
 use cerberus::train::TrainError;
 
@@ -230,10 +230,11 @@ impl Seen {
                 stand_in.iter().position(|&class| class == base).ok_or(base)
             };
             rows.push(self.row(person, format!("{prefix}nearest base class"), shown, nearest));
-            let ways = Way::ALL.into_iter().map(|way| (way.name(), fit(shared, classes, &examples, way)));
-            let chosen = ("chosen", choose(shared, classes, &examples));
-            for (name, found) in ways.chain([chosen]) {
-                let Some(found) = found else { continue };
+            let tried = trials(shared, classes, &examples);
+            let named = |trial: &Trial| (trial.recogniser.way.name(), trial.recogniser.clone());
+            let ways: Vec<(&str, Recogniser)> = tried.iter().map(named).collect();
+            let chosen = best(tried).map(|trial| ("chosen", trial.recogniser));
+            for (name, found) in ways.into_iter().chain(chosen) {
                 let answer = |place: usize, view: &View, base: usize| {
                     let said = found.recognise(shared, &view.embeddings[place]);
                     let most = said.margin > found.threshold;

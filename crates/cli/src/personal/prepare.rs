@@ -28,16 +28,10 @@ pub(super) fn run(session: &Session, data: Option<&str>, samples: usize) -> Resu
     Ok(())
 }
 
-/// The configuration without what changes training pictures.
+/// The configuration without what changes which pictures and labels there are. The pictures are augmented as in training:
+/// of those that it saw unchanged, a base is surer than of new ones.
 fn unchanged(config: &TrainConfig) -> TrainConfig {
-    let mut config = config.clone();
-    config.augment.operations.clear();
-    config.sampler = None;
-    config.missing = 0.0;
-    if let Some(photos) = &mut config.photos {
-        (photos.augment, photos.repeats) = (0.0, 1);
-    }
-    config
+    TrainConfig { sampler: None, missing: 0.0, ..config.clone() }
 }
 
 /// Embeddings and classes by the base's numbers.

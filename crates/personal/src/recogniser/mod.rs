@@ -20,7 +20,7 @@ use crate::heads::prototypes::unit;
 use crate::knowledge::{Knowledge, wide};
 use crate::matrix::Matrix;
 
-pub use choose::{Trial, choose, trials};
+pub use choose::{Trial, best, choose, trials};
 pub use fit::fit;
 pub use margins::{FALSE_ALARMS, UNFAMILIAR};
 
@@ -28,6 +28,8 @@ pub use margins::{FALSE_ALARMS, UNFAMILIAR};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
+    /// [New rows](crate::heads::anchored) beside the base's.
+    Anchored,
     /// [Means](crate::heads::gaussian) under the covariance that the base's classes have.
     Gaussian,
     /// [Logistic](crate::heads::logistic), one class against the rest.
@@ -36,13 +38,11 @@ pub enum Way {
     Ridge,
     /// [Class means](crate::heads::prototypes), by cosine.
     Prototypes,
-    /// [New rows](crate::heads::anchored) beside the base's.
-    Anchored,
 }
 
 impl Way {
     /// All ways, the one that is preferred among equals first.
-    pub const ALL: [Way; 5] = [Way::Gaussian, Way::Logistic, Way::Ridge, Way::Prototypes, Way::Anchored];
+    pub const ALL: [Way; 5] = [Way::Anchored, Way::Gaussian, Way::Logistic, Way::Ridge, Way::Prototypes];
 
     /// Its name in files and on command lines.
     pub fn name(self) -> &'static str {
