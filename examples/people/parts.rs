@@ -45,7 +45,8 @@ pub fn run(
                 choose(&shared[&slot.task], &slot.known(), &examples).map(|found| (slot.task.clone(), found)),
             );
         }
-        lines.push(line(base, shared, &own, scenes, &pictures.own.concat())?);
+        let scored = pictures.own.concat();
+        lines.push([&BTreeMap::new(), &own].map(|own| line(base, shared, own, scenes, &scored)));
         original.apply(base.model_mut()).map_err(refused)?;
         eprintln!("person {} of {people}", number + 1);
     }
@@ -57,10 +58,13 @@ pub fn run(
         "IoU of own classes' pixels",
         "other garments' pixels that are right",
     ];
-    let mut text = String::from("| | % |\n|---|---|\n");
+    let mut text = String::from("| | base | taught |\n|---|---|---|\n");
     for (place, name) in names.iter().enumerate() {
-        let values: Vec<f64> = lines.iter().map(|line| line.0[place]).collect();
-        let _ = writeln!(text, "| {name} | {} |", Estimate::of(&values).percent());
+        let of = |which: usize| {
+            let values: Vec<f64> = lines.iter().map(|line| line[which].0[place]).collect();
+            Estimate::of(&values).percent()
+        };
+        let _ = writeln!(text, "| {name} | {} | {} |", of(0), of(1));
     }
     Ok(text)
 }
@@ -94,7 +98,7 @@ fn line(
     own: &BTreeMap<String, Recogniser>,
     scenes: &Scenes,
     samples: &[Sample],
-) -> Result<Line, TrainError> {
+) -> Line {
     let mut objects = [[0.0_f64; 3]; 2];
     let (mut both, mut either, mut right, mut others) = (0.0, 0.0, 0.0, 0.0);
     for sample in samples {
@@ -141,12 +145,12 @@ fn line(
     }
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { f64::NAN };
     let [mine, theirs] = objects;
-    Ok(Line([
+    Line([
         share(mine[1], mine[0]),
         share(mine[2], mine[0]),
         share(theirs[1], theirs[0]),
         share(theirs[2], theirs[0]),
         share(both, either),
         share(right, others),
-    ]))
+    ])
 }
