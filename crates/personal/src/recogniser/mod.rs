@@ -144,8 +144,7 @@ pub struct Recognised {
 }
 
 /// How much the energy counts beside the density of a class of one picture. The fewer pictures a mean is of, the more is
-/// told by how little the base finds of its own classes; 8 was the best of 2, 5, 10 and 20 over 1 to 20 pictures on
-/// fashion scenes.
+/// told by how little the base finds of its own classes. Chosen on fashion scenes, for 1 to 20 pictures.
 const CAUTION: f64 = 8.0;
 
 /// The base's part of what a recogniser compares with; the same for everybody.
