@@ -5,7 +5,7 @@
 //! the base's data the mean of each class, the covariance within classes, and some embeddings: some to learn
 //! against, others to judge by. The file is everybody's, and nothing of a person is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cerberus_nn::{checkpoint, join};
@@ -247,11 +247,15 @@ impl Knowledge {
         Ok(checkpoint::save(path, &tensors, &metadata)?)
     }
 
-    /// Reads what was written for this base, for each task; nothing if there is no such file.
+    /// Reads what was written for this base, for each of these tasks; nothing if there is no such file.
     ///
     /// # Errors
     /// If the file is damaged or of another base.
-    pub fn load(path: &Path, base: &Base) -> Result<BTreeMap<String, Self>, PersonalError> {
+    pub fn load(
+        path: &Path,
+        base: &Base,
+        tasks: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Self>, PersonalError> {
         if !path.exists() {
             return Ok(BTreeMap::new());
         }
@@ -267,7 +271,7 @@ impl Knowledge {
             return Err(fail("what was measured of this base", format!("that of one with hash {of:.16}")));
         }
         let mut all = BTreeMap::new();
-        for slot in base.slots() {
+        for slot in base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
             let tensors: BTreeMap<String, Tensor> = file.under(&slot.task).into_iter().collect();
             if !tensors.is_empty() {
                 all.insert(slot.task.clone(), Self::of_tensors(&tensors, slot, &fail)?);
