@@ -117,6 +117,11 @@ struct Explanations;
 #[doc = include_str!("../docs/audio.md")]
 struct Sounds;
 
+/// Compiles and runs the program of the chapter on personal models.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/personal.md")]
+struct PersonalModels;
+
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]

@@ -185,7 +185,8 @@ fn kill_personal(kills: usize, mut random: u64) {
             let found = stored(&store);
             assert!(found == before || found == after, "{command:?}, killed after {share:.3} of {took:?}");
             // What was left behind is gone after the next change.
-            assert!(personal(&store, &words(&["forget", "hat"])).status().unwrap().success());
+            let next = personal(&store, &teach("scarf", 2)).stderr(Stdio::piped()).output().unwrap();
+            assert!(next.status.success(), "{command:?}: {}", String::from_utf8_lossy(&next.stderr));
             let names: Vec<String> = std::fs::read_dir(&store)
                 .unwrap()
                 .flatten()

@@ -9,6 +9,8 @@ use rand::RngExt;
 pub const SHOWN: usize = 20;
 /// Pictures without labels that tell the style.
 const UNLABELLED: usize = 32;
+/// Labelled pictures that adapters are tuned on.
+const TUNED: usize = 5;
 /// Pictures of the base's classes that are scored, and of each of the person's.
 const SCORED: [usize; 2] = [80, 20];
 
@@ -72,7 +74,9 @@ pub struct Pictures {
     pub shown: Vec<Vec<Sample>>,
     /// Without labels.
     pub unlabelled: Vec<Sample>,
-    /// Of the base's classes, with labels by the base's numbers.
+    /// A few of the base's classes, with labels by the base's numbers, to tune adapters on.
+    pub tuned: Vec<Sample>,
+    /// Of the base's classes, with labels by the base's numbers, to be scored.
     pub known: Vec<Sample>,
     /// Of each of their classes, to be scored.
     pub own: Vec<Vec<Sample>>,
@@ -127,7 +131,8 @@ impl Person {
         };
         let unlabelled = mixed(0, UNLABELLED, true)?;
         let known = mixed(1, SCORED[0], false)?.into_iter().map(|sample| scenes.as_base(sample)).collect();
-        Ok(Pictures { shown, unlabelled, known, own: scored })
+        let tuned = mixed(0, TUNED, false)?.into_iter().map(|sample| scenes.as_base(sample)).collect();
+        Ok(Pictures { shown, unlabelled, tuned, known, own: scored })
     }
 
     /// One of the base's classes, by the mix.
@@ -161,6 +166,28 @@ impl Person {
 }
 
 impl Scenes {
+    /// The names of the classes that the base does not know.
+    pub fn own_names(&self) -> Vec<String> {
+        let names = self.data.info().label("class").map_or(&[][..], |label| &label.classes);
+        self.own.iter().map(|&class| names[class].clone()).collect()
+    }
+
+    /// The place of a garment's class among those that the base does not know.
+    pub fn own_place(&self, class: usize) -> Option<usize> {
+        self.own.iter().position(|&own| own == class)
+    }
+
+    /// How many classes the base knows.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The number of a garment's class among the base's, with the others after them.
+    pub fn number(&self, class: usize) -> usize {
+        let known = self.kept.iter().position(|&kept| kept == class);
+        known.or_else(|| Some(self.kept.len() + self.own_place(class)?)).unwrap_or(usize::MAX)
+    }
+
     /// With the base's numbers for classes; garments that it does not know are ignored.
     fn as_base(&self, mut sample: Sample) -> Sample {
         let place = |class: usize| self.kept.iter().position(|&kept| kept == class);

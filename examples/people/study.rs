@@ -3,18 +3,29 @@
 
 use std::fmt::Write;
 
-use cerberus::data::{Batch, Sample, normalise};
+use cerberus::data::{Sample, normalise};
 use cerberus::metrics::argmax;
-use cerberus::multitask::Prediction;
-use cerberus::personal::recogniser::{Shared, choose, fit};
-use cerberus::personal::{Base, Examples, Recogniser, Style, Way};
-use cerberus::tensor::Tensor;
+use cerberus::multitask::{MultiTaskModel, Prediction};
+use cerberus::personal::adapters::{MapAdapter, MapAdapters};
+use cerberus::personal::recogniser::{Shared, Trial, best, choose, trials};
+use cerberus::personal::tune::{self, TuneOptions};
+use cerberus::personal::{Base, Examples, Recogniser, Style};
+use cerberus::prelude::*;
 use cerberus::train::TrainError;
 
 use crate::person::{Person, Pictures, Scenes};
 
 /// How many pictures of each class are shown.
 pub const COUNTS: [usize; 5] = [1, 2, 5, 10, 20];
+/// What is changed in the base: nothing, its statistics, and with them small parts that are tuned on labelled pictures.
+pub const CHANGES: [&str; 6] = [
+    "the base",
+    "style",
+    "style, FiLM on the maps",
+    "style, residual adapters on the maps",
+    "style, scale and shift of norms",
+    "style, LoRA of rank 2 on convolutions",
+];
 /// Pictures that go through the trunk together.
 const TOGETHER: usize = 32;
 
@@ -39,8 +50,8 @@ pub struct Study {
     shared: Shared,
     /// All people's rows.
     pub rows: Vec<Row>,
-    /// For each person the main figure of every head on the base's classes, plain and with the style.
-    pub heads: Vec<Vec<(String, [f64; 2])>>,
+    /// For each person and each of [`CHANGES`] the main figure of every head on the base's classes.
+    pub heads: Vec<Vec<Vec<(String, f64)>>>,
     /// For each person the share of pictures called unknown: of a class that was not taught, of the base's classes, and
     /// of the class that was taught.
     pub unknown: Vec<[f64; 3]>,
@@ -76,23 +87,43 @@ impl Study {
         let style =
             Style::measure(self.styled.model_mut(), &batches).ok_or_else(|| refused("no style".into()))?;
         style.apply(self.styled.model_mut()).map_err(refused)?;
-        let mut figures: Vec<(String, [f64; 2])> = Vec::new();
-        for (place, (base, name)) in [(&self.base, ""), (&self.styled, "style, ")].into_iter().enumerate() {
-            for (task, value) in figures_of(base, &pictures.known)? {
-                match figures.iter_mut().find(|(name, _)| *name == task) {
-                    Some((_, values)) => values[place] = value,
-                    None => figures.push((task, [value; 2])),
-                }
-            }
+        let mut figures = Vec::new();
+        for (base, name) in [(&self.base, ""), (&self.styled, "style, ")] {
+            figures.push(figures_of(base.model(), None, &pictures.known)?);
             let seen = Seen::new(base, &pictures);
-            let rows = seen.rows(number, name, &self.shared, &base.image().classes);
-            self.rows.extend(rows);
-            if place == 0 {
+            self.rows.extend(seen.rows(number, name, &self.shared, &base.image().classes));
+            if name.is_empty() {
                 self.unknown.push(seen.unknown(&self.shared, &base.image().classes));
             }
         }
+        figures.extend(self.tuned(&pictures)?);
         self.heads.push(figures);
         original.apply(self.styled.model_mut()).map_err(refused)
+    }
+
+    /// The heads' figures with each kind of adapter, tuned on the person's labelled pictures in their style.
+    fn tuned(&mut self, pictures: &Pictures) -> Result<Vec<Vec<(String, f64)>>, TrainError> {
+        let batch = Batch::assemble(&pictures.tuned, (0..pictures.tuned.len()).collect())?;
+        let options = TuneOptions::default();
+        // What starts at random moves the maps more in a step than what starts at nothing.
+        let gently = TuneOptions { learning_rate: 5e-4, ..options };
+        let unlabelled = || TrainError::Option("the pictures have no label for the base".into());
+        let mut figures = Vec::new();
+        let model = self.styled.model();
+        let maps = tune::features(model, &batch);
+        for (kind, options) in [(MapAdapter::Film, &options), (MapAdapter::Residual(8), &gently)] {
+            let adapters = tune::tune_maps(model, kind, &maps, &batch, options).ok_or_else(unlabelled)?;
+            figures.push(figures_of(model, Some(&adapters), &pictures.known)?);
+        }
+        let before = model.tensors();
+        let model = self.styled.model_mut();
+        tune::tune_norms(model, &batch, &options).ok_or_else(unlabelled)?;
+        figures.push(figures_of(model, None, &pictures.known)?);
+        set(model, &before);
+        tune::tune_kernels(model, 2, &batch, &gently).ok_or_else(unlabelled)?;
+        figures.push(figures_of(model, None, &pictures.known)?);
+        set(model, &before);
+        Ok(figures)
     }
 
     /// A row for each person, way and number of pictures.
@@ -110,15 +141,32 @@ fn images(samples: &[Sample]) -> Tensor {
     normalise(&samples.iter().map(|sample| &sample.image).collect::<Vec<_>>())
 }
 
+/// Gives a model values that it had.
+fn set(model: &mut MultiTaskModel, values: &[(String, Tensor)]) {
+    let mut values = values.iter();
+    model.visit_mut("", &mut |_, mut entry| {
+        if let Some((_, value)) = values.next() {
+            *entry.value_mut() = value.clone();
+        }
+    });
+}
+
 /// The main figure of every head.
-fn figures_of(base: &Base, samples: &[Sample]) -> Result<Vec<(String, f64)>, TrainError> {
-    let model = base.model();
+fn figures_of(
+    model: &MultiTaskModel,
+    adapters: Option<&MapAdapters>,
+    samples: &[Sample],
+) -> Result<Vec<(String, f64)>, TrainError> {
     let mut metrics: Vec<_> = model.tasks().iter().map(|task| task.metric()).collect();
     for samples in samples.chunks(TOGETHER) {
         let batch = Batch::assemble(samples, (0..samples.len()).collect())?;
-        let outputs = base.look(batch.images.clone()).outputs;
-        for ((metric, task), output) in metrics.iter_mut().zip(model.tasks()).zip(&outputs) {
-            metric.update(&task.decode(output), &batch);
+        let mut context = Context::evaluation();
+        let mut features = model.features(Var::constant(batch.images.clone()), &mut context);
+        if let Some(adapters) = adapters {
+            features = adapters.apply(features, &mut context);
+        }
+        for (metric, task) in metrics.iter_mut().zip(model.tasks()) {
+            metric.update(&task.decode(&task.forward(&features, &mut context)), &batch);
         }
     }
     let figures = model.tasks().iter().zip(&metrics).filter_map(|(task, metric)| {
@@ -182,10 +230,11 @@ impl Seen {
                 stand_in.iter().position(|&class| class == base).ok_or(base)
             };
             rows.push(self.row(person, format!("{prefix}nearest base class"), shown, nearest));
-            let ways = Way::ALL.into_iter().map(|way| (way.name(), fit(shared, classes, &examples, way)));
-            let chosen = ("chosen", choose(shared, classes, &examples));
-            for (name, found) in ways.chain([chosen]) {
-                let Some(found) = found else { continue };
+            let tried = trials(shared, classes, &examples);
+            let named = |trial: &Trial| (trial.recogniser.way.name(), trial.recogniser.clone());
+            let ways: Vec<(&str, Recogniser)> = tried.iter().map(named).collect();
+            let chosen = best(tried).map(|trial| ("chosen", trial.recogniser));
+            for (name, found) in ways.into_iter().chain(chosen) {
                 let answer = |place: usize, view: &View, base: usize| {
                     let said = found.recognise(shared, &view.embeddings[place]);
                     let most = said.margin > found.threshold;

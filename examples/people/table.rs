@@ -5,7 +5,7 @@ use std::fmt::Write;
 use cerberus_cli::chart::{Series, lines};
 
 use crate::statistics::Estimate;
-use crate::study::{COUNTS, Row, Study};
+use crate::study::{CHANGES, COUNTS, Row, Study};
 
 /// Everything that is told of a study.
 pub struct Tables<'a> {
@@ -71,21 +71,21 @@ impl<'a> Tables<'a> {
                 );
             }
         }
-        text += "\n| head | base | with style | gain |\n|---|---|---|---|\n";
-        for (place, (name, _)) in self.study.heads[0].iter().enumerate() {
-            let values = |which: usize| -> Vec<f64> {
-                self.study.heads.iter().map(|heads| heads[place].1[which]).collect()
+        let heads = &self.study.heads;
+        let names: Vec<&str> = heads[0][0].iter().map(|(name, _)| name.as_str()).collect();
+        let columns: Vec<String> = names.iter().map(|name| format!("{name} | gain")).collect();
+        let _ = write!(text, "\n| | {} |\n|---|{}\n", columns.join(" | "), "---|".repeat(2 * names.len()));
+        for (change, name) in CHANGES.iter().enumerate() {
+            let cell = |head: &&str| {
+                let value = |person: &[Vec<(String, f64)>], change: usize| {
+                    person[change].iter().find(|(name, _)| name == head).map_or(f64::NAN, |(_, value)| *value)
+                };
+                let values: Vec<f64> = heads.iter().map(|person| value(person, change)).collect();
+                let gains: Vec<f64> =
+                    heads.iter().map(|person| value(person, change) - value(person, 0)).collect();
+                format!("{} | {}", Estimate::of(&values).percent(), Estimate::of(&gains).percent())
             };
-            let gains: Vec<f64> =
-                values(1).iter().zip(values(0)).map(|(with, without)| with - without).collect();
-            let percent = |values: &[f64]| Estimate::of(values).percent();
-            let _ = writeln!(
-                text,
-                "| {name} | {} | {} | {} |",
-                percent(&values(0)),
-                percent(&values(1)),
-                percent(&gains)
-            );
+            let _ = writeln!(text, "| {name} | {} |", names.iter().map(cell).collect::<Vec<_>>().join(" | "));
         }
         text += "\n| called unknown, of pictures of | share |\n|---|---|\n";
         for (place, name) in ["a class that nobody taught", "the base's classes", "the class that was taught"]

@@ -109,6 +109,18 @@ impl<T: Element> Context<T> {
         Self::new(None, 0, 0)
     }
 
+    /// A pass that works as in evaluation, with running statistics and without dropout, and records what is computed
+    /// from the trainable ones of these parameters: for small parts that are tuned beside a frozen model. They must act
+    /// outside the model's own layers, which are not differentiated by their weights here.
+    pub fn evaluation_with(parameters: &[(String, &Parameter<T>)]) -> Self {
+        let mut context = Self::evaluation();
+        let tape = Tape::new();
+        for (_, parameter) in parameters.iter().filter(|(_, parameter)| parameter.is_trainable()) {
+            context.leaves.insert(parameter.id(), tape.parameter(parameter.id(), parameter.value.clone()));
+        }
+        context
+    }
+
     fn new(tape: Option<Tape<T>>, seed: u64, step: u64) -> Self {
         Self {
             tape,
@@ -138,7 +150,8 @@ impl<T: Element> Context<T> {
     /// The parameter as a variable of this pass; a constant outside training or if it is frozen.
     pub fn parameter(&mut self, parameter: &Parameter<T>) -> Var<T> {
         let Some(tape) = self.tape.as_ref().filter(|_| parameter.is_trainable()) else {
-            return Var::constant(parameter.value.clone());
+            let chosen = self.leaves.get(&parameter.id()).cloned();
+            return chosen.unwrap_or_else(|| Var::constant(parameter.value.clone()));
         };
         let leaf = self.leaves.entry(parameter.id());
         leaf.or_insert_with(|| tape.parameter(parameter.id(), parameter.value.clone())).clone()

@@ -223,11 +223,26 @@ impl Looked {
         [place(row, rows), place(column, columns)]
     }
 
-    /// The embedding of a pixel: the main map at a position.
-    pub fn at(&self, image: usize, [row, column]: [usize; 2]) -> &[f32] {
+    /// The main map at a position.
+    fn at(&self, image: usize, [row, column]: [usize; 2]) -> &[f32] {
         let [_, rows, columns, width] = std::array::from_fn(|axis| self.map.shape()[axis]);
         let start = ((image * rows + row) * columns + column) * width;
         &self.map.data()[start..start + width]
+    }
+
+    /// The embedding of a pixel: the mean of the main map over the position and its neighbours, which is less noisy than
+    /// the position alone.
+    pub fn of_pixel(&self, image: usize, [row, column]: [usize; 2]) -> Vec<f32> {
+        let [rows, columns] = self.cells();
+        let near = |place: usize, count: usize| place.saturating_sub(1)..(place + 2).min(count);
+        let (mut sum, mut count) = (vec![0.0_f32; self.map.shape()[3]], 0);
+        for row in near(row, rows) {
+            for column in near(column, columns) {
+                sum.iter_mut().zip(self.at(image, [row, column])).for_each(|(sum, value)| *sum += value);
+                count += 1;
+            }
+        }
+        sum.into_iter().map(|sum| sum / count as f32).collect()
     }
 
     /// The embedding of an object: the mean of the main map over the positions whose centres its box holds, `x1, y1, x2,

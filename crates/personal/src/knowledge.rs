@@ -2,10 +2,10 @@
 //! nobody measured it, imagined from its last layer.
 //!
 //! A person's classes must be told from the base's, of which the person has shown nothing. [`Knowledge::measure`] keeps of
-//! the base's data the mean of each class, the covariance within classes, and some embeddings: half of them to learn
-//! against, half to judge by. The file is everybody's, and nothing of a person is in it.
+//! the base's data the mean of each class, the covariance within classes, and some embeddings: some to learn
+//! against, others to judge by. The file is everybody's, and nothing of a person is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cerberus_nn::{checkpoint, join};
@@ -15,7 +15,7 @@ use crate::base::{Base, Slot, bytes_hash};
 use crate::error::PersonalError;
 use crate::heads::Linear;
 use crate::heads::gaussian::Whitening;
-use crate::matrix::{Matrix, add_scaled};
+use crate::matrix::{Matrix, add_scaled, dot};
 
 /// Embeddings with their classes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,23 +45,31 @@ pub struct Knowledge {
     pub hash: String,
 }
 
-/// Embeddings of each class that are kept, as many to learn against as to judge by.
+/// Embeddings of each class that are kept, to learn against and to judge by.
 pub const KEPT: usize = 50;
-/// Embeddings that are kept of all classes together.
-const MOST_KEPT: usize = 800;
+/// Embeddings that are kept of all classes together, to learn against and to judge by: learning takes time that grows
+/// with the cube of the first.
+const MOST_KEPT: [usize; 2] = [200, 800];
 /// The share of a ball in the covariance.
 const SHRINKAGE: f64 = 0.1;
 /// Imagined classes at most: the ones that the person's pictures resemble most.
 const MOST_IMAGINED: usize = 40;
 /// How sure the base is of a picture that it imagines.
 const SURE: f64 = 0.9;
+/// How far that lies from what the person has shown at most, in lengths of that.
+const FARTHEST: f64 = 4.0;
 
 impl Knowledge {
-    /// From embeddings of the base's own data with their classes, of `classes` classes.
+    /// From embeddings with their classes, of `classes` classes: those that the base learned from, and others that it did
+    /// not, to judge by. A base is surer of what it learned from. Without others, half of the kept ones judge.
     ///
     /// # Errors
     /// A sentence if a class has no embedding, or they do not vary.
-    pub fn measure(embeddings: &[Vec<f32>], labels: &[usize], classes: usize) -> Result<Self, String> {
+    pub fn measure(
+        (embeddings, labels): (&[Vec<f32>], &[usize]),
+        (others, their_labels): (&[Vec<f32>], &[usize]),
+        classes: usize,
+    ) -> Result<Self, String> {
         let width = embeddings.first().map_or(0, Vec::len);
         let rows: Vec<Vec<f64>> = embeddings.iter().map(|row| wide(row)).collect();
         let mut means = Matrix::zeros(classes, width);
@@ -85,19 +93,30 @@ impl Knowledge {
         }
         let whitening = Whitening::of_deviations(&deviations, SHRINKAGE)
             .ok_or("the embeddings of these data do not vary, or are not finite")?;
-        let each = KEPT.min(MOST_KEPT / classes.max(1)).max(2);
+        let [each, judging] = MOST_KEPT.map(|most| KEPT.min(most / classes.max(1)).max(2));
+        let each = if others.is_empty() { 2 * each } else { each };
         let mut seen = vec![0_usize; classes];
-        let mut kept: [(Vec<&[f64]>, Vec<usize>); 2] = Default::default();
+        let mut kept: [(Vec<Vec<f64>>, Vec<usize>); 2] = Default::default();
         for (row, &label) in rows.iter().zip(labels) {
             if seen[label] < each {
-                let (rows, labels) = &mut kept[seen[label] % 2];
-                rows.push(row);
-                labels.push(label);
+                let part = if others.is_empty() { seen[label] % 2 } else { 0 };
+                kept[part].0.push(row.clone());
+                kept[part].1.push(label);
                 seen[label] += 1;
             }
         }
-        let [rehearsal, judged] =
-            kept.map(|(rows, labels)| Known { embeddings: Matrix::of_rows(&rows), labels });
+        let mut seen = vec![0_usize; classes];
+        for (row, &label) in others.iter().zip(their_labels) {
+            if seen[label] < judging {
+                kept[1].0.push(wide(row));
+                kept[1].1.push(label);
+                seen[label] += 1;
+            }
+        }
+        let [rehearsal, judged] = kept.map(|(rows, labels)| Known {
+            embeddings: Matrix { columns: width, ..Matrix::of_rows(&rows) },
+            labels,
+        });
         let knowledge = Self {
             centre,
             means,
@@ -132,9 +151,12 @@ impl Knowledge {
                 let most = shifted.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 (shifted[class] - most).exp() / shifted.iter().map(|logit| (logit - most).exp()).sum::<f64>()
             };
-            // Doubled until it is far enough, then halved between.
-            let mut high = 1e-3;
-            while chance(high) < SURE && high < 1e6 {
+            // Doubled until it is far enough, then halved between. A base that can hardly tell its classes is never
+            // sure; what it imagines must not lie where no picture does.
+            let [reach, step] = [from, &direction].map(|x| dot(x, x).sqrt());
+            let most = FARTHEST * reach / step.max(f64::MIN_POSITIVE);
+            let mut high = 1e-3 * most;
+            while chance(high) < SURE && high < most {
                 high *= 2.0;
             }
             let mut low = 0.0;
@@ -225,11 +247,15 @@ impl Knowledge {
         Ok(checkpoint::save(path, &tensors, &metadata)?)
     }
 
-    /// Reads what was written for this base, for each task; nothing if there is no such file.
+    /// Reads what was written for this base, for each of these tasks; nothing if there is no such file.
     ///
     /// # Errors
     /// If the file is damaged or of another base.
-    pub fn load(path: &Path, base: &Base) -> Result<BTreeMap<String, Self>, PersonalError> {
+    pub fn load(
+        path: &Path,
+        base: &Base,
+        tasks: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Self>, PersonalError> {
         if !path.exists() {
             return Ok(BTreeMap::new());
         }
@@ -245,7 +271,7 @@ impl Knowledge {
             return Err(fail("what was measured of this base", format!("that of one with hash {of:.16}")));
         }
         let mut all = BTreeMap::new();
-        for slot in base.slots() {
+        for slot in base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
             let tensors: BTreeMap<String, Tensor> = file.under(&slot.task).into_iter().collect();
             if !tensors.is_empty() {
                 all.insert(slot.task.clone(), Self::of_tensors(&tensors, slot, &fail)?);

@@ -56,7 +56,7 @@ pub fn labelled(slot: &Slot, looked: &Looked, batch: &Batch) -> Vec<Labelled> {
                         // Evenly over the region, row by row.
                         let place = places[(2 * number + 1) * places.len() / (2 * count)];
                         let cell = looked.cell((place / mask.width) as f32, (place % mask.width) as f32);
-                        let embedding = looked.at(image, cell).to_vec();
+                        let embedding = looked.of_pixel(image, cell);
                         found.push(Labelled { image, part: place, class: usize::from(id), embedding });
                     }
                 }

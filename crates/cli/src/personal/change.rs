@@ -59,6 +59,7 @@ pub(super) fn teach_data(
 ) -> Result<(), Failure> {
     check_class(class)?;
     let mut store = session.write(true)?;
+    session.know_all()?;
     let lessons = super::lessons::of_data(session, data, class, samples)?;
     learned(session, &mut store, Step { what: "teach".into(), when: now(), lessons, style: None })?;
     say!("{class:?}: learned from {data}; {}", told(session, &store));
@@ -160,6 +161,7 @@ pub(super) fn import(session: &mut Session, file: &Path) -> Result<(), Failure> 
             "the store holds something already; import begins a store, merge adds to one",
         ));
     }
+    session.know_all()?;
     let log = Portable::load(file, &store.base)?.log;
     save(session, &mut store, log)?;
     say!("{}", told(session, &store));
@@ -173,6 +175,7 @@ pub(super) fn merge(session: &mut Session, other: &Path) -> Result<(), Failure> 
         Portable::load(other, &BaseName::of(&session.base))?.log
     };
     let mut store = session.write(true)?;
+    session.know_all()?;
     let lessons = store.log.new_lessons(&theirs)?;
     let style = if store.log.steps.is_empty() { theirs.style().cloned() } else { None };
     if lessons.is_empty() && style.is_none() {

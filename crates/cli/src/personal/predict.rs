@@ -99,7 +99,7 @@ pub fn with_own(
             Prediction::Mask(mask) => {
                 let [rows, columns] = looked.cells();
                 let cells: Vec<Option<usize>> = (0..rows * columns)
-                    .map(|cell| recognise(looked.at(0, [cell / columns, cell % columns])))
+                    .map(|cell| recognise(&looked.of_pixel(0, [cell / columns, cell % columns])))
                     .collect();
                 let width = looked.size[1];
                 for (place, id) in mask.iter_mut().enumerate().filter(|(_, id)| **id != 0) {

@@ -16,11 +16,11 @@ pub(super) fn run(session: &Session, data: Option<&str>, samples: usize) -> Resu
     if samples == 0 {
         return Err(Failure::usage("--samples must be at least 1"));
     }
-    let (dataset, split) = match data {
-        Some(data) => (session.config.open_other(data)?, Split::Test),
-        None => (unchanged(&session.config).open_data()?, Split::Train),
+    let (dataset, splits) = match data {
+        Some(data) => (session.config.open_other(data)?, [Split::Test, Split::Validation]),
+        None => (unchanged(&session.config).open_data()?, [Split::Train, Split::Validation]),
     };
-    let knowledge = measured(&session.base, &dataset, split, samples)?;
+    let knowledge = measured(&session.base, &dataset, splits, samples)?;
     let path = session.knowledge_path();
     Knowledge::save(&knowledge, &path, &session.base)?;
     let tasks: Vec<&str> = knowledge.keys().map(String::as_str).collect();
@@ -28,35 +28,58 @@ pub(super) fn run(session: &Session, data: Option<&str>, samples: usize) -> Resu
     Ok(())
 }
 
-/// The configuration without what changes training pictures.
+/// The configuration without what changes which pictures and labels there are. The pictures are augmented as in training:
+/// of those that it saw unchanged, a base is surer than of new ones.
 fn unchanged(config: &TrainConfig) -> TrainConfig {
-    let mut config = config.clone();
-    config.augment.operations.clear();
-    config.sampler = None;
-    config.missing = 0.0;
-    if let Some(photos) = &mut config.photos {
-        (photos.augment, photos.repeats) = (0.0, 1);
-    }
-    config
+    TrainConfig { sampler: None, missing: 0.0, ..config.clone() }
 }
 
 /// Embeddings and classes by the base's numbers.
 type Found = (Vec<Vec<f32>>, Vec<usize>);
 
 /// What a base knows of its own classes for every task, from at most `samples` pictures of a split, drawn at random but
-/// always the same ones.
+/// always the same ones; it is judged by as many of another split, if that has any.
 ///
 /// # Errors
 /// If a picture cannot be read, or the pictures show too little.
 pub fn measured(
     base: &Base,
     dataset: &Arc<dyn Dataset>,
-    split: Split,
+    [learned, judged]: [Split; 2],
     samples: usize,
 ) -> Result<BTreeMap<String, Knowledge>, TrainError> {
     let slots: Vec<(&Slot, Vec<Option<usize>>)> =
         base.slots().iter().filter_map(|slot| Some((slot, places(slot, &**dataset)?))).collect();
+    let learned = seen(base, dataset, (learned, samples), &slots)?;
+    let judged = seen(base, dataset, (judged, samples), &slots)?;
+    let mut all = BTreeMap::new();
+    for (((slot, _), own), others) in slots.iter().zip(&learned).zip(&judged) {
+        let [own, others] = [own, others].map(|(embeddings, labels)| (&embeddings[..], &labels[..]));
+        let known = Knowledge::measure(own, others, slot.known().len()).map_err(|problem| {
+            TrainError::Option(format!("{}: {problem}; give more with --data or --samples", slot.task))
+        })?;
+        all.insert(slot.task.clone(), known);
+    }
+    match all.is_empty() {
+        true => Err(TrainError::Option(format!(
+            "{} has no labels of this base's tasks: there is nothing to measure",
+            dataset.info().name
+        ))),
+        false => Ok(all),
+    }
+}
+
+/// What a split shows, for each slot with the base's numbers of the data's classes.
+fn seen(
+    base: &Base,
+    dataset: &Arc<dyn Dataset>,
+    (split, samples): (Split, usize),
+    slots: &[(&Slot, Vec<Option<usize>>)],
+) -> Result<Vec<Found>, TrainError> {
     let mut found: Vec<Found> = vec![Found::default(); slots.len()];
+    if dataset.is_empty(split) {
+        return Ok(found);
+    }
     let plan = EpochPlan { limit: Some(samples), batch_size: 32, shuffle: true, ..EpochPlan::new(split) };
     let mut context = Context::evaluation();
     for batch in Loader::new(Arc::clone(dataset), plan)? {
@@ -71,20 +94,7 @@ pub fn measured(
             }
         }
     }
-    let mut all = BTreeMap::new();
-    for ((slot, _), (embeddings, labels)) in slots.iter().zip(&found) {
-        let known = Knowledge::measure(embeddings, labels, slot.known().len()).map_err(|problem| {
-            TrainError::Option(format!("{}: {problem}; give more with --data or --samples", slot.task))
-        })?;
-        all.insert(slot.task.clone(), known);
-    }
-    match all.is_empty() {
-        true => Err(TrainError::Option(format!(
-            "{} has no labels of this base's tasks: there is nothing to measure",
-            dataset.info().name
-        ))),
-        false => Ok(all),
-    }
+    Ok(found)
 }
 
 /// For each class of the data, which may have others and in another order, the one of the base; `None` if the data lack

@@ -1,12 +1,11 @@
 //! The base that a command works with, and pictures as it sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cerberus::data::{Image, Placement, normalise};
 use cerberus::nn::Context;
-use cerberus::personal::base::Slot;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
 use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
@@ -32,16 +31,29 @@ impl Session {
     pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
         let (config, network) = load_image_model(model)?;
         let base = Base::new(network, model)?;
-        let mut known = Knowledge::load(&Knowledge::path(model), &base)?;
-        let shared =
-            |slot: &Slot| (slot.task.clone(), Shared::new(slot.rows.clone(), known.remove(&slot.task)));
-        let shared = base.slots().iter().map(shared).collect();
-        Ok(Self { config, base, shared, model: model.into(), user: user.map(Path::to_path_buf) })
+        Ok(Self {
+            config,
+            base,
+            shared: BTreeMap::new(),
+            model: model.into(),
+            user: user.map(Path::to_path_buf),
+        })
     }
 
     /// The file with what the base knows.
     pub fn knowledge_path(&self) -> PathBuf {
         Knowledge::path(&self.model)
+    }
+
+    /// Reads what the base knows for the task of the whole image and for these tasks.
+    fn know(&mut self, mut tasks: BTreeSet<String>) -> Result<(), Failure> {
+        tasks.insert(self.image_task().to_string());
+        let mut known = Knowledge::load(&self.knowledge_path(), &self.base, &tasks)?;
+        for slot in self.base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
+            let shared = Shared::new(slot.rows.clone(), known.remove(&slot.task));
+            self.shared.insert(slot.task.clone(), shared);
+        }
+        Ok(())
     }
 
     /// The name of the task that tells what an image shows.
@@ -62,6 +74,7 @@ impl Session {
     /// The store to be read; from now on the base sees pictures in its style.
     pub fn read(&mut self) -> Result<Store, Failure> {
         let store = Store::read(&self.user()?, &self.base)?;
+        self.know(store.log.tasks())?;
         self.wear(&store)?;
         Ok(store)
     }
@@ -70,8 +83,14 @@ impl Session {
     /// none.
     pub fn write(&mut self, begin: bool) -> Result<Store, Failure> {
         let store = Store::write(&self.user()?, &self.base, begin)?;
+        self.know(store.log.tasks())?;
         self.wear(&store)?;
         Ok(store)
+    }
+
+    /// Reads what the base knows for all tasks, to teach more than the store holds.
+    pub fn know_all(&mut self) -> Result<(), Failure> {
+        self.know(self.base.slots().iter().map(|slot| slot.task.clone()).collect())
     }
 
     fn wear(&mut self, store: &Store) -> Result<(), Failure> {
@@ -108,7 +127,8 @@ impl Session {
     pub fn learn(&self, log: &Log) -> Learned {
         let mut learned = Learned::default();
         for (slot, task) in self.base.slots().iter().map(|slot| (slot, &slot.task)) {
-            if let Some(found) = choose(&self.shared[task], &slot.known(), &log.examples(task)) {
+            let Some(shared) = self.shared.get(task) else { continue };
+            if let Some(found) = choose(shared, &slot.known(), &log.examples(task)) {
                 learned.recognisers.insert(task.clone(), found);
                 learned.knowledge.insert(task.clone(), self.knowledge_hash(task));
             }

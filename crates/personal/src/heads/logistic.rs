@@ -80,7 +80,7 @@ pub(super) fn newton(products: &Matrix, positive: &[bool], weights: &[f64], offs
     let (mut alpha, mut bias) = (vec![0.0; size], 0.0);
     let mut f = score(&alpha, bias);
     let mut value = loss(&alpha, &f);
-    let mut left_out = f.clone();
+    let mut last = None;
     for _ in 0..STEPS {
         let chance: Vec<f64> = f.iter().map(|f| 1.0 / (1.0 + (-f).exp())).collect();
         let curvature: Vec<f64> =
@@ -107,8 +107,7 @@ pub(super) fn newton(products: &Matrix, positive: &[bool], weights: &[f64], offs
         };
         let moved = f.iter().zip(&next_f).map(|(old, new)| (old - new).abs()).fold(0.0, f64::max);
         let size_of_f = next_f.iter().fold(1.0_f64, |most, f| most.max(f.abs()));
-        left_out =
-            dual.left_out(&z, &aim.alpha).iter().zip(offset).map(|(own, offset)| own + offset).collect();
+        last = Some((dual, z, aim));
         (alpha, bias, f, value) = (next, next_bias, next_f, next_value);
         if !value.is_finite() {
             return None;
@@ -117,7 +116,14 @@ pub(super) fn newton(products: &Matrix, positive: &[bool], weights: &[f64], offs
             break;
         }
     }
-    (value.is_finite()).then_some(Found { alpha, bias, left_out })
+    // One step of the last problem, without each example.
+    let left_out = match &last {
+        Some((dual, z, aim)) => {
+            dual.left_out(z, &aim.alpha).iter().zip(offset).map(|(own, offset)| own + offset).collect()
+        }
+        None => f,
+    };
+    value.is_finite().then_some(Found { alpha, bias, left_out })
 }
 
 /// `ln(1 + exp(x))`.

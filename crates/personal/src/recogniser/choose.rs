@@ -23,11 +23,20 @@ pub fn trials(shared: &Shared, base_classes: &[String], examples: &Examples) -> 
         .collect()
 }
 
-/// The recogniser whose way recognised the most of the pictures that were left out; the first of [`Way::ALL`] among
-/// equals. `None` if there are no examples.
-pub fn choose(shared: &Shared, base_classes: &[String], examples: &Examples) -> Option<Recogniser> {
+/// A way is left for another one only if that recognises so much more: a few pictures tell little.
+const CLEARLY: f64 = 0.1;
+
+/// The trial of the first way, or of the one that recognised clearly more of the pictures that were left out. `None` if
+/// there is no trial.
+pub fn best(trials: Vec<Trial>) -> Option<Trial> {
     let better = |best: Trial, next: Trial| {
-        if next.recognised.unwrap_or(0.0) > best.recognised.unwrap_or(0.0) { next } else { best }
+        let gain = next.recognised.unwrap_or(0.0) - best.recognised.unwrap_or(0.0);
+        if gain > CLEARLY { next } else { best }
     };
-    Some(trials(shared, base_classes, examples).into_iter().reduce(better)?.recogniser)
+    trials.into_iter().reduce(better)
+}
+
+/// The recogniser of the [best] way. `None` if there are no examples.
+pub fn choose(shared: &Shared, base_classes: &[String], examples: &Examples) -> Option<Recogniser> {
+    Some(best(trials(shared, base_classes, examples))?.recogniser)
 }

@@ -52,17 +52,12 @@ pub(super) fn attempt(
     let centre = centre(known, &rows, &others);
     let problem = Problem { shared, known, examples, rows: &rows, others: &others, centre: &centre };
     let (head, left_out) = problem.solve(way)?;
-    let prototypes = match known.is_measured() {
-        true => problem.prototypes(),
-        false => Matrix::zeros(0, centre.len()),
-    };
     let mut recogniser = Recogniser {
         classes: examples.classes.clone(),
         way,
         centre,
         head: rounded(head),
         threshold: 0.0,
-        prototypes: Matrix { data: wide(&narrow(&prototypes.data)), ..prototypes },
         familiar: f64::NEG_INFINITY,
     };
     // Only pictures that the base knows can be lost.
@@ -71,14 +66,20 @@ pub(super) fn attempt(
             || shared.rows.weight.rows == 0
             || largest(&shared.rows.scores(judged.embeddings.row(*place))).0 == judged.labels[*place]
     };
-    let strangers = (0..judged.labels.len()).filter(right).map(|place| {
+    let known_ones: Vec<usize> = (0..judged.labels.len()).filter(right).collect();
+    let strangers = known_ones.iter().map(|&place| {
         let (scores, own) = recogniser.scores(shared, judged.embeddings.row(place));
         largest(&scores).1 - own
     });
     let margins = Margins { strangers: strangers.collect(), ..left_out };
     recogniser.threshold = threshold_from(&margins);
-    recogniser.familiar = familiar_from(&recogniser, shared, &rows, &examples.labels, &judged);
-    Some(Attempt { recogniser, margins })
+    if known.is_measured() {
+        let energies = known_ones.iter().filter_map(|&place| shared.energy(judged.embeddings.row(place)));
+        recogniser.familiar = familiar_from(energies);
+    }
+    let numbers = recogniser.head.weight.data.iter().chain(&recogniser.head.bias).chain(&recogniser.centre);
+    let finite = recogniser.threshold.is_finite() && numbers.into_iter().all(|number| number.is_finite());
+    finite.then_some(Attempt { recogniser, margins })
 }
 
 /// Those of classes that the person does not teach, too.
@@ -132,12 +133,6 @@ impl Problem<'_> {
         (Matrix::of_rows(&rows), self.examples.labels.iter().copied().map(Some).chain(none).collect())
     }
 
-    fn prototypes(&self) -> Matrix {
-        let own: Vec<Vec<f64>> = self.rows.iter().map(|row| direction(row, self.centre)).collect();
-        let labels: Vec<Option<usize>> = self.examples.labels.iter().copied().map(Some).collect();
-        prototypes::prototypes(&Matrix::of_rows(&own), &labels, self.classes()).head.weight
-    }
-
     /// The head, and the margins of the examples without themselves.
     fn solve(&self, way: Way) -> Option<(Linear, Margins)> {
         let classes = self.classes();
@@ -188,7 +183,12 @@ impl Problem<'_> {
         let white: Vec<Vec<f64>> = self.rows.iter().map(|row| whitening.apply(row)).collect();
         let found = Gaussian::of(&Matrix::of_rows(&white), &self.examples.labels, self.classes());
         let margins = Margins::of(self.examples, |place| {
-            let scores = found.left_out(&white[place], self.examples.labels[place]);
+            let class = self.examples.labels[place];
+            let mut scores = found.left_out(&white[place], class);
+            for (other, score) in scores.iter_mut().enumerate() {
+                let count = found.counts[other] - f64::from(u8::from(other == class));
+                *score -= self.shared.caution(&self.rows[place], count.max(1.0));
+            }
             (scores, largest(&self.shared.gaussian.scores(&white[place])).1)
         });
         let finite = found.means.data.iter().all(|value| value.is_finite());

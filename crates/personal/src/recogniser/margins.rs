@@ -1,12 +1,9 @@
 //! Margins of pictures that were left out, and the thresholds that follow from them.
 
-use super::{Examples, Recogniser, Shared, direction, largest};
-use crate::heads::prototypes::unit;
-use crate::knowledge::Known;
-use crate::matrix::{Matrix, add_scaled, dot};
+use super::{Examples, largest};
 
 /// The share of the base's own pictures that may be taken for one of the person's.
-pub const FALSE_ALARMS: f64 = 0.005;
+pub const FALSE_ALARMS: f64 = 0.01;
 /// The share of known pictures that may be called unknown.
 pub const UNFAMILIAR: f64 = 0.02;
 
@@ -62,31 +59,7 @@ pub(super) fn threshold_from(margins: &Margins) -> f64 {
     }
 }
 
-/// The cosine below which a picture is of no class that is known: the one that few pictures of known classes have, the
-/// person's without themselves.
-pub(super) fn familiar_from(
-    recogniser: &Recogniser,
-    shared: &Shared,
-    rows: &[Vec<f64>],
-    labels: &[usize],
-    judged: &Known,
-) -> f64 {
-    if recogniser.prototypes.rows == 0 {
-        return f64::NEG_INFINITY;
-    }
-    let base = judged.embeddings.iter().filter_map(|row| recogniser.familiarity(shared, row));
-    let units: Vec<Vec<f64>> = rows.iter().map(|row| direction(row, &recogniser.centre)).collect();
-    let mut sums = Matrix::zeros(recogniser.classes.len(), recogniser.centre.len());
-    let mut counts = vec![0; recogniser.classes.len()];
-    for (x, &label) in units.iter().zip(labels) {
-        add_scaled(&mut sums.data[label * x.len()..(label + 1) * x.len()], x, 1.0);
-        counts[label] += 1;
-    }
-    let own = units.iter().zip(labels).filter(|(_, label)| counts[**label] > 1).map(|(x, &label)| {
-        let mut others = sums.row(label).to_vec();
-        add_scaled(&mut others, x, -1.0);
-        let shared = shared.prototypes.iter().map(|row| dot(row, x));
-        shared.fold(dot(&unit(&others), x), f64::max)
-    });
-    quantile(&sorted(base.chain(own)), UNFAMILIAR).unwrap_or(f64::NEG_INFINITY)
+/// The energy that only few pictures of the base's classes do not reach.
+pub(super) fn familiar_from(energies: impl Iterator<Item = f64>) -> f64 {
+    quantile(&sorted(energies), UNFAMILIAR).unwrap_or(f64::NEG_INFINITY)
 }

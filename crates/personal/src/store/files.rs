@@ -42,7 +42,7 @@ struct Facts {
     classes: Vec<String>,
     way: Way,
     threshold: f64,
-    /// Absent if every picture is familiar.
+    /// Absent if no picture is called unknown.
     familiar: Option<f64>,
     knowledge: String,
 }
@@ -156,7 +156,6 @@ pub(super) fn learned_bytes(log: &Log, learned: &Learned) -> Result<Option<Vec<u
         tensors.push((format!("weight.{task}"), matrix(&found.head.weight)));
         tensors.push((format!("bias.{task}"), list(&found.head.bias)));
         tensors.push((format!("centre.{task}"), list(&found.centre)));
-        tensors.push((format!("prototypes.{task}"), matrix(&found.prototypes)));
         let facts = Facts {
             classes: found.classes.clone(),
             way: found.way,
@@ -199,15 +198,10 @@ pub(super) fn read_learned(path: &Path, log: &mut Log) -> Result<Learned, Person
             [rows, columns] => Matrix { rows, columns, data: wide(&tensor.to_vec()) },
             _ => Matrix::default(),
         };
-        let [weight, prototypes] = [matrix(&get("weight")?), matrix(&get("prototypes")?)];
+        let weight = matrix(&get("weight")?);
         let [bias, centre] = [wide(&get("bias")?.to_vec()), wide(&get("centre")?.to_vec())];
         let (classes, width) = (facts.classes.len(), centre.len());
-        let fits = |m: &Matrix, rows: usize| m.rows == rows && (m.columns == width || rows == 0);
-        if classes == 0
-            || bias.len() != classes
-            || !fits(&weight, classes)
-            || !(fits(&prototypes, classes) || prototypes.rows == 0)
-        {
+        if classes == 0 || bias.len() != classes || [weight.rows, weight.columns] != [classes, width] {
             return Err(malformed(
                 path,
                 "a row and a number for each class",
@@ -221,7 +215,6 @@ pub(super) fn read_learned(path: &Path, log: &mut Log) -> Result<Learned, Person
             centre,
             head: Linear { weight, bias },
             threshold: facts.threshold,
-            prototypes,
             familiar: facts.familiar.unwrap_or(f64::NEG_INFINITY),
         };
         learned.recognisers.insert(task.into(), recogniser);
