@@ -117,6 +117,11 @@ struct Explanations;
 #[doc = include_str!("../docs/audio.md")]
 struct Sounds;
 
+/// Compiles and runs the programs of the chapter on several senses.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/senses.md")]
+struct Senses;
+
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]
