@@ -139,7 +139,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let [right, sure] = score(&model, without);
             let what = without.map_or("with both senses".into(), |name| format!("without {name}"));
             let best = if without.is_none() { 1.0 } else { 0.5 };
-            say!("{what:<16} {right:.3} right (at best {best:.1}), {sure:.3} sure");
+            say!("{what:<16} {right:.3} right (at best about {best:.1}), {sure:.3} sure");
             [right, sure]
         });
         say!("");
