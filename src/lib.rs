@@ -122,6 +122,11 @@ struct Sounds;
 #[doc = include_str!("../docs/personal.md")]
 struct PersonalModels;
 
+/// Compiles and runs the programs of the chapter on several senses.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/senses.md")]
+struct Senses;
+
 /// Compiles the programs of the chapter on weights.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/weights.md")]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Lessons that train for seconds: they assert their results, and `.ci/run` runs them.
-const LONG: [&str; 2] = ["03_a_layer_from_scratch", "11_a_head_of_your_own"];
+const LONG: [&str; 3] = ["03_a_layer_from_scratch", "11_a_head_of_your_own", "13_two_senses"];
 
 /// The names of the other lessons in `examples/`, in order.
 fn lessons() -> Vec<String> {

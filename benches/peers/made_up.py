@@ -1,11 +1,12 @@
 """The data of examples/workloads, number for number: images are a sine of their
-index, labels and targets follow from the position. Images are [N, H, W, C]."""
+index, labels and targets follow from the position. Images are [N, H, W, C], sounds
+[N, samples], clips [N, T, H, W, C]."""
 
 import numpy as np
 
 # Others have images of 224 pixels and 1,000 classes.
 SIZES = {"seed32": 32, "resnet18": 32, "mtl64": 64, "unet": 256}
-CLASSES = {"seed32": 10, "resnet18": 10, "mtl64": 10}
+CLASSES = {"seed32": 10, "resnet18": 10, "mtl64": 10, "audio-mel": 10}
 UNET_CLASSES = 21
 GRID = 8
 
@@ -15,6 +16,10 @@ def wave(*shape):
 
 
 def images(workload, batch):
+    if workload == "audio-mel":
+        return wave(batch, 8000)
+    if workload.startswith("video-"):
+        return wave(batch, 6, 64, 64, 3)
     size = SIZES.get(workload.removeprefix("infer-"), 224)
     return wave(batch, size, size, 3)
 
@@ -28,7 +33,7 @@ def labels(workload, batch):
 
 
 def multitask(batch):
-    """Targets of mtl64: classes [N], pixels [N, 64, 64], heat [N, 8, 8, 10],
+    """Targets of mtl64 and, beside the motion, of clips: classes [N], pixels [N, 64, 64], heat [N, 8, 8, 10],
     sides [N, 8, 8, 5], positive [N, 8, 8, 1], and the number of objects."""
     image, row, column = np.ogrid[:batch, :64, :64]
     pixels = (image + row // 8 + column // 8) % 11

@@ -8,7 +8,8 @@ import os
 import time
 
 PUBLISHED = ["resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_small", "unet"]
-WORKLOADS = ["seed32", "seed224", "resnet18", "mtl64", *PUBLISHED]
+SENSES = ["audio-mel", "video-stack", "video-shift", "video-conv3d", "video-r2plus1d"]
+WORKLOADS = ["seed32", "seed224", "resnet18", "mtl64", *PUBLISHED, *SENSES]
 WORKLOADS += [f"infer-{name}" for name in ["seed32", "resnet18", *PUBLISHED]]
 WORKLOADS += ["explain-gradients", "explain-occlusion"]
 TRAINING = [name for name in WORKLOADS if not name.startswith(("infer-", "explain-"))]

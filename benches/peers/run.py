@@ -28,6 +28,7 @@ BATCHES = {
     "infer-seed32": [1, 64], "infer-resnet18": [1, 64],
     "resnet50": [16], "mobilenet_v2": [32], "efficientnet_b0": [16], "convnext_tiny": [8], "vit_small": [16],
     "unet": [8],
+    "audio-mel": [32], "video-stack": [16], "video-shift": [16], "video-conv3d": [16], "video-r2plus1d": [16],
     "infer-resnet50": [1], "infer-mobilenet_v2": [1], "infer-efficientnet_b0": [1], "infer-convnext_tiny": [1],
     "infer-vit_small": [1], "infer-unet": [1],
     "explain-gradients": [1], "explain-occlusion": [1],
@@ -107,7 +108,7 @@ def candidates(given, workload, batch, python, ours):
                     options = ["--mode", mode, "--layout", layout, "--optimizer", optimizer]
                     setting = " ".join([mode, layout] + [optimizer] * training)
                     all_of.append((peer, setting, [python, HERE / "torch_steps.py", *shared, *options], extra))
-    if "keras" in peers and workload.removeprefix("infer-") not in measuring.PUBLISHED:
+    if "keras" in peers and workload.removeprefix("infer-") not in measuring.PUBLISHED + measuring.SENSES:
         for mode in ["fit", "function"] + ["fit-xla", "function-xla"] * (not given.eager):
             all_of.append(("keras", mode, [python, HERE / "keras_steps.py", *shared, "--mode", mode], {}))
     if "onnx" in peers and not training:

@@ -12,11 +12,13 @@ from torch.nn import functional as F  # noqa: E402
 
 import made_up  # noqa: E402
 import torch_networks  # noqa: E402
+import torch_senses  # noqa: E402
 
 # Before any thread is started: threads inherit it.
 torch.set_flush_denormal(True)
 torch.set_num_threads(given.threads)
 torch.manual_seed(1)
+senses = given.workload in measuring.SENSES
 channels_last = {"memory_format": torch.channels_last if given.layout == "nhwc" else torch.contiguous_format}
 
 
@@ -25,18 +27,27 @@ def tensor(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(**channels_last)
 
 
-model = torch_networks.network(given.workload).to(**channels_last)
+model = (torch_senses if senses else torch_networks).network(given.workload)
+if senses:
+    torch_senses.arrange(model, given.layout)
+else:
+    model.to(**channels_last)
 parameters = sum(p.numel() for p in model.parameters())
-images = tensor(made_up.images(given.workload, given.batch))
+images = made_up.images(given.workload, given.batch)
+images = torch_senses.arranged(given.workload, images, given.layout) if senses else tensor(images)
 compiled = torch.compile if given.mode == "compiled" else lambda function: function
 
 
 def training():
-    if given.workload == "mtl64":
+    if given.workload == "mtl64" or given.workload.startswith("video-"):
         targets = made_up.multitask(given.batch)
         maps = {name: tensor(targets[name]) for name in ["heat", "sides", "positive"]}
         targets |= {name: torch.from_numpy(targets[name]) for name in ["classes", "pixels"]} | maps
-        loss_of = lambda x: torch_networks.multitask_loss(model(x), targets)
+        if senses:
+            targets["motions"] = torch.arange(given.batch) % torch_senses.MOTIONS
+            loss_of = lambda x: torch_senses.loss(model(x), targets)
+        else:
+            loss_of = lambda x: torch_networks.multitask_loss(model(x), targets)
     else:
         labels = torch.from_numpy(made_up.labels(given.workload, given.batch))
         loss_of = lambda x: F.cross_entropy(model(x), labels)

@@ -8,6 +8,7 @@
 
 mod multitask;
 mod resnet;
+mod senses;
 mod unet;
 
 use cerberus::data::{self, Batch, Split};
@@ -53,6 +54,17 @@ pub enum Workload {
     VitSmall,
     /// A U-Net on 256x256 images, a class for each pixel, Adam
     Unet,
+    /// The default model of sounds of a second at 8 kHz, their log-mel frames included, Adam
+    AudioMel,
+    /// Clips of 6 frames of 64x64 pixels as the channels of images, four plain heads, Adam
+    VideoStack,
+    /// The same with channels shifted between frames
+    VideoShift,
+    /// The same with convolutions over time and space
+    VideoConv3d,
+    /// The same with convolutions over space, then over time
+    #[value(name = "video-r2plus1d")]
+    VideoFactorised,
     /// Only the forward pass of seed32
     InferSeed32,
     /// Only the forward pass of resnet18
@@ -135,8 +147,9 @@ impl Workload {
             }
             Self::Mtl64 => {
                 let (model, targets) = (multitask::PlainHeads::new(1), multitask::Targets::made_up(batch));
-                training(model, (adam(), options), 1e-3, images(64), move |model, x, context| {
-                    targets.loss(model.forward(x, context))
+                let images = images(64);
+                training(model, (adam(), options), 1e-3, move |model, context| {
+                    targets.loss(model.forward((&images).into(), context))
                 })
             }
             Self::Scenes64 => scenes64(batch, scale, recompute)?,
@@ -149,6 +162,16 @@ impl Workload {
                 let target: Vec<usize> = (0..batch * 256 * 256).map(|i| i / 977 % unet::CLASSES).collect();
                 classification(unet::Unet::new(1), (adam(), options), 1e-3, images(256), target)
             }
+            Self::AudioMel => {
+                let (model, sounds) = senses::sounds(batch, scale)?;
+                training(model, (adam(), options), 1e-3, move |model, context| {
+                    model.loss(&sounds, &[1.0], context).expect("sounds have a class")
+                })
+            }
+            Self::VideoStack => clips("stack", (adam(), options), batch, scale)?,
+            Self::VideoShift => clips("shift", (adam(), options), batch, scale)?,
+            Self::VideoConv3d => clips("conv3d", (adam(), options), batch, scale)?,
+            Self::VideoFactorised => clips("r2plus1d", (adam(), options), batch, scale)?,
             Self::InferSeed32 => inference(small_cnn(32, 10, 1), images(32)),
             Self::InferResnet18 => inference(resnet::resnet18(10, 1), images(32)),
             Self::InferResnet50 => inference(network("resnet50"), images(224)),
@@ -197,8 +220,8 @@ fn classification(
     images: Tensor,
     target: Vec<usize>,
 ) -> Prepared {
-    training(model, optimizer, rate, images, move |model, x, context| {
-        cross_entropy(model.forward(x, context), &target)
+    training(model, optimizer, rate, move |model, context| {
+        cross_entropy(model.forward((&images).into(), context), &target)
     })
 }
 
@@ -207,16 +230,24 @@ fn training<M: Module + 'static>(
     mut model: M,
     (mut optimizer, options): (impl Optimizer + 'static, StepOptions),
     rate: f64,
-    images: Tensor,
-    loss: impl Fn(&M, Var, &mut Context) -> Var + 'static,
+    loss: impl Fn(&M, &mut Context) -> Var + 'static,
 ) -> Prepared {
     let parameters = model.parameter_count();
     optimizer.set_learning_rate(rate);
-    let step = move || {
-        let loss = |model: &M, context: &mut Context| loss(model, Var::from(&images), context);
-        step_with(&mut model, &mut optimizer, options, loss) as f32
-    };
+    let step = move || step_with(&mut model, &mut optimizer, options, &loss) as f32;
     Prepared { parameters, step: Box::new(step) }
+}
+
+/// Steps on clips with this encoder.
+fn clips(
+    encoder: &str,
+    optimizer: (impl Optimizer + 'static, StepOptions),
+    batch: usize,
+    scale: f32,
+) -> Result<Prepared, Failure> {
+    let (model, targets) = (senses::Moving::new(encoder, 1)?, multitask::Targets::made_up(batch));
+    let clips = wave(&senses::clips(batch)).scale(scale);
+    Ok(training(model, optimizer, 1e-3, move |model, context| model.loss((&clips).into(), &targets, context)))
 }
 
 /// Forward passes in one evaluation context, which packs the weights once.

@@ -41,11 +41,11 @@ module!(PlainHeads { stages, classify, segment, detect });
 /// The heads' outputs for `N` images.
 pub struct Outputs<T: Element = f32> {
     /// `[N, 10]`.
-    classes: Var<T>,
+    pub(super) classes: Var<T>,
     /// `[N, 64, 64, 11]`.
-    pixels: Var<T>,
+    pub(super) pixels: Var<T>,
     /// `[N, 8, 8, 10 + 5]`.
-    positions: Var<T>,
+    pub(super) positions: Var<T>,
 }
 
 impl PlainHeads {

@@ -68,7 +68,7 @@ impl<T: Element> MapAdapters<T> {
         let mut own = self.maps.iter().map(|(_, on)| on);
         let mut next = |map: Var<T>| own.next().map_or(map.clone(), |on| on.apply(map, context));
         let stages = features.stages.into_iter().map(&mut next).collect();
-        Features { stages, neck: features.neck.map(next) }
+        Features::new(stages, features.neck.map(next))
     }
 }
 
