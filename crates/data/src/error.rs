@@ -36,7 +36,7 @@ pub enum DataError {
     },
     /// A recording could not be read.
     #[error(transparent)]
-    Sound(#[from] cerberus_audio::AudioError),
+    Sound(Box<cerberus_audio::AudioError>),
     /// [`open`](crate::open) does not know the name or folder of a data set.
     #[error("no data set \"{name}\": {reason}; understood are {understood}")]
     UnknownDataset {
@@ -83,6 +83,12 @@ pub enum DataError {
         /// Its message when it failed.
         message: String,
     },
+}
+
+impl From<cerberus_audio::AudioError> for DataError {
+    fn from(error: cerberus_audio::AudioError) -> Self {
+        Self::Sound(Box::new(error))
+    }
 }
 
 impl DataError {

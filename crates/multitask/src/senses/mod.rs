@@ -96,7 +96,7 @@ impl<T: Element> Senses<T> {
             input.as_ref().is_some_and(|given| given.places.binary_search(&sample).is_ok())
         };
         let mut kept = vec![vec![false; len]; given.len()];
-        for sample in 0..len {
+        (0..len).for_each(|sample| {
             let own: Vec<usize> = (0..given.len()).filter(|&input| has(&given[input], sample)).collect();
             let keeps: Vec<bool> =
                 own.iter().map(|_| random.random::<f64>() >= self.config.modality_dropout).collect();
@@ -105,7 +105,7 @@ impl<T: Element> Senses<T> {
             for (place, &input) in own.iter().enumerate() {
                 kept[input][sample] = keeps[place] || (none && place == survivor);
             }
-        }
+        });
         let retain = |(given, keeps): (Option<Given<T>>, Vec<bool>)| given?.retain(|sample| keeps[sample]);
         given.into_iter().zip(kept).map(retain).collect()
     }

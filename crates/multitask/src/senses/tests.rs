@@ -353,6 +353,9 @@ fn modality_dropout_drops_inputs_of_training_alone_and_never_all() {
     assert!((0..32).all(|place| seen[0][place] && seen[1][place] == (place % 8 != 0)), "{seen:?}");
 }
 
+/// Makes a configuration wrong.
+type Change<'a> = &'a dyn Fn(&mut ModelConfig);
+
 #[test]
 fn configurations_that_do_not_go_together_are_refused_with_a_sentence() {
     let good = config(&[IMAGE, AUDIO], &["classify", "detect"], Fusion::Film);
@@ -361,8 +364,7 @@ fn configurations_that_do_not_go_together_are_refused_with_a_sentence() {
         change(&mut config);
         config.check().unwrap_err()
     };
-    let cases: [(&dyn Fn(&mut ModelConfig), &str); 7] = [
-        (&|config| config.inputs.swap_remove(1).name.clear(), ""),
+    let cases: [(Change, &str); 6] = [
         (&|config| config.inputs[1].name = IMAGE.into(), "named twice"),
         (&|config| config.inputs.remove(0).name.clear(), "finds places in an image or a clip"),
         (
@@ -373,7 +375,7 @@ fn configurations_that_do_not_go_together_are_refused_with_a_sentence() {
         (&|config| config.fusion.width = 0, "width"),
         (&|config| config.fusion.modality_dropout = 1.0, "dropout"),
     ];
-    for (change, expected) in &cases[1..] {
+    for (change, expected) in &cases {
         let told = told(change);
         assert!(told.contains(expected), "{told}");
     }
