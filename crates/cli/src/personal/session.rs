@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cerberus::data::{Image, Placement, normalise};
 use cerberus::nn::Context;
+use cerberus::personal::base::file_hash;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
 use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
@@ -29,8 +30,11 @@ pub(super) struct Session {
 
 impl Session {
     pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
-        let (config, network) = load_image_model(model)?;
-        let base = Base::new(network, model)?;
+        // The hash takes as long as reading the model.
+        let (loaded, hash) = rayon::join(|| load_image_model(model), || file_hash(model));
+        let (config, network) = loaded?;
+        let name = model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let base = Base::with_hash(network, &name, hash?);
         Ok(Self {
             config,
             base,

@@ -72,7 +72,7 @@ pub(super) fn attempt(
         largest(&scores).1 - own
     });
     let margins = Margins { strangers: strangers.collect(), ..left_out };
-    recogniser.threshold = threshold_from(&margins);
+    recogniser.threshold = threshold_from(&margins, base_classes.len());
     if known.is_measured() {
         let energies = known_ones.iter().filter_map(|&place| shared.energy(judged.embeddings.row(place)));
         recogniser.familiar = familiar_from(energies);

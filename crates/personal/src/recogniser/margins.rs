@@ -3,7 +3,13 @@
 use super::{Examples, largest};
 
 /// The share of the base's own pictures that may be taken for one of the person's.
-pub const FALSE_ALARMS: f64 = 0.01;
+///
+/// A hundredth for a base of eight classes and more. Of a base of two, a picture in three is of a class that the person
+/// teaches if all classes are as frequent: a miss then weighs as much as several false alarms.
+pub fn false_alarms(classes: usize) -> f64 {
+    (0.08 / classes.max(1) as f64).clamp(0.01, 0.05)
+}
+
 /// The share of known pictures that may be called unknown.
 pub const UNFAMILIAR: f64 = 0.02;
 
@@ -48,10 +54,10 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// The threshold: above all but few of the base's pictures; if the person's lie higher, half-way to their lower tenth.
-pub(super) fn threshold_from(margins: &Margins) -> f64 {
+/// The threshold, beside a base of so many classes: above all but [few](false_alarms) of its pictures; if the person's lie higher, half-way to their lower tenth.
+pub(super) fn threshold_from(margins: &Margins, classes: usize) -> f64 {
     let strangers = sorted(margins.strangers.iter().copied());
-    let Some(least) = quantile(&strangers, 1.0 - FALSE_ALARMS) else { return 0.0 };
+    let Some(least) = quantile(&strangers, 1.0 - false_alarms(classes)) else { return 0.0 };
     let own = sorted(margins.own.iter().filter(|(_, nearest)| *nearest).map(|(margin, _)| *margin));
     match quantile(&own, 0.1) {
         Some(own) if own > least => 0.5 * (own + least),

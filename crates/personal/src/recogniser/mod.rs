@@ -22,7 +22,7 @@ use crate::matrix::Matrix;
 
 pub use choose::{Trial, best, choose, trials};
 pub use fit::fit;
-pub use margins::{FALSE_ALARMS, UNFAMILIAR};
+pub use margins::{UNFAMILIAR, false_alarms};
 
 /// How a person's classes are told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
