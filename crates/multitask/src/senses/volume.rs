@@ -3,10 +3,11 @@
 use cerberus_autograd::Var;
 use cerberus_autograd::ops::Conv3dSpec;
 use cerberus_nn::{
-    BatchNorm3d, Context, Conv3d, Init, Layer, MaxPool3d, Module, ModuleTensor, ModuleTensorMut, join, module,
+    BatchNorm3d, Context, Conv3d, Init, Layer, Module, ModuleTensor, ModuleTensorMut, join, module,
 };
 use cerberus_tensor::Element;
-use cerberus_tensor::windows::Sliding;
+use cerberus_tensor::conv::Padding;
+use cerberus_tensor::pooling::Pool2dSpec;
 
 use super::encoder::{Encoded, Encoder};
 use crate::features::{Features, MapInfo};
@@ -84,6 +85,26 @@ impl<T: Element> VolumeTrunk<T> {
     }
 }
 
+/// The largest value of 2x2 pixels, and of 2 frames if `in_time`, of a clip `[P, T, H, W, C]`: as images, whose max-pool
+/// has kernels of its own, first frame by frame, then with frames as rows. Extents are halved and rounded up.
+fn halved<T: Element>(x: Var<T>, in_time: bool) -> Var<T> {
+    let &[clips, frames, height, width, channels] = x.shape() else { unreachable!("a clip") };
+    let spec = |kernel: [usize; 2], [bottom, right]: [usize; 2]| Pool2dSpec {
+        kernel,
+        stride: kernel,
+        padding: Padding { bottom, right, ..Padding::default() },
+    };
+    let images = x.reshape(&[clips * frames, height, width, channels]);
+    let x = images.max_pool2d(spec([2, 2], [height % 2, width % 2]));
+    let [height, width] = [x.shape()[1], x.shape()[2]];
+    if !in_time || frames == 1 {
+        return x.reshape(&[clips, frames, height, width, channels]);
+    }
+    let rows = x.reshape(&[clips, frames, height * width, channels]);
+    let x = rows.max_pool2d(spec([2, 1], [frames % 2, 0]));
+    x.reshape(&[clips, frames.div_ceil(2), height, width, channels])
+}
+
 impl<T: Element> Encoder<T> for VolumeTrunk<T> {
     fn stages(&self) -> Vec<MapInfo> {
         let map = |(stage, &channels): (usize, &usize)| MapInfo {
@@ -110,11 +131,7 @@ impl<T: Element> Encoder<T> for VolumeTrunk<T> {
         let mut maps = Vec::new();
         for (stage, block) in self.stages.iter().enumerate() {
             if stage > 0 {
-                let frames = if stage > 1 && x.shape()[1] > 1 { 2 } else { 1 };
-                // Maps have `side / stride` positions, rounded up.
-                let kernel = [frames, 2, 2];
-                let spec = Sliding { kernel, stride: kernel, padding: [0; 3], ceil_mode: true };
-                x = MaxPool3d::with_spec(spec).forward(x, context);
+                x = halved(x, stage > 1);
             }
             x = block.forward(x, context);
             let &[clips, frames, height, width, channels] = x.shape() else { unreachable!("a clip") };
@@ -136,6 +153,34 @@ impl<T: Element> Module<T> for VolumeTrunk<T> {
     fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
         for (stage, block) in self.stages.iter_mut().enumerate() {
             block.visit_mut(&join(path, &format!("stage{}", stage + 1)), f);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cerberus_autograd::{Tape, grad};
+    use cerberus_tensor::Tensor;
+    use cerberus_tensor::windows::Sliding;
+
+    use super::halved;
+
+    #[test]
+    fn halving_is_a_max_pool_of_the_volume_also_where_values_are_equal_and_sides_odd() {
+        for (shape, in_time) in [([2, 3, 5, 4, 2], true), ([1, 4, 6, 3, 3], true), ([2, 3, 4, 4, 1], false)] {
+            // Few different values, so that windows have several largest ones.
+            let clip = Tensor::<f64>::from_fn(&shape, |i| (i * 7919 % 11 % 4) as f64);
+            let both = [true, false].map(|separate| {
+                let tape = Tape::new();
+                let x = tape.leaf(clip.clone());
+                let kernel = [if in_time { 2 } else { 1 }, 2, 2];
+                let spec = Sliding { kernel, stride: kernel, padding: [0; 3], ceil_mode: true };
+                let y = if separate { halved(x.clone(), in_time) } else { x.clone().max_pool(spec) };
+                let weights = Tensor::from_fn(y.shape(), |i| (i as f64 + 1.0).sin());
+                let dx = grad(&[&(y.clone() * &weights).sum_all()], &[&x]).remove(0);
+                (y.shape().to_vec(), y.value().to_vec(), dx.to_vec())
+            });
+            assert_eq!(both[0], both[1], "{shape:?}");
         }
     }
 }
