@@ -138,7 +138,7 @@ fn digits_are_seen_and_heard_and_either_may_be_missing() {
     let broken = folder.path().join("broken.wav");
     std::fs::write(&broken, &std::fs::read(sound).unwrap()[..100]).unwrap();
     fails("predict", &["--model", &model, "--audio", broken.to_str().unwrap()], &[1], &["broken.wav"]);
-    fails("predict", &["--model", &model, "--video", picture], &[1, 2], &["no input for --video"]);
+    fails("predict", &["--model", &model, "--video", picture], &[1], &["one.png", "a single picture"]);
     fails("train", &["--data", &data, "--fusion", "magic"], &[2], &["magic", "concat, gated"]);
     fails("train", &["--data", &data, "--inputs", "image,smell"], &[2], &["smell", "image, audio"]);
     fails("train", &["--data", &format!("{data},zoe")], &[1, 2], &["zoe", "ann, bob"]);
