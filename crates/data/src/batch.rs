@@ -9,7 +9,8 @@ use cerberus_tensor::concat::concat;
 
 use crate::dataset::{CLASS, MASK, OBJECTS, annotated_key};
 use crate::input::{self, IMAGE, InputBatch};
-use crate::{DataError, Image, Label, Mask, Object, Pixels, Sample, ValueMap};
+use crate::pixels::{normalise, size};
+use crate::{DataError, Image, Label, Mask, Object, Sample, ValueMap};
 
 /// Several samples of one size. The labels keep the order of the images; a sample without a label has `None` in its
 /// place.
@@ -273,44 +274,6 @@ fn with_gaps(images: &[&Image]) -> Tensor<f32> {
     let filled: Vec<&Image> =
         images.iter().map(|image| if image.is_missing() { &zeros } else { *image }).collect();
     normalise(&filled)
-}
-
-fn size(image: &Image) -> (usize, usize, usize) {
-    (image.height, image.width, image.channels)
-}
-
-/// What [`normalise`] subtracts from pixels between 0 and 1, and what it divides them by.
-pub const PIXEL_MEAN: f32 = 0.5;
-/// See [`PIXEL_MEAN`].
-pub const PIXEL_STD: f32 = 0.25;
-
-/// Images of one size as `[N, H, W, C]`: each value `v` becomes `(v / 255 - 0.5) / 0.25`, so black is -2, white is 2,
-/// and the standard deviation is close to one. The input of a trained network must be made the same way. Float images
-/// are taken unchanged.
-///
-/// # Panics
-/// When the images differ in size, or one does not hold as many values as its size says.
-#[track_caller]
-pub fn normalise(images: &[&Image]) -> Tensor<f32> {
-    let (height, width, channels) = images.first().map_or((0, 0, 0), |image| size(image));
-    let values = height * width * channels;
-    let scale: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0 - PIXEL_MEAN) / PIXEL_STD);
-    let mut data = Vec::with_capacity(images.len() * values);
-    for image in images {
-        assert!(
-            size(image) == (height, width, channels) && image.pixels.len() == values,
-            "normalise: an image is {:?} (height, width, channels) with {} values, the first one {:?} with \
-             {values}; all images of a batch have one size",
-            size(image),
-            image.pixels.len(),
-            (height, width, channels),
-        );
-        match &image.pixels {
-            Pixels::Bytes(bytes) => data.extend(bytes.iter().map(|&value| scale[usize::from(value)])),
-            Pixels::Floats(floats) => data.extend(floats),
-        }
-    }
-    Tensor::from_vec(data, &[images.len(), height, width, channels])
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cerberus_tensor::Tensor;
 
-use crate::batch::normalise;
+use crate::pixels::normalise;
 use crate::{Image, Sample};
 
 /// The name of the input in [`Sample::image`].

@@ -68,7 +68,9 @@ fn the_folder_of_a_clip_is_its_class() {
         let (clip, sample) = data.clip(Split::Train, 0, index).unwrap();
         assert_eq!((clip.frames.len(), clip.frames.last()), (3, Some(&sample.image)));
         assert_eq!((sample.image.height, sample.image.width), (6, 8));
-        assert_eq!(data.sample(Split::Train, 5, index).unwrap(), sample);
+        let whole = data.sample(Split::Train, 5, index).unwrap();
+        assert_eq!(whole.inputs[VIDEO], Input::Clip(clip.frames.clone().into()));
+        assert_eq!(Sample { inputs: BTreeMap::new(), ..whole }, sample);
         classes.push((sample.class, clip.frames[0].pixels[0] / 10));
     }
     // Y4M rounds colours.
