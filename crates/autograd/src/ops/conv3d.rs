@@ -148,7 +148,7 @@ impl<T: Element> Var<T> {
             if all {
                 return x.clone();
             }
-            x.clone().linear_map("conv3d", LinearMap::select(inside, sources), 1..2, &[od])
+            x.clone().linear_map("linear_map", LinearMap::select(inside, sources), 1..2, &[od])
         };
         let y = if spec.groups == 1 {
             // One convolution of what all taps see as channels, rather than a sum over taps, which would go through the
