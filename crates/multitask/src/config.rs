@@ -9,17 +9,17 @@
 use cerberus_data::{DatasetInfo, LabelKind, MOST_CLASSES, MultiFashion};
 use serde::{Deserialize, Serialize};
 
+mod senses;
+
 pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::networks::{self, Neck};
 use crate::normalisation::Normalisation;
-use crate::senses::{FusionConfig, InputConfig};
+use crate::sense_config::{FusionConfig, InputConfig, MOST_CHANNELS};
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
-/// The most channels of an image or a convolution, and the most rows or columns of an image: a file with more is
-/// damaged.
-pub(crate) const MOST_CHANNELS: usize = 1 << 14;
+/// The most rows or columns of an image: a file with more is damaged.
 const MOST_SIDE: usize = 1 << 16;
 
 impl HeadConfig {

@@ -15,11 +15,13 @@
 pub mod config;
 mod features;
 mod head_config;
+mod image_trunk;
 mod inputs;
 mod lenet;
 pub mod model;
 pub mod networks;
 mod normalisation;
+mod sense_config;
 pub mod senses;
 pub mod step;
 pub mod tasks;

@@ -7,14 +7,13 @@ use cerberus_data::Batch;
 use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::{Element, PerElement};
 
-use crate::config::{HeadConfig, ModelConfig, TrunkKind, find_kind};
+use crate::config::{HeadConfig, ModelConfig, find_kind};
 use crate::features::{Features, View, Whole, WholeInfo};
+use crate::image_trunk::image_trunk;
 use crate::inputs::Inputs;
-use crate::lenet::LeNet;
-use crate::networks;
 use crate::senses::{OfEach, Senses};
 use crate::tasks::{self, HeadOutput, Prediction, Task};
-use crate::trunk::{ConvTrunk, Trunk};
+use crate::trunk::Trunk;
 
 /// The trunk that a configuration describes. The layers for `f32` are compiled here;
 /// those for `f64`, in the crate that uses them.
@@ -46,28 +45,6 @@ fn trunk_of<T: Element>(config: &ModelConfig, init: &mut Init) -> Box<dyn Trunk<
     }
 
     T::choose(Described(config, init, PhantomData::<T>))
-}
-
-/// The trunk that a configuration describes for images of `channels` channels.
-pub(crate) fn image_trunk<T: Element>(
-    config: &ModelConfig,
-    channels: usize,
-    init: &mut Init,
-) -> Box<dyn Trunk<T>> {
-    let trunk: Box<dyn Trunk<T>> = match config.trunk {
-        TrunkKind::Stages => Box::new(ConvTrunk::new(channels, &config.stages, init)),
-        TrunkKind::LeNet => Box::new(LeNet::new(channels, init)),
-        TrunkKind::Network => {
-            let network = networks::find(&config.network).expect("a network that was checked");
-            (network.build)(channels, init)
-        }
-        TrunkKind::Custom => unreachable!("a configuration that was checked names its trunk"),
-    };
-    let trunk = match &config.normalisation {
-        Some(normalisation) => normalisation.before(trunk),
-        None => trunk,
-    };
-    config.neck.over(trunk, init)
 }
 
 /// One trunk with any set of tasks.

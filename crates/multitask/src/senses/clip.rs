@@ -4,10 +4,10 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Init, Layer, Linear, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::Element;
 
-use super::config::ClipEncoder;
 use super::encoder::{Encoded, Encoder};
 use super::pooled;
 use crate::features::{Features, MapInfo};
+use crate::sense_config::ClipEncoder;
 use crate::trunk::Trunk;
 
 /// The share of channels that go one frame back, and that go one frame on: an eighth each (Lin, Gan and Han, "TSM:

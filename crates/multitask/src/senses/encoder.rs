@@ -5,13 +5,13 @@ use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut};
 use cerberus_tensor::Element;
 
 use super::clip::FrameTrunk;
-use super::config::{ClipEncoder, EncoderConfig, InputConfig};
 use super::numbers::Dense;
 use super::sound::{Spectrogram, Waveform};
 use super::volume::VolumeTrunk;
 use crate::config::ModelConfig;
 use crate::features::{Features, MapInfo};
-use crate::model::image_trunk;
+use crate::image_trunk::image_trunk;
+use crate::sense_config::{ClipEncoder, EncoderConfig, InputConfig};
 use crate::trunk::Trunk;
 
 /// What an encoder makes of an input of `P` samples.

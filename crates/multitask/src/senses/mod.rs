@@ -17,7 +17,6 @@
 //! are balanced as tasks are).
 
 mod clip;
-mod config;
 mod encoder;
 mod fusion;
 mod numbers;
@@ -27,7 +26,7 @@ mod sound;
 mod tests;
 mod volume;
 
-pub use config::{ClipEncoder, EncoderConfig, Fusion, FusionConfig, InputConfig};
+pub use crate::sense_config::{ClipEncoder, EncoderConfig, Fusion, FusionConfig, InputConfig};
 pub use encoder::{Encoded, Encoder};
 pub(crate) use of_each::OfEach;
 

@@ -5,9 +5,9 @@ use cerberus_data::Batch;
 use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, Parameter, join};
 use cerberus_tensor::{Element, Tensor};
 
-use super::config::{Fusion, FusionConfig};
 use crate::features::{FeatureInfo, Features, View, WholeInfo};
 use crate::head_config::HeadConfig;
+use crate::sense_config::{Fusion, FusionConfig};
 use crate::tasks::{Decoding, HeadOutput, Metric, Prediction, Task};
 
 /// A task whose raw outputs are the mean, or a weighted mean, of those of one head for each input that the sample has.

@@ -19,9 +19,9 @@ use cerberus_nn::checkpoint::{Differences, Reshaped};
 use cerberus_nn::{Init, Module, StateDict};
 use cerberus_tensor::Tensor;
 
-use crate::config::MOST_CHANNELS;
 use crate::networks::{self, Network};
 use crate::normalisation::Normalisation;
+use crate::sense_config::MOST_CHANNELS;
 use layout::Layout;
 use names::{NAMINGS, Naming};
 
