@@ -4,8 +4,7 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Init, Layer, Linear, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::Element;
 
-use super::encoder::{Encoded, Encoder};
-use super::pooled;
+use super::encoder::{Encoded, Encoder, pooled};
 use crate::features::{Features, MapInfo};
 use crate::sense_config::ClipEncoder;
 use crate::trunk::Trunk;

@@ -7,7 +7,7 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Init, Layer, LayerNorm, Linear, Module, Parameter, module};
 use cerberus_tensor::{Element, Tensor};
 
-use super::pooled;
+use super::encoder::pooled;
 use crate::sense_config::{Fusion, FusionConfig};
 
 /// The score of what must not be chosen. Finite, so that a sample without any input stays a number.

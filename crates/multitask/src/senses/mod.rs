@@ -16,6 +16,7 @@
 //! inputs if it answers for the whole sample; or one input by itself if its options name one (for auxiliary losses, which
 //! are balanced as tasks are).
 
+mod build;
 mod clip;
 mod encoder;
 mod fusion;
@@ -40,6 +41,7 @@ use crate::config::ModelConfig;
 use crate::features::{FeatureInfo, Features, MapInfo, Whole, WholeInfo};
 use crate::inputs::{Given, Inputs, spread};
 use crate::trunk::Trunk;
+use encoder::pooled;
 use fusion::Fuse;
 
 /// The trunk of a model of several inputs, or of one that is not an image.
@@ -70,7 +72,7 @@ impl<T: Element> Senses<T> {
         let several = config.inputs.len() > 1;
         let width = config.fusion.width;
         let sense = |input: &InputConfig| {
-            let encoder: Box<dyn Encoder<T>> = encoder::build(input, config, init);
+            let encoder: Box<dyn Encoder<T>> = build::encoder(input, config, init);
             let channels = encoder.whole().channels;
             let projection = several.then(|| Linear::new(channels, width, init));
             Sense { name: input.name.clone(), encoder, projection }
@@ -108,15 +110,6 @@ impl<T: Element> Senses<T> {
         let retain = |(given, keeps): (Option<Given<T>>, Vec<bool>)| given?.retain(|sample| keeps[sample]);
         given.into_iter().zip(kept).map(retain).collect()
     }
-}
-
-/// The map `[N, h, w, C]` averaged over its positions, `[N, C]`.
-fn pooled<T: Element>(map: Var<T>) -> Var<T> {
-    if map.shape()[1..3] == [1, 1] {
-        let (n, channels) = (map.shape()[0], map.shape()[3]);
-        return map.reshape(&[n, channels]);
-    }
-    map.global_avg_pool()
 }
 
 impl<T: Element> Trunk<T> for Senses<T> {
