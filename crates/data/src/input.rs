@@ -77,7 +77,7 @@ pub struct InputBatch {
 }
 
 impl InputBatch {
-    /// The input of the samples at `places` of the batch, which `old_places` are counted by.
+    /// The input of the samples at these places of the batch; `None` if none of them has it.
     pub(crate) fn select(&self, places: &[usize]) -> Option<InputBatch> {
         let found = places.iter().enumerate().filter_map(|(new, old)| {
             let row = self.places.binary_search(old).ok()?;
