@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{self, AUDIO, CLASS, Dataset, IMAGE, Sounds, Split, Without};
-use cerberus::multitask::senses::{Fusion, FusionConfig};
+use cerberus::multitask::senses::{EncoderConfig, Fusion, FusionConfig};
 use cerberus::nn::files::write_atomically;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError, evaluate, load_model};
 use cerberus_cli::say;
@@ -38,22 +38,32 @@ struct Options {
     /// Seeds 1 to N
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// What to compare, separated by commas: image, audio, a fusion, or a fusion with +dropout
+    /// What to compare, separated by commas: image, audio, or a fusion, then what is added to it: +dropout, +auxiliary
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "image,audio,concat,gated,film,attention,late,late-weighted,concat+dropout,gated+dropout,late+dropout"
+        default_value = "image,audio,concat,gated,film,attention,late,late-weighted,gated+dropout,gated+dropout+auxiliary,\
+                         late+dropout+auxiliary"
     )]
     variants: Vec<String>,
     /// Epochs of every run
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 16)]
     epochs: usize,
     /// The trunk of the pictures
-    #[arg(long, default_value = "16/32/64")]
+    #[arg(long, default_value = "16/32,32/64,64")]
     trunk: String,
+    /// The channels of the sounds' log-mel encoder, a convolution for each stage
+    #[arg(long, value_delimiter = '/', default_value = "16/32/64/64")]
+    sound: Vec<usize>,
+    /// The largest learning rate
+    #[arg(long, default_value_t = 0.005)]
+    learning_rate: f64,
     /// The rate of modality dropout of the variants that have it
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.5)]
     dropout: f64,
+    /// The weight of each input's auxiliary task in the variants that have them
+    #[arg(long, default_value_t = 1.0)]
+    auxiliary: f64,
     /// Threads to compute on [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -125,18 +135,31 @@ fn one(options: &Options, variant: &str, speaker: &str, seed: u64) -> Result<Row
     let info = data::open(&name, seed)?.info().clone();
     let mut config = TrainConfig::for_data(&name, &info);
     config.set_heads(&[format!("classify:classify@{CLASS}")], &info)?;
-    let (fusion, dropout) =
-        variant.strip_suffix("+dropout").map_or((variant, 0.0), |fusion| (fusion, options.dropout));
+    let mut added: Vec<&str> = variant.split('+').collect();
+    let fusion = added.remove(0);
+    if let Some(unknown) = added.iter().find(|added| !["dropout", "auxiliary"].contains(added)) {
+        let problem = format!("--variants: {unknown:?} of {variant:?} must be dropout or auxiliary");
+        return Err(TrainError::Option(problem));
+    }
+    let dropout = if added.contains(&"dropout") { options.dropout } else { 0.0 };
     let both = [IMAGE, AUDIO];
     let inputs =
         if both.contains(&variant) { vec![variant.to_string()] } else { both.map(String::from).into() };
     config.model.set_inputs(&inputs, &info).map_err(TrainError::Option)?;
     config.model.set_trunk(&options.trunk).map_err(TrainError::Option)?;
+    for input in &mut config.model.inputs {
+        if let EncoderConfig::LogMel { stages, .. } = &mut input.encoder {
+            *stages = options.sound.iter().map(|&channels| vec![channels]).collect();
+        }
+    }
     if inputs.len() > 1 {
         let kind = Fusion::by_name(fusion).map_err(TrainError::Option)?;
         config.model.fusion = FusionConfig { kind, modality_dropout: dropout, ..FusionConfig::default() };
     }
-    (config.seed, config.epochs) = (seed, options.epochs);
+    if added.contains(&"auxiliary") {
+        config.model.add_auxiliary(options.auxiliary);
+    }
+    (config.seed, config.epochs, config.learning_rate) = (seed, options.epochs, options.learning_rate);
     let folder = options.out.join("runs").join(format!("{variant}-{speaker}-{seed}"));
     common::finish_run(config, &folder, &open, &mut Quiet)?;
     let (config, model) = load_model(&folder.join("checkpoints/best.safetensors"))?;

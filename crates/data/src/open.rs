@@ -160,7 +160,7 @@ fn digits(name: &str, rest: &str, seed: u64) -> Result<Arc<dyn Dataset>, DataErr
 }
 
 /// The noise in the pictures of digits.
-const PIXEL_NOISE: f64 = 0.4;
+const PIXEL_NOISE: f64 = 0.25;
 
 fn parse_ratio(text: &str) -> f64 {
     text.parse().unwrap_or(f64::NAN)

@@ -15,7 +15,7 @@ pub use crate::head_config::{HeadConfig, HeadOptions};
 use crate::lenet::LENET_SIDE;
 use crate::networks::{self, Neck};
 use crate::normalisation::Normalisation;
-use crate::sense_config::{FusionConfig, InputConfig, MOST_CHANNELS};
+use crate::sense_config::{FusionConfig, InputConfig, MOST_CHANNELS, weights_between};
 use crate::tasks::{self, HeadKind};
 use crate::trunk::halving_unit;
 
@@ -274,13 +274,14 @@ impl ModelConfig {
         self.heads.iter().map(|head| head.weight).collect()
     }
 
-    /// The number of weights in the trunk's convolutions of 3x3 pixels: a lower bound of the model's parameters. 0
-    /// for trunks without stages.
+    /// The number of weights in the convolutions of the trunk and of the inputs' own encoders: a lower bound of the
+    /// model's parameters. 0 for trunks without stages.
     pub fn least_numbers(&self) -> u64 {
-        let channels: Vec<u64> =
-            self.image[2..].iter().chain(self.stages.iter().flatten()).map(|&count| count as u64).collect();
-        let weights = channels.windows(2).map(|pair| pair[0].saturating_mul(pair[1]).saturating_mul(9));
-        weights.fold(0, u64::saturating_add)
+        let trunk = weights_between(self.image[2..].iter().chain(self.stages.iter().flatten()), 9);
+        if self.inputs.is_empty() {
+            return trunk;
+        }
+        self.inputs.iter().map(|input| input.least_numbers(trunk)).fold(0, u64::saturating_add)
     }
 
     /// Checks that a model can be built from this configuration.

@@ -175,6 +175,14 @@ impl<T: Element> MultiTaskModel<T> {
         }
     }
 
+    /// The only input that the task at this place answers from, if its options name one.
+    pub(crate) fn input_of(&self, task: usize) -> Option<&str> {
+        match (self.views[task], &self.whole) {
+            (View::Alone(input), Some(whole)) => Some(&whole.inputs[input]),
+            _ => None,
+        }
+    }
+
     /// Every task's loss on a batch's `features`: `None` for a task without
     /// labels in the batch.
     ///

@@ -214,6 +214,13 @@ impl Default for FusionConfig {
     }
 }
 
+/// The number of weights in layers between these channels, each with `kernel` positions.
+pub(crate) fn weights_between<'a>(channels: impl IntoIterator<Item = &'a usize>, kernel: u64) -> u64 {
+    let channels: Vec<u64> = channels.into_iter().map(|&count| count as u64).collect();
+    let weights = channels.windows(2).map(|pair| pair[0].saturating_mul(pair[1]).saturating_mul(kernel));
+    weights.fold(0, u64::saturating_add)
+}
+
 impl InputConfig {
     /// The usual encoder of the input `name` of a data set.
     ///
@@ -271,6 +278,17 @@ impl InputConfig {
             EncoderConfig::Clip { .. } => VIDEO,
             EncoderConfig::LogMel { .. } | EncoderConfig::Waveform { .. } => AUDIO,
             EncoderConfig::Numbers { .. } => "numbers",
+        }
+    }
+
+    /// A lower bound of the encoder's parameters, given one of the image trunk's.
+    pub(crate) fn least_numbers(&self, trunk: u64) -> u64 {
+        match &self.encoder {
+            EncoderConfig::Clip { stages, .. } if !self.uses_trunk() => weights_between(stages, 1),
+            EncoderConfig::Image | EncoderConfig::Clip { .. } => trunk,
+            EncoderConfig::LogMel { stages, .. } => weights_between(stages.iter().flatten(), 9),
+            EncoderConfig::Waveform { channels, .. } => weights_between(channels, 3),
+            EncoderConfig::Numbers { len, hidden } => weights_between(std::iter::once(len).chain(hidden), 1),
         }
     }
 

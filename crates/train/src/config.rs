@@ -2,6 +2,7 @@
 //! every checkpoint. The number of threads is not part of it, because it
 //! changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cerberus_data::augment::{AugmentConfig, OperationConfig};
@@ -86,6 +87,10 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Gradients with a larger global norm are scaled down to it.
     pub clip_norm: f64,
+    /// How much the encoder of an input that is ahead of the others is slowed down (`alpha` of OGM-GE), for a model with a
+    /// task of each input alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modulation: Option<f64>,
     /// Batches whose gradients are averaged for one step.
     #[serde(default = "one")]
     pub accumulate: usize,
@@ -201,6 +206,7 @@ impl TrainConfig {
             optimizer: OptimizerConfig::default(),
             weight_decay: 0.02,
             clip_norm: 10.0,
+            modulation: None,
             accumulate: 1,
             recompute: false,
             ema: 0.0,
@@ -322,6 +328,16 @@ impl TrainConfig {
                 self.balance
             ));
         }
+        if self.modulation.is_some() {
+            let alone = self.model.heads.iter().filter_map(|head| head.options.input.as_deref());
+            if alone.collect::<BTreeSet<&str>>().len() < 2 {
+                return fail(
+                    "the inputs' gradients are modulated by how well each answers alone; give the model several inputs \
+                     and --auxiliary a weight"
+                        .into(),
+                );
+            }
+        }
         if self.accumulate > 1 && needs.losses_after_step {
             return fail(format!(
                 "the balance {:?} looks at the losses after each step, which several batches would share; leave \
@@ -367,6 +383,7 @@ impl TrainConfig {
             ("the norm to clip gradients to", self.clip_norm, f64::MIN_POSITIVE, UNCLIPPED),
             ("the temperature", self.temperature, f64::MIN_POSITIVE, 1e6),
             ("the share of missing labels", self.missing, 0.0, 1.0),
+            ("the modulation of inputs' gradients", self.modulation.unwrap_or(0.0), 0.0, 1.0),
         ];
         for (name, value, least, most) in numbers {
             if !(least..=most).contains(&value) {

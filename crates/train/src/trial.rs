@@ -43,6 +43,7 @@ impl<'a> Trial<'a> {
             clip_norm: self.config.clip_norm,
             seed: [self.config.seed, number as u64],
             diagnose: false,
+            modulation: self.config.modulation,
         };
         Ok(self.model.step(&mut *self.optimizer, &mut self.balancing, &input)?)
     }

@@ -50,6 +50,7 @@ impl Settings {
         set(self.epochs, &mut config.epochs);
         set(self.batch, &mut config.batch);
         set(self.accumulate, &mut config.accumulate);
+        config.modulation = self.modulate.or(config.modulation);
         set(self.diagnose, &mut config.diagnose);
         config.seed = self.seed.unwrap_or(1);
         config.gradients = self.gradients.unwrap_or_default();
@@ -181,6 +182,7 @@ impl Settings {
             gradients: Some(config.gradients),
             epochs: Some(config.epochs),
             batch: Some(config.batch),
+            modulate: config.modulation,
             accumulate: Some(config.accumulate),
             seed: Some(config.seed),
             learning_rate: Some(config.learning_rate),

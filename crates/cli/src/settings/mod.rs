@@ -64,6 +64,10 @@ pub struct Settings {
     /// balanced as tasks are [default: 0, none]
     #[arg(long, value_name = "WEIGHT")]
     pub auxiliary: Option<f64>,
+    /// Slow down the encoder of an input that is ahead of the others (OGM-GE, with its noise), by this alpha from 0 to 1;
+    /// needs --auxiliary [default: none]
+    #[arg(long, value_name = "ALPHA")]
+    pub modulate: Option<f64>,
     /// How the frames of a clip are encoded: stack (as channels of one image), mean, attention, shift (TSM), conv3d or
     /// r2plus1d [default: stack]
     #[arg(long, value_name = "NAME")]

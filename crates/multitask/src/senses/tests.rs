@@ -14,6 +14,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Balancing, GradientsWrt, MultiTaskModel, StepInput, train_step};
 
+mod least;
+mod modulation;
+
 /// Rows and columns of images and frames.
 const SIDE: usize = 16;
 const FRAMES: usize = 3;

@@ -93,12 +93,22 @@ pub struct StepInput<'a> {
     pub seed: [u64; 2],
     /// Whether to measure how much the tasks' gradients conflict.
     pub diagnose: bool,
+    /// For a model of several inputs with a task of each alone: how much the encoder of an input that is ahead is slowed
+    /// down (`alpha` of OGM-GE).
+    pub modulation: Option<f64>,
 }
 
 impl<'a> StepInput<'a> {
     /// A step on `batch` without clipping, with seed 0.
     pub fn new(batch: &'a Batch) -> Self {
-        Self { batch, validation: None, clip_norm: f64::INFINITY, seed: [0, 0], diagnose: false }
+        Self {
+            batch,
+            validation: None,
+            clip_norm: f64::INFINITY,
+            seed: [0, 0],
+            diagnose: false,
+            modulation: None,
+        }
     }
 }
 

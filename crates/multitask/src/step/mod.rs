@@ -17,6 +17,7 @@ use cerberus_tensor::Element;
 
 mod input;
 mod look_ahead;
+mod modulate;
 mod pass;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::model::MultiTaskModel;
 use cerberus_balance::{BalanceError, Decision, Evidence, GradientNeed, Gramian, TaskGradients};
 pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
+use modulate::modulate;
 use pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
 
 /// The preference among the tasks that take part: sum 1, and equal if the preference for
@@ -62,6 +64,9 @@ pub fn train_step<T: Element>(
         _ => by_gradients(model, balancing, input)?,
     };
     let Some(mut gradients) = gradients else { return Ok(result) };
+    if let Some(alpha) = input.modulation {
+        modulate(model, &result, alpha, input.seed, &mut gradients);
+    }
     gradients.clip_global_norm(T::from_f64(input.clip_norm));
     optimizer.step(model, &gradients);
     commit(model, updates);

@@ -156,6 +156,7 @@ impl Strides {
 
 impl Deref for Strides {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.steps[..usize::from(self.rank)]
     }
@@ -169,6 +170,7 @@ impl fmt::Debug for Strides {
 
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.dims[..usize::from(self.rank)]
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::parallel::{for_each_piece, for_each_rows};
 use crate::pool::Buffer;
-use crate::shape::Strides;
+use crate::shape::{MAX_RANK, Strides};
 use crate::{Element, Shape};
 
 /// An n-dimensional array of `f32` or `f64`; cheap to clone (the buffer is shared).
@@ -29,6 +29,28 @@ pub struct Tensor<T: Element = f32> {
     shape: Shape,
     strides: Strides,
     offset: usize,
+}
+
+/// Where a row begins in the buffer, and its place along each of the dimensions before it.
+struct Row {
+    start: usize,
+    index: [usize; MAX_RANK],
+}
+
+impl Row {
+    /// Moves to the next row of dimensions of this shape.
+    #[inline]
+    fn advance(&mut self, shape: &[usize], strides: &[usize]) {
+        for axis in (0..shape.len()).rev() {
+            self.index[axis] += 1;
+            self.start += strides[axis];
+            if self.index[axis] < shape[axis] {
+                return;
+            }
+            self.start -= strides[axis] * shape[axis];
+            self.index[axis] = 0;
+        }
+    }
 }
 
 impl<T: Element> Tensor<T> {
@@ -225,26 +247,41 @@ impl<T: Element> Tensor<T> {
                 piece.copy_from_slice(&data[start..start + piece.len()])
             });
         } else {
-            let row = self.shape[self.rank() - 1];
-            let step = self.strides[self.rank() - 1];
+            // The last dimensions that lie together in memory are copied as one row.
+            let mut row = 1;
+            let mut outer = self.rank();
+            while outer > 0 && (self.strides[outer - 1] == row || self.shape[outer - 1] == 1) {
+                outer -= 1;
+                row *= self.shape[outer];
+            }
+            let mut step = 1;
+            if row == 1 && outer > 0 {
+                // No two values lie together: the last dimension is gone through in steps.
+                outer -= 1;
+                (row, step) = (self.shape[outer], self.strides[outer]);
+            }
             for_each_rows(&mut out, row, |first, rows| {
-                for (index, row) in rows.chunks_exact_mut(row).enumerate() {
-                    let mut place = self.row_offset(first + index);
-                    for value in row {
-                        *value = self.buffer[place];
-                        place += step;
+                let mut place = self.row(first, outer);
+                for row in rows.chunks_exact_mut(row) {
+                    if step == 1 {
+                        row.copy_from_slice(&self.buffer[place.start..place.start + row.len()]);
+                    } else {
+                        let places = (0..row.len()).map(|index| place.start + index * step);
+                        row.iter_mut().zip(places).for_each(|(value, place)| *value = self.buffer[place]);
                     }
+                    place.advance(&self.shape[..outer], &self.strides[..outer]);
                 }
             });
         }
         Self::from_buffer(out, self.shape)
     }
 
-    /// Where row number `row` (counting all dimensions but the last) starts in the buffer.
-    fn row_offset(&self, mut row: usize) -> usize {
-        let mut place = self.offset;
-        for axis in (0..self.rank() - 1).rev() {
-            place += row % self.shape[axis] * self.strides[axis];
+    /// Row number `row`, counting the first `outer` dimensions.
+    fn row(&self, mut row: usize, outer: usize) -> Row {
+        let mut place = Row { start: self.offset, index: [0; MAX_RANK] };
+        for axis in (0..outer).rev() {
+            place.index[axis] = row % self.shape[axis];
+            place.start += place.index[axis] * self.strides[axis];
             row /= self.shape[axis];
         }
         place
@@ -348,74 +385,4 @@ impl<T: Element> fmt::Debug for Tensor<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counting(shape: &[usize]) -> Tensor<f64> {
-        Tensor::from_fn(shape, |i| i as f64)
-    }
-
-    #[test]
-    fn views_of_views_read_the_right_elements() {
-        let x = counting(&[2, 3, 4]);
-        let y = x.permute(&[2, 0, 1]).narrow(0, 1, 2).narrow(2, 2, 1);
-        assert_eq!(y.shape(), [2, 2, 1]);
-        assert_eq!(y.to_vec(), [9.0, 21.0, 10.0, 22.0]);
-        assert_eq!(y.at(&[1, 1, 0]), 22.0);
-        assert_eq!(y.reshape(&[4]).to_vec(), y.to_vec());
-    }
-
-    #[test]
-    fn a_broadcast_view_repeats_without_copying() {
-        let x = counting(&[3, 1]);
-        let y = x.broadcast_to(&[2, 3, 2]);
-        assert_eq!(y.strides(), [0, 1, 0]);
-        assert_eq!(y.to_vec(), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-    }
-
-    #[test]
-    fn writing_to_a_shared_tensor_leaves_the_other_owner_alone() {
-        let x = counting(&[4]);
-        let mut y = x.clone();
-        assert!(y.unique_data_mut().is_none());
-        y.data_mut()[0] = 7.0;
-        assert_eq!(x.at(&[0]), 0.0);
-        assert_eq!(y.at(&[0]), 7.0);
-    }
-
-    #[test]
-    fn empty_and_scalar_tensors_are_ordinary() {
-        let empty = counting(&[0, 3]);
-        assert_eq!(empty.permute(&[1, 0]).to_vec(), [0.0; 0]);
-        assert_eq!(empty.narrow(0, 0, 0).shape(), [0, 3]);
-        assert_eq!(empty.narrow(1, 2, 1).to_vec(), [0.0; 0]);
-        assert_eq!(Tensor::scalar(3.0).reshape(&[1, 1]).item(), 3.0);
-    }
-
-    #[test]
-    #[should_panic(expected = "reshape: [2, 3] does not have the elements of [4]")]
-    fn reshaping_to_another_count_names_both_shapes() {
-        counting(&[2, 3]).reshape(&[4]);
-    }
-
-    #[test]
-    fn debug_shows_the_type_the_shape_and_the_first_values() {
-        let x = Tensor::from_fn(&[2, 2], |i| i as f32 * 0.5);
-        assert_eq!(format!("{:?}", x.permute(&[1, 0])), "Tensor<f32>[2, 2] [0.0, 1.0, 0.5, 1.5]");
-        let shown = format!("{:?}", Tensor::<f64>::zeros(&[3, 7]));
-        assert!(
-            shown.starts_with("Tensor<f64>[3, 7] [0.0, ") && shown.ends_with("0.0] and 5 more"),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn a_second_handle_on_the_buffer_is_noticed() {
-        let x: Tensor = Tensor::zeros(&[4]);
-        assert!(x.is_unique());
-        let view = x.narrow(0, 1, 2);
-        assert!(!x.is_unique() && !view.is_unique());
-        drop(x);
-        assert!(view.is_unique());
-    }
-}
+mod tests;

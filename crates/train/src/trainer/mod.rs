@@ -251,6 +251,7 @@ impl Trainer {
             clip_norm: config.clip_norm,
             seed: [config.seed, state.step],
             diagnose: config.diagnose > 0 && state.step.is_multiple_of(config.diagnose as u64),
+            modulation: config.modulation,
         };
         let result = if config.accumulate == 1 {
             model.step(&mut **optimizer, balancing, &input)?

@@ -47,6 +47,7 @@ fn two_steps(name: &str, heads: &[&str]) -> (Vec<StepResult>, BTreeMap<String, V
             clip_norm: 10.0,
             seed: [5, step as u64],
             diagnose: true,
+            modulation: None,
         };
         train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap()
     });
@@ -110,6 +111,7 @@ fn a_batch_without_any_label_changes_nothing_and_is_no_error() {
             clip_norm: 10.0,
             seed: [5, 0],
             diagnose: false,
+            modulation: None,
         };
         let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
         let result = train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();

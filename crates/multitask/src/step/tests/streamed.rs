@@ -32,6 +32,7 @@ fn two_steps(name: &str, place: GradientsWrt) -> (Vec<StepResult<f64>>, Paramete
                 clip_norm: 10.0,
                 seed: [5, step as u64],
                 diagnose: true,
+                modulation: None,
             };
             train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap()
         })
