@@ -110,8 +110,18 @@ fn digits(folder: &Path) -> String {
 fn digits_are_seen_and_heard_and_either_may_be_missing() {
     let folder = tempfile::tempdir().unwrap();
     let data = digits(folder.path());
-    let options =
-        ["--inputs", "image,audio", "--fusion", "gated", "--modality-dropout", "0.3", "--auxiliary", "0.3"];
+    let options = [
+        "--inputs",
+        "image,audio",
+        "--fusion",
+        "gated",
+        "--modality-dropout",
+        "0.3",
+        "--auxiliary",
+        "0.3",
+        "--modulate",
+        "0.3",
+    ];
     let model = trained(folder.path(), &[&["--data", &data][..], &options, &["--trunk", "4/6/8"]].concat());
     let whole = told("evaluate", &["--model", &model]);
     let deaf = told("evaluate", &["--model", &model, "--without", "audio"]);
@@ -139,7 +149,39 @@ fn digits_are_seen_and_heard_and_either_may_be_missing() {
     std::fs::write(&broken, &std::fs::read(sound).unwrap()[..100]).unwrap();
     fails("predict", &["--model", &model, "--audio", broken.to_str().unwrap()], &[1], &["broken.wav"]);
     fails("predict", &["--model", &model, "--video", picture], &[1], &["one.png", "a single picture"]);
+    fails("train", &["--data", &data, "--modulate", "0.3"], &[2], &["several inputs", "--auxiliary"]);
     fails("train", &["--data", &data, "--fusion", "magic"], &[2], &["magic", "concat, gated"]);
     fails("train", &["--data", &data, "--inputs", "image,smell"], &[2], &["smell", "image, audio"]);
     fails("train", &["--data", &format!("{data},zoe")], &[1, 2], &["zoe", "ann, bob"]);
+}
+
+#[test]
+fn a_table_of_inputs_is_trained_on_and_asked_with_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut table = String::from("image,audio,input:age,split,class\n");
+    for number in 0..16 {
+        let level = 40 + 100 * (number % 2) as u8;
+        let picture =
+            cerberus::data::Image { height: 16, width: 16, channels: 1, pixels: vec![level; 256].into() };
+        std::fs::write(path(&format!("{number}.png")), picture.to_png().unwrap()).unwrap();
+        let tone = |place: usize| (place as f32 * (0.2 + 0.3 * (number % 2) as f32)).sin();
+        let sound = Sound { rate: 4000, channels: vec![(0..800).map(tone).collect()] };
+        write_wav(&path(&format!("{number}.wav")), &sound, WavFormat::Int16).unwrap();
+        let part = ["train", "train", "validation", "test"][number / 4];
+        let (seen, heard) = (number % 3 != 0, number % 4 != 1);
+        let file = |here: bool, ending: &str| if here { format!("{number}.{ending}") } else { String::new() };
+        let row = [file(seen, "png"), file(heard, "wav"), number.to_string(), part.into()];
+        table += &format!("{},{}\n", row.join(","), ["low", "high"][number % 2]);
+    }
+    std::fs::write(path("inputs.csv"), &table).unwrap();
+    let data = format!("inputs:{}", path("inputs.csv").display());
+    let model = trained(folder.path(), &["--data", &data, "--size", "16", "--trunk", "4/6/8"]);
+    assert!(told("evaluate", &["--model", &model])["accuracy"].is_number());
+    assert!(told("evaluate", &["--model", &model, "--without", "age"])["accuracy"].is_number());
+    let seen = told("predict", &["--model", &model, path("1.png").to_str().unwrap()]);
+    assert!(seen["classify"]["class"].is_string(), "{seen}");
+
+    std::fs::write(path("inputs.csv"), table.replace("1.wav", "none.wav")).unwrap();
+    fails("train", &["--data", &data], &[1, 2], &["inputs.csv", "none.wav", "relative to the table"]);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cerberus::data::{
-    Clip, ClipFolderOptions, ClipFolders, ClipOptions, DataError, FrameChoice, Image, open_clip,
+    Clip, ClipOptions, DataError, FrameChoice, Image, InputFileOptions, InputFiles, open_clip,
 };
 
 use crate::Part;
@@ -56,18 +56,32 @@ pub fn table() -> Vec<Vec<Part>> {
     let table = "clip,split,class,class:mood,number:speed\n\
                  a/1.gif,train,walk,calm,1.5\na/2,val,jump,,2\nb.y4m,,walk,-,\n";
     let (clip, sound) = (moving_picture(), |part: Part| Part { damaged: false, ..part });
-    vec![vec![
-        part("clips.csv", table),
-        sound(part("a/1.gif", clip.to_gif().unwrap())),
-        sound(part("a/2/1.png", clip.frames[0].to_png().unwrap())),
+    vec![
+        vec![
+            part("clips.csv", table),
+            sound(part("a/1.gif", clip.to_gif().unwrap())),
+            sound(part("a/2/1.png", clip.frames[0].to_png().unwrap())),
+            sound(part("b.y4m", clip.to_y4m().unwrap())),
+        ],
+        inputs(),
+    ]
+}
+
+/// A table of pictures, clips and numbers.
+fn inputs() -> Vec<Part> {
+    let table = "image,clip,input:place/x,input:place/y,split,class,number:speed\n\
+                 a.png,b.y4m,1,-0.5,train,walk,1.5\n,b.y4m,,,train,jump,2\na.png,,3,4,test,walk,\n";
+    let (clip, sound) = (moving_picture(), |part: Part| Part { damaged: false, ..part });
+    vec![
+        part("inputs.csv", table),
+        sound(part("a.png", clip.frames[0].to_png().unwrap())),
         sound(part("b.y4m", clip.to_y4m().unwrap())),
-    ]]
+    ]
 }
 
 pub fn read_table(folder: &Path) -> Result<(), String> {
-    let options =
-        ClipFolderOptions { frames: 2, size: [6, 8], hold_back: 0.3, ..ClipFolderOptions::default() };
-    read_samples(&ClipFolders::open(folder, options).map_err(|error| error.to_string())?)
+    let options = InputFileOptions { frames: 2, size: [6, 8], hold_back: 0.3, ..InputFileOptions::default() };
+    read_samples(&InputFiles::open(folder, 1, options).map_err(|error| error.to_string())?)
 }
 
 /// Reads a clip whole, and a few resized frames of it.

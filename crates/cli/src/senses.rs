@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cerberus::audio::{ResampleConfig, Resampler, fit, read_wav};
-use cerberus::data::{Batch, Clip, ClipOptions, Image, Input, Pixels, Placement, Sample, open_clip};
+use cerberus::audio::fit;
+use cerberus::data::{
+    Batch, Clip, ClipOptions, Image, Input, Pixels, Placement, Sample, open_clip, read_recording,
+};
 use cerberus::draw::{RgbImage, comfortable_scale, encode_png, overlay, to_rgb};
 use cerberus::metrics::tracking::{Tracker, TrackerOptions};
 use cerberus::multitask::senses::{EncoderConfig, InputConfig};
@@ -93,13 +95,7 @@ impl Senses<'_> {
             EncoderConfig::Waveform { len, rate, .. } => (*rate, *len),
             _ => return Ok(None),
         };
-        let sound = read_wav(path)?;
-        let mut samples = sound.mono();
-        if sound.rate != rate {
-            let resampler = Resampler::<f32>::new(sound.rate, rate, &ResampleConfig::default());
-            let resampler = resampler.map_err(|problem| format!("{}: {problem}", path.display()))?;
-            samples = resampler.process(&samples);
-        }
+        let samples = read_recording(path, rate)?;
         Ok(Some((input.name.clone(), Input::Sound(fit(&samples, len, 0.5).into()))))
     }
 

@@ -8,7 +8,8 @@
 //! garments, which are the default data of the project, [`MultiFashion`] pairs of them, [`Cifar10`], [`IdxClasses`]
 //! from files like MNIST's, and [`photos`]: annotated photographs in the layouts of Oxford-IIIT Pet, COCO, YOLO and
 //! Pascal VOC, in one folder per class, with masks, or in tables. [`open`] finds the right one from a name or a path.
-//! [`MovingScenes`] and [`ClipFolders`] are data sets of moving pictures, made and from files; [`clips`] reads the files.
+//! [`MovingScenes`] are moving pictures that are made, [`clips`] reads files of them, and [`InputFiles`] are samples of
+//! clips, pictures and recordings.
 //! [`augment`] changes training samples at random, together with their labels.
 //!
 //! ```
@@ -35,6 +36,7 @@ pub mod idx;
 mod idx_classes;
 mod image_file;
 mod input;
+mod input_files;
 mod loader;
 mod missing;
 mod mixture;
@@ -57,13 +59,14 @@ pub use account::{Account, ClassCount, Finding, FindingKind, LabelCount, PartAcc
 pub use augment::{AugmentConfig, Augmented, OperationConfig};
 pub use batch::Batch;
 pub use cifar::Cifar10;
-pub use clips::{Clip, ClipFolderOptions, ClipFolders, ClipOptions, FrameChoice, open_clip};
+pub use clips::{Clip, ClipOptions, FrameChoice, open_clip};
 pub use dataset::{CLASS, Dataset, DatasetInfo, LabelInfo, LabelKind, MASK, OBJECTS, annotated_key};
 pub use error::DataError;
 pub use fashion_mnist::{FashionMnist, GARMENTS, Garments};
 pub use idx_classes::IdxClasses;
 pub use image_file::MOST_PIXELS;
 pub use input::{AUDIO, IMAGE, Input, InputBatch, InputInfo, InputKind, VIDEO};
+pub use input_files::{InputFileOptions, InputFiles};
 pub use loader::{EpochPlan, Loader};
 pub use missing::MissingLabels;
 pub use mixture::Mixture;
@@ -78,7 +81,7 @@ pub use pixels::{PIXEL_MEAN, PIXEL_STD, normalise};
 pub use sample::{ClassId, IGNORED, Image, Label, MOST_CLASSES, Mask, Object, Pixels, Sample, ValueMap};
 pub use sampler::{Resampled, Sampling};
 pub use scenes::{FashionScenes, SCENE_SIZE};
-pub use sounds::Sounds;
+pub use sounds::{Sounds, read_recording};
 pub use split::Split;
 pub use tensors::{TensorDataset, VALUES};
 pub use without::Without;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::{
-    Cifar10, ClipFolderOptions, ClipFolders, DataError, Dataset, FashionMnist, FashionScenes, IdxClasses,
+    Cifar10, DataError, Dataset, FashionMnist, FashionScenes, IdxClasses, InputFileOptions, InputFiles,
     MovingScenes, MultiFashion, Obscured, Paired, PhotoOptions, Photos, Sounds,
 };
 
@@ -15,6 +15,7 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
     \"moving-scenes\" or \"moving-scenes:FRAMES\" (clips of scenes in which a garment moves), \
     \"multi-fashion\" or \"multi-fashion:FOLDER\" (pairs of garments, embedded or from those files), \
     \"clips:FOLDER\" or \"clips:FILE.csv\" (clips of any kind in folders of classes, or a table of them), \
+    \"inputs:FILE.csv\" (a table with a column for each input and each label: pictures, recordings, clips, numbers), \
     \"sounds:FOLDER\" or FOLDER of .wav files in folders of classes or called CLASS_GROUP_NUMBER.wav, \
     \"digits:IDX_FOLDER,WAV_FOLDER\" (digits seen and heard: pictures and recordings of the same classes), \
     FOLDER with the binary batches of CIFAR-10, and photographs: FOLDER with labels.csv, images/ and \
@@ -34,7 +35,7 @@ const UNDERSTOOD: &str = "\"fashion-scenes\" (made from the embedded garments), 
 /// | `idx:FOLDER`, or a folder with other IDX files | [`IdxClasses`]: classification alone |
 /// | `moving-scenes`, `moving-scenes:FRAMES` | [`MovingScenes`] from the embedded garments |
 /// | `multi-fashion`, `multi-fashion:FOLDER` | [`MultiFashion`] from the embedded garments, or Fashion-MNIST's files |
-/// | `clips:FOLDER`, `clips:FILE.csv` | [`ClipFolders`], resized and held back as photographs are |
+/// | `clips:FOLDER`, `clips:FILE.csv`, `inputs:FILE.csv` | [`InputFiles`], resized and held back as photographs are |
 /// | `sounds:FOLDER`, `sounds:FOLDER,GROUP`, or a folder of WAV files | [`Sounds`], with this group for testing |
 /// | `digits:IDX_FOLDER,WAV_FOLDER`, also with `,GROUP` | [`Paired`] digits seen, [made hard](Obscured), and heard |
 /// | a folder with CIFAR-10's binary batches | [`Cifar10`] [with a validation split](Cifar10::with_validation) |
@@ -97,10 +98,10 @@ pub fn open_photos(
     if let Some(rest) = name_or_path.strip_prefix("digits:") {
         return digits(name_or_path, rest, seed);
     }
-    if let Some(path) = name_or_path.strip_prefix("clips:") {
+    if let Some(path) = name_or_path.strip_prefix("clips:").or(name_or_path.strip_prefix("inputs:")) {
         let PhotoOptions { size, fit, hold_back, .. } = *options;
-        let options = ClipFolderOptions { size, fit, hold_back, ..ClipFolderOptions::default() };
-        return Ok(Arc::new(ClipFolders::open(Path::new(path), options)?));
+        let options = InputFileOptions { size, fit, hold_back, ..InputFileOptions::default() };
+        return Ok(Arc::new(InputFiles::open(Path::new(path), seed, options)?));
     }
     if let Some(rest) = name_or_path.strip_prefix("sounds:") {
         let (folder, group) =

@@ -117,6 +117,8 @@ pub struct Whole<T: Element = f32> {
     pub alone: Vec<Var<T>>,
     /// For each input, whether each sample has it.
     pub present: Vec<Vec<bool>>,
+    /// The same after modality dropout: what is made of all inputs knows only these.
+    pub kept: Vec<Vec<bool>>,
 }
 
 /// The maps that a head gets of a trunk of several inputs or frames.
@@ -181,14 +183,12 @@ impl<T: Element> Features<T> {
     /// The features of these images of the batch.
     pub fn select(&self, places: &[usize]) -> Self {
         let some = |map: &Var<T>| select(map.clone(), places);
+        let those = |has: &Vec<bool>| places.iter().map(|&place| has[place]).collect();
         let whole = self.whole.as_ref().map(|whole| Whole {
             joined: whole.joined.as_ref().map(some),
             alone: whole.alone.iter().map(some).collect(),
-            present: whole
-                .present
-                .iter()
-                .map(|has| places.iter().map(|&place| has[place]).collect())
-                .collect(),
+            present: whole.present.iter().map(those).collect(),
+            kept: whole.kept.iter().map(those).collect(),
         });
         Self { stages: self.stages.iter().map(some).collect(), neck: self.neck.as_ref().map(some), whole }
     }

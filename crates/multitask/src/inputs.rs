@@ -14,18 +14,6 @@ pub struct Given<T: Element = f32> {
     pub places: Vec<usize>,
 }
 
-impl<T: Element> Given<T> {
-    /// The input of those samples for which `keeps` says so; `None` if there are none.
-    pub(crate) fn retain(&self, keeps: impl Fn(usize) -> bool) -> Option<Self> {
-        let rows: Vec<usize> = (0..self.places.len()).filter(|&row| keeps(self.places[row])).collect();
-        if rows.is_empty() {
-            return None;
-        }
-        let places = rows.iter().map(|&row| self.places[row]).collect();
-        Some(Self { values: crate::features::select(self.values.clone(), &rows), places })
-    }
-}
-
 /// The inputs of a batch by name. Images `[N, H, W, C]` convert into it, and so does a [`Batch`].
 #[derive(Clone)]
 pub struct Inputs<T: Element = f32> {

@@ -12,6 +12,7 @@
 //! `cerberus-metrics`, how they are trained in `cerberus-train`.
 #![forbid(unsafe_code)]
 
+mod attention_pool;
 pub mod config;
 mod features;
 mod head_config;

@@ -2,7 +2,7 @@
 
 use cerberus_audio::LogMelConfig;
 use cerberus_audio::augment::SpecAugment;
-use cerberus_data::{AUDIO, DatasetInfo, IMAGE, InputKind, VIDEO};
+use cerberus_data::{AUDIO, DatasetInfo, IMAGE, InputFiles, InputKind, VIDEO};
 use serde::{Deserialize, Serialize};
 
 /// The most channels of an image or a convolution: a file with more is damaged.
@@ -246,11 +246,12 @@ impl InputConfig {
         Ok(Self { name: name.into(), encoder })
     }
 
-    /// The usual inputs of a data set: all, but not the image beside a clip, of which it is the last frame; none if there
-    /// is only the image.
+    /// The usual inputs of a data set: all, but not the image beside a clip, of which it is the last frame unless the
+    /// data have pictures of their own; none if there is only the image.
     pub fn usual(info: &DatasetInfo) -> Vec<Self> {
         let has_clip = info.inputs.iter().any(|input| matches!(input.kind, InputKind::Clip { .. }));
-        let image = (info.channels > 0 && !info.inputs.is_empty() && !has_clip).then_some(IMAGE);
+        let is_frame = has_clip && info.name != InputFiles::WITH_PICTURES;
+        let image = (info.channels > 0 && !info.inputs.is_empty() && !is_frame).then_some(IMAGE);
         let names = image.into_iter().chain(info.inputs.iter().map(|input| input.name.as_str()));
         names.filter_map(|name| Self::new(name, info).ok()).collect()
     }

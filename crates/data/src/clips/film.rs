@@ -11,7 +11,7 @@ pub(super) const MOST_FRAME_PIXELS: u64 = 1 << 24;
 pub(super) const MOST_LISTED: usize = 1 << 20;
 
 /// A clip on disk.
-pub(super) trait Film {
+pub(crate) trait Film {
     /// Rows and columns of every frame.
     fn size(&self) -> [usize; 2];
 

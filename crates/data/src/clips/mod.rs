@@ -11,15 +11,12 @@
 //! Compressed video is not read: no library for it is small and kept. `ffmpeg` turns any video into one of the three
 //! forms, and the error message says how.
 //!
-//! [`ClipFolders`] is a data set of clips with labels.
-//!
 //! [`ClipOptions`] choose the frames: all, a number of them spread evenly over the clip, or a number a second. Only
 //! chosen frames are kept, and only those are decoded where the form permits it.
 
 mod animated_gif;
 mod colour;
-mod film;
-pub mod folders;
+pub(crate) mod film;
 mod natural;
 mod open;
 mod options;
@@ -31,7 +28,7 @@ mod y4m;
 
 use crate::Image;
 
-pub use folders::{ClipFolderOptions, ClipFolders};
+pub(crate) use open::film;
 pub use open::open_clip;
 pub use options::{ClipOptions, FrameChoice, MOST_FRAMES};
 

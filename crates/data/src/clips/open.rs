@@ -56,7 +56,7 @@ pub fn open_clip(path: &Path, options: &ClipOptions) -> Result<Clip, DataError> 
 }
 
 /// The clip at a path, of whatever form.
-pub(super) fn film(path: &Path, folder_rate: f64) -> Result<Box<dyn Film>, DataError> {
+pub(crate) fn film(path: &Path, folder_rate: f64) -> Result<Box<dyn Film>, DataError> {
     if path.is_dir() {
         return Ok(Box::new(Pictures::open(path, folder_rate)?));
     }

@@ -4,7 +4,7 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Init, Layer, Linear, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::Element;
 
-use super::encoder::{Encoded, Encoder, pooled};
+use super::encoder::{Encoded, Encoder};
 use crate::features::{Features, MapInfo};
 use crate::sense_config::ClipEncoder;
 use crate::trunk::Trunk;
@@ -95,7 +95,8 @@ impl<T: Element> Encoder<T> for FrameTrunk<T> {
         let whole = match &self.score {
             None => frame_maps.mean(&[1]),
             Some(score) => {
-                let scores = score.forward(pooled(deepest.clone()), context).reshape(&[clips, frames]);
+                let scores =
+                    score.forward(deepest.clone().global_avg_pool(), context).reshape(&[clips, frames]);
                 (frame_maps * scores.softmax(1).reshape(&[clips, frames, 1])).sum(&[1])
             }
         };

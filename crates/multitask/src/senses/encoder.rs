@@ -29,19 +29,15 @@ pub trait Encoder<T: Element = f32>: Module<T> + Send + Sync {
     /// The map for heads that answer for the whole sample.
     fn whole(&self) -> MapInfo;
 
+    /// Whether that map has positions, over which it is pooled by attention before inputs are fused.
+    fn has_positions(&self) -> bool {
+        true
+    }
+
     /// The maps of an input, `[P, ..]`.
     ///
     /// # Panics
     /// If the input does not have the size that the encoder is made for.
     #[track_caller]
     fn forward(&self, x: Var<T>, context: &mut Context<T>) -> Encoded<T>;
-}
-
-/// The map `[N, h, w, C]` averaged over its positions, `[N, C]`.
-pub(super) fn pooled<T: Element>(map: Var<T>) -> Var<T> {
-    if map.shape()[1..3] == [1, 1] {
-        let (n, channels) = (map.shape()[0], map.shape()[3]);
-        return map.reshape(&[n, channels]);
-    }
-    map.global_avg_pool()
 }

@@ -7,7 +7,6 @@ use cerberus_autograd::Var;
 use cerberus_nn::{Context, Init, Layer, LayerNorm, Linear, Module, Parameter, module};
 use cerberus_tensor::{Element, Tensor};
 
-use super::encoder::pooled;
 use crate::sense_config::{Fusion, FusionConfig};
 
 /// The score of what must not be chosen. Finite, so that a sample without any input stays a number.
@@ -15,8 +14,13 @@ const EXCLUDED: f64 = -1e30;
 
 /// Joins the inputs of every sample.
 pub(super) trait Fuse<T: Element>: Module<T> + Send + Sync {
-    /// The joined vectors `[N, D]` of the inputs' vectors `[N, 1, 1, D]`, which are 0 where an input is missing, and
-    /// their maps `[N, h, w, C]`, which only some fusions use and which are `None` for an input that no sample has.
+    /// Whether it uses the inputs' maps beside their vectors.
+    fn asks_maps(&self) -> bool {
+        false
+    }
+
+    /// The joined vectors `[N, D]` of the inputs' vectors `[N, D]`, which are 0 where an input is missing, and their
+    /// maps `[N, h, w, C]` if the fusion [asks](Self::asks_maps) for them; `None` for an input that no sample has.
     fn join(
         &self,
         vectors: &[Var<T>],
@@ -56,7 +60,7 @@ fn completed<T: Element>(
     context: &mut Context<T>,
 ) -> Var<T> {
     let absent: Vec<bool> = present.iter().map(|here| !here).collect();
-    pooled(vector) + context.parameter(missing) * Var::constant(mask(&absent))
+    vector + context.parameter(missing) * Var::constant(mask(&absent))
 }
 
 /// A learned vector for a missing input.
@@ -119,16 +123,15 @@ impl<T: Element> Fuse<T> for Gated<T> {
         present: &[Vec<bool>],
         context: &mut Context<T>,
     ) -> Var<T> {
-        let vectors: Vec<Var<T>> = vectors.iter().map(|vector| pooled(vector.clone())).collect();
-        let all = Var::concat(vectors.clone(), 1);
+        let all = Var::concat(vectors.to_vec(), 1);
         let scores = self.gates.iter().zip(present).map(|(gate, present)| {
             let absent: Vec<bool> = present.iter().map(|here| !here).collect();
             // A missing input's score is far below the others', whatever the layer says.
             gate.forward(all.clone(), context) + Var::constant(mask(&absent)).scale(EXCLUDED)
         });
         let weights = Var::stack(scores.collect(), 0).softmax(0);
-        let values = vectors.into_iter().zip(&self.values).zip(present).map(|((vector, layer), present)| {
-            layer.forward(vector, context).tanh() * Var::constant(mask(present))
+        let values = vectors.iter().zip(&self.values).zip(present).map(|((vector, layer), present)| {
+            layer.forward(vector.clone(), context).tanh() * Var::constant(mask(present))
         });
         (weights * Var::stack(values.collect(), 0)).sum(&[0])
     }
@@ -164,9 +167,9 @@ impl<T: Element> Fuse<T> for Film<T> {
         let mut y = first.clone();
         let others = vectors[1..].iter().zip(&present[1..]);
         for ((vector, present), (scale, shift)) in others.zip(self.scales.iter().zip(&self.shifts)) {
-            let (vector, here) = (pooled(vector.clone()), Var::constant(mask(present)));
+            let here = Var::constant(mask(present));
             let scale = scale.forward(vector.clone(), context) * here.clone();
-            y = y + first.clone() * scale + shift.forward(vector, context) * here;
+            y = y + first.clone() * scale + shift.forward(vector.clone(), context) * here;
         }
         self.dense.forward(y.relu(), context).relu()
     }
@@ -247,6 +250,10 @@ impl<T: Element> CrossAttention<T> {
 }
 
 impl<T: Element> Fuse<T> for CrossAttention<T> {
+    fn asks_maps(&self) -> bool {
+        true
+    }
+
     fn join(
         &self,
         vectors: &[Var<T>],
@@ -268,9 +275,8 @@ impl<T: Element> Fuse<T> for CrossAttention<T> {
         let tokens: Vec<Option<Var<T>>> = maps.iter().map(tokens).collect();
         let mut sum: Option<Var<T>> = None;
         for (input, vector) in vectors.iter().enumerate() {
-            let vector = pooled(vector.clone());
-            let answer = self.asked(&vector, input, &tokens, present, context);
-            let own = answer.map_or(vector.clone(), |answer| vector + answer);
+            let answer = self.asked(vector, input, &tokens, present, context);
+            let own = answer.map_or(vector.clone(), |answer| vector.clone() + answer);
             let own = own * Var::constant(mask(&present[input]));
             sum = Some(match sum {
                 Some(sum) => sum + own,

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! image ── trunk ─────────────┬─ maps ──────────────> heads that find places
-//!                             └─ mean, dense ─┐
-//! audio ── log-mel, trunk ───── mean, dense ──┤ fusion > heads that answer for the whole sample
-//! video ── trunk on each frame ─ mean, dense ─┘
+//!                             └─ pool, dense ─┐
+//! audio ── log-mel, trunk ───── pool, dense ──┤ fusion > heads that answer for the whole sample
+//! video ── trunk on each frame ─ pool, dense ─┘
 //! ```
 //!
 //! [`Senses`] is a [`Trunk`] like any other, so the training step, the balancing strategies and the checkpoints do not
@@ -32,16 +32,16 @@ pub use encoder::{Encoded, Encoder};
 pub(crate) use of_each::OfEach;
 
 use cerberus_autograd::Var;
-use cerberus_nn::{Context, Init, Layer, Linear, Module, ModuleTensor, ModuleTensorMut, join};
+use cerberus_nn::{Context, Conv2d, Init, Layer, Linear, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::random::Stream;
 use cerberus_tensor::{Element, Tensor};
 use rand::RngExt;
 
+use crate::attention_pool::{attended, scorer};
 use crate::config::ModelConfig;
 use crate::features::{FeatureInfo, Features, MapInfo, Whole, WholeInfo};
 use crate::inputs::{Given, Inputs, spread};
 use crate::trunk::Trunk;
-use encoder::pooled;
 use fusion::Fuse;
 
 /// The trunk of a model of several inputs, or of one that is not an image.
@@ -54,10 +54,12 @@ pub struct Senses<T: Element = f32> {
     places: Option<(usize, [usize; 2])>,
 }
 
-/// An input's name, its encoder, and the dense layer to the vector that is fused.
+/// An input's name, its encoder, and the attention pooling and dense layer to the vector that is fused.
 struct Sense<T: Element> {
     name: String,
     encoder: Box<dyn Encoder<T>>,
+    /// Scores the positions of its map, if several inputs are fused.
+    attention: Option<Conv2d<T>>,
     projection: Option<Linear<T>>,
 }
 
@@ -74,8 +76,9 @@ impl<T: Element> Senses<T> {
         let sense = |input: &InputConfig| {
             let encoder: Box<dyn Encoder<T>> = build::encoder(input, config, init);
             let channels = encoder.whole().channels;
+            let attention = (several && encoder.has_positions()).then(|| scorer(channels, init));
             let projection = several.then(|| Linear::new(channels, width, init));
-            Sense { name: input.name.clone(), encoder, projection }
+            Sense { name: input.name.clone(), encoder, attention, projection }
         };
         let inputs: Vec<Sense<T>> = config.inputs.iter().map(sense).collect();
         let places = inputs.iter().position(|sense| !sense.encoder.stages().is_empty());
@@ -85,20 +88,12 @@ impl<T: Element> Senses<T> {
         Self { inputs, fusion, config: config.fusion, places: places.map(|place| (place, [height, width])) }
     }
 
-    /// What each sample keeps of its inputs, drawn at random: every input is dropped with the fusion's rate, but one
-    /// that the sample has is always kept.
-    fn drop_some(
-        &self,
-        given: Vec<Option<Given<T>>>,
-        len: usize,
-        mut random: Stream,
-    ) -> Vec<Option<Given<T>>> {
-        let has = |input: &Option<Given<T>>, sample: usize| {
-            input.as_ref().is_some_and(|given| given.places.binary_search(&sample).is_ok())
-        };
-        let mut kept = vec![vec![false; len]; given.len()];
-        (0..len).for_each(|sample| {
-            let own: Vec<usize> = (0..given.len()).filter(|&input| has(&given[input], sample)).collect();
+    /// Which inputs the fusion gets of each sample, drawn at random: every input that the sample has is dropped with the
+    /// fusion's rate, but never all.
+    fn drop_some(&self, present: &[Vec<bool>], mut random: Stream) -> Vec<Vec<bool>> {
+        let mut kept = present.to_vec();
+        (0..present[0].len()).for_each(|sample| {
+            let own: Vec<usize> = (0..present.len()).filter(|&input| present[input][sample]).collect();
             let keeps: Vec<bool> =
                 own.iter().map(|_| random.random::<f64>() >= self.config.modality_dropout).collect();
             let survivor = random.random_range(0..own.len().max(1));
@@ -107,10 +102,12 @@ impl<T: Element> Senses<T> {
                 kept[input][sample] = keeps[place] || (none && place == survivor);
             }
         });
-        let retain = |(given, keeps): (Option<Given<T>>, Vec<bool>)| given?.retain(|sample| keeps[sample]);
-        given.into_iter().zip(kept).map(retain).collect()
+        kept
     }
 }
+
+/// What an encoder made of the samples that have its input, and their places in the batch.
+type Seen<T> = Option<(Encoded<T>, Vec<usize>)>;
 
 impl<T: Element> Trunk<T> for Senses<T> {
     /// The maps for heads that find places: those of the first input that makes some.
@@ -147,67 +144,77 @@ impl<T: Element> Trunk<T> for Senses<T> {
     #[track_caller]
     fn encode(&self, inputs: Inputs<T>, context: &mut Context<T>) -> Features<T> {
         let len = inputs.len();
-        let mut given: Vec<Option<Given<T>>> =
+        let given: Vec<Option<Given<T>>> =
             self.inputs.iter().map(|sense| inputs.get(&sense.name).cloned()).collect();
         drop(inputs);
-        if context.is_training() && self.config.modality_dropout > 0.0 && self.inputs.len() > 1 {
-            given = self.drop_some(given, len, context.random());
-        }
-        let present: Vec<Vec<bool>> = given
-            .iter()
-            .map(|given| {
-                let mut has = vec![false; len];
-                given.iter().flat_map(|given| &given.places).for_each(|&place| has[place] = true);
-                has
-            })
-            .collect();
-        let mut features = Features::new(Vec::new(), None);
-        let mut alone = Vec::new();
-        let mut maps = Vec::new();
-        let mut joined = None;
-        for (index, (sense, given)) in self.inputs.iter().zip(given).enumerate() {
-            let seen = given.map(|given| (sense.encoder.forward(given.values, context), given.places));
-            let finds_places = self.places.filter(|&(input, _)| input == index);
-            if let Some((_, image)) = finds_places {
-                features = match &seen {
-                    Some((encoded, places)) => {
-                        let all = |map: &Var<T>| spread(map.clone(), places, len);
-                        let own = encoded.maps.as_ref().expect("an encoder with stages makes maps");
-                        Features::new(own.stages.iter().map(all).collect(), own.neck.as_ref().map(all))
-                    }
-                    None => self.blank(len, image),
-                };
-            }
-            let nothing = |channels: usize, shape: [usize; 2]| {
-                Var::constant(Tensor::zeros(&[len, shape[0], shape[1], channels]))
-            };
-            let Some(projection) = &sense.projection else {
-                joined = Some(match seen {
-                    Some((encoded, places)) => spread(encoded.whole, &places, len),
-                    None => nothing(sense.encoder.whole().channels, [1, 1]),
-                });
-                continue;
-            };
-            let width = self.config.width;
-            let Some((encoded, places)) = seen else {
-                alone.push(nothing(width, [1, 1]));
-                maps.push(None);
-                continue;
-            };
-            let vector = projection.forward(pooled(encoded.whole.clone()), context).relu();
-            alone.push(spread(vector, &places, len).reshape(&[len, 1, 1, width]));
-            maps.push(Some(spread(encoded.whole, &places, len)));
-        }
-        if let Some(fusion) = &self.fusion {
-            let fused = fusion.join(&alone, &maps, &present, context);
-            joined = Some(fused.reshape(&[len, 1, 1, self.config.width]));
-        }
-        features.whole = Some(Whole { joined, alone, present });
+        let encode = |(sense, given): (&Sense<T>, Option<Given<T>>)| {
+            given.map(|given| (sense.encoder.forward(given.values, context), given.places))
+        };
+        let seen: Vec<Seen<T>> = self.inputs.iter().zip(given).map(encode).collect();
+        let has = |seen: &Seen<T>| {
+            let mut has = vec![false; len];
+            seen.iter().flat_map(|(_, places)| places).for_each(|&place| has[place] = true);
+            has
+        };
+        let present: Vec<Vec<bool>> = seen.iter().map(has).collect();
+        let mut features = self.maps(&seen, len);
+        features.whole = Some(self.whole(seen, present, context));
         features
     }
 }
 
 impl<T: Element> Senses<T> {
+    /// The maps for heads that find places, of the input that has some.
+    fn maps(&self, seen: &[Seen<T>], len: usize) -> Features<T> {
+        let Some((input, image)) = self.places else { return Features::new(Vec::new(), None) };
+        let Some((encoded, places)) = &seen[input] else { return self.blank(len, image) };
+        let all = |map: &Var<T>| spread(map.clone(), places, len);
+        let own = encoded.maps.as_ref().expect("an encoder with stages makes maps");
+        Features::new(own.stages.iter().map(all).collect(), own.neck.as_ref().map(all))
+    }
+
+    /// What is made of whole samples.
+    fn whole(&self, seen: Vec<Seen<T>>, present: Vec<Vec<bool>>, context: &mut Context<T>) -> Whole<T> {
+        let len = present[0].len();
+        let nothing = |shape: &[usize]| Var::constant(Tensor::zeros(shape));
+        if let [sense] = &self.inputs[..] {
+            let joined = match seen.into_iter().next().flatten() {
+                Some((encoded, places)) => spread(encoded.whole, &places, len),
+                None => nothing(&[len, 1, 1, sense.encoder.whole().channels]),
+            };
+            return Whole { joined: Some(joined), alone: Vec::new(), kept: present.clone(), present };
+        }
+        let kept = if context.is_training() && self.config.modality_dropout > 0.0 {
+            self.drop_some(&present, context.random())
+        } else {
+            present.clone()
+        };
+        let width = self.config.width;
+        let vector = |(sense, seen): (&Sense<T>, &Seen<T>)| {
+            let (Some(projection), Some((encoded, places))) = (&sense.projection, seen) else {
+                return nothing(&[len, width]);
+            };
+            let pooled = attended(encoded.whole.clone(), sense.attention.as_ref(), context);
+            spread(projection.forward(pooled, context).relu(), places, len)
+        };
+        let vectors: Vec<Var<T>> = self.inputs.iter().zip(&seen).map(vector).collect();
+        let joined = self.fusion.as_ref().map(|fusion| {
+            let mut maps: Vec<Option<Var<T>>> = vec![None; seen.len()];
+            if fusion.asks_maps() {
+                let map = |seen: Seen<T>| seen.map(|(encoded, places)| spread(encoded.whole, &places, len));
+                maps = seen.into_iter().map(map).collect();
+            }
+            let rest = |(input, vector): (usize, &Var<T>)| match kept[input] == present[input] {
+                true => vector.clone(),
+                false => vector.clone() * Var::constant(fusion::mask(&kept[input])),
+            };
+            let vectors: Vec<Var<T>> = vectors.iter().enumerate().map(rest).collect();
+            fusion.join(&vectors, &maps, &kept, context).reshape(&[len, 1, 1, width])
+        });
+        let alone = vectors.into_iter().map(|vector| vector.reshape(&[len, 1, 1, width])).collect();
+        Whole { joined, alone, present, kept }
+    }
+
     /// Maps of zeros for a batch in which no sample has what heads that find places look at.
     fn blank(&self, len: usize, image: [usize; 2]) -> Features<T> {
         let zeros = |info: MapInfo| {
@@ -224,6 +231,7 @@ impl<T: Element> Module<T> for Senses<T> {
         for sense in &self.inputs {
             let own = join(path, &sense.name);
             sense.encoder.visit(&join(&own, "encoder"), f);
+            sense.attention.visit(&join(&own, "attention"), f);
             sense.projection.visit(&join(&own, "projection"), f);
         }
         self.fusion.visit(&join(path, "fusion"), f);
@@ -233,6 +241,7 @@ impl<T: Element> Module<T> for Senses<T> {
         for sense in &mut self.inputs {
             let own = join(path, &sense.name);
             sense.encoder.visit_mut(&join(&own, "encoder"), f);
+            sense.attention.visit_mut(&join(&own, "attention"), f);
             sense.projection.visit_mut(&join(&own, "projection"), f);
         }
         self.fusion.visit_mut(&join(path, "fusion"), f);

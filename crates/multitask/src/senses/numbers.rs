@@ -24,6 +24,10 @@ impl<T: Element> Dense<T> {
 }
 
 impl<T: Element> Encoder<T> for Dense<T> {
+    fn has_positions(&self) -> bool {
+        false
+    }
+
     fn whole(&self) -> MapInfo {
         MapInfo { name: "numbers".into(), channels: self.outputs, stride: 1 }
     }

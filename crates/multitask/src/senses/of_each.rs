@@ -50,11 +50,11 @@ impl<T: Element> Task<T> for OfEach<T> {
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let whole = features.whole.as_ref().expect("a trunk of several inputs");
         let weights = self.weights.as_ref().map(|weights| context.parameter(weights).exp());
-        let samples = whole.present[0].len();
+        let samples = whole.kept[0].len();
         // The weight of each input in each sample, [N, 1], and their sum.
         let shares: Vec<Var<T>> = (0..self.heads.len())
             .map(|input| {
-                let here = Var::constant(super::fusion::mask::<T>(&whole.present[input]));
+                let here = Var::constant(super::fusion::mask::<T>(&whole.kept[input]));
                 match &weights {
                     None => here,
                     Some(weights) => here * weights.clone().narrow(0, input, 1),
@@ -63,8 +63,7 @@ impl<T: Element> Task<T> for OfEach<T> {
             .collect();
         let total = shares.iter().cloned().reduce(|a, b| a + b).expect("several inputs");
         // Without any input the outputs are 0.
-        let none =
-            (0..samples).map(|sample| !whole.present.iter().any(|has| has[sample])).collect::<Vec<_>>();
+        let none = (0..samples).map(|sample| !whole.kept.iter().any(|has| has[sample])).collect::<Vec<_>>();
         let total = total + Var::constant(super::fusion::mask(&none));
         let mut sums: Vec<Var<T>> = Vec::new();
         for (input, (head, share)) in self.heads.iter().zip(shares).enumerate() {

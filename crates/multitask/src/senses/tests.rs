@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Balancing, GradientsWrt, MultiTaskModel, StepInput, train_step};
 
+mod dropped;
 mod least;
 mod modulation;
 
@@ -332,28 +333,6 @@ fn gradients_at_features_equal_those_at_parameters() {
         };
         assert!(weights_after(GradientsWrt::Features) && weights_after(GradientsWrt::Parameters));
     }
-}
-
-#[test]
-fn modality_dropout_drops_inputs_of_training_alone_and_never_all() {
-    let mut config = config(&[IMAGE, AUDIO], &["classify"], Fusion::Concat);
-    config.fusion.modality_dropout = 0.7;
-    let model = model(&config);
-    let samples: Vec<Sample> =
-        (0..32).map(|index| sample(index, kept(3 * index + usize::from(index % 8 == 0)))).collect();
-    let batch = batch(&samples);
-    let present = |context: &mut Context<f64>| {
-        let features = model.features(&batch, context);
-        features.whole.unwrap().present
-    };
-    let mut training = Context::training(1, 1);
-    let drawn = present(&mut training);
-    training.discard();
-    assert!((0..32).all(|place| drawn[0][place] || drawn[1][place]));
-    let both = (0..32).filter(|&place| drawn[0][place] && drawn[1][place]).count();
-    assert!((0..=10).contains(&both), "{both} of 32 kept both");
-    let seen = present(&mut Context::evaluation());
-    assert!((0..32).all(|place| seen[0][place] && seen[1][place] == (place % 8 != 0)), "{seen:?}");
 }
 
 /// Makes a configuration wrong.

@@ -14,7 +14,7 @@
 //! of those shares), and `r_u` is its ratio to the mean over the other inputs.
 
 use cerberus_autograd::Gradients;
-use cerberus_nn::{Module, ModuleTensor};
+use cerberus_nn::ModuleTensor;
 use cerberus_tensor::random::stream;
 use cerberus_tensor::{Element, Tensor};
 use rand::RngExt;

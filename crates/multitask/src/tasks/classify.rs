@@ -14,6 +14,7 @@ use cerberus_tensor::Element;
 use super::scores::ClassScores;
 use super::shared::{class_predictions, label_loss, outputs, present};
 use super::{Decoding, Prediction, HeadKind, Metric, HeadOutput, Task};
+use crate::attention_pool::{attended, scorer};
 use crate::head_config::HeadConfig;
 use crate::features::{FeatureInfo, Features};
 
@@ -42,8 +43,7 @@ impl<T: Element> Classify<T> {
     pub fn new(info: &FeatureInfo, head: &HeadConfig, init: &mut Init) -> Self {
         let channels = info.channels(info.depth() - 1);
         Self {
-            attention: (info.image != [1, 1])
-                .then(|| Conv2d::new(channels, 1, 1, init).with_weight_std(0.01, init)),
+            attention: (info.image != [1, 1]).then(|| scorer(channels, init)),
             dropout: Dropout::new(head.options.dropout),
             output: Linear::new(channels, head.outputs(), init),
             config: head.clone(),
@@ -52,12 +52,7 @@ impl<T: Element> Classify<T> {
 
     /// The mean of the deepest map, weighted by attention, `[N, C]`; a map of one position as it is.
     fn pooled(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
-        let x = features.stages[features.stages.len() - 1].clone();
-        let (n, places, channels) = (x.shape()[0], x.shape()[1] * x.shape()[2], x.shape()[3]);
-        let Some(attention) = &self.attention else { return x.reshape(&[n, channels]) };
-        let scores = attention.forward(x.clone(), context).reshape(&[n, places]);
-        let weights = scores.softmax(1).reshape(&[n, places, 1]);
-        (x.reshape(&[n, places, channels]) * weights).sum(&[1])
+        attended(features.stages[features.stages.len() - 1].clone(), self.attention.as_ref(), context)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Found, Reading, Said};
+use super::{Found, Given, Reading, Said};
 use crate::FindingKind::{LeftOut, Suspicious};
 use crate::dataset::{CLASS, LabelKind};
 use crate::photos::files::{ending, entries, folders, is_picture, name, part, stem};
@@ -74,7 +74,7 @@ pub(super) fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> 
             }
         }
     }
-    if reading.clips.is_empty() {
+    if reading.samples.is_empty() {
         let expected = "a folder for each class, with animated GIF files, Y4M files or folders of pictures";
         let found = match reading.found {
             0 => "no clip".to_string(),
@@ -93,7 +93,7 @@ fn read_class(
     part: Option<Split>,
     reading: &mut Reading,
 ) -> Result<(), DataError> {
-    let before = reading.clips.len();
+    let before = reading.samples.len();
     for path in entries(folder)? {
         match kind(&path) {
             Kind::Clip => {
@@ -101,7 +101,8 @@ fn read_class(
                 let labels = BTreeMap::from([(CLASS.into(), Said::Class(name(folder)))]);
                 // Names do not depend on the part, as those of photographs.
                 let name = stem(above, &path).to_string_lossy().into_owned();
-                reading.clips.push(Found { name, path, part, labels });
+                let given = Given { video: Some(path), ..Given::default() };
+                reading.samples.push(Found { name, given, part, labels });
             }
             Kind::Video => {
                 reading.found += 1;
@@ -113,7 +114,7 @@ fn read_class(
             }
         }
     }
-    if reading.clips.len() == before {
+    if reading.samples.len() == before {
         reading.findings.add(Suspicious, "folders of classes without clips", folder.display());
     }
     Ok(())
