@@ -42,7 +42,7 @@ struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "image,audio,concat,gated,film,attention,late,late-weighted,gated+dropout,gated+dropout+auxiliary,\
+        default_value = "image,audio,concat,gated,film,attention,late,late-weighted,gated+dropout+auxiliary,\
                          late+dropout+auxiliary"
     )]
     variants: Vec<String>,
@@ -55,14 +55,17 @@ struct Options {
     /// The channels of the sounds' log-mel encoder, a convolution for each stage
     #[arg(long, value_delimiter = '/', default_value = "16/32/64/64")]
     sound: Vec<usize>,
+    /// Samples in a step
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
     /// The largest learning rate
     #[arg(long, default_value_t = 0.005)]
     learning_rate: f64,
     /// The rate of modality dropout of the variants that have it
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.7)]
     dropout: f64,
     /// The weight of each input's auxiliary task in the variants that have them
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 2.0)]
     auxiliary: f64,
     /// Threads to compute on [default: all cores]
     #[arg(long)]
@@ -159,7 +162,8 @@ fn one(options: &Options, variant: &str, speaker: &str, seed: u64) -> Result<Row
     if added.contains(&"auxiliary") {
         config.model.add_auxiliary(options.auxiliary);
     }
-    (config.seed, config.epochs, config.learning_rate) = (seed, options.epochs, options.learning_rate);
+    (config.seed, config.epochs) = (seed, options.epochs);
+    (config.batch, config.learning_rate) = (options.batch, options.learning_rate);
     let folder = options.out.join("runs").join(format!("{variant}-{speaker}-{seed}"));
     common::finish_run(config, &folder, &open, &mut Quiet)?;
     let (config, model) = load_model(&folder.join("checkpoints/best.safetensors"))?;
