@@ -103,7 +103,7 @@ impl Shards {
         self.samples(own.start, batch).start..self.samples(own.end - 1, batch).end
     }
 
-    /// What every shard has, from what each of this process's shards has: bytes of one length.
+    /// What every shard has, from what each of this process's shards has.
     ///
     /// # Panics
     /// Unless there are bytes for each of this process's shards.
@@ -113,12 +113,19 @@ impl Shards {
         if self.group.size() == 1 {
             return own;
         }
-        let all = self.group.gather(own.concat()).wait();
-        let cut = |(rank, bytes): (usize, Vec<u8>)| {
-            let each = bytes.len() / self.of_rank(rank).len();
-            bytes.chunks(each.max(1)).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        };
-        all.into_iter().enumerate().flat_map(cut).collect()
+        // Each with its length before it.
+        let framed = own.iter().flat_map(|bytes| [&(bytes.len() as u64).to_le_bytes(), &bytes[..]].concat());
+        let all = self.group.gather(framed.collect()).wait();
+        let mut found = Vec::with_capacity(self.count);
+        for bytes in &all {
+            let mut rest = &bytes[..];
+            while let Some((length, after)) = rest.split_first_chunk::<8>() {
+                let (bytes, after) = after.split_at(u64::from_le_bytes(*length) as usize);
+                found.push(bytes.to_vec());
+                rest = after;
+            }
+        }
+        found
     }
 
     /// The sum over all shards of vectors of one length, along the tree; `own` gives those of this process's shards, in

@@ -91,9 +91,11 @@ fn every_sample_is_in_one_shard_and_every_shard_in_one_process() {
 fn what_each_shard_has_is_known_to_all() {
     let all = on_each(3, |group| {
         let shards = Shards::new(group, 5).unwrap();
-        shards.gather(shards.own().map(|shard| vec![shard as u8; 2]).collect())
+        shards.gather(shards.own().map(|shard| vec![shard as u8; shard]).collect())
     });
-    assert!(all.iter().all(|all| *all == (0..5).map(|shard| vec![shard; 2]).collect::<Vec<_>>()));
+    assert!(
+        all.iter().all(|all| *all == (0..5).map(|shard| vec![shard; shard as usize]).collect::<Vec<_>>())
+    );
 }
 
 #[test]

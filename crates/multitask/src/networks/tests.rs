@@ -228,8 +228,7 @@ fn one_step_changes_every_parameter_of_every_kind_of_network_under_every_head_an
         let strategy = by_name::<f32>("fixed", config.heads.len(), &config.weights()).unwrap();
         let preference = vec![1.0; config.heads.len()];
         let mut balancing = Balancing { strategy, preference, wrt: GradientsWrt::Parameters };
-        let input =
-            StepInput { batch: &batch, validation: None, clip_norm: 1e9, seed: [6, 0], diagnose: false };
+        let input = StepInput { clip_norm: 1e9, seed: [6, 0], ..StepInput::new(&batch) };
         let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
         train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();
         for ((path, old), (_, new)) in before.iter().zip(values(&model)) {
