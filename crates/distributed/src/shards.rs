@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
 use half::bf16;
+use serde::{Deserialize, Serialize};
 
 use crate::group::{Alone, Group, Pending};
 use crate::tree::{TreeSum, node_count, sum_of_runs};
@@ -18,7 +19,8 @@ use crate::tree::{TreeSum, node_count, sum_of_runs};
 const BUCKET: usize = 1 << 20;
 
 /// The form of numbers in messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Message {
     /// As they are.
     #[default]
@@ -26,6 +28,18 @@ pub enum Message {
     /// Every leaf, and every sum in the tree, is rounded to 16 bits of which 8 are the exponent: half the bytes, and
     /// still the same bits for any number of processes.
     Bf16,
+}
+
+impl std::str::FromStr for Message {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "exact" => Ok(Self::Exact),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!("messages cannot be {name:?}; choose exact or bf16")),
+        }
+    }
 }
 
 /// A step's batch cut into shards that the processes of a group share out.
