@@ -74,7 +74,7 @@ fn start(mut options: Options, group: &Arc<dyn Group>) -> Result<ExitCode, Train
     // The first of several processes speaks for all.
     options.quiet |= !group.is_first();
     let pool = crate::shell::thread_pool(options.threads).map_err(TrainError::Option)?;
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt(group.is_first());
     // Inside the pool, so that the serial parts run where the parallel ones do.
     pool.install(|| run(options, group, &stop))
 }
@@ -168,15 +168,17 @@ fn tell(options: &Options, line: &str) {
     }
 }
 
-/// A flag that the first Ctrl-C sets; the second ends the program at once.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
+/// A flag that the first Ctrl-C sets; the second ends the program at once. It says so if it `speaks`.
+fn stop_on_interrupt(speaks: bool) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let installed = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nStopping after this step; once more to stop at once.");
+        if speaks {
+            eprintln!("\nStopping after this step; once more to stop at once.");
+        }
     });
     if let Err(error) = installed {
         eprintln!("note: Ctrl-C will not save first ({error})");

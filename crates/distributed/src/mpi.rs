@@ -117,8 +117,9 @@ fn exchange(world: &SimpleCommunicator, parts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut theirs = vec![0i32; lengths.len()];
     scope(|scope| wait(world.immediate_all_to_all_into(scope, &lengths[..], &mut theirs[..])));
     let (starts, their_starts) = (starts(&lengths), starts(&theirs));
-    let sent = parts.concat();
-    let mut received = vec![0u8; theirs.iter().map(|&length| length as usize).sum()];
+    // One byte more than there is: MPI refuses two empty buffers, which have the same address.
+    let sent = [&parts.concat()[..], &[0]].concat();
+    let mut received = vec![0u8; theirs.iter().map(|&length| length as usize).sum::<usize>() + 1];
     {
         let from = Partition::new(&sent[..], &lengths[..], &starts[..]);
         let mut into = PartitionMut::new(&mut received[..], &theirs[..], &their_starts[..]);

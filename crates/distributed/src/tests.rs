@@ -1,9 +1,10 @@
 //! Sums over shards by groups of threads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Group, Message, Shards, thread_groups};
+use crate::{Alone, Group, Message, Pending, Shards, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -108,6 +109,47 @@ fn rank_0_tells_the_others_and_hears_from_them() {
         group.gather_at_first(vec![rank; rank as usize])
     });
     assert_eq!(heard, [vec![vec![], vec![1], vec![2, 2]], vec![vec![]; 3], vec![vec![]; 3]]);
+}
+
+/// Counts the bytes that a rank sends to others.
+struct Counted(Arc<dyn Group>, AtomicUsize);
+
+impl Group for Counted {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
+        self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
+        self.0.exchange(parts)
+    }
+
+    fn abort(&self, code: i32) -> ! {
+        self.0.abort(code)
+    }
+}
+
+#[test]
+fn a_sum_sends_twice_its_length_less_the_own_share() {
+    for (message, bytes) in [(Message::Exact, 4), (Message::Bf16, 2)] {
+        for size in [2, 4, 8] {
+            let sent = on_each(size, |group| {
+                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let shards = Shards::new(counted.clone(), 8).unwrap();
+                shards.sum(shards.own().map(|shard| leaf(shard, 4000)), message);
+                counted.1.load(Ordering::Relaxed)
+            });
+            assert!(
+                sent.iter().all(|&sent| sent == 2 * (size - 1) * 4000 * bytes / size),
+                "{size}: {sent:?}"
+            );
+        }
+    }
 }
 
 #[test]
