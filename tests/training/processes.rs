@@ -14,7 +14,8 @@ use super::{StopAfter, scenes, small_config, tensor_bytes};
 
 fn sharded(balance: &str) -> TrainConfig {
     let mut config = small_config();
-    config.samples = Some(20);
+    config.samples = Some(17);
+    config.model.stages = vec![vec![4], vec![4], vec![8], vec![8]];
     config.shards = 4;
     config.set_balance(balance).unwrap();
     config
@@ -58,11 +59,11 @@ fn metrics(folder: &Path) -> Vec<String> {
 #[test]
 fn a_run_is_the_same_in_any_number_of_processes() {
     let folder = tempfile::tempdir().unwrap();
-    for balance in ["fixed", "upgrad", "auto-lambda"] {
+    for (balance, sizes) in [("fixed", &[4][..]), ("auto-lambda", &[2])] {
         let config = sharded(balance);
         let one = folder.path().join(balance);
         let expected = run(&one, &config, 1, u64::MAX).remove(0).unwrap();
-        for size in [2, 4] {
+        for &size in sizes {
             let several = folder.path().join(format!("{balance}{size}"));
             for summary in run(&several, &config, size, u64::MAX) {
                 let summary = summary.unwrap();
@@ -90,8 +91,8 @@ fn a_run_stopped_by_one_process_continues_in_another_number_of_them() {
     assert_eq!(metrics(&whole), metrics(&parts));
 }
 
-/// Scenes of which one is not finite.
-struct WithNan(Arc<dyn Dataset>, usize);
+/// Scenes of which every third one is not finite.
+struct WithNan(Arc<dyn Dataset>);
 
 impl Dataset for WithNan {
     fn info(&self) -> &DatasetInfo {
@@ -104,7 +105,7 @@ impl Dataset for WithNan {
 
     fn sample(&self, split: Split, epoch: u64, index: usize) -> Result<Sample, DataError> {
         let mut sample = self.0.sample(split, epoch, index)?;
-        if split == Split::Train && index == self.1 {
+        if split == Split::Train && index.is_multiple_of(3) {
             sample.image.pixels = Pixels::Floats(vec![f32::NAN; sample.image.pixels.len()]);
         } else if let Pixels::Bytes(bytes) = &sample.image.pixels {
             sample.image.pixels =
@@ -119,7 +120,7 @@ fn what_is_not_finite_in_one_process_is_named_in_all() {
     let folder = tempfile::tempdir().unwrap();
     let config = sharded("fixed");
     let told = on_each(2, |group| {
-        let data = Arc::new(WithNan(scenes(&config).unwrap(), 7));
+        let data = Arc::new(WithNan(scenes(&config).unwrap()));
         let trainer = Trainer::builder(config.clone(), data).group(group).start(folder.path());
         let flag = AtomicBool::new(false);
         let mut observer = StopAfter { steps: u64::MAX, flag: &flag, epochs: Vec::new() };

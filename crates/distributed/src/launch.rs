@@ -2,21 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::error::LaunchError;
 use crate::group::{Alone, Group};
-
-/// The process cannot join those that were started with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LaunchError {
-    /// It was built without MPI.
-    #[error(
-        "this program was started as one of {0} processes, and it was built without MPI: each would train for itself and \
-         write over the others' files; build it with --features mpi (docs/cluster.md), or start it without mpirun"
-    )]
-    WithoutMpi(usize),
-    /// MPI cannot be used.
-    #[error("MPI cannot be used: {0}")]
-    Mpi(String),
-}
 
 /// The number of processes that a launcher says it started; `None` without a launcher. The names are those of Open MPI,
 /// of launchers that speak PMI (MPICH, Intel MPI, Slurm), and of Slurm's steps, which count only beside PMIx.

@@ -23,6 +23,7 @@
 //! MPI, and a program is a group of one.
 #![forbid(unsafe_code)]
 
+mod error;
 mod group;
 mod launch;
 #[cfg(feature = "mpi")]
@@ -33,8 +34,9 @@ mod tests;
 mod threads;
 mod tree;
 
+pub use error::LaunchError;
 pub use group::{Alone, Group, Pending};
-pub use launch::{LaunchError, join};
+pub use launch::join;
 pub use shards::{Message, Shards};
 pub use threads::thread_groups;
 pub use tree::TreeSum;

@@ -15,8 +15,8 @@ use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::CommunicatorCollectives;
 
+use crate::error::LaunchError;
 use crate::group::{Group, Pending};
-use crate::launch::LaunchError;
 
 /// How long a message is waited for without sleeping: longer than one takes between processes of a machine.
 const AWAKE: Duration = Duration::from_micros(500);
