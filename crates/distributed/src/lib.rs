@@ -17,7 +17,8 @@
 //! - [`Group`]: processes that exchange bytes: [`Alone`], [`thread_groups`] in tests, or processes of MPI, which [`join`]
 //!   finds if the program was started by `mpirun` or Slurm;
 //! - [`TreeSum`]: the tree, as a sum that takes its leaves one after another;
-//! - [`Shards`]: which process has which shards and samples, and the sum over all of them.
+//! - [`Shards`]: which process has which shards and samples;
+//! - [`Sum`]: the sum over all of them, sent while its operands are computed.
 //!
 //! Nothing here knows of models. MPI is called in one file, behind the feature `mpi`; without it, the crate needs no
 //! MPI, and a program is a group of one.
@@ -26,9 +27,11 @@
 mod error;
 mod group;
 mod launch;
+mod message;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod shards;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -37,6 +40,8 @@ mod tree;
 pub use error::LaunchError;
 pub use group::{Alone, Group, Pending};
 pub use launch::join;
-pub use shards::{Message, Shards};
+pub use message::Message;
+pub use shards::Shards;
+pub use sum::{Leaf, Sum};
 pub use threads::thread_groups;
 pub use tree::TreeSum;

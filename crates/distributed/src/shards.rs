@@ -1,46 +1,13 @@
-//! A batch cut into shards, who has which, and the sum over all of them.
-//!
-//! The sum is a reduce-scatter and an all-gather: every process cuts its partial sums into as many pieces as there are
-//! processes and sends piece `r` to rank `r`, which adds what it receives along the tree and sends the result to all.
-//! Whatever the number of processes, each sends and receives about twice the length of the sum.
+//! A batch cut into shards, and who has which.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use cerberus_tensor::Element;
-use cerberus_tensor::parallel::for_each_piece;
-use half::bf16;
-use serde::{Deserialize, Serialize};
 
-use crate::group::{Alone, Group, Pending};
-use crate::tree::{TreeSum, node_count, sum_of_runs};
-
-/// Elements that are exchanged at a time: while others are on the way, those that have arrived are added.
-const BUCKET: usize = 1 << 20;
-
-/// The form of numbers in messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Message {
-    /// As they are.
-    #[default]
-    Exact,
-    /// Every leaf, and every sum in the tree, is rounded to 16 bits of which 8 are the exponent: half the bytes, and
-    /// still the same bits for any number of processes.
-    Bf16,
-}
-
-impl std::str::FromStr for Message {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "exact" => Ok(Self::Exact),
-            "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("messages cannot be {name:?}; choose exact or bf16")),
-        }
-    }
-}
+use crate::group::{Alone, Group};
+use crate::message::Message;
+use crate::sum::Sum;
 
 /// A step's batch cut into shards that the processes of a group share out.
 #[derive(Clone)]
@@ -149,101 +116,12 @@ impl Shards {
     /// Unless there is a vector for each of this process's shards, and all have one length.
     #[track_caller]
     pub fn sum<T: Element>(&self, own: impl IntoIterator<Item = Vec<T>>, message: Message) -> Vec<T> {
-        let add = |a, b| rounded(added(a, b), message);
-        let mut partial = TreeSum::from(self.own().start);
-        let mut count = 0;
+        let mut own = own.into_iter().peekable();
+        let len = own.peek().expect("every process has a shard").len();
+        let mut sum = Sum::new(self, len, message);
         for leaf in own {
-            // Alone with one shard, nothing is added and nothing is sent.
-            partial.push(if self.is_whole() { leaf } else { rounded(leaf, message) }, add);
-            count += 1;
+            sum.push(leaf);
         }
-        assert!(count == self.own().len(), "Shards::sum: {count} vectors for the shards {:?}", self.own());
-        if self.group.size() == 1 {
-            return partial.finish(add).expect("there is a shard");
-        }
-        self.sum_over_ranks(&partial, message)
-    }
-
-    /// The sum of all processes' partial sums, bucket by bucket.
-    fn sum_over_ranks<T: Element>(&self, partial: &TreeSum<Vec<T>>, message: Message) -> Vec<T> {
-        let (size, rank) = (self.group.size(), self.group.rank());
-        let len = partial.nodes().next().expect("every process has a shard").len();
-        let buckets: Vec<Range<usize>> =
-            (0..len).step_by(BUCKET).map(|start| start..(start + BUCKET).min(len)).collect();
-        // The part of a bucket that a rank adds.
-        let piece = |bucket: &Range<usize>, rank: usize| {
-            bucket.start + rank * bucket.len() / size..bucket.start + (rank + 1) * bucket.len() / size
-        };
-        let scatter = |bucket: &Range<usize>| {
-            let to = |rank| {
-                let parts = partial.nodes().flat_map(|node| encoded(&node[piece(bucket, rank)], message));
-                parts.collect()
-            };
-            self.group.exchange((0..size).map(to).collect())
-        };
-        let scattered: Vec<Pending> = buckets.iter().map(scatter).collect();
-        let gathered: Vec<Pending> = (buckets.iter().zip(scattered))
-            .map(|(bucket, pending)| {
-                let received = pending.wait();
-                let of_rank = |(rank, bytes): (usize, &Vec<u8>)| {
-                    let each = bytes.len() / node_count(self.of_rank(rank));
-                    bytes.chunks(each.max(1)).map(|bytes| decoded::<T>(bytes, message)).collect::<Vec<_>>()
-                };
-                let nodes: Vec<Vec<T>> = received.iter().enumerate().flat_map(of_rank).collect();
-                // A bucket may be too short for every rank to have a part of it.
-                let sum = if piece(bucket, rank).is_empty() {
-                    Vec::new()
-                } else {
-                    let runs = (0..size).map(|rank| self.of_rank(rank));
-                    sum_of_runs(runs, nodes.into_iter(), |a, b| rounded(added(a, b), message))
-                        .expect("there are shards")
-                };
-                self.group.gather(encoded(&sum, message))
-            })
-            .collect();
-        let mut all = Vec::with_capacity(len);
-        for pending in gathered {
-            pending.wait().iter().for_each(|bytes| all.extend(decoded::<T>(bytes, message)));
-        }
-        all
-    }
-}
-
-#[track_caller]
-fn added<T: Element>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {
-    assert!(a.len() == b.len(), "Shards::sum: vectors of {} and of {} values", a.len(), b.len());
-    for_each_piece(&mut a, |first, piece| {
-        piece.iter_mut().zip(&b[first..]).for_each(|(a, b)| *a += *b);
-    });
-    a
-}
-
-fn rounded<T: Element>(mut values: Vec<T>, message: Message) -> Vec<T> {
-    if message == Message::Bf16 {
-        for_each_piece(&mut values, |_, piece| {
-            piece.iter_mut().for_each(|x| *x = T::from_f64(bf16::from_f32(x.as_f64() as f32).into()));
-        });
-    }
-    values
-}
-
-fn encoded<T: Element>(values: &[T], message: Message) -> Vec<u8> {
-    let each = |x: &T| x.as_f64();
-    match message {
-        Message::Bf16 => values.iter().flat_map(|x| bf16::from_f64(each(x)).to_le_bytes()).collect(),
-        _ if size_of::<T>() == 4 => values.iter().flat_map(|x| (each(x) as f32).to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|x| each(x).to_le_bytes()).collect(),
-    }
-}
-
-fn decoded<T: Element>(bytes: &[u8], message: Message) -> Vec<T> {
-    match message {
-        Message::Bf16 => {
-            bytes.as_chunks::<2>().0.iter().map(|&x| T::from_f64(bf16::from_le_bytes(x).into())).collect()
-        }
-        _ if size_of::<T>() == 4 => {
-            bytes.as_chunks::<4>().0.iter().map(|&x| T::from_f64(f32::from_le_bytes(x).into())).collect()
-        }
-        _ => bytes.as_chunks::<8>().0.iter().map(|&x| T::from_f64(f64::from_le_bytes(x))).collect(),
+        sum.finish()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Group, Message, Pending, Shards, thread_groups};
+use crate::{Alone, Group, Message, Pending, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -55,6 +55,32 @@ fn another_order_gives_other_bits() {
     let in_a_row =
         (0..8).map(|shard| leaf(shard, 1000)).reduce(|a, b| a.iter().zip(b).map(|(a, b)| a + b).collect());
     assert_ne!(bits(&in_a_row.unwrap()), bits(&tree));
+}
+
+#[test]
+fn a_vector_that_comes_in_parts_in_any_order_gives_the_same_sum() {
+    let len = (1 << 20) + 100;
+    let sum = |group: Arc<dyn Group>, in_parts: bool| {
+        let shards = Shards::new(group, 2).unwrap();
+        let mut sum = Sum::new(&shards, len, Message::Exact);
+        for shard in shards.own() {
+            let mut values = leaf(shard, len);
+            values[7..50].fill(0.0);
+            if !in_parts {
+                sum.push(values);
+                continue;
+            }
+            let mut parts: Vec<std::ops::Range<usize>> = vec![50..700_000, 700_000..len, 0..7];
+            parts.rotate_left(shard);
+            let mut leaf = sum.leaf();
+            parts.into_iter().for_each(|part| leaf.put(part.start, &values[part.clone()]));
+            leaf.finish();
+        }
+        sum.finish()
+    };
+    let alone = sum(Arc::new(Alone), false);
+    assert!(sum(Arc::new(Alone), true) == alone);
+    assert!(on_each(2, |group| sum(group, true)).iter().all(|sum| *sum == alone));
 }
 
 #[test]

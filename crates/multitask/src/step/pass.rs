@@ -2,7 +2,7 @@
 //! respect to, and the tasks' gradients. [`step`](super::step) decides, this
 //! module computes.
 
-use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
+use cerberus_autograd::{GradientSink, ParamId, Var, backward_into, depends_on, grad, grad_each};
 use cerberus_data::Batch;
 use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
 use cerberus_tensor::{Element, Tensor};
@@ -157,25 +157,22 @@ pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<
     TaskGradients::new(rows.collect(), gradients.names().to_vec())
 }
 
-/// All parameters' gradients, when the shared variables move along `direction`.
-pub(super) fn apply<T: Element>(
+/// The gradients of the trunk's parameters, when the features move along `direction`, and the buffers' new values.
+pub(super) fn apply_features<T: Element>(
     pass: Pass<T>,
     direction: Vec<Tensor<T>>,
-    heads: HeadGradients<T>,
-) -> (Gradients<T>, BufferUpdates<T>) {
-    let Pass { losses, shared, outputs, heads: vars, shared_ids, updates, .. } = pass;
-    drop((losses, shared, vars));
-    let mut gradients = if outputs.is_empty() {
-        shared_ids.into_iter().zip(direction).collect()
-    } else {
-        // <Z, c> has gradient c at the features Z, from which the trunk's backward pass starts.
-        let products =
-            outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
-        let total = products.reduce(|a, b| a + b).expect("a trunk has features");
-        if total.is_recorded() { backward(total) } else { Gradients::default() }
-    };
-    gradients.extend(heads);
-    (gradients, updates)
+    sink: &mut impl GradientSink<T>,
+) -> BufferUpdates<T> {
+    let Pass { losses, shared, outputs, heads, updates, .. } = pass;
+    drop((losses, shared, heads));
+    // <Z, c> has gradient c at the features Z, from which the trunk's backward pass starts.
+    let products =
+        outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
+    let total = products.reduce(|a, b| a + b).expect("a trunk has features");
+    if total.is_recorded() {
+        backward_into(total, sink);
+    }
+    updates
 }
 
 /// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.

@@ -10,10 +10,13 @@
 //!
 //! A batch that is not cut is one pass, and nothing is multiplied, copied or added.
 
-use cerberus_autograd::{Gradients, ParamId, backward};
+use std::collections::HashMap;
+use std::ops::Range;
+
+use cerberus_autograd::{self as autograd, Gradient, GradientSink, Gradients, ParamId, backward_into};
 use cerberus_balance::{Products, TaskGradients};
 use cerberus_data::Batch;
-use cerberus_distributed::Message;
+use cerberus_distributed::{Leaf, Message, Sum};
 use cerberus_nn::{BufferUpdates, Module, ModuleTensor};
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Tensor};
@@ -100,13 +103,16 @@ impl<'a, T: Element> Passes<'a, T> {
     /// The gradients of the weighted sum of the losses, and the buffers' new values.
     pub fn backward(self, weights: &[f64]) -> (Gradients<T>, BufferUpdates<T>) {
         let Self { model, input, own, .. } = self;
-        each_backward(model, input, own, |pass| {
+        each_backward(model, input, own, |pass, sink| {
             let Pass { losses, shared, heads, updates, .. } = pass;
+            // Heads without labels have no gradients, which others need not wait for.
+            let without = losses.iter().zip(&heads).filter(|(loss, _)| loss.is_none());
+            without.flat_map(|(_, head)| head).for_each(|(id, _)| sink.skip(*id));
             drop((shared, heads));
-            let is_labelled = losses.iter().any(Option::is_some);
-            let gradients =
-                if is_labelled { backward(weighted(losses, weights)) } else { Gradients::default() };
-            (gradients, updates)
+            if losses.iter().any(Option::is_some) {
+                backward_into(weighted(losses, weights), sink);
+            }
+            updates
         })
     }
 
@@ -154,11 +160,8 @@ impl<'a, T: Element> Passes<'a, T> {
     /// All parameters' gradients, when the shared variables move along `direction`: that of the parameters, or that of
     /// the features of all images.
     pub fn apply(self, direction: Direction<T>, heads: HeadGradients<T>) -> (Gradients<T>, BufferUpdates<T>) {
-        let Self { model, input, mut own, .. } = self;
+        let Self { model, input, own, .. } = self;
         match direction {
-            Direction::Parameters(direction) if input.shards.is_whole() => {
-                pass::apply(own.remove(0), direction, heads)
-            }
             Direction::Parameters(direction) => {
                 let mut gradients: Gradients<T> = own[0].shared_ids.iter().copied().zip(direction).collect();
                 gradients.extend(heads);
@@ -167,9 +170,8 @@ impl<'a, T: Element> Passes<'a, T> {
             }
             Direction::Features(directions) => {
                 let mut directions = directions.into_iter();
-                let (mut gradients, updates) = each_backward(model, input, own, |pass| {
-                    let direction = directions.next().expect("a direction for each shard");
-                    pass::apply(pass, direction, Vec::new())
+                let (mut gradients, updates) = each_backward(model, input, own, |pass, sink| {
+                    pass::apply_features(pass, directions.next().expect("a direction for each shard"), sink)
                 });
                 gradients.extend(heads);
                 (gradients, updates)
@@ -321,38 +323,84 @@ impl Known {
     }
 }
 
-/// The sums over all shards of what a backward pass of each gives.
+/// The sums over all shards of the gradients that a backward pass of each gives, which leave as they are complete, and
+/// the buffers' new values.
 fn each_backward<T: Element>(
     model: &MultiTaskModel<T>,
     input: &StepInput,
     mut own: Vec<Pass<T>>,
-    mut backward: impl FnMut(Pass<T>) -> (Gradients<T>, BufferUpdates<T>),
+    mut backward: impl FnMut(Pass<T>, &mut Sink<'_, '_, T>) -> BufferUpdates<T>,
 ) -> (Gradients<T>, BufferUpdates<T>) {
     if input.shards.is_whole() {
-        return backward(own.remove(0));
+        let mut sink = Sink::Whole(Gradients::default());
+        let updates = backward(own.remove(0), &mut sink);
+        let Sink::Whole(gradients) = sink else { unreachable!("nothing changes it") };
+        return (gradients, updates);
     }
-    let layout = Layout::of(model, |entry| match entry {
+    let mut layout = Layout::of(model, |entry| match entry {
         ModuleTensor::Parameter(parameter) => parameter.is_trainable().then(|| parameter.id()),
         _ => None,
     });
+    // A backward pass gives the last parameters first.
+    layout.entries.reverse();
+    let places = layout.places();
+    let mut sum = Sum::new(&input.shards, layout.len(), input.messages);
     let mut updates = Vec::new();
     // One after another, so that a shard's tape is freed before the next one's gradients are computed.
-    let flat = own.into_iter().map(|pass| {
-        let (gradients, new) = backward(pass);
-        updates.push(new);
-        layout.flat(|id| gradients.parameter(id))
-    });
-    let sums = input.shards.sum(flat, input.messages);
+    for pass in own {
+        let mut sink = Sink::Shard(sum.leaf(), &places);
+        updates.push(backward(pass, &mut sink));
+        if let Sink::Shard(leaf, _) = sink {
+            leaf.finish();
+        }
+    }
+    let sums = sum.finish();
     let gradients = layout.tensors(&sums).into_iter().map(|(id, tensor, _)| (id, tensor)).collect();
     (gradients, mean_updates(model, input, updates))
+}
+
+/// Takes the gradients of a backward pass.
+pub(super) enum Sink<'s, 'a, T: Element> {
+    /// Keeps them.
+    Whole(Gradients<T>),
+    /// Adds them to the sum over shards, at the places of a [`Layout`].
+    Shard(Leaf<'s, 'a, T>, &'s HashMap<ParamId, Range<usize>>),
+}
+
+impl<T: Element> Sink<'_, '_, T> {
+    /// The parameter has no gradient.
+    fn skip(&mut self, id: ParamId) {
+        if let Self::Shard(leaf, places) = self
+            && let Some(place) = places.get(&id)
+        {
+            leaf.skip(place.start, place.len());
+        }
+    }
+}
+
+impl<T: Element> GradientSink<T> for Sink<'_, '_, T> {
+    fn accept(&mut self, of: autograd::Leaf, gradient: Gradient<T>) {
+        match self {
+            Self::Whole(gradients) => gradients.accept(of, gradient),
+            Self::Shard(leaf, places) => {
+                if let Some(place) = of.parameter.and_then(|id| places.get(&id)) {
+                    leaf.put(place.start, &[T::ONE]);
+                    leaf.put(place.start + 1, gradient.into_dense().contiguous().data());
+                }
+            }
+        }
+    }
 }
 
 /// The mean of the buffers' new values over the shards that have some.
 fn mean_updates<T: Element>(
     model: &MultiTaskModel<T>,
     input: &StepInput,
-    own: Vec<BufferUpdates<T>>,
+    mut own: Vec<BufferUpdates<T>>,
 ) -> BufferUpdates<T> {
+    if input.shards.is_whole() {
+        return own.remove(0);
+    }
     let layout = Layout::of(model, |entry| match entry {
         ModuleTensor::Buffer(buffer) => Some(buffer.id()),
         _ => None,
@@ -380,6 +428,22 @@ impl Layout {
             entries.extend(chosen(&entry).map(|id| (id, entry.value().shape().to_vec())));
         });
         Self { entries }
+    }
+
+    /// The length of such a vector.
+    fn len(&self) -> usize {
+        self.entries.iter().map(|(_, shape)| 1 + shape.iter().product::<usize>()).sum()
+    }
+
+    /// The place of each tensor in such a vector.
+    fn places(&self) -> HashMap<ParamId, Range<usize>> {
+        let mut next = 0;
+        let place = |(id, shape): &(ParamId, Vec<usize>)| {
+            let start = next;
+            next += 1 + shape.iter().product::<usize>();
+            (*id, start..next)
+        };
+        self.entries.iter().map(place).collect()
     }
 
     /// 1 and the values of a tensor that is there; otherwise zeros.
