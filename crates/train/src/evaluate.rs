@@ -1,6 +1,7 @@
 //! Scoring a model on a split.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use cerberus_data::{Batch, Dataset, EpochPlan, Label, Loader, Mask, Object, Split};
@@ -131,8 +132,8 @@ pub(crate) fn score_seen(
             batch => {
                 let turn = batch.map(|batch| Turn::of(&batch, predictions, answered(&batch)));
                 for turn in group.gather_at_first(turn.map(|turn| turn.encoded()).unwrap_or_default()) {
-                    if let Some((batch, predictions, answered)) = Turn::decoded(&turn) {
-                        score(&batch, &predictions, &answered);
+                    if let Some(mut turn) = Turn::decoded(&turn) {
+                        score(&turn.take_batch(), &turn.predictions, &turn.answered);
                     }
                 }
             }
@@ -163,16 +164,17 @@ impl Turn {
         postcard::to_allocvec(self).expect("labels and predictions can be encoded")
     }
 
-    /// A batch of labels, the predictions, and the places that each task could answer; `None` for no turn.
-    fn decoded(bytes: &[u8]) -> Option<(Batch, Vec<Vec<Prediction>>, Vec<Vec<usize>>)> {
-        if bytes.is_empty() {
-            return None;
-        }
-        let turn: Self = postcard::from_bytes(bytes).expect("every rank is the same program");
-        let Self { classes, objects, masks, more, indices, predictions, answered } = turn;
+    /// What [`encoded`](Self::encoded) made; `None` for no turn.
+    fn decoded(bytes: &[u8]) -> Option<Self> {
+        (!bytes.is_empty()).then(|| postcard::from_bytes(bytes).expect("every rank is the same program"))
+    }
+
+    /// A batch with the labels, which are moved out.
+    fn take_batch(&mut self) -> Batch {
+        let (classes, objects) = (take(&mut self.classes), take(&mut self.objects));
+        let (masks, more, indices) = (take(&mut self.masks), take(&mut self.more), take(&mut self.indices));
         let (images, inputs) = (Tensor::zeros(&[indices.len(), 0, 0, 0]), BTreeMap::new());
         let without_image = vec![true; indices.len()];
-        let batch = Batch { images, without_image, inputs, classes, objects, masks, more, indices };
-        Some((batch, predictions, answered))
+        Batch { images, without_image, inputs, classes, objects, masks, more, indices }
     }
 }
