@@ -15,6 +15,7 @@
 //! | [`nn`] | layers, losses, optimisers, schedules, checkpoints |
 //! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
 //! | [`audio`] | sound files, resampling, spectrograms, augmentation (builds on nothing) |
+//! | [`distributed`] | several processes, and sums over shards that have the same bits for any number of them |
 //! | [`metrics`] | scores of predictions, boxes and their tracks (builds on nothing) |
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
@@ -52,6 +53,7 @@ pub use cerberus_audio as audio;
 pub use cerberus_autograd as autograd;
 pub use cerberus_balance as balance;
 pub use cerberus_data as data;
+pub use cerberus_distributed as distributed;
 pub use cerberus_draw as draw;
 pub use cerberus_explain as explain;
 pub use cerberus_metrics as metrics;

@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("tensor", &[]),
     ("audio", &[]),
     ("metrics", &[]),
@@ -19,8 +19,9 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("data", &["audio", "tensor"]),
     ("nn", &["autograd", "tensor"]),
     ("balance", &["autograd", "tensor"]),
+    ("distributed", &["tensor"]),
     ("draw", &["data", "metrics"]),
-    ("multitask", &["audio", "autograd", "balance", "data", "metrics", "nn", "tensor"]),
+    ("multitask", &["audio", "autograd", "balance", "data", "distributed", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
     ("explain", &["autograd", "metrics", "multitask", "nn", "tensor"]),
     ("personal", &["autograd", "data", "metrics", "multitask", "nn", "tensor"]),
@@ -31,6 +32,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "autograd",
             "balance",
             "data",
+            "distributed",
             "draw",
             "explain",
             "metrics",
@@ -47,6 +49,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "autograd",
             "balance",
             "data",
+            "distributed",
             "draw",
             "explain",
             "metrics",

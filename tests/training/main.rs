@@ -2,6 +2,7 @@
 //! after an interruption, and after being killed.
 
 mod choices;
+mod processes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -196,6 +196,25 @@ impl Products {
         self.parts.insert(place, (name, all));
     }
 
+    /// All products, part by part.
+    pub fn numbers(&self) -> Vec<f64> {
+        self.parts.values().flat_map(|(_, products)| products.iter().copied()).collect()
+    }
+
+    /// The same parts with other [products](Self::numbers): a sum over several batches, say.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[track_caller]
+    pub fn with_numbers(mut self, numbers: &[f64]) -> Self {
+        let each = self.tasks * self.tasks;
+        assert!(numbers.len() == each * self.parts.len(), "Products: {} numbers", numbers.len());
+        for ((_, products), numbers) in self.parts.values_mut().zip(numbers.chunks(each.max(1))) {
+            products.copy_from_slice(numbers);
+        }
+        self
+    }
+
     /// The parts' names, in order of their places.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.values().map(|(name, _)| name.as_str())

@@ -32,6 +32,7 @@ pub mod runs;
 mod senses;
 pub mod settings;
 pub mod shell;
+mod together;
 pub mod train;
 
 pub use cerberus_report::chart;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cerberus::distributed::Group;
 use cerberus::train::{
     Outcome, RunFolder, Summary, TrainError, Trainer, Transfer, find_rate, fit_memory, open_mixed,
 };
@@ -18,6 +19,7 @@ use clap::Parser;
 use crate::display::{Display, figure};
 use crate::say;
 use crate::settings::Settings;
+use crate::together;
 
 /// Train one trunk with several heads: classify, detect and segment.
 #[derive(Parser)]
@@ -60,24 +62,24 @@ struct Options {
 
 /// Trains one trunk with several heads; see the top of this file.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
-    match start(options) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+    match together::start::<Options>() {
+        Ok((group, options)) => {
+            start(options, &group).unwrap_or_else(|error| together::fail(&*group, &error))
         }
+        Err(code) => code,
     }
 }
 
-fn start(options: Options) -> Result<ExitCode, TrainError> {
+fn start(mut options: Options, group: &Arc<dyn Group>) -> Result<ExitCode, TrainError> {
+    // The first of several processes speaks for all.
+    options.quiet |= !group.is_first();
     let pool = crate::shell::thread_pool(options.threads).map_err(TrainError::Option)?;
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt(group.is_first());
     // Inside the pool, so that the serial parts run where the parallel ones do.
-    pool.install(|| run(options, &stop))
+    pool.install(|| run(options, group, &stop))
 }
 
-fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
+fn run(options: Options, group: &Arc<dyn Group>, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
     let mut trainer = match &options.resume {
         Some(folder) => {
             let config = RunFolder::read_config(folder)?;
@@ -87,16 +89,17 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
                 .command(&crate::shell::command_line())
                 .loader_threads(options.loader_threads)
                 .profile(options.profile)
+                .group(Arc::clone(group))
                 .resume(folder)?
         }
-        None => match new_run(&options)? {
+        None => match new_run(&options, group)? {
             Some(trainer) => trainer,
             None => return Ok(ExitCode::SUCCESS),
         },
     };
     let folder = trainer.folder().path().to_path_buf();
     if !options.quiet {
-        introduce(&trainer);
+        introduce(&trainer, group.size());
     }
     let mut display = Display::new(&trainer, options.quiet);
     match trainer.run(&mut display, stop)? {
@@ -115,7 +118,12 @@ fn run(options: Options, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
     }
 }
 
-fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
+fn new_run(options: &Options, group: &Arc<dyn Group>) -> Result<Option<Trainer>, TrainError> {
+    if group.size() > 1 && (options.find_rate.is_some() || options.fit_memory.is_some()) {
+        return Err(TrainError::Option(
+            "--find-rate and --fit-memory try steps of one process; start them without mpirun".into(),
+        ));
+    }
     let settings = match &options.config {
         Some(file) => options.settings.clone().over_file(file)?,
         None => options.settings.clone(),
@@ -144,7 +152,8 @@ fn new_run(options: &Options) -> Result<Option<Trainer>, TrainError> {
         .settings(&(header.to_string() + &kept))
         .command(&crate::shell::command_line())
         .loader_threads(options.loader_threads)
-        .profile(options.profile);
+        .profile(options.profile)
+        .group(Arc::clone(group));
     let trainer = match &options.out {
         Some(out) => trainer.start(out),
         None => trainer.start_in_next(Path::new("runs")),
@@ -159,15 +168,17 @@ fn tell(options: &Options, line: &str) {
     }
 }
 
-/// A flag that the first Ctrl-C sets; the second ends the program at once.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
+/// A flag that the first Ctrl-C sets; the second ends the program at once. It says so if it `speaks`.
+fn stop_on_interrupt(speaks: bool) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let installed = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nStopping after this step; once more to stop at once.");
+        if speaks {
+            eprintln!("\nStopping after this step; once more to stop at once.");
+        }
     });
     if let Err(error) = installed {
         eprintln!("note: Ctrl-C will not save first ({error})");
@@ -175,7 +186,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-fn introduce(trainer: &Trainer) {
+fn introduce(trainer: &Trainer, processes: usize) {
     use cerberus::nn::Module;
     let config = trainer.config();
     let tasks: Vec<&str> = config.model.heads.iter().map(|head| head.name.as_str()).collect();
@@ -189,6 +200,9 @@ fn introduce(trainer: &Trainer) {
         config.seed,
         rayon::current_num_threads(),
     );
+    if config.shards > 1 || processes > 1 {
+        say!("each batch in {} shards, shared by {processes} processes", config.shards);
+    }
     if trainer.state().step > 0 {
         say!("continuing after step {} (epoch {})", trainer.state().step, trainer.state().epoch + 1);
     }

@@ -4,6 +4,7 @@
 //! bounded queue; the reader takes from the queues in turn. The order is therefore fixed by the
 //! plan, whatever the number of workers and their speed, and the workers share no lock.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,11 @@ pub struct EpochPlan {
     /// Worker threads that make batches; with 0 the reader's own thread makes each batch on
     /// request.
     pub workers: usize,
+    /// The places in each batch of the samples to make, for one of several processes that share every batch; all if
+    /// absent.
+    pub within: Option<Range<usize>>,
+    /// Delivers every so many batches from `start_batch` on: 1 for all, more for one of several processes that take turns.
+    pub every: usize,
 }
 
 impl EpochPlan {
@@ -57,6 +63,8 @@ impl EpochPlan {
             limit: None,
             drop_last: false,
             workers: 1,
+            within: None,
+            every: 1,
         }
     }
 
@@ -88,6 +96,7 @@ impl EpochPlan {
 pub struct Loader {
     source: Source,
     next: usize,
+    every: usize,
     batches: usize,
 }
 
@@ -101,7 +110,7 @@ impl Loader {
     /// used for many epochs.
     ///
     /// # Errors
-    /// [`DataError::Option`] when the batch size is 0, when `start_batch` lies
+    /// [`DataError::Option`] when the batch size or `every` is 0, when `start_batch` lies
     /// past the end of the epoch, or when the system refuses a thread.
     pub fn new(dataset: impl Dataset + 'static, plan: EpochPlan) -> Result<Loader, DataError> {
         Self::of(Arc::new(dataset), plan)
@@ -114,6 +123,9 @@ impl Loader {
         if plan.batch_size == 0 {
             return refuse("batch size", 0, "give at least 1".into());
         }
+        if plan.every == 0 {
+            return refuse("every", 0, "give at least 1".into());
+        }
         let order = plan.order(dataset.len(plan.split));
         let batches = match plan.drop_last {
             true => order.len() / plan.batch_size,
@@ -124,13 +136,14 @@ impl Loader {
                 format!("this epoch has {batches} batches; resume with the data and options of the start");
             return refuse("start batch", plan.start_batch, remedy);
         }
-        let (next, workers) = (plan.start_batch, plan.workers.min(batches - plan.start_batch));
+        let (next, every) = (plan.start_batch, plan.every);
+        let workers = plan.workers.min((batches - next).div_ceil(every));
         let job = Job { dataset, plan, order: order.into(), batches, stop: Arc::default() };
         let source = match workers {
             0 => Source::Here(job),
             _ => Source::Workers(Workers::start(&job, workers)?),
         };
-        Ok(Loader { source, next, batches })
+        Ok(Loader { source, next, every, batches })
     }
 
     /// How many batches the whole epoch has, including those before `start_batch`.
@@ -155,12 +168,12 @@ impl Iterator for Loader {
             Source::Here(job) => job.guarded(self.next),
             Source::Workers(workers) => workers.receive(self.next),
         };
-        self.next = if batch.is_ok() { self.next + 1 } else { self.batches };
+        self.next = if batch.is_ok() { self.next + self.every } else { self.batches };
         Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.batches - self.next))
+        (0, Some(self.batches.saturating_sub(self.next).div_ceil(self.every)))
     }
 }
 
@@ -178,6 +191,10 @@ impl Job {
     fn make(&self, batch: usize) -> Result<Batch, DataError> {
         let start = batch * self.plan.batch_size;
         let indices = &self.order[start..self.order.len().min(start + self.plan.batch_size)];
+        let indices = match &self.plan.within {
+            Some(within) => &indices[within.start.min(indices.len())..within.end.min(indices.len())],
+            None => indices,
+        };
         let mut samples = Vec::with_capacity(indices.len());
         for &index in indices {
             if self.stop.load(Ordering::Relaxed) {
@@ -213,6 +230,7 @@ impl Job {
 
 struct Workers {
     first: usize,
+    every: usize,
     // Entry w belongs to worker w.
     queues: Vec<Receiver<Result<Batch, DataError>>>,
     threads: Vec<JoinHandle<()>>,
@@ -221,14 +239,14 @@ struct Workers {
 
 impl Workers {
     fn start(job: &Job, count: usize) -> Result<Workers, DataError> {
-        let first = job.plan.start_batch;
-        let mut workers = Workers { first, queues: vec![], threads: vec![], stop: job.stop.clone() };
+        let (first, every) = (job.plan.start_batch, job.plan.every);
+        let mut workers = Workers { first, every, queues: vec![], threads: vec![], stop: job.stop.clone() };
         for worker in 0..count {
             let (sender, receiver) = sync_channel(AHEAD);
             let job = job.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("loader-{worker}"))
-                .spawn(move || job.work(first + worker, count, &sender))
+                .spawn(move || job.work(first + worker * every, count * every, &sender))
                 .map_err(|error| DataError::Option {
                     option: "workers",
                     value: count.to_string(),
@@ -241,7 +259,7 @@ impl Workers {
     }
 
     fn receive(&mut self, batch: usize) -> Result<Batch, DataError> {
-        let queue = &self.queues[(batch - self.first) % self.queues.len()];
+        let queue = &self.queues[(batch - self.first) / self.every % self.queues.len()];
         let gone = |_| Err(DataError::Worker { batch, message: "its thread ended early".into() });
         queue.recv().unwrap_or_else(gone)
     }

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Input;
 
 /// A class id in a mask, and in the targets of losses: wide enough for any set of classes.
@@ -129,7 +131,7 @@ impl Image {
 }
 
 /// An object in an image: its class and its box.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     /// Index into the class names of its label.
     pub class: usize,
@@ -152,7 +154,7 @@ impl Object {
 }
 
 /// A number for every pixel, such as a depth.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValueMap {
     /// Rows.
     pub height: usize,
@@ -163,7 +165,7 @@ pub struct ValueMap {
 }
 
 /// A label of any kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Label {
     /// One class for the whole image.
     Class(usize),
@@ -201,7 +203,7 @@ pub(crate) fn largest_share(shares: &[f32]) -> Option<usize> {
 }
 
 /// A class for every pixel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
     /// Rows.
     pub height: usize,

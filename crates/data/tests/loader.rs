@@ -127,6 +127,29 @@ fn limit_and_drop_last_cut_the_epoch() {
 }
 
 #[test]
+fn processes_share_a_batch_or_take_turns_with_batches() {
+    let whole = EpochPlan { shuffle: true, ..plan(2) };
+    let expected = indices(numbers(30, None), whole.clone());
+    let within = |range: std::ops::Range<usize>| {
+        indices(numbers(30, None), EpochPlan { within: Some(range), ..whole.clone() })
+    };
+    let (first, second) = (within(0..3), within(3..4));
+    for (batch, expected) in expected[..7].iter().enumerate() {
+        assert_eq!([&first[batch][..], &second[batch]].concat(), *expected);
+    }
+    for workers in [0, 1, 3] {
+        let turn = |start_batch| {
+            indices(numbers(30, None), EpochPlan { start_batch, every: 3, workers, ..whole.clone() })
+        };
+        let turns = [0, 1, 2].map(turn);
+        assert_eq!(turns.each_ref().map(Vec::len), [3, 3, 2]);
+        for (batch, expected) in expected.iter().enumerate() {
+            assert_eq!(turns[batch % 3][batch / 3], *expected);
+        }
+    }
+}
+
+#[test]
 fn a_batch_size_of_zero_is_an_error() {
     let error = Loader::new(numbers(3, None), EpochPlan { batch_size: 0, ..plan(1) }).err().unwrap();
     assert_eq!(error.to_string(), "batch size is 0: give at least 1");

@@ -199,10 +199,7 @@ impl<T: Element> MultiTaskModel<T> {
         let of = |place: usize, context: &mut Context<T>| {
             let task = &*self.tasks[place];
             let seen = features.seen(self.views[place]);
-            let mut labelled = task.labelled(batch);
-            if let Some(whole) = &features.whole {
-                labelled.retain(|&sample| self.sees(place, sample, whole));
-            }
+            let labelled = self.labelled(place, features, batch);
             if labelled.is_empty() {
                 return None;
             }
@@ -214,6 +211,16 @@ impl<T: Element> MultiTaskModel<T> {
             Some(task.loss(output, &batch.select(&labelled)))
         };
         (0..self.tasks.len()).map(|place| of(place, context)).collect()
+    }
+
+    /// The samples of a batch that the loss of the task at this place is taken over: those with its label and with what
+    /// its head needs.
+    pub(crate) fn labelled(&self, task: usize, features: &Features<T>, batch: &Batch) -> Vec<usize> {
+        let mut labelled = self.tasks[task].labelled(batch);
+        if let Some(whole) = &features.whole {
+            labelled.retain(|&sample| self.sees(task, sample, whole));
+        }
+        labelled
     }
 
     /// Whether the features of a sample have what a task needs.

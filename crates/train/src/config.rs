@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cerberus_data::augment::{AugmentConfig, OperationConfig};
 use cerberus_data::{Dataset, DatasetInfo, InputKind, PhotoOptions, Split};
+use cerberus_distributed::Message;
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,13 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images per step.
     pub batch: usize,
+    /// The parts of a batch that are passes of their own, each with its own statistics in batch norms: as many processes
+    /// can share the work.
+    #[serde(default = "one")]
+    pub shards: usize,
+    /// The form in which processes send gradients.
+    #[serde(default)]
+    pub messages: Message,
     /// Chooses the initial weights, the training scenes and their order.
     pub seed: u64,
     /// The largest learning rate of the schedule.
@@ -200,6 +208,8 @@ impl TrainConfig {
             sampler: None,
             epochs: 8,
             batch: 32,
+            shards: 1,
+            messages: Message::Exact,
             seed: 1,
             learning_rate: 5e-3,
             schedule: ScheduleConfig::default(),
@@ -345,8 +355,24 @@ impl TrainConfig {
                 self.balance
             ));
         }
-        if needs.three_batches && self.batch < 3 {
-            return fail("this balance splits each batch into three; batch must be at least 3".into());
+        if needs.three_batches && self.batch < 3 * self.shards {
+            let least = 3 * self.shards;
+            let each = if self.shards > 1 { "each shard of a batch" } else { "each batch" };
+            return fail(format!("this balance splits {each} into three; batch must be at least {least}"));
+        }
+        if streamed && self.shards > 1 {
+            return fail(
+                "streamed parameters hold the gradients of one parameter at a time, and shards have them one after \
+                 another; use parameters or features, or one shard"
+                    .into(),
+            );
+        }
+        if summed && self.shards > 1 && self.model.has_senses() {
+            return fail(
+                "features of several inputs, any of which a shard may lack, cannot be summed over shards; use features \
+                 or parameters, or one shard"
+                    .into(),
+            );
         }
         Ok(Balancing { strategy, preference, wrt: self.gradients })
     }
@@ -370,6 +396,7 @@ impl TrainConfig {
         let counts = [
             ("epochs", self.epochs),
             ("batch", self.batch),
+            ("shards", self.shards),
             ("samples", self.samples.unwrap_or(1)),
             ("accumulate", self.accumulate),
             ("patience", self.patience.unwrap_or(1)),
@@ -399,6 +426,12 @@ impl TrainConfig {
             let average = self.ema;
             return fail(format!(
                 "the decay of the weights' mean is {average}; it must be from 0 (none) to below 1"
+            ));
+        }
+        if self.batch < self.shards {
+            return fail(format!(
+                "a batch of {} cannot be cut into {} shards; each needs an image",
+                self.batch, self.shards
             ));
         }
         self.schedule.check().and_then(|()| self.optimizer.check()).map_err(TrainError::Option)?;

@@ -51,10 +51,12 @@ pub enum TrainError {
     },
     /// The loss is not finite.
     #[error(
-        "training diverged: the {task} loss became {value} at step {step}; {place}; {kept}, and the last epoch's \
+        "training diverged: the {task} loss became {value} at step {step}{at}; {place}; {kept}, and the last epoch's \
          checkpoint is intact; try a lower --learning-rate"
     )]
     Diverged {
+        /// The shard of the batch and the rank that had it, if the batch was cut.
+        at: String,
         /// The task whose loss it is.
         task: String,
         /// Its value.

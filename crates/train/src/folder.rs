@@ -23,8 +23,9 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while a program trains here; the system releases it however the program ends.
-    _lock: File,
+    /// Held while a program trains here; the system releases it however the program ends. Absent in processes that leave
+    /// writing to another one.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -51,7 +52,7 @@ impl RunFolder {
                 problem(path, format!("cannot make the folder {part}: {error}; choose another --out"))
             })?;
         }
-        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), _lock: Some(lock(path)?) };
         // Checked under the lock: two programs cannot both find the folder empty.
         if folder.config().exists() {
             return Err(folder.problem(format!(
@@ -84,7 +85,12 @@ impl RunFolder {
     /// If there is no run, or its configuration cannot be understood.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), TrainError> {
         let parsed = Self::read_config(path)?;
-        Ok((Self { path: path.to_path_buf(), _lock: lock(path)? }, parsed))
+        Ok((Self { path: path.to_path_buf(), _lock: Some(lock(path)?) }, parsed))
+    }
+
+    /// The folder of a run that another process of the same group writes.
+    pub(crate) fn of_another(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), _lock: None }
     }
 
     /// The configuration of the run in a folder, which another program may be training.

@@ -1,14 +1,15 @@
 //! Training: epochs of steps, an evaluation after each, checkpoints, and one
 //! evaluation on the test set at the end.
 //!
-//! A run is a function of its [`TrainConfig`]: the number of threads, an
-//! interruption and a resumption change nothing but the time it takes. After
+//! A run is a function of its [`TrainConfig`]: the number of threads and of
+//! processes, an interruption and a resumption change nothing but the time it takes. After
 //! every epoch the whole run is saved (`last.safetensors`) and, when the
 //! validation score is the best so far, the model (`best.safetensors`). The
 //! test split is read once, with the best model.
 
 #![forbid(unsafe_code)]
 
+mod agree;
 mod balance_log;
 mod choices;
 pub mod config;

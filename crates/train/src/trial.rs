@@ -38,12 +38,11 @@ impl<'a> Trial<'a> {
 
     fn step(&mut self, batch: &Batch, number: usize) -> Result<StepResult, TrainError> {
         let input = StepInput {
-            batch,
             validation: self.balancing.strategy.needs().lookahead.then_some(batch),
             clip_norm: self.config.clip_norm,
             seed: [self.config.seed, number as u64],
-            diagnose: false,
             modulation: self.config.modulation,
+            ..StepInput::new(batch)
         };
         Ok(self.model.step(&mut *self.optimizer, &mut self.balancing, &input)?)
     }

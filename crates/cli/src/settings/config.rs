@@ -49,11 +49,13 @@ impl Settings {
         let set = |value: Option<usize>, to: &mut usize| *to = value.unwrap_or(*to);
         set(self.epochs, &mut config.epochs);
         set(self.batch, &mut config.batch);
+        set(self.shards, &mut config.shards);
         set(self.accumulate, &mut config.accumulate);
         config.modulation = self.modulate.or(config.modulation);
         set(self.diagnose, &mut config.diagnose);
         config.seed = self.seed.unwrap_or(1);
         config.gradients = self.gradients.unwrap_or_default();
+        config.messages = self.messages.unwrap_or_default();
         self.set_schedule(&mut config)?;
         self.set_augment(&mut config, info)?;
         if let Some(trunk) = &self.trunk {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cerberus::data::photos::map::parse_map;
 use cerberus::data::{Fit, PhotoOptions};
+use cerberus::distributed::Message;
 use cerberus::multitask::GradientsWrt;
 use cerberus::train::{OptimizerKind, ScheduleConfig, TrainError};
 use clap::Args;
@@ -95,6 +96,13 @@ pub struct Settings {
     /// Images per step
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Parts of a batch that are passes of their own, each with its own statistics in batch norms: as many processes can
+    /// share the work, and any number of them gives the same result [default: 1]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// The form in which processes send gradients: exact, or bf16 (16 bits: half the bytes, rounded) [default: exact]
+    #[arg(long, value_name = "FORM")]
+    pub messages: Option<Message>,
     /// Batches whose gradients are averaged for one step [default: 1]
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,

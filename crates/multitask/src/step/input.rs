@@ -1,8 +1,11 @@
 //! The input and the result of a training step.
 
+use std::borrow::Cow;
+
 use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{Decision, Orders, Strategy};
 use cerberus_data::Batch;
+use cerberus_distributed::{Message, Shards};
 use cerberus_tensor::Element;
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +86,15 @@ impl<T: Element> Balancing<T> {
 
 /// The input of a step.
 pub struct StepInput<'a> {
-    /// The images and labels.
+    /// The images and labels; in one of several processes, those of its shards.
     pub batch: &'a Batch,
-    /// A batch of the validation split, for strategies that look ahead.
+    /// The samples of the batch in all processes.
+    pub samples: usize,
+    /// How the batch is cut, and which shards are this process's; see [the module](super).
+    pub shards: Shards,
+    /// The form in which processes send each other gradients.
+    pub messages: Message,
+    /// As many samples of the validation split, cut in the same way, for strategies that look ahead.
     pub validation: Option<&'a Batch>,
     /// Gradients with a larger global norm are scaled down to it.
     pub clip_norm: f64,
@@ -99,16 +108,29 @@ pub struct StepInput<'a> {
 }
 
 impl<'a> StepInput<'a> {
-    /// A step on `batch` without clipping, with seed 0.
+    /// A step on `batch`, which is not cut, without clipping, with seed 0.
     pub fn new(batch: &'a Batch) -> Self {
         Self {
             batch,
+            samples: batch.len(),
+            shards: Shards::whole(),
+            messages: Message::Exact,
             validation: None,
             clip_norm: f64::INFINITY,
             seed: [0, 0],
             diagnose: false,
             modulation: None,
         }
+    }
+
+    /// A batch cut into this process's shards.
+    pub(super) fn cut<'b>(&self, batch: &'b Batch) -> Vec<Cow<'b, Batch>> {
+        if self.shards.is_whole() {
+            return vec![Cow::Borrowed(batch)];
+        }
+        let start = self.shards.own_samples(self.samples).start;
+        let own = self.shards.own().map(|shard| self.shards.samples(shard, self.samples));
+        own.map(|range| Cow::Owned(batch.narrow(range.start - start, range.len()))).collect()
     }
 }
 
@@ -117,6 +139,8 @@ impl<'a> StepInput<'a> {
 pub struct StepResult<T: Element = f32> {
     /// Each task's loss before the step; 0 for tasks that took no part.
     pub losses: Vec<T>,
+    /// The first loss that is not finite, if any: its task's place, its value, and the shard it is of.
+    pub not_finite: Option<(usize, T, usize)>,
     /// The places of the tasks that the batch had labels for.
     pub tasks: Vec<usize>,
     /// The weights that were used, of every task; empty if a loss or gradient was not finite and nothing was changed.
@@ -136,7 +160,7 @@ impl<T: Element> StepResult<T> {
 
     /// The result of a step before the strategy's decision.
     pub(super) fn new(losses: Vec<T>, tasks: Vec<usize>) -> Self {
-        Self { losses, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
+        Self { losses, not_finite: None, tasks, weights: Vec::new(), order: None, conflicts: Vec::new() }
     }
 
     /// The losses of the tasks that take part.

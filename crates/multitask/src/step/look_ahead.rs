@@ -1,22 +1,35 @@
 //! Losses for other parameter values: after a step, and around a trial step along
 //! the gradient of the validation loss. The model is then restored.
 
-use cerberus_autograd::{Gradients, backward};
+use std::borrow::Cow;
+
+use cerberus_autograd::{Gradients, Var};
 use cerberus_data::Batch;
 use cerberus_nn::{Context, Module, ModuleTensorMut};
 use cerberus_tensor::{Element, Tensor};
 
 use super::input::{Balancing, GradientsWrt, StepInput};
-use super::pass::{forward, weighted};
+use super::passes::{Known, Passes, step_of_shard};
 use crate::model::MultiTaskModel;
 
 /// The losses of the tasks that a batch has labels for, in training mode, without any effect.
-pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, seed: [u64; 2]) -> Vec<f64> {
-    let mut context = Context::training(seed[0], seed[1]);
-    let features = model.features(batch, &mut context);
-    let losses = model.losses(&features, batch, &mut context);
-    context.discard();
-    losses.into_iter().flatten().map(|loss| loss.value().item().as_f64()).collect()
+pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, input: &StepInput) -> Vec<f64> {
+    let of_shard = |(shard, batch): (usize, Cow<Batch>)| {
+        let mut context = Context::training(input.seed[0], step_of_shard(input.seed[1], shard));
+        let features = model.features(&*batch, &mut context);
+        let losses = model.losses(&features, &batch, &mut context);
+        context.discard();
+        let labels = (0..losses.len()).map(|task| model.labelled(task, &features, &batch).len()).collect();
+        let value = |loss: Option<Var<T>>| loss.map_or(T::ZERO, |loss| loss.value().item());
+        (losses.into_iter().map(value).collect(), labels)
+    };
+    let own: Vec<(Vec<T>, Vec<usize>)> = input.shards.own().zip(input.cut(batch)).map(of_shard).collect();
+    let known = Known::of(
+        &own.iter().map(|(losses, labels)| (losses.clone(), &labels[..])).collect::<Vec<_>>(),
+        input,
+    );
+    let losses = known.losses::<T>();
+    known.tasks().into_iter().map(|task| losses[task].as_f64()).collect()
 }
 
 /// The gradients of a weighted sum of the losses; none if there is no label.
@@ -24,10 +37,10 @@ fn gradients_of<T: Element>(
     model: &MultiTaskModel<T>,
     batch: &Batch,
     weights: &[f64],
-    seed: [u64; 2],
+    input: &StepInput,
 ) -> Gradients<T> {
-    let pass = forward(model, batch, seed, (GradientsWrt::Parameters, true));
-    if pass.tasks().is_empty() { Gradients::default() } else { backward(weighted(pass.losses, weights)) }
+    let passes = Passes::forward(model, batch, input, (GradientsWrt::Parameters, true));
+    if passes.tasks().is_empty() { Gradients::default() } else { passes.backward(weights).0 }
 }
 
 /// How each training loss changes along the gradient of the validation loss
@@ -40,18 +53,18 @@ pub(super) fn look_ahead<T: Element>(
 ) -> Vec<f64> {
     let start: Vec<Tensor<T>> = model.parameters().iter().map(|(_, p)| p.value.clone()).collect();
     let weights = balancing.strategy.weights_so_far(model.tasks().len());
-    let trial = gradients_of(model, input.batch, &weights, input.seed);
+    let trial = gradients_of(model, input.batch, &weights, input);
     shift(model, &start, &trial, -rate);
-    let ahead = gradients_of(model, validation, &vec![1.0; weights.len()], input.seed);
+    let ahead = gradients_of(model, validation, &vec![1.0; weights.len()], input);
     let length = ahead.global_norm().as_f64();
     if length == 0.0 || !length.is_finite() {
         shift(model, &start, &ahead, 0.0);
-        return vec![0.0; losses_of(model, input.batch, input.seed).len()];
+        return vec![0.0; losses_of(model, input.batch, input).len()];
     }
     let epsilon = 0.01 / length;
     let mut at = |factor: f64| {
         shift(model, &start, &ahead, factor);
-        losses_of(model, input.batch, input.seed)
+        losses_of(model, input.batch, input)
     };
     let (up, down) = (at(epsilon), at(-epsilon));
     // Restores the parameters exactly.

@@ -9,8 +9,15 @@
 //!
 //! A task without labels in the batch takes no part: the strategy does not see
 //! it, its weight is 0, and its head does not change.
+//!
+//! A batch may be cut into [shards](cerberus_distributed::Shards), which several processes may share out: each shard is
+//! a pass of its own, and the step moves along the sum over all of them. A strategy then sees the losses, and the
+//! gradients or their products, of all shards, and decides in every process alike.
+
+use std::borrow::Cow;
 
 use cerberus_autograd::{Gradients, backward};
+use cerberus_data::Batch;
 use cerberus_nn::optim::Optimizer;
 use cerberus_nn::{BufferUpdates, commit};
 use cerberus_tensor::Element;
@@ -19,6 +26,7 @@ mod input;
 mod look_ahead;
 mod modulate;
 mod pass;
+mod passes;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +35,9 @@ use cerberus_balance::{BalanceError, Decision, Evidence, GradientNeed, Gramian, 
 pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
 use modulate::modulate;
-use pass::{Pass, apply, conflicts_of, forward, streamed_products, summed, task_gradients, weighted};
+use pass::{Pass, conflicts_of, streamed_products, weighted};
+pub use passes::step_of_shard;
+use passes::{Direction, Passes};
 
 /// The preference among the tasks that take part: sum 1, and equal if the preference for
 /// all of them is 0.
@@ -71,7 +81,7 @@ pub fn train_step<T: Element>(
     optimizer.step(model, &gradients);
     commit(model, updates);
     if needs.losses_after_step {
-        let losses = losses_of(model, input.batch, input.seed);
+        let losses = losses_of(model, input.batch, input);
         balancing.strategy.after_step(&losses);
     }
     Ok(result)
@@ -141,21 +151,24 @@ fn weighted_sum<T: Element>(
     input: &StepInput,
     lookahead: Option<&[f64]>,
 ) -> Result<Stepped<T>, BalanceError> {
-    let pass = forward(model, input.batch, input.seed, (GradientsWrt::Parameters, true));
-    let mut result = StepResult::new(pass.values(), pass.tasks());
+    let passes = Passes::forward(model, input.batch, input, (GradientsWrt::Parameters, true));
+    let mut result = passes.result();
     if result.tasks.is_empty() {
         return Ok(nothing(result));
     }
     if input.diagnose {
-        result.conflicts = conflicts_of(&streamed_products(&pass, &result.tasks).0, &result.tasks);
+        let products = if input.shards.is_whole() {
+            streamed_products(&passes.own[0], &result.tasks).0
+        } else {
+            passes.task_gradients().0.products()
+        };
+        result.conflicts = conflicts_of(&products, &result.tasks);
     }
     let seen = Seen { gradients: &[], gramian: None, lookahead };
     if decide(balancing, input, &mut result, seen)?.is_none() {
         return Ok((result, None, Vec::new()));
     }
-    let Pass { losses, shared, heads, updates, .. } = pass;
-    drop((shared, heads));
-    let gradients = backward(weighted(losses, &result.weights));
+    let (gradients, updates) = passes.backward(&result.weights);
     Ok((result, Some(gradients), updates))
 }
 
@@ -166,42 +179,89 @@ fn by_gradients<T: Element>(
     input: &StepInput,
 ) -> Result<Stepped<T>, BalanceError> {
     // A map that no head uses adds nothing in this step, but a head may use it in the next.
-    let all = balancing.strategy.needs().same_parts;
-    let pass = forward(model, input.batch, input.seed, (balancing.wrt, all));
-    let mut result = StepResult::new(pass.values(), pass.tasks());
+    let needs = balancing.strategy.needs();
+    let passes = Passes::forward(model, input.batch, input, (balancing.wrt, needs.same_parts));
+    let result = passes.result();
     if result.tasks.is_empty() {
         return Ok(nothing(result));
     }
-    if balancing.wrt == GradientsWrt::StreamedParameters {
-        return by_products(pass, balancing, input, result);
+    match balancing.wrt {
+        GradientsWrt::StreamedParameters => by_products(passes, balancing, input, result),
+        GradientsWrt::Features if needs.gradients == GradientNeed::Rows => {
+            by_rows(passes, balancing, input, result)
+        }
+        GradientsWrt::Parameters => by_rows(passes, balancing, input, result),
+        _ => by_features(passes, balancing, input, result),
     }
-    let (gradients, heads) = task_gradients(&pass, &result.tasks);
-    let is_summed = balancing.wrt == GradientsWrt::SummedFeatures;
-    let seen = if is_summed { summed(&gradients) } else { gradients.clone() };
-    let products = seen.products();
+}
+
+/// Weights, or a direction, from all entries of the tasks' gradients.
+fn by_rows<T: Element>(
+    passes: Passes<T>,
+    balancing: &mut Balancing<T>,
+    input: &StepInput,
+    mut result: StepResult<T>,
+) -> Result<Stepped<T>, BalanceError> {
+    let (gradients, heads) = passes.task_gradients();
+    let products = gradients.products();
     let Ok(gramian) = products.gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
         result.conflicts = conflicts_of(&products, &result.tasks);
     }
-    let seen = [seen];
-    let seen = Seen { gradients: &seen, gramian: Some(&gramian), lookahead: None };
+    let seen = [gradients];
+    let evidence = Seen { gradients: &seen, gramian: Some(&gramian), lookahead: None };
+    let Some(decision) = decide(balancing, input, &mut result, evidence)? else {
+        return Ok((result, None, Vec::new()));
+    };
+    let direction = decision.direction.unwrap_or_else(|| seen[0].combine(&decision.weights));
+    drop(seen);
+    let direction = match balancing.wrt {
+        GradientsWrt::Parameters => Direction::Parameters(direction),
+        _ => Direction::Features(passes.own_part(&direction)),
+    };
+    let (all, updates) = passes.apply(direction, heads);
+    Ok((result, Some(all), updates))
+}
+
+/// Weights from the products of the features' gradients, each process multiplying those of its own images.
+fn by_features<T: Element>(
+    passes: Passes<T>,
+    balancing: &mut Balancing<T>,
+    input: &StepInput,
+    mut result: StepResult<T>,
+) -> Result<Stepped<T>, BalanceError> {
+    let is_summed = balancing.wrt == GradientsWrt::SummedFeatures;
+    let (gradients, products, heads) = passes.feature_products(is_summed);
+    let Ok(gramian) = products.gramian() else { return Ok((result, None, Vec::new())) };
+    if input.diagnose {
+        result.conflicts = conflicts_of(&products, &result.tasks);
+    }
+    let seen = Seen { gradients: &[], gramian: Some(&gramian), lookahead: None };
     let Some(decision) = decide(balancing, input, &mut result, seen)? else {
         return Ok((result, None, Vec::new()));
     };
     // The weights, even those of summed gradients, apply to the gradients of every image.
-    let direction = decision.direction.unwrap_or_else(|| gradients.combine(&decision.weights));
-    let (all, updates) = apply(pass, direction, heads);
+    let directions = gradients.iter().map(|gradients| gradients.combine(&decision.weights)).collect();
+    let (all, updates) = passes.apply(Direction::Features(directions), heads);
     Ok((result, Some(all), updates))
 }
 
 /// Weights from the products of the tasks' gradients, which are not kept: the
 /// weighted losses then take one more backward pass.
 fn by_products<T: Element>(
-    pass: Pass<T>,
+    mut passes: Passes<T>,
     balancing: &mut Balancing<T>,
     input: &StepInput,
     mut result: StepResult<T>,
 ) -> Result<Stepped<T>, BalanceError> {
+    if !input.shards.is_whole() {
+        return Err(BalanceError::Option(
+            "streamed parameters hold the gradients of one parameter at a time, and shards have them one after another; \
+             take gradients with respect to parameters or features, or one shard"
+                .into(),
+        ));
+    }
+    let pass = passes.own.remove(0);
     let (products, own) = streamed_products(&pass, &result.tasks);
     let Ok(gramian) = products.gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
@@ -219,6 +279,25 @@ fn by_products<T: Element>(
     Ok((result, Some(gradients), updates))
 }
 
+/// The thirds of each of this process's shards, third by third.
+fn thirds<'a>(input: &'a StepInput) -> Result<[Vec<Cow<'a, Batch>>; 3], BalanceError> {
+    let shards = input.cut(input.batch);
+    if shards.iter().any(|shard| shard.len() < 3) {
+        return Err(BalanceError::Option(
+            "this balance splits each batch, or each shard of it, into three; --batch must be at least 3 for each shard"
+                .into(),
+        ));
+    }
+    Ok([0, 1, 2].map(|part| {
+        let of = |shard: &Cow<Batch>| {
+            let third = shard.len() / 3;
+            let len = if part == 2 { shard.len() - 2 * third } else { third };
+            Cow::Owned(shard.narrow(part * third, len))
+        };
+        shards.iter().map(of).collect()
+    }))
+}
+
 /// Weights from two thirds of the batch, the direction from the last third. Only
 /// tasks with labels in all three take part.
 fn three_batches<T: Element>(
@@ -226,33 +305,25 @@ fn three_batches<T: Element>(
     balancing: &mut Balancing<T>,
     input: &StepInput,
 ) -> Result<Stepped<T>, BalanceError> {
-    let third = input.batch.len() / 3;
-    if third == 0 {
-        return Err(BalanceError::Option(
-            "this balance splits each batch into three; --batch must be at least 3".into(),
-        ));
-    }
-    let parts = [0, 1, 2].map(|part| {
-        let len = if part == 2 { input.batch.len() - 2 * third } else { third };
-        input.batch.narrow(part * third, len)
-    });
-    let everywhere = |task: &usize| parts.iter().all(|part| !model.tasks()[*task].labelled(part).is_empty());
-    let tasks: Vec<usize> = (0..model.tasks().len()).filter(everywhere).collect();
-    let mut result = StepResult::new(vec![T::ZERO; model.tasks().len()], tasks);
+    let parts = thirds(input)?;
+    let mut result =
+        StepResult::new(vec![T::ZERO; model.tasks().len()], labelled_in_all(model, &parts, input));
     if result.tasks.is_empty() {
         return Ok(nothing(result));
     }
     let mut gradients = Vec::new();
     let mut last = None;
     for part in &parts {
-        let pass = forward(model, part, input.seed, (GradientsWrt::Parameters, true));
-        let values = pass.values();
+        let mut passes = Passes::of_shards(model, part, input, (GradientsWrt::Parameters, true));
+        passes.restrict(&result.tasks);
+        let values = passes.values();
         result.tasks.iter().for_each(|&task| result.losses[task] += values[task] / T::from_f64(3.0));
-        let (shared, heads) = task_gradients(&pass, &result.tasks);
+        result.not_finite = result.not_finite.or(passes.result().not_finite);
+        let (shared, heads) = passes.task_gradients();
         gradients.push(shared);
-        last = Some((pass, heads));
+        last = Some((passes, heads));
     }
-    let (pass, heads) = last.expect("there are three parts");
+    let (passes, heads) = last.expect("there are three parts");
     let Ok(gramian) = gradients[0].gramian() else { return Ok((result, None, Vec::new())) };
     if input.diagnose {
         result.conflicts = conflicts_of(&gradients[2].products(), &result.tasks);
@@ -262,6 +333,22 @@ fn three_batches<T: Element>(
         return Ok((result, None, Vec::new()));
     };
     let direction = gradients[2].combine(&decision.weights);
-    let (all, updates) = apply(pass, direction, heads);
+    let (all, updates) = passes.apply(Direction::Parameters(direction), heads);
     Ok((result, Some(all), updates))
+}
+
+/// The places of the tasks that have labels in each of the parts, in whichever shard.
+fn labelled_in_all<T: Element>(
+    model: &MultiTaskModel<T>,
+    parts: &[Vec<Cow<Batch>>; 3],
+    input: &StepInput,
+) -> Vec<usize> {
+    let count = model.tasks().len();
+    let flags = |shard: usize| {
+        let flag = |part: usize, task: usize| !model.tasks()[task].labelled(&parts[part][shard]).is_empty();
+        (0..3 * count).map(|place| u8::from(flag(place / count, place % count))).collect()
+    };
+    let all = input.shards.gather((0..parts[0].len()).map(flags).collect());
+    let is_labelled = |part: usize, task: usize| all.iter().any(|flags| flags[part * count + task] == 1);
+    (0..count).filter(|&task| (0..3).all(|part| is_labelled(part, task))).collect()
 }

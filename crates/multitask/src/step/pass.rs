@@ -2,7 +2,7 @@
 //! respect to, and the tasks' gradients. [`step`](super::step) decides, this
 //! module computes.
 
-use cerberus_autograd::{Gradients, ParamId, Var, backward, depends_on, grad, grad_each};
+use cerberus_autograd::{GradientSink, ParamId, Var, backward_into, depends_on, grad, grad_each};
 use cerberus_data::Batch;
 use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
 use cerberus_tensor::{Element, Tensor};
@@ -16,20 +16,22 @@ use cerberus_balance::{BalanceError, Gramian, Products, TaskGradients};
 pub(super) struct Pass<T: Element> {
     /// `None` for tasks without labels.
     pub losses: Vec<Option<Var<T>>>,
+    /// How many samples each loss is taken over.
+    pub labels: Vec<usize>,
     /// The shared variables that gradients are taken with respect to.
     pub shared: Vec<(String, Var<T>)>,
     /// In feature mode, what the trunk computed, in the same order.
     outputs: Vec<Var<T>>,
     /// Each head's parameters.
     pub heads: Vec<Vec<(ParamId, Var<T>)>>,
-    shared_ids: Vec<ParamId>,
+    pub shared_ids: Vec<ParamId>,
     pub updates: BufferUpdates<T>,
 }
 
 impl<T: Element> Pass<T> {
-    /// The places of the tasks with labels.
-    pub fn tasks(&self) -> Vec<usize> {
-        (0..self.losses.len()).filter(|&task| self.losses[task].is_some()).collect()
+    /// Whether gradients are taken with respect to the trunk's parameters.
+    pub fn is_by_parameters(&self) -> bool {
+        self.outputs.is_empty()
     }
 
     pub fn values(&self) -> Vec<T> {
@@ -59,6 +61,7 @@ pub(super) fn forward<T: Element>(
         }
     }
     let losses = model.losses(&features, batch, &mut context);
+    let labels = (0..losses.len()).map(|task| model.labelled(task, &features, batch).len()).collect();
     if !all {
         let leaves: Vec<&Var<T>> = shared.iter().map(|(_, leaf)| leaf).collect();
         let tapped = depends_on(&losses.iter().flatten().collect::<Vec<_>>(), &leaves);
@@ -91,12 +94,13 @@ pub(super) fn forward<T: Element>(
         own.into_iter().map(|(_, id, var)| (id, var)).collect()
     });
     let heads: Vec<Vec<(ParamId, Var<T>)>> = heads.collect();
-    Pass { losses, shared, outputs, heads, shared_ids, updates: context.finish() }
+    Pass { losses, labels, shared, outputs, heads, shared_ids, updates: context.finish() }
 }
 
 pub(super) type HeadGradients<T> = Vec<(ParamId, Tensor<T>)>;
 
-/// The gradients of the tasks that take part, with respect to the shared variables and to each task's own head.
+/// The gradients of the tasks that take part, with respect to the shared variables and to each task's own head. They
+/// are zero for a task without labels.
 pub(super) fn task_gradients<T: Element>(
     pass: &Pass<T>,
     tasks: &[usize],
@@ -104,11 +108,13 @@ pub(super) fn task_gradients<T: Element>(
     let mut rows = Vec::new();
     let mut own = Vec::new();
     for &task in tasks {
-        let loss = pass.losses[task].as_ref().expect("a task with labels");
         let head = &pass.heads[task];
         let wrt: Vec<&Var<T>> =
             pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
-        let mut all = grad(&[loss], &wrt);
+        let mut all = match &pass.losses[task] {
+            Some(loss) => grad(&[loss], &wrt),
+            None => wrt.iter().map(|var| Tensor::zeros(var.shape())).collect(),
+        };
         let head_gradients = all.split_off(pass.shared.len());
         own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));
         rows.push(all);
@@ -151,25 +157,22 @@ pub(super) fn summed<T: Element>(gradients: &TaskGradients<T>) -> TaskGradients<
     TaskGradients::new(rows.collect(), gradients.names().to_vec())
 }
 
-/// All parameters' gradients, when the shared variables move along `direction`.
-pub(super) fn apply<T: Element>(
+/// The gradients of the trunk's parameters, when the features move along `direction`, and the buffers' new values.
+pub(super) fn apply_features<T: Element>(
     pass: Pass<T>,
     direction: Vec<Tensor<T>>,
-    heads: HeadGradients<T>,
-) -> (Gradients<T>, BufferUpdates<T>) {
-    let Pass { losses, shared, outputs, heads: vars, shared_ids, updates } = pass;
-    drop((losses, shared, vars));
-    let mut gradients = if outputs.is_empty() {
-        shared_ids.into_iter().zip(direction).collect()
-    } else {
-        // <Z, c> has gradient c at the features Z, from which the trunk's backward pass starts.
-        let products =
-            outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
-        let total = products.reduce(|a, b| a + b).expect("a trunk has features");
-        if total.is_recorded() { backward(total) } else { Gradients::default() }
-    };
-    gradients.extend(heads);
-    (gradients, updates)
+    sink: &mut impl GradientSink<T>,
+) -> BufferUpdates<T> {
+    let Pass { losses, shared, outputs, heads, updates, .. } = pass;
+    drop((losses, shared, heads));
+    // <Z, c> has gradient c at the features Z, from which the trunk's backward pass starts.
+    let products =
+        outputs.into_iter().zip(direction).map(|(output, c)| (output * Var::constant(c)).sum_all());
+    let total = products.reduce(|a, b| a + b).expect("a trunk has features");
+    if total.is_recorded() {
+        backward_into(total, sink);
+    }
+    updates
 }
 
 /// Conflicts over all parts, and over each stage of the trunk; `tasks` are the rows' places in the model.
@@ -197,6 +200,10 @@ pub(super) fn conflicts_of(products: &Products, tasks: &[usize]) -> Vec<(String,
 }
 
 /// The sum of the losses that exist, each times its task's weight.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
 pub(super) fn weighted<T: Element>(losses: Vec<Option<Var<T>>>, weights: &[f64]) -> Var<T> {
     let parts = losses.into_iter().zip(weights).filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
     parts.reduce(|a, b| a + b).expect("at least one task takes part")

@@ -29,6 +29,7 @@ use cerberus_autograd::Var;
 use cerberus_data::{Batch, ClassId, LabelKind};
 use cerberus_nn::{Context, Init, Module};
 use cerberus_tensor::{Element, PerElement};
+use serde::{Deserialize, Serialize};
 
 use crate::features::{FeatureInfo, Features};
 use crate::head_config::HeadConfig;
@@ -125,7 +126,7 @@ pub struct HeadOutput<T: Element = f32> {
 }
 
 /// A box that a detector found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// Index into the class names.
     pub class: usize,
@@ -145,7 +146,7 @@ pub struct Candidates<T: Element = f32> {
 }
 
 /// A task's prediction for one image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Prediction {
     /// A probability for every class, of which exactly one is right.
     Classes(Vec<f32>),

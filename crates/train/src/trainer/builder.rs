@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cerberus_data::{Dataset, Split};
+use cerberus_distributed::{Alone, Group, Shards};
 use cerberus_multitask::networks::Neck;
 use cerberus_multitask::{MultiTaskModel, TrunkKind};
 use cerberus_nn::WeightAverage;
@@ -11,6 +12,7 @@ use cerberus_nn::optim::{Accumulated, Optimizer};
 use cerberus_nn::schedule::Schedule;
 
 use super::{Trainer, updates_per_epoch};
+use crate::agree::agree;
 use crate::balance_log::BalanceLog;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -51,6 +53,7 @@ pub struct TrainerBuilder {
     settings: Option<String>,
     loader_threads: usize,
     profiles: bool,
+    group: Arc<dyn Group>,
 }
 
 impl TrainerBuilder {
@@ -67,6 +70,7 @@ impl TrainerBuilder {
             settings: None,
             loader_threads: 1,
             profiles: false,
+            group: Arc::new(Alone),
         }
     }
 }
@@ -128,10 +132,17 @@ impl TrainerBuilder {
         self
     }
 
+    /// Trains together with the other processes of this group, each of which builds the same trainer. The first one
+    /// writes the run's files; the others leave its folder alone and take it from the first.
+    pub fn group(mut self, group: Arc<dyn Group>) -> Self {
+        self.group = group;
+        self
+    }
+
     /// A new run in a new folder.
     ///
     /// # Errors
-    /// If an option is out of range, or the folder cannot be used.
+    /// If an option is out of range, the folder cannot be used, or the processes of the group differ.
     pub fn start(self, folder: &Path) -> Result<Trainer, TrainError> {
         self.start_in(|config, settings| RunFolder::create_with(folder, config, settings))
     }
@@ -159,8 +170,16 @@ impl TrainerBuilder {
         }
         let (model, optimizer) = self.parts()?;
         self.config.note_data(self.dataset.info());
-        let folder = create(&self.config, self.settings.as_deref())?;
-        folder.write_accounts(&self.dataset.info().accounts)?;
+        self.agree(None)?;
+        let folder = if self.group.is_first() {
+            let folder = create(&self.config, self.settings.as_deref())?;
+            folder.write_accounts(&self.dataset.info().accounts)?;
+            self.group.broadcast(folder.path().to_string_lossy().into_owned().into_bytes());
+            folder
+        } else {
+            let path = self.group.broadcast(Vec::new());
+            RunFolder::of_another(Path::new(&*String::from_utf8_lossy(&path)))
+        };
         self.assemble(folder, model, optimizer, State::default())
     }
 
@@ -172,8 +191,13 @@ impl TrainerBuilder {
     /// If there is no run in the folder, another program uses it, it has another configuration, its data have
     /// changed, or if the checkpoint does not fit the model or the optimiser.
     pub fn resume(mut self, folder: &Path) -> Result<Trainer, TrainError> {
-        let (folder, config) = RunFolder::open(folder)?;
-        folder.clear_temporary();
+        let (folder, config) = if self.group.is_first() {
+            let (folder, config) = RunFolder::open(folder)?;
+            folder.clear_temporary();
+            (folder, config)
+        } else {
+            (RunFolder::of_another(folder), RunFolder::read_config(folder)?)
+        };
         self.config.places.clone_from(&config.places);
         self.config.fingerprints.clone_from(&config.fingerprints);
         if self.config.model.normalisation.is_none() {
@@ -187,6 +211,7 @@ impl TrainerBuilder {
         }
         let (mut model, mut optimizer) = self.parts()?;
         self.check_data(&folder)?;
+        self.agree(Some(&folder.last()))?;
         if !folder.last().exists() {
             return self.assemble(folder, model, optimizer, State::default());
         }
@@ -203,6 +228,19 @@ impl TrainerBuilder {
         Ok(trainer)
     }
 
+    /// Refuses a group of processes that differ, or that cannot share the shards.
+    fn agree(&self, checkpoint: Option<&Path>) -> Result<(), TrainError> {
+        agree(&*self.group, &self.config, &*self.dataset, checkpoint)?;
+        let samples = self.config.samples_of(&*self.dataset, Split::Train);
+        if samples < self.config.shards {
+            return Err(TrainError::Option(format!(
+                "{samples} training samples cannot be cut into {} shards; each needs one",
+                self.config.shards
+            )));
+        }
+        Shards::new(Arc::clone(&self.group), self.config.shards).map(drop).map_err(TrainError::Option)
+    }
+
     /// Refuses data that have changed since the run began, or, if changes are accepted, records the new ones.
     fn check_data(&mut self, folder: &RunFolder) -> Result<(), TrainError> {
         let began = std::mem::take(&mut self.config.fingerprints);
@@ -213,6 +251,9 @@ impl TrainerBuilder {
             return Ok(());
         }
         if self.accepts_changed_data {
+            if !self.group.is_first() {
+                return Ok(());
+            }
             folder.write_json(&folder.config(), &self.config)?;
             return folder.write_accounts(&accounts);
         }
@@ -255,8 +296,8 @@ impl TrainerBuilder {
         optimizer: Box<dyn Optimizer + Send>,
         mut state: State,
     ) -> Result<Trainer, TrainError> {
-        let Self { config, dataset, schedule, transfer, command, loader_threads, profiles, .. } = self;
-        if let Some(command) = command {
+        let Self { config, dataset, schedule, transfer, command, loader_threads, profiles, group, .. } = self;
+        if let Some(command) = command.filter(|_| group.is_first()) {
             folder.note_command(&command)?;
         }
         let steps = config.epochs * updates_per_epoch(&config, config.samples_of(&*dataset, Split::Train));
@@ -269,6 +310,7 @@ impl TrainerBuilder {
         let average = (config.ema > 0.0).then(|| WeightAverage::new(config.ema, &model));
         let accumulated = Accumulated::default();
         let watch = Watch::of(&folder);
+        let shards = Shards::new(group, config.shards).map_err(TrainError::Option)?;
         Ok(Trainer {
             config,
             dataset,
@@ -281,6 +323,7 @@ impl TrainerBuilder {
             log,
             watch,
             loader_threads,
+            shards,
             average,
             accumulated,
             transfer,

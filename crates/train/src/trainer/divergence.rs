@@ -1,6 +1,7 @@
 //! What is reported and saved when a loss or a gradient is not finite.
 
 use cerberus_data::Batch;
+use cerberus_multitask::step::step_of_shard;
 use cerberus_nn::{Context, Module};
 
 use super::Trainer;
@@ -9,16 +10,37 @@ use crate::start::layer_of;
 
 impl Trainer {
     /// The error of a step that changed nothing because something was not finite: `loss` is the first task whose loss
-    /// was not finite, with its value. The run as it was before the step is saved beside the other checkpoints, if its
-    /// weights are finite.
-    pub(crate) fn diverged(&self, batch: &Batch, loss: Option<(usize, f32)>) -> TrainError {
-        let kept = self.keep_weights();
+    /// was not finite, with its value and its shard. The run as it was before the step is saved beside the other
+    /// checkpoints, if its weights are finite. Every process of a group gets the same error.
+    pub(crate) fn diverged(&self, batch: &Batch, loss: Option<(usize, f32, usize)>) -> TrainError {
+        let group = self.shards.group();
+        let kept = self.text_of(0, || self.keep_weights());
         let step = self.state.step;
-        let Some((task, value)) = loss else {
+        let Some((task, value, shard)) = loss else {
             return TrainError::DivergedGradient { step, kept };
         };
-        let place = self.first_layer_not_finite(batch);
-        TrainError::Diverged { task: self.model.tasks()[task].name().to_string(), value, step, place, kept }
+        let owner = self.shards.owner(shard);
+        let place = self.text_of(owner, || self.first_layer_not_finite(batch, shard));
+        let at = match (self.shards.count(), group.size()) {
+            (1, _) => String::new(),
+            (_, 1) => format!(", in shard {shard}"),
+            _ => format!(", in shard {shard} of rank {owner}"),
+        };
+        TrainError::Diverged {
+            task: self.model.tasks()[task].name().to_string(),
+            value,
+            step,
+            at,
+            place,
+            kept,
+        }
+    }
+
+    /// What one rank has to say, told to all.
+    fn text_of(&self, rank: usize, text: impl FnOnce() -> String) -> String {
+        let group = self.shards.group();
+        let own = if group.rank() == rank { text() } else { String::new() };
+        String::from_utf8_lossy(&group.gather(own.into_bytes()).wait()[rank]).into_owned()
     }
 
     /// Saves the run as it is, if its weights are finite; returns what happened to them.
@@ -33,8 +55,11 @@ impl Trainer {
         }
     }
 
-    /// The place of the first value in the forward pass on a batch that is not finite.
-    fn first_layer_not_finite(&self, batch: &Batch) -> String {
+    /// The place of the first value in the forward pass on a shard of this process's part of a batch that is not finite.
+    fn first_layer_not_finite(&self, batch: &Batch, shard: usize) -> String {
+        let samples = self.samples_of_step();
+        let range = self.shards.samples(shard, samples);
+        let batch = &batch.narrow(range.start - self.shards.own_samples(samples).start, range.len());
         if !batch.images.all_finite() {
             return "the images themselves hold values that are not finite".into();
         }
@@ -42,7 +67,7 @@ impl Trainer {
             return format!("the input {name} itself holds values that are not finite");
         }
         // The same random numbers as in the step.
-        let mut context = Context::training(self.config.seed, self.state.step);
+        let mut context = Context::training(self.config.seed, step_of_shard(self.state.step, shard));
         context.trace_layers();
         let features = self.model.features(batch, &mut context);
         let _ = self.model.losses(&features, batch, &mut context);

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
+use cerberus_distributed::Shards;
 use cerberus_nn::files::write_atomically;
 use cerberus_nn::optim::{Accumulated, Optimizer};
 use cerberus_nn::schedule::Schedule;
 use cerberus_nn::{Module, WeightAverage};
+use cerberus_tensor::Tensor;
 
 use cerberus_balance::EpochFigures;
 use cerberus_multitask::MultiTaskModel;
@@ -21,7 +23,7 @@ use cerberus_multitask::tasks::Metric;
 use crate::balance_log::BalanceLog;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::evaluate::{TaskFigures, evaluate, figures, score, score_seen};
+use crate::evaluate::{TaskFigures, evaluate_among, figures, score, score_seen, shared};
 use crate::folder::RunFolder;
 use crate::page::{RunView, TestPass, Tested};
 use crate::profile::Profile;
@@ -86,6 +88,8 @@ pub struct Trainer {
     pub(crate) log: BalanceLog,
     pub(crate) watch: Watch,
     pub(crate) loader_threads: usize,
+    /// How batches are cut, and the processes that share them out.
+    pub(crate) shards: Shards,
     /// The running mean of the weights, if the run keeps one.
     pub(crate) average: Option<WeightAverage>,
     /// Gradients of the batches since the last step.
@@ -129,6 +133,16 @@ impl Trainer {
         self.config.samples_of(&*self.dataset, split)
     }
 
+    /// Samples of every step: a batch, or all samples if they are fewer.
+    fn samples_of_step(&self) -> usize {
+        self.config.batch.min(self.samples(Split::Train))
+    }
+
+    /// Whether this process writes the run's files: the only one, or the first of several.
+    fn writes(&self) -> bool {
+        self.shards.group().is_first()
+    }
+
     /// The run's configuration.
     pub fn config(&self) -> &TrainConfig {
         &self.config
@@ -154,7 +168,7 @@ impl Trainer {
         &self.state
     }
 
-    /// Trains to the end, or until `stop` is set: the current step is then
+    /// Trains to the end, or until `stop` is set in any process: the current step is then
     /// finished and the run saved.
     ///
     /// # Errors
@@ -163,14 +177,27 @@ impl Trainer {
         while !self.is_done() {
             if !self.train_epoch(observer, stop)? {
                 self.save_last()?;
-                return Ok(Outcome::Interrupted);
+                return Ok(self.interrupted());
             }
             self.finish_epoch(observer)?;
-            if stop.load(Ordering::Relaxed) && !self.is_done() {
-                return Ok(Outcome::Interrupted);
+            if self.is_stopped(stop) && !self.is_done() {
+                return Ok(self.interrupted());
             }
         }
-        Ok(Outcome::Finished(Box::new(self.summarise(observer)?)))
+        let summary = self.summarise(observer)?;
+        self.shards.group().barrier();
+        Ok(Outcome::Finished(Box::new(summary)))
+    }
+
+    /// Whether any process was asked to stop.
+    fn is_stopped(&self, stop: &AtomicBool) -> bool {
+        self.shards.group().any(stop.load(Ordering::Relaxed))
+    }
+
+    /// Returns when the run is saved: a process that ended before would take the one that saves with it.
+    fn interrupted(&self) -> Outcome {
+        self.shards.group().barrier();
+        Outcome::Interrupted
     }
 
     /// Whether all epochs are done, or the run's patience is used up.
@@ -192,14 +219,15 @@ impl Trainer {
             // A step on a handful of images would disturb batch norm.
             drop_last: self.samples(Split::Train) >= self.config.batch,
             workers: self.loader_threads,
+            within: Some(self.shards.own_samples(self.samples_of_step())),
             ..EpochPlan::new(Split::Train)
         };
         let loader = Loader::new(Arc::clone(&self.dataset), plan)?;
-        let batches = loader.batches();
+        let (batches, samples) = (loader.batches(), self.samples_of_step());
         let mut clock = Instant::now();
         for batch in loader {
             // Stops only between steps of the optimiser: gradients of a part of a step are in no checkpoint.
-            if stop.load(Ordering::Relaxed) && self.accumulated.batches() == 0 {
+            if self.accumulated.batches() == 0 && self.is_stopped(stop) {
                 return Ok(false);
             }
             let batch = batch?;
@@ -209,15 +237,15 @@ impl Trainer {
             clock = Instant::now();
             let state = &mut self.state;
             for &task in &result.tasks {
-                state.loss_sums[task] += f64::from(result.losses[task]) * batch.len() as f64;
-                state.loss_images[task] += batch.len();
+                state.loss_sums[task] += f64::from(result.losses[task]) * samples as f64;
+                state.loss_images[task] += samples;
             }
             state.weight_sums.iter_mut().zip(&result.weights).for_each(|(sum, weight)| *sum += weight);
             self.log.push(state.step, &result);
             state.batch += 1;
             state.step += 1;
-            state.images += batch.len();
-            state.training_images += batch.len() as u64;
+            state.images += samples;
+            state.training_images += samples as u64;
             state.training_seconds += seconds;
             state.seconds += seconds;
             let steps = (batches * self.config.epochs) as u64;
@@ -236,22 +264,22 @@ impl Trainer {
 
     /// Trains on a batch: one step of the optimiser, or a part of one. The last batch of an epoch ends a step.
     fn step(&mut self, batch: &Batch, is_last: bool) -> Result<StepResult, TrainError> {
-        let validation = if self.balancing.strategy.needs().lookahead {
-            Some(self.some_validation(batch.len())?)
-        } else {
-            None
-        };
-        let samples = self.samples(Split::Train);
-        let Self { config, model, optimizer, state, balancing, accumulated, .. } = self;
-        let update = state.epoch * updates_per_epoch(config, samples) + state.batch / config.accumulate;
+        let validation =
+            if self.balancing.strategy.needs().lookahead { Some(self.some_validation()?) } else { None };
+        let (all, samples) = (self.samples(Split::Train), self.samples_of_step());
+        let Self { config, model, optimizer, state, balancing, accumulated, shards, .. } = self;
+        let update = state.epoch * updates_per_epoch(config, all) + state.batch / config.accumulate;
         optimizer.set_learning_rate(self.schedule.rate(update));
         let input = StepInput {
-            batch,
+            samples,
+            shards: shards.clone(),
+            messages: config.messages,
             validation: validation.as_ref(),
             clip_norm: config.clip_norm,
             seed: [config.seed, state.step],
             diagnose: config.diagnose > 0 && state.step.is_multiple_of(config.diagnose as u64),
             modulation: config.modulation,
+            ..StepInput::new(batch)
         };
         let result = if config.accumulate == 1 {
             model.step(&mut **optimizer, balancing, &input)?
@@ -259,9 +287,8 @@ impl Trainer {
             let now = is_last || accumulated.batches() + 1 == config.accumulate;
             model.step(&mut accumulated.through(&mut **optimizer, now), balancing, &input)?
         };
-        let wrong = result.losses.iter().position(|loss| !loss.is_finite());
-        if wrong.is_some() || result.is_diverged() {
-            return Err(self.diverged(batch, wrong.map(|task| (task, result.losses[task]))));
+        if result.not_finite.is_some() || result.is_diverged() {
+            return Err(self.diverged(batch, result.not_finite));
         }
         if let Some(average) = self.average.as_mut().filter(|_| self.accumulated.batches() == 0) {
             average.update(&self.model);
@@ -270,14 +297,16 @@ impl Trainer {
         Ok(result)
     }
 
-    /// As many validation samples as a batch has, different ones at each step;
+    /// As many validation samples as a batch has, of which those of this process's shards, different ones at each step;
     /// training samples if there is no validation split, never test samples.
-    fn some_validation(&self, count: usize) -> Result<Batch, TrainError> {
+    fn some_validation(&self) -> Result<Batch, TrainError> {
         let has_validation = !self.dataset.is_empty(Split::Validation);
         let split = if has_validation { Split::Validation } else { Split::Train };
         let of = self.samples(split).max(1);
+        let count = self.samples_of_step();
         let first = self.state.step as usize * count;
-        let indices: Vec<usize> = (first..first + count).map(|index| index % of).collect();
+        let own = self.shards.own_samples(count);
+        let indices: Vec<usize> = own.map(|place| (first + place) % of).collect();
         let epoch = self.state.epoch as u64;
         let samples = indices.iter().map(|&index| self.dataset.sample(split, epoch, index));
         Ok(Batch::assemble(&samples.collect::<Result<Vec<_>, _>>()?, indices)?)
@@ -318,19 +347,21 @@ impl Trainer {
         state.training_seconds_before = state.training_seconds;
         // Save the best model first: a run killed between the two repeats the
         // epoch and writes the same file again.
-        if is_best {
+        if is_best && self.writes() {
             saved::save(&self.folder.best(), &self.config, &self.model, None)?;
         }
         self.swap_average();
         self.save_last()?;
-        write_atomically(
-            &self.folder.metrics(),
-            state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
-        )?;
-        if self.profiles && self.profile.is_none() {
-            self.profile = Some(self.measure_layers()?);
+        if self.writes() {
+            write_atomically(
+                &self.folder.metrics(),
+                state::to_csv(&self.model.task_names(), &self.state.history).as_bytes(),
+            )?;
+            if self.profiles && self.profile.is_none() {
+                self.profile = Some(self.measure_layers()?);
+            }
+            self.watch.epoch(&self.view());
         }
-        self.watch.epoch(&self.view());
         observer.epoch(&row);
         Ok(())
     }
@@ -346,7 +377,8 @@ impl Trainer {
     fn evaluate(&self, split: Split, observer: &mut dyn Observer) -> Result<Vec<TaskFigures>, TrainError> {
         let split = self.scored(split);
         let of = self.samples(split);
-        evaluate(&self.model, &self.dataset, split, self.config.samples, &mut |images| {
+        let group = self.shards.group();
+        evaluate_among(group, &self.model, &self.dataset, (split, self.config.samples), &mut |images| {
             observer.evaluating(split, images, of);
         })
     }
@@ -362,7 +394,8 @@ impl Trainer {
             return Ok(Vec::new());
         }
         let of = self.samples(split);
-        score_seen(&self.model, &self.dataset, (split, self.config.samples), &mut |batch, predictions| {
+        let (group, samples) = (self.shards.group(), self.config.samples);
+        score_seen(group, &self.model, &self.dataset, (split, samples), &mut |batch, predictions| {
             pass.see(batch, predictions);
             observer.evaluating(split, batch.len(), of);
         })
@@ -391,6 +424,9 @@ impl Trainer {
     }
 
     fn save_last(&self) -> Result<(), TrainError> {
+        if !self.writes() {
+            return Ok(());
+        }
         self.save_run(&self.folder.last())?;
         self.log.write(&self.folder)
     }
@@ -403,15 +439,36 @@ impl Trainer {
         saved::save(path, &self.config, &self.model, Some(run))
     }
 
+    /// Gives every process the weights of the first.
+    fn share_weights(&mut self) {
+        let group = self.shards.group();
+        if group.size() == 1 {
+            return;
+        }
+        let values = self.model.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec());
+        let bytes = group.broadcast(values.flat_map(f32::to_le_bytes).collect());
+        let mut values = bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        self.model.visit_mut("", &mut |_, mut entry| {
+            let shape = entry.value_mut().shape().to_vec();
+            let own = values.by_ref().take(shape.iter().product()).collect();
+            *entry.value_mut() = Tensor::from_vec(own, &shape);
+        });
+    }
+
     /// Evaluates the best model on the test split and writes the results.
     fn summarise(&mut self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
         let clock = Instant::now();
         let last = self.model.tensors();
-        saved::load_into(&self.folder.best(), &mut self.model)?;
+        if self.writes() {
+            saved::load_into(&self.folder.best(), &mut self.model)?;
+        }
+        self.share_weights();
         // A test picture that cannot be read must not lose what was trained and measured so far.
         let mut pass = TestPass::new(&self.model);
         let tested = self.test(observer, &mut pass).and_then(|metrics| {
-            write_samples(&self.folder, &self.model, &self.dataset)?;
+            if self.writes() {
+                write_samples(&self.folder, &self.model, &self.dataset)?;
+            }
             Ok(metrics)
         });
         self.state.seconds += clock.elapsed().as_secs_f64();
@@ -419,15 +476,19 @@ impl Trainer {
             Ok(metrics) => (metrics, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let (figures, split) = (figures(&self.model, &metrics), self.scored(Split::Test));
+        let figures = shared(self.shards.group(), figures(&self.model, &metrics));
+        let split = self.scored(Split::Test);
         let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
         let summary = summary.scored_on(split);
         let mut last = last.into_iter();
         self.model.visit_mut("", &mut |_, mut entry| {
             *entry.value_mut() = last.next().expect("the model has the tensors it had").1;
         });
-        self.folder.write_json(&self.folder.summary(), &summary)?;
-        self.watch.end(&self.view(), &Tested { split, summary: &summary, metrics: &metrics, pass: &pass });
+        if self.writes() {
+            self.folder.write_json(&self.folder.summary(), &summary)?;
+            self.watch
+                .end(&self.view(), &Tested { split, summary: &summary, metrics: &metrics, pass: &pass });
+        }
         failure.map_or(Ok(summary), Err)
     }
 }

@@ -41,13 +41,13 @@ fn two_steps(name: &str, heads: &[&str]) -> (Vec<StepResult>, BTreeMap<String, V
     let mut balancing = Balancing { strategy, preference, wrt: GradientsWrt::Parameters };
     let validation = batch(&dataset, 60);
     let results = (0..2).map(|step| {
+        let batch = batch(&dataset, 10 * step);
         let input = StepInput {
-            batch: &batch(&dataset, 10 * step),
             validation: Some(&validation),
             clip_norm: 10.0,
             seed: [5, step as u64],
             diagnose: true,
-            modulation: None,
+            ..StepInput::new(&batch)
         };
         train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap()
     });
@@ -105,14 +105,8 @@ fn a_batch_without_any_label_changes_nothing_and_is_no_error() {
         blank.classes.fill(None);
         let strategy = by_name::<f32>(name, 2, &[1.0; 2]).unwrap();
         let mut balancing = Balancing { strategy, preference: vec![0.5; 2], wrt: GradientsWrt::Parameters };
-        let input = StepInput {
-            batch: &blank,
-            validation: Some(&blank),
-            clip_norm: 10.0,
-            seed: [5, 0],
-            diagnose: false,
-            modulation: None,
-        };
+        let input =
+            StepInput { validation: Some(&blank), clip_norm: 10.0, seed: [5, 0], ..StepInput::new(&blank) };
         let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
         let result = train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();
         assert_eq!((result.tasks.len(), &result.weights[..]), (0, &[0.0, 0.0][..]), "{name}");

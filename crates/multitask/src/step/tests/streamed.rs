@@ -27,12 +27,10 @@ fn two_steps(name: &str, place: GradientsWrt) -> (Vec<StepResult<f64>>, Paramete
             let sample = |index: usize| dataset.sample(Split::Train, 0, 4 * step + index).unwrap();
             let batch = Batch::assemble(&(0..4).map(sample).collect::<Vec<_>>(), (0..4).collect()).unwrap();
             let input = StepInput {
-                batch: &batch,
-                validation: None,
                 clip_norm: 10.0,
                 seed: [5, step as u64],
                 diagnose: true,
-                modulation: None,
+                ..StepInput::new(&batch)
             };
             train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap()
         })

@@ -1,0 +1,57 @@
+//! A program that may be one of several processes: who speaks, and how a failure of one ends all.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cerberus::distributed::{Group, join};
+use cerberus::train::TrainError;
+use clap::Parser;
+
+/// How long a process with an error waits for rank 0, which most often has the same one, to end all.
+const AFTER_FIRST: Duration = Duration::from_secs(2);
+
+/// The processes started with this one, and the options of this one.
+///
+/// # Errors
+/// The exit code, once a process has told its user what is wrong with the command line, or printed the help asked for.
+pub(crate) fn start<O: Parser>() -> Result<(Arc<dyn Group>, O), ExitCode> {
+    let group = join().map_err(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })?;
+    let parsed = O::try_parse();
+    let refused: Vec<bool> =
+        group.gather(vec![parsed.is_err().into()]).wait().iter().map(|told| *told == [1]).collect();
+    match parsed {
+        Ok(options) if !refused.contains(&true) => Ok((group, options)),
+        parsed => {
+            // One of those that refuse speaks for all.
+            let mut code = 2;
+            if let Err(error) = parsed {
+                if refused.iter().position(|refused| *refused) == Some(group.rank()) {
+                    let _ = error.print();
+                }
+                code = error.exit_code();
+            }
+            group.barrier();
+            Err(ExitCode::from(u8::try_from(code).unwrap_or(2)))
+        }
+    }
+}
+
+/// Tells an error and ends this process, and with it all others: nobody would answer them.
+pub(crate) fn fail(group: &dyn Group, error: &TrainError) -> ExitCode {
+    let code = if error.is_usage() { 2 } else { 1 };
+    if group.size() == 1 {
+        eprintln!("error: {error}");
+        return ExitCode::from(code);
+    }
+    if group.is_first() {
+        eprintln!("error: {error}");
+    } else {
+        std::thread::sleep(AFTER_FIRST);
+        eprintln!("error: rank {}: {error}", group.rank());
+    }
+    group.abort(code.into())
+}

@@ -1,0 +1,95 @@
+//! What the rest of the program sees of other processes: a rank, a size, and one exchange from which everything else
+//! is made.
+
+/// Processes that run the same program and call the same methods in the same order.
+///
+/// A failure of another process is never returned: the launcher ends the whole run, as nothing could go on.
+pub trait Group: Send + Sync {
+    /// This process's number, from 0.
+    fn rank(&self) -> usize;
+
+    /// The number of processes.
+    fn size(&self) -> usize;
+
+    /// Begins to send `parts[r]` to every rank `r`, this one included; [`Pending::wait`] gives what each rank sent here,
+    /// in order of ranks. Several exchanges may be under way; they must be waited for in the order they began.
+    ///
+    /// # Panics
+    /// Unless there is a part for each rank.
+    #[track_caller]
+    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending;
+
+    /// Ends this process and all others at once, with an exit code.
+    fn abort(&self, code: i32) -> !;
+
+    /// Begins to send `bytes` to all; gives what each rank sent.
+    fn gather(&self, bytes: Vec<u8>) -> Pending {
+        self.exchange(vec![bytes; self.size()])
+    }
+
+    /// Sends `bytes` to rank 0, which gets those of each rank; the others get empty ones.
+    fn gather_at_first(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+        let mut parts = vec![Vec::new(); self.size()];
+        parts[0] = bytes;
+        self.exchange(parts).wait()
+    }
+
+    /// The bytes of rank 0; those of others do not count.
+    fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let parts = if self.rank() == 0 { vec![bytes; self.size()] } else { vec![Vec::new(); self.size()] };
+        self.exchange(parts).wait().swap_remove(0)
+    }
+
+    /// Returns when every process has called it.
+    fn barrier(&self) {
+        self.gather(Vec::new()).wait();
+    }
+
+    /// Whether any process says so.
+    fn any(&self, here: bool) -> bool {
+        // Alone, nothing is sent.
+        if self.size() == 1 { here } else { self.gather(vec![here.into()]).wait().contains(&vec![1]) }
+    }
+
+    /// Whether this is the process that writes files and talks to the user.
+    fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+}
+
+/// An exchange that is under way.
+pub struct Pending(Box<dyn FnOnce() -> Vec<Vec<u8>> + Send>);
+
+impl Pending {
+    /// An exchange whose end `wait` waits for.
+    pub fn new(wait: impl FnOnce() -> Vec<Vec<u8>> + Send + 'static) -> Self {
+        Self(Box::new(wait))
+    }
+
+    /// What each rank sent, once all of it is here.
+    pub fn wait(self) -> Vec<Vec<u8>> {
+        (self.0)()
+    }
+}
+
+/// A group of one process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Group for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+        Pending::new(move || parts)
+    }
+
+    fn abort(&self, code: i32) -> ! {
+        std::process::exit(code)
+    }
+}

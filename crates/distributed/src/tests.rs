@@ -1,0 +1,186 @@
+//! Sums over shards by groups of threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::{Alone, Group, Message, Pending, Shards, Sum, thread_groups};
+
+/// What `work` gives on every rank of a group.
+fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
+    thread::scope(|scope| {
+        let ranks: Vec<_> =
+            thread_groups(size).into_iter().map(|group| scope.spawn(|| work(group))).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+/// Numbers whose sum depends on the order.
+fn leaf(shard: usize, len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((shard * 7919 + i * 104_729) as f32 * 0.618).sin() * 10f32.powi(shard as i32 % 5))
+        .collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn sums_have_the_same_bits_for_any_number_of_processes() {
+    for message in [Message::Exact, Message::Bf16] {
+        for count in [1, 2, 3, 5, 8, 13] {
+            for len in [0, 1, 5, 1000] {
+                let sum = |group| {
+                    let shards = Shards::new(group, count).unwrap();
+                    shards.sum(shards.own().map(|shard| leaf(shard, len)), message)
+                };
+                let alone = sum(Arc::new(Alone));
+                for size in 1..=count.min(8) {
+                    for other in on_each(size, sum) {
+                        assert_eq!(bits(&other), bits(&alone), "{count} shards of {len} in {size} processes");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn another_order_gives_other_bits() {
+    let tree = {
+        let shards = Shards::new(Arc::new(Alone), 8).unwrap();
+        shards.sum(shards.own().map(|shard| leaf(shard, 1000)), Message::Exact)
+    };
+    let in_a_row =
+        (0..8).map(|shard| leaf(shard, 1000)).reduce(|a, b| a.iter().zip(b).map(|(a, b)| a + b).collect());
+    assert_ne!(bits(&in_a_row.unwrap()), bits(&tree));
+}
+
+#[test]
+fn a_vector_that_comes_in_parts_in_any_order_gives_the_same_sum() {
+    let len = (1 << 20) + 100;
+    let sum = |group: Arc<dyn Group>, in_parts: bool| {
+        let shards = Shards::new(group, 2).unwrap();
+        let mut sum = Sum::new(&shards, len, Message::Exact);
+        for shard in shards.own() {
+            let mut values = leaf(shard, len);
+            values[7..50].fill(0.0);
+            if !in_parts {
+                sum.push(values);
+                continue;
+            }
+            let mut parts: Vec<std::ops::Range<usize>> = vec![50..700_000, 700_000..len, 0..7];
+            parts.rotate_left(shard);
+            let mut leaf = sum.leaf();
+            parts.into_iter().for_each(|part| leaf.put(part.start, &values[part.clone()]));
+            leaf.finish();
+        }
+        sum.finish()
+    };
+    let alone = sum(Arc::new(Alone), false);
+    assert!(sum(Arc::new(Alone), true) == alone);
+    assert!(on_each(2, |group| sum(group, true)).iter().all(|sum| *sum == alone));
+}
+
+#[test]
+fn sums_longer_than_a_bucket_are_put_together() {
+    let sums = on_each(2, |group| {
+        let shards = Shards::new(group, 2).unwrap();
+        shards.sum(shards.own().map(|shard| vec![shard as f32 + 1.0; (1 << 20) + 3]), Message::Exact)
+    });
+    assert!(sums.iter().all(|sum| sum.len() == (1 << 20) + 3 && sum.iter().all(|&x| x == 3.0)));
+}
+
+#[test]
+fn numbers_of_64_bits_are_sent_as_they_are() {
+    let sums = on_each(3, |group| {
+        let shards = Shards::new(group, 3).unwrap();
+        shards.sum(shards.own().map(|shard| vec![0.1f64 * shard as f64]), Message::Exact)
+    });
+    assert!(sums.iter().all(|sum| sum[0] == (0.0 + 0.1) + 0.2));
+}
+
+#[test]
+fn every_sample_is_in_one_shard_and_every_shard_in_one_process() {
+    for (size, count, batch) in [(1, 1, 5), (2, 8, 32), (3, 8, 33), (5, 7, 100)] {
+        let runs = on_each(size, |group| {
+            let shards = Shards::new(group, count).unwrap();
+            assert!(shards.own().all(|shard| shards.owner(shard) == shards.group().rank()));
+            shards.own_samples(batch)
+        });
+        let places: Vec<usize> = runs.into_iter().flatten().collect();
+        assert_eq!(places, (0..batch).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_each_shard_has_is_known_to_all() {
+    let all = on_each(3, |group| {
+        let shards = Shards::new(group, 5).unwrap();
+        shards.gather(shards.own().map(|shard| vec![shard as u8; shard]).collect())
+    });
+    assert!(
+        all.iter().all(|all| *all == (0..5).map(|shard| vec![shard; shard as usize]).collect::<Vec<_>>())
+    );
+}
+
+#[test]
+fn rank_0_tells_the_others_and_hears_from_them() {
+    let heard = on_each(3, |group| {
+        let rank = group.rank() as u8;
+        group.barrier();
+        assert_eq!(group.broadcast(vec![rank + 7]), [7]);
+        assert!(group.any(rank == 2) && !group.any(false));
+        group.gather_at_first(vec![rank; rank as usize])
+    });
+    assert_eq!(heard, [vec![vec![], vec![1], vec![2, 2]], vec![vec![]; 3], vec![vec![]; 3]]);
+}
+
+/// Counts the bytes that a rank sends to others.
+struct Counted(Arc<dyn Group>, AtomicUsize);
+
+impl Group for Counted {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
+        self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
+        self.0.exchange(parts)
+    }
+
+    fn abort(&self, code: i32) -> ! {
+        self.0.abort(code)
+    }
+}
+
+#[test]
+fn a_sum_sends_twice_its_length_less_the_own_share() {
+    for (message, bytes) in [(Message::Exact, 4), (Message::Bf16, 2)] {
+        for size in [2, 4, 8] {
+            let sent = on_each(size, |group| {
+                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let shards = Shards::new(counted.clone(), 8).unwrap();
+                shards.sum(shards.own().map(|shard| leaf(shard, 4000)), message);
+                counted.1.load(Ordering::Relaxed)
+            });
+            assert!(
+                sent.iter().all(|&sent| sent == 2 * (size - 1) * 4000 * bytes / size),
+                "{size}: {sent:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn fewer_shards_than_processes_are_refused() {
+    let group = thread_groups(4).remove(0);
+    let told = Shards::new(group, 2).err().unwrap();
+    assert!(told.contains("4 processes cannot share 2 shards") && told.contains("--shards 4"), "{told}");
+}
