@@ -98,10 +98,10 @@ pub fn open_photos(
     if let Some(rest) = name_or_path.strip_prefix("digits:") {
         return digits(name_or_path, rest, seed);
     }
-    if let Some(path) = name_or_path.strip_prefix("clips:").or(name_or_path.strip_prefix("inputs:")) {
+    if let Some(path) = InputFiles::path_in(name_or_path) {
         let PhotoOptions { size, fit, hold_back, .. } = *options;
         let options = InputFileOptions { size, fit, hold_back, ..InputFileOptions::default() };
-        return Ok(Arc::new(InputFiles::open(Path::new(path), seed, options)?));
+        return Ok(Arc::new(InputFiles::open(path, seed, options)?));
     }
     if let Some(rest) = name_or_path.strip_prefix("sounds:") {
         let (folder, group) =

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cerberus::data::augment::AugmentConfig;
-use cerberus::data::{Dataset, DatasetInfo, Photos};
+use cerberus::data::{Dataset, DatasetInfo, InputFiles, Photos};
 use cerberus::multitask::ModelConfig;
 use cerberus::multitask::networks::Neck;
 use cerberus::multitask::senses::Fusion;
@@ -22,9 +22,9 @@ impl Settings {
         let mut config = if is_photos(self.data()) {
             TrainConfig::for_photos(self.data(), dataset, self.photos()?)
         } else {
-            // Photographs that are mixed in are opened again in the same way.
-            let photos =
-                self.names().iter().any(|name| is_photos(name)).then(|| self.photos()).transpose()?;
+            // Photographs that are mixed in, and files of inputs, are opened again in the same way.
+            let is_resized = |name: &String| is_photos(name) || InputFiles::path_in(name).is_some();
+            let photos = self.names().iter().any(is_resized).then(|| self.photos()).transpose()?;
             TrainConfig { photos, ..TrainConfig::for_data(self.data(), info) }
         };
         config.mix = self.mix.clone();

@@ -148,6 +148,11 @@ impl InputFiles {
     /// is a clip's last frame.
     pub const WITH_PICTURES: &str = "inputs";
 
+    /// The path in a name of data such as `inputs:FILE.csv`, for data that [`open`](crate::open) opens as these.
+    pub fn path_in(name: &str) -> Option<&Path> {
+        name.strip_prefix("clips:").or(name.strip_prefix("inputs:")).map(Path::new)
+    }
+
     /// Finds the files at `path` and opens each; frames and pictures are read when a sample is requested. `seed` decides
     /// where training places a recording that is too long or too short.
     ///

@@ -242,7 +242,7 @@ fn a_table_has_a_column_for_every_input_and_every_label() {
     let heard = data.sample(Split::Test, 0, 0).unwrap();
     assert_eq!((heard.image, heard.more["mood"].class()), (Image::missing(), Some(1)));
     let Input::Sound(samples) = &heard.inputs[AUDIO] else { panic!("a sound is a sound") };
-    assert_eq!((samples.len(), samples[0], samples[54] != 0.0, samples[199]), (200, 0.0, true, 0.0));
+    assert_eq!((samples.len(), samples[0], samples[60] != 0.0, samples[199]), (200, 0.0, true, 0.0));
 }
 
 #[test]
