@@ -18,8 +18,8 @@ use mpi::traits::CommunicatorCollectives;
 use crate::error::LaunchError;
 use crate::group::{Group, Pending};
 
-/// How long a message is waited for without sleeping: longer than one takes between processes of a machine.
-const AWAKE: Duration = Duration::from_micros(500);
+/// How long a message is waited for without sleeping: longer than a bucket takes between processes of a machine.
+const AWAKE: Duration = Duration::from_millis(2);
 /// How long the thread sleeps between looks after that.
 const ASLEEP: Duration = Duration::from_micros(50);
 

@@ -129,7 +129,7 @@ impl<'a, T: Element> Sum<'a, T> {
         let to = |rank| {
             let piece = self.piece(index, rank);
             let nodes = self.buckets[index].partial.nodes();
-            nodes.flat_map(|node| encoded(&node[piece.clone()], self.message)).collect()
+            nodes.map(|node| encoded(&node[piece.clone()], self.message)).collect::<Vec<_>>().concat()
         };
         let scattered = group.exchange((0..group.size()).map(to).collect());
         self.buckets[index].scattered = Some(scattered);

@@ -34,7 +34,6 @@ use cerberus_balance::{BalanceError, Decision, Evidence, GradientNeed, Gramian, 
 pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
 use pass::{Pass, conflicts_of, streamed_products, weighted};
-pub use passes::step_of_shard;
 use passes::{Direction, Passes};
 
 /// The preference among the tasks that take part: sum 1, and equal if the preference for
