@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cerberus::data::{self, Batch, Split};
-use cerberus::distributed::{Alone, Group, Message, Pending, Shards};
+use cerberus::distributed::{Alone, Bytes, Group, Message, Pending, Shards};
 use cerberus::multitask::{MultiTaskModel, StepInput};
 use cerberus::nn::losses::cross_entropy;
 use cerberus::nn::shards::step_over_shards;
@@ -255,7 +255,7 @@ impl Group for Counted {
         self.group.size()
     }
 
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
         let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
         self.sent.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
         let pending = self.group.exchange(parts);

@@ -39,12 +39,12 @@ pub(crate) fn rounded<T: Element>(mut values: Vec<T>, message: Message) -> Vec<T
     values
 }
 
-/// Numbers that this form holds, as bytes.
-pub(crate) fn encoded<T: Element>(values: &[T], message: Message) -> Vec<u8> {
+/// Adds numbers that this form holds to a message.
+pub(crate) fn encode<T: Element>(values: &[T], message: Message, bytes: &mut Vec<u8>) {
     match message {
-        Message::Bf16 => bytes_of(values, |x| bf16::from_f64(x.as_f64()).to_le_bytes()),
-        _ if size_of::<T>() == 4 => bytes_of(values, |x| (x.as_f64() as f32).to_le_bytes()),
-        _ => bytes_of(values, |x| x.as_f64().to_le_bytes()),
+        Message::Bf16 => put(values, bytes, |x| bf16::from_f64(x.as_f64()).to_le_bytes()),
+        _ if size_of::<T>() == 4 => put(values, bytes, |x| (x.as_f64() as f32).to_le_bytes()),
+        _ => put(values, bytes, |x| x.as_f64().to_le_bytes()),
     }
 }
 
@@ -59,10 +59,11 @@ pub(crate) fn decoded<T: Element>(bytes: &[u8], message: Message) -> Vec<T> {
 
 /// Filled in place, which the compiler turns into copies of many at once; bytes that are pushed one after another take
 /// ten times as long.
-fn bytes_of<T: Element, const N: usize>(values: &[T], bytes_of_one: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = vec![0; values.len() * N];
-    bytes.as_chunks_mut::<N>().0.iter_mut().zip(values).for_each(|(bytes, &x)| *bytes = bytes_of_one(x));
-    bytes
+fn put<T: Element, const N: usize>(values: &[T], bytes: &mut Vec<u8>, bytes_of_one: impl Fn(T) -> [u8; N]) {
+    let before = bytes.len();
+    bytes.resize(before + values.len() * N, 0);
+    let places = bytes[before..].as_chunks_mut::<N>().0;
+    places.iter_mut().zip(values).for_each(|(place, &x)| *place = bytes_of_one(x));
 }
 
 fn numbers_in<T: Element, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<T> {

@@ -138,8 +138,9 @@ pub fn backward_over_shards<T: Element, P>(
             leaf.finish();
         }
     }
-    let sums = sum.finish();
-    let gradients = layout.tensors(&sums).into_iter().map(|(id, tensor, _)| (id, tensor)).collect();
+    let mut found = Found::of(&layout);
+    sum.finish_into(|part| found.take(&part));
+    let gradients = found.tensors().map(|(id, tensor, _)| (id, tensor)).collect();
     (gradients, mean_updates(model, shards, updates))
 }
 
@@ -195,9 +196,10 @@ pub fn mean_updates<T: Element>(
     // A buffer that a pass updated twice has its last value.
     let last = |updates: &BufferUpdates<T>, id| updates.iter().rposition(|(found, _)| *found == id);
     let flat = own.iter().map(|updates| layout.flat(|id| last(updates, id).map(|place| &updates[place].1)));
-    let sums = shards.sum(flat, Message::Exact);
+    let mut found = Found::of(&layout);
+    found.take(&shards.sum(flat, Message::Exact));
     let mean = |(id, sum, count): (ParamId, Tensor<T>, T)| (id, sum.map(|x| x / count));
-    layout.tensors(&sums).into_iter().map(mean).collect()
+    found.tensors().map(mean).collect()
 }
 
 /// Some of a model's tensors as one vector, in order of declaration: of each, whether it is there, and its values.
@@ -244,18 +246,46 @@ impl Layout {
         }
         flat
     }
+}
 
-    /// Of a sum of such vectors: the tensors that any had, and how many had them.
-    fn tensors<T: Element>(&self, sum: &[T]) -> Vec<(ParamId, Tensor<T>, T)> {
-        let mut rest = sum;
-        let mut found = Vec::new();
-        for (id, shape) in &self.entries {
-            let (values, after) = rest.split_at(1 + shape.iter().product::<usize>());
-            rest = after;
-            if values[0] > T::ZERO {
-                found.push((*id, Tensor::from_vec(values[1..].to_vec(), shape), values[0]));
-            }
+/// The tensors in a sum of vectors of a [`Layout`], which comes in parts.
+struct Found<T: Element> {
+    /// Each with how many of the vectors had it.
+    tensors: Vec<(ParamId, Tensor<T>, T)>,
+    /// The tensor that the next number belongs to, and how many it has already, with that of how many had it.
+    at: (usize, usize),
+}
+
+impl<T: Element> Found<T> {
+    fn of(layout: &Layout) -> Self {
+        let tensors = layout.entries.iter().map(|(id, shape)| (*id, Tensor::zeros(shape), T::ZERO));
+        Self { tensors: tensors.collect(), at: (0, 0) }
+    }
+
+    fn take(&mut self, mut part: &[T]) {
+        while let [first, rest @ ..] = part {
+            let (place, have) = self.at;
+            let (_, tensor, count) = &mut self.tensors[place];
+            let len = tensor.len();
+            let now = match have {
+                0 => {
+                    *count = *first;
+                    part = rest;
+                    1
+                }
+                _ => {
+                    let (own, after) = part.split_at(part.len().min(len + 1 - have));
+                    tensor.data_mut()[have - 1..][..own.len()].copy_from_slice(own);
+                    part = after;
+                    own.len()
+                }
+            };
+            self.at = if have + now > len { (place + 1, 0) } else { (place, have + now) };
         }
-        found
+    }
+
+    /// Those that any of the vectors had.
+    fn tensors(self) -> impl Iterator<Item = (ParamId, Tensor<T>, T)> {
+        self.tensors.into_iter().filter(|(_, _, count)| *count > T::ZERO)
     }
 }
