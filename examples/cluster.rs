@@ -125,6 +125,9 @@ fn median(steps: usize, mut step: impl FnMut() -> f64) -> Result<f64, TrainError
     Ok(seconds[seconds.len() / 2])
 }
 
+/// A step on so many images; returns the loss.
+type Step = Box<dyn FnMut(&Shards, usize) -> f64>;
+
 /// A network in training.
 struct Prepared {
     /// Numbers and tensors of parameters, and of buffers.
@@ -132,8 +135,7 @@ struct Prepared {
     buffers: [usize; 2],
     /// Bytes that a shard tells of its losses.
     told: usize,
-    /// A step on so many images; returns the loss.
-    step: Box<dyn FnMut(&Shards, usize) -> f64>,
+    step: Step,
 }
 
 impl Prepared {

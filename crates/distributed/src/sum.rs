@@ -200,6 +200,24 @@ impl<'a, T: Element> Sum<'a, T> {
     }
 }
 
+impl Shards {
+    /// The sum over all shards of vectors of one length, along the tree; `own` gives those of this process's shards, in
+    /// order.
+    ///
+    /// # Panics
+    /// Unless there is a vector for each of this process's shards, and all have one length.
+    #[track_caller]
+    pub fn sum<T: Element>(&self, own: impl IntoIterator<Item = Vec<T>>, message: Message) -> Vec<T> {
+        let mut own = own.into_iter().peekable();
+        let len = own.peek().expect("every process has a shard").len();
+        let mut sum = Sum::new(self, len, message);
+        for leaf in own {
+            sum.push(leaf);
+        }
+        sum.finish()
+    }
+}
+
 /// A vector on its way into a [`Sum`]: whatever is complete may leave.
 pub struct Leaf<'s, 'a, T: Element> {
     sum: &'s mut Sum<'a, T>,
