@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("report", &[]),
     ("autograd", &["tensor"]),
     ("data", &["audio", "tensor"]),
-    ("nn", &["autograd", "tensor"]),
+    ("nn", &["autograd", "distributed", "tensor"]),
     ("balance", &["autograd", "tensor"]),
     ("distributed", &["tensor"]),
     ("draw", &["data", "metrics"]),

@@ -13,6 +13,7 @@ use cerberus::prelude::*;
 use cerberus::train::{Observer, Outcome, Summary, TrainConfig, TrainError, Trainer};
 
 pub use cerberus_cli::shell::{run_on, thread_pool};
+pub use cerberus_cli::together::run_together;
 
 /// Makes the folder that an export goes to.
 ///

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{self, Dataset, DatasetInfo, Split};
+use cerberus::distributed::Group;
 use cerberus::multitask::GradientsWrt;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::pool::take_peak_bytes;
@@ -85,13 +86,15 @@ struct Job {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    common::run_on(options.threads, || run(&options))
+    common::run_together(|options: &Options| options.threads, run)
 }
 
-fn run(options: &Options) -> Result<(), TrainError> {
+fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     let path = options.out.join("rows.csv");
-    let mut rows = Rows::read(&path).map_err(TrainError::Option)?;
+    let read = || Rows::read(&options.out, group.rank()).map_err(TrainError::Option);
+    let mut rows = read()?;
+    // All have read before any writes.
+    group.barrier();
     if !rows.all.is_empty() && !options.resume && !options.report {
         return Err(TrainError::Option(format!(
             "{} has rows already; add --resume to go on, --report to see them, or choose another --out",
@@ -101,9 +104,18 @@ fn run(options: &Options) -> Result<(), TrainError> {
     if !options.report {
         let info = data::open(&options.data, 1)?.info().clone();
         let jobs = plan(options, &info)?;
-        train_all(options, jobs, &info, &mut rows)?;
-        // With the rows that other shards have added meanwhile.
-        rows = Rows::read(&path).map_err(TrainError::Option)?;
+        let order: Vec<String> = jobs.iter().map(|job| job.strategy.clone()).collect();
+        train_all(options, jobs, &info, &mut rows, &**group)?;
+        group.barrier();
+        // With the rows that others have added meanwhile.
+        rows = read()?;
+        if group.size() > 1 {
+            let place = |row: &Row| order.iter().position(|strategy| *strategy == row.strategy);
+            rows.all.sort_by_key(|row| (row.seed, place(row)));
+        }
+    }
+    if !group.is_first() {
+        return Ok(());
     }
     if rows.all.is_empty() {
         return Err(TrainError::Option(format!("{} has no rows to report", path.display())));
@@ -166,9 +178,11 @@ fn train_all(
     jobs: Vec<Job>,
     info: &DatasetInfo,
     rows: &mut Rows,
+    group: &dyn Group,
 ) -> Result<(), TrainError> {
-    let waiting: Vec<Job> = jobs.into_iter().filter(|job| !rows.has(&job.strategy, job.seed)).collect();
-    let bar = ProgressBar::new(0);
+    let waiting = jobs.into_iter().filter(|job| !rows.has(&job.strategy, job.seed));
+    let waiting: Vec<Job> = waiting.skip(group.rank()).step_by(group.size()).collect();
+    let bar = if group.is_first() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3}%  {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let count = waiting.len();

@@ -1,4 +1,5 @@
-//! `rows.csv`: one line per finished run, appended the moment it is finished.
+//! `rows.csv`: one line per finished run, appended the moment it is finished. Of several processes that share the runs,
+//! each but the first has a file of its own, `rows-RANK.csv`, so that none waits for another or writes between its lines.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -76,28 +77,39 @@ pub struct Rows {
     pub all: Vec<Row>,
 }
 
+fn rows_of(path: &Path) -> Result<Vec<Row>, String> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
+    let row = |(number, line): (usize, &str)| {
+        Row::parse(line).ok_or_else(|| {
+            let path = path.display();
+            format!("{path}, line {}, is not a row of a comparison; remove it and --resume", number + 1)
+        })
+    };
+    text.lines().enumerate().skip(1).map(row).collect()
+}
+
 const HEADER: &str = "strategy,seed,images_per_second,seconds,tensors_mib,metrics";
 
 impl Rows {
-    /// Empty if there is no file.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    /// Those of all processes; empty if there is no file. New ones go to the file of this rank.
+    pub fn read(folder: &Path, rank: usize) -> Result<Self, String> {
+        let mut all = rows_of(&folder.join("rows.csv"))?;
+        let others = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_rows = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with("rows-") && name.ends_with(".csv")
         };
-        let mut all = Vec::new();
-        for (number, line) in text.lines().enumerate().skip(1) {
-            let row = Row::parse(line).ok_or_else(|| {
-                format!(
-                    "{}, line {}, is not a row of a comparison; remove it and --resume",
-                    path.display(),
-                    number + 1
-                )
-            })?;
-            all.push(row);
+        let mut others: Vec<PathBuf> = others.filter(is_rows).collect();
+        others.sort();
+        for path in others {
+            all.extend(rows_of(&path)?);
         }
-        Ok(Self { path: path.to_path_buf(), all })
+        let name = if rank == 0 { "rows.csv".into() } else { format!("rows-{rank}.csv") };
+        Ok(Self { path: folder.join(name), all })
     }
 
     pub fn has(&self, strategy: &str, seed: u64) -> bool {

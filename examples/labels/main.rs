@@ -9,7 +9,7 @@
 //! `cargo run --release --example labels -- --table long-tail`
 //!
 //! Each finished run appends one row to `rows.csv` in the folder; a run that has a
-//! row is not repeated, and an interrupted one is continued. At the end `table.csv`
+//! row is not repeated, and an interrupted one is continued. Under `mpirun`, the processes share out the runs. At the end `table.csv`
 //! and `table.md` hold means over the seeds with 95 % intervals.
 
 #[path = "../common/mod.rs"]
@@ -25,7 +25,9 @@ mod ways;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use cerberus::distributed::Group;
 use cerberus::nn::files::write_atomically;
 use cerberus::prelude::*;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainError, load_model, peak_rss_mb, score_split};
@@ -68,11 +70,10 @@ enum Kind {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    common::run_on(options.threads, || run(&options))
+    common::run_together(|options: &Options| options.threads, run)
 }
 
-fn run(options: &Options) -> Result<(), TrainError> {
+fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     let (usual, ways) = match options.table {
         Kind::LongTail => ("long-tail", ways::long_tail(options.epochs.unwrap_or(6))),
         Kind::Missing => ("missing", ways::missing(options.epochs.unwrap_or(5))),
@@ -81,14 +82,22 @@ fn run(options: &Options) -> Result<(), TrainError> {
         return Err(TrainError::Option("--seeds must be at least 1".into()));
     }
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(usual));
-    let mut rows = Rows::read(&out.join("rows.csv")).map_err(TrainError::Option)?;
-    for seed in 1..=options.seeds {
-        for way in ways.iter().filter(|way| !rows.has(way.name, seed)).collect::<Vec<_>>() {
-            let row = one_run(way, seed, options, &out)?;
-            say!("{}", row.line());
-            rows.append(row).map_err(TrainError::Option)?;
-        }
+    let read = || Rows::read(&out, group.rank()).map_err(TrainError::Option);
+    let mut rows = read()?;
+    // All have read before any writes.
+    group.barrier();
+    let all = (1..=options.seeds).flat_map(|seed| ways.iter().map(move |way| (way, seed)));
+    let waiting: Vec<_> = all.filter(|(way, seed)| !rows.has(way.name, *seed)).collect();
+    for (way, seed) in waiting.into_iter().skip(group.rank()).step_by(group.size()) {
+        let row = one_run(way, seed, options, &out)?;
+        say!("{}", row.line());
+        rows.append(row).map_err(TrainError::Option)?;
     }
+    group.barrier();
+    if !group.is_first() {
+        return Ok(());
+    }
+    let rows = read()?;
     let table = table::Table::of(&rows, &ways.iter().map(|way| way.name).collect::<Vec<_>>());
     say!("{}", table.markdown());
     write_atomically(&out.join("table.csv"), table.csv().as_bytes())?;

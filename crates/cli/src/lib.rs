@@ -9,7 +9,8 @@
 //! - [`inspect`]: shows what a data set holds;
 //! - [`personal`]: one person's own classes beside a base model;
 //! - [`runs`]: lists and compares the runs of a folder;
-//! - [`shell`]: shared by all of them.
+//! - [`shell`]: shared by all of them;
+//! - [`together`]: for those that may be one of several processes.
 //!
 //! Each is a `main` that reads the command line of the process and returns its exit
 //! code: 2 for a wrong option, 1 for any other failure. The examples of the same names
@@ -32,7 +33,7 @@ pub mod runs;
 mod senses;
 pub mod settings;
 pub mod shell;
-mod together;
+pub mod together;
 pub mod train;
 
 pub use cerberus_report::chart;

@@ -8,6 +8,8 @@ use cerberus::distributed::{Group, join};
 use cerberus::train::TrainError;
 use clap::Parser;
 
+use crate::shell::thread_pool;
+
 /// How long a process with an error waits for rank 0, which most often has the same one, to end all.
 const AFTER_FIRST: Duration = Duration::from_secs(2);
 
@@ -15,7 +17,7 @@ const AFTER_FIRST: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The exit code, once a process has told its user what is wrong with the command line, or printed the help asked for.
-pub(crate) fn start<O: Parser>() -> Result<(Arc<dyn Group>, O), ExitCode> {
+pub fn start<O: Parser>() -> Result<(Arc<dyn Group>, O), ExitCode> {
     let group = join().map_err(|error| {
         eprintln!("error: {error}");
         ExitCode::from(2)
@@ -41,7 +43,7 @@ pub(crate) fn start<O: Parser>() -> Result<(Arc<dyn Group>, O), ExitCode> {
 }
 
 /// Tells an error and ends this process, and with it all others: nobody would answer them.
-pub(crate) fn fail(group: &dyn Group, error: &TrainError) -> ExitCode {
+pub fn fail(group: &dyn Group, error: &TrainError) -> ExitCode {
     let code = if error.is_usage() { 2 } else { 1 };
     if group.size() == 1 {
         eprintln!("error: {error}");
@@ -54,4 +56,20 @@ pub(crate) fn fail(group: &dyn Group, error: &TrainError) -> ExitCode {
         eprintln!("error: rank {}: {error}", group.rank());
     }
     group.abort(code.into())
+}
+
+/// Does the work of a program that may be one of several processes, on the threads that its options ask for.
+pub fn run_together<O: Parser + Sync>(
+    threads: impl Fn(&O) -> Option<usize>,
+    work: impl FnOnce(&O, &Arc<dyn Group>) -> Result<(), TrainError> + Send,
+) -> ExitCode {
+    let (group, options) = match start::<O>() {
+        Ok(started) => started,
+        Err(code) => return code,
+    };
+    let pool = thread_pool(threads(&options)).map_err(TrainError::Option);
+    match pool.and_then(|pool| pool.install(|| work(&options, &group))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&*group, &error),
+    }
 }

@@ -43,7 +43,7 @@ pub struct EpochPlan {
     /// request.
     pub workers: usize,
     /// The places in each batch of the samples to make, for one of several processes that share every batch; all if
-    /// absent.
+    /// absent. A batch that has none of these places is an error.
     pub within: Option<Range<usize>>,
     /// Delivers every so many batches from `start_batch` on: 1 for all, more for one of several processes that take turns.
     pub every: usize,

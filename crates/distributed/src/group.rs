@@ -1,6 +1,11 @@
 //! What the rest of the program sees of other processes: a rank, a size, and one exchange from which everything else
 //! is made.
 
+use std::sync::Arc;
+
+/// A message: its bytes are shared, not copied, where it goes to several ranks.
+pub type Bytes = Arc<Vec<u8>>;
+
 /// Processes that run the same program and call the same methods in the same order.
 ///
 /// A failure of another process is never returned: the launcher ends the whole run, as nothing could go on.
@@ -17,27 +22,28 @@ pub trait Group: Send + Sync {
     /// # Panics
     /// Unless there is a part for each rank.
     #[track_caller]
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending;
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending;
 
     /// Ends this process and all others at once, with an exit code.
     fn abort(&self, code: i32) -> !;
 
     /// Begins to send `bytes` to all; gives what each rank sent.
     fn gather(&self, bytes: Vec<u8>) -> Pending {
+        let bytes = Arc::new(bytes);
         self.exchange(vec![bytes; self.size()])
     }
 
     /// Sends `bytes` to rank 0, which gets those of each rank; the others get empty ones.
     fn gather_at_first(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
-        let mut parts = vec![Vec::new(); self.size()];
-        parts[0] = bytes;
+        let mut parts = vec![Bytes::default(); self.size()];
+        parts[0] = Arc::new(bytes);
         self.exchange(parts).wait()
     }
 
     /// The bytes of rank 0; those of others do not count.
     fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let parts = if self.rank() == 0 { vec![bytes; self.size()] } else { vec![Vec::new(); self.size()] };
-        self.exchange(parts).wait().swap_remove(0)
+        let bytes = if self.rank() == 0 { bytes } else { Vec::new() };
+        self.gather(bytes).wait().swap_remove(0)
     }
 
     /// Returns when every process has called it.
@@ -85,8 +91,8 @@ impl Group for Alone {
         1
     }
 
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
-        Pending::new(move || parts)
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
+        Pending::new(move || parts.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     fn abort(&self, code: i32) -> ! {

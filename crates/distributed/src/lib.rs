@@ -38,7 +38,7 @@ mod threads;
 mod tree;
 
 pub use error::LaunchError;
-pub use group::{Alone, Group, Pending};
+pub use group::{Alone, Bytes, Group, Pending};
 pub use launch::join;
 pub use message::Message;
 pub use shards::Shards;

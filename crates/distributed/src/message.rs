@@ -39,25 +39,33 @@ pub(crate) fn rounded<T: Element>(mut values: Vec<T>, message: Message) -> Vec<T
     values
 }
 
-/// Numbers that this form holds, as bytes.
-pub(crate) fn encoded<T: Element>(values: &[T], message: Message) -> Vec<u8> {
-    let each = |x: &T| x.as_f64();
+/// Adds numbers that this form holds to a message.
+pub(crate) fn encode<T: Element>(values: &[T], message: Message, bytes: &mut Vec<u8>) {
     match message {
-        Message::Bf16 => values.iter().flat_map(|x| bf16::from_f64(each(x)).to_le_bytes()).collect(),
-        _ if size_of::<T>() == 4 => values.iter().flat_map(|x| (each(x) as f32).to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|x| each(x).to_le_bytes()).collect(),
+        Message::Bf16 => put(values, bytes, |x| bf16::from_f64(x.as_f64()).to_le_bytes()),
+        _ if size_of::<T>() == 4 => put(values, bytes, |x| (x.as_f64() as f32).to_le_bytes()),
+        _ => put(values, bytes, |x| x.as_f64().to_le_bytes()),
     }
 }
 
 /// The numbers in bytes of this form.
 pub(crate) fn decoded<T: Element>(bytes: &[u8], message: Message) -> Vec<T> {
     match message {
-        Message::Bf16 => {
-            bytes.as_chunks::<2>().0.iter().map(|&x| T::from_f64(bf16::from_le_bytes(x).into())).collect()
-        }
-        _ if size_of::<T>() == 4 => {
-            bytes.as_chunks::<4>().0.iter().map(|&x| T::from_f64(f32::from_le_bytes(x).into())).collect()
-        }
-        _ => bytes.as_chunks::<8>().0.iter().map(|&x| T::from_f64(f64::from_le_bytes(x))).collect(),
+        Message::Bf16 => numbers_in(bytes, |x| bf16::from_le_bytes(x).into()),
+        _ if size_of::<T>() == 4 => numbers_in(bytes, |x| f32::from_le_bytes(x).into()),
+        _ => numbers_in(bytes, f64::from_le_bytes),
     }
+}
+
+/// Filled in place, which the compiler turns into copies of many at once; bytes that are pushed one after another take
+/// ten times as long.
+fn put<T: Element, const N: usize>(values: &[T], bytes: &mut Vec<u8>, bytes_of_one: impl Fn(T) -> [u8; N]) {
+    let before = bytes.len();
+    bytes.resize(before + values.len() * N, 0);
+    let places = bytes[before..].as_chunks_mut::<N>().0;
+    places.iter_mut().zip(values).for_each(|(place, &x)| *place = bytes_of_one(x));
+}
+
+fn numbers_in<T: Element, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&bytes| T::from_f64(number(bytes))).collect()
 }

@@ -5,26 +5,25 @@
 //! of blocking and sleeps between, so that a process that waits leaves its core to those that compute.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mpi::Threading;
-use mpi::datatype::{Partition, PartitionMut};
 use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
-use mpi::traits::CommunicatorCollectives;
+use mpi::traits::{Destination, Equivalence, Source};
 
 use crate::error::LaunchError;
-use crate::group::{Group, Pending};
+use crate::group::{Bytes, Group, Pending};
 
-/// How long a message is waited for without sleeping: longer than one takes between processes of a machine.
-const AWAKE: Duration = Duration::from_micros(500);
+/// How long a message is waited for without sleeping: longer than a bucket takes between processes of a machine.
+const AWAKE: Duration = Duration::from_millis(2);
 /// How long the thread sleeps between looks after that.
 const ASLEEP: Duration = Duration::from_micros(50);
 
 enum Job {
-    Exchange(Vec<Vec<u8>>, Sender<Vec<Vec<u8>>>),
+    Exchange(Vec<Bytes>, Sender<Vec<Vec<u8>>>),
     Abort(i32),
 }
 
@@ -66,8 +65,10 @@ impl Group for Mpi {
         self.size
     }
 
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
         assert!(parts.len() == self.size, "Group::exchange: {} parts for {} ranks", parts.len(), self.size);
+        let fits = parts.iter().all(|part| i32::try_from(part.len()).is_ok());
+        assert!(fits, "Group::exchange: a part of 2 GiB or more, which MPI cannot count");
         let (reply, received) = channel();
         self.send(Job::Exchange(parts, reply));
         Pending::new(move || received.recv().expect("the thread that calls MPI has panicked"))
@@ -105,54 +106,53 @@ fn serve(queue: &Receiver<Job>, tell: &Sender<[usize; 2]>) {
     for job in queue {
         match job {
             // Who does not want the result any more has panicked.
-            Job::Exchange(parts, reply) => drop(reply.send(exchange(&world, &parts))),
+            Job::Exchange(parts, reply) => drop(reply.send(exchange(&world, parts))),
             Job::Abort(code) => world.abort(code),
         }
     }
 }
 
-/// Sends each rank its part: first the lengths, then the bytes.
-fn exchange(world: &SimpleCommunicator, parts: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let lengths: Vec<i32> = parts.iter().map(|part| count(part.len())).collect();
-    let mut theirs = vec![0i32; lengths.len()];
-    scope(|scope| wait(world.immediate_all_to_all_into(scope, &lengths[..], &mut theirs[..])));
-    let (starts, their_starts) = (starts(&lengths), starts(&theirs));
-    // One byte more than there is: MPI refuses two empty buffers, which have the same address.
-    let sent = [&parts.concat()[..], &[0]].concat();
-    let mut received = vec![0u8; theirs.iter().map(|&length| length as usize).sum::<usize>() + 1];
-    {
-        let from = Partition::new(&sent[..], &lengths[..], &starts[..]);
-        let mut into = PartitionMut::new(&mut received[..], &theirs[..], &their_starts[..]);
-        scope(|scope| wait(world.immediate_all_to_all_varcount_into(scope, &from, &mut into)));
-    }
-    let part = |(&start, &length): (&i32, &i32)| received[start as usize..][..length as usize].to_vec();
-    their_starts.iter().zip(&theirs).map(part).collect()
+/// Sends each rank its part, and receives from one rank after another, beginning with the next one: at any time each
+/// has one that sends to it.
+fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Vec<Vec<u8>> {
+    let (rank, size) = (world.rank() as usize, parts.len());
+    let mut received = vec![Vec::new(); size];
+    scope(|scope| {
+        let to = |rank: usize| world.process_at_rank(rank as i32);
+        let others = (1..size).map(|step| (rank + size - step) % size);
+        let sent: Vec<_> = others.map(|rank| to(rank).immediate_send(scope, &parts[rank][..])).collect();
+        for rank in (1..size).map(|step| (rank + step) % size) {
+            let (message, status) = until(|| to(rank).immediate_matched_probe());
+            received[rank] = vec![0; status.count(u8::equivalent_datatype()) as usize];
+            mpi::request::scope(|scope| {
+                wait(message.immediate_matched_receive_into(scope, &mut received[rank][..]));
+            });
+        }
+        sent.into_iter().for_each(wait);
+    });
+    received[rank] = parts.into_iter().nth(rank).map(Arc::unwrap_or_clone).unwrap_or_default();
+    received
 }
 
-/// A number of bytes as MPI counts them.
-///
-/// # Panics
-/// If it is 2 GiB or more.
-fn count(bytes: usize) -> i32 {
-    i32::try_from(bytes).unwrap_or_else(|_| panic!("a message of {bytes} bytes is too long for MPI"))
+/// Waits for the end of a request.
+fn wait<'a, D: ?Sized, S: Scope<'a>>(request: Request<'a, D, S>) {
+    let mut waiting = Some(request);
+    until(|| match waiting.take()?.test() {
+        Ok(_) => Some(()),
+        Err(unfinished) => {
+            waiting = Some(unfinished);
+            None
+        }
+    });
 }
 
-/// Where each part begins.
-fn starts(lengths: &[i32]) -> Vec<i32> {
-    let mut next = 0usize;
-    let start = |&length: &i32| {
-        let start = count(next);
-        next += length as usize;
-        start
-    };
-    lengths.iter().map(start).collect()
-}
-
-/// Waits without keeping a core busy.
-fn wait<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+/// Asks until there is an answer, without keeping a core busy.
+fn until<R>(mut answer: impl FnMut() -> Option<R>) -> R {
     let began = Instant::now();
-    while let Err(unfinished) = request.test() {
-        request = unfinished;
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
         if began.elapsed() < AWAKE { std::thread::yield_now() } else { std::thread::sleep(ASLEEP) }
     }
 }

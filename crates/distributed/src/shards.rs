@@ -3,11 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use cerberus_tensor::Element;
-
 use crate::group::{Alone, Group};
-use crate::message::Message;
-use crate::sum::Sum;
 
 /// A step's batch cut into shards that the processes of a group share out.
 #[derive(Clone)]
@@ -107,21 +103,5 @@ impl Shards {
             }
         }
         found
-    }
-
-    /// The sum over all shards of vectors of one length, along the tree; `own` gives those of this process's shards, in
-    /// order.
-    ///
-    /// # Panics
-    /// Unless there is a vector for each of this process's shards, and all have one length.
-    #[track_caller]
-    pub fn sum<T: Element>(&self, own: impl IntoIterator<Item = Vec<T>>, message: Message) -> Vec<T> {
-        let mut own = own.into_iter().peekable();
-        let len = own.peek().expect("every process has a shard").len();
-        let mut sum = Sum::new(self, len, message);
-        for leaf in own {
-            sum.push(leaf);
-        }
-        sum.finish()
     }
 }

@@ -9,12 +9,13 @@
 //! which gradients are complete.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
 
 use crate::group::Pending;
-use crate::message::{Message, decoded, encoded, rounded};
+use crate::message::{Message, decoded, encode, rounded};
 use crate::shards::Shards;
 use crate::tree::{TreeSum, node_count, sum_of_runs};
 
@@ -86,9 +87,8 @@ impl<'a, T: Element> Sum<'a, T> {
 
     /// The vector of the next of this process's shards, to be filled part by part.
     pub fn leaf(&mut self) -> Leaf<'_, 'a, T> {
-        let missing = self.buckets.iter().map(|bucket| bucket.range.len()).collect();
-        let values = vec![T::ZERO; self.len];
-        Leaf { sum: self, values, missing }
+        let parts = self.buckets.iter().map(|bucket| (Vec::new(), bucket.range.len())).collect();
+        Leaf { sum: self, parts }
     }
 
     #[track_caller]
@@ -127,9 +127,10 @@ impl<'a, T: Element> Sum<'a, T> {
     fn scatter(&mut self, index: usize) {
         let group = self.shards.group();
         let to = |rank| {
-            let piece = self.piece(index, rank);
+            let (piece, mut bytes) = (self.piece(index, rank), Vec::new());
             let nodes = self.buckets[index].partial.nodes();
-            nodes.flat_map(|node| encoded(&node[piece.clone()], self.message)).collect()
+            nodes.for_each(|node| encode(&node[piece.clone()], self.message, &mut bytes));
+            Arc::new(bytes)
         };
         let scattered = group.exchange((0..group.size()).map(to).collect());
         self.buckets[index].scattered = Some(scattered);
@@ -150,7 +151,12 @@ impl<'a, T: Element> Sum<'a, T> {
             });
             sum_of_runs(runs(), nodes, |a, b| rounded(added(a, b), message)).expect("there are shards")
         };
-        self.buckets[index].gathered = Some(shards.group().gather(encoded(&sum, message)));
+        let mut bytes = Vec::new();
+        encode(&sum, message, &mut bytes);
+        let bucket = &mut self.buckets[index];
+        bucket.gathered = Some(shards.group().gather(bytes));
+        // Everything of it is in other processes now.
+        bucket.partial = TreeSum::from(0);
         self.added += 1;
     }
 
@@ -159,37 +165,64 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// If this one has not.
     #[track_caller]
-    pub fn finish(mut self) -> Vec<T> {
-        let own = self.shards.own().len();
+    pub fn finish(self) -> Vec<T> {
+        let (mut all, len) = (Vec::new(), self.len);
+        self.finish_into(|part| match all.is_empty() && part.len() == len {
+            true => all = part,
+            false => all.extend(part),
+        });
+        all
+    }
+
+    /// The sum in parts, from the first number to the last.
+    ///
+    /// # Panics
+    /// As [`finish`](Self::finish).
+    #[track_caller]
+    pub fn finish_into(mut self, mut take: impl FnMut(Vec<T>)) {
+        let (own, message) = (self.shards.own().len(), self.message);
         assert!(
             self.buckets.iter().all(|bucket| bucket.leaves == own),
             "Sum: not all of the {own} shards of this process have been added"
         );
         if self.shards.group().size() == 1 {
-            let message = self.message;
-            let only = self.buckets.pop();
-            return only
-                .and_then(|bucket| bucket.partial.finish(|a, b| rounded(added(a, b), message)))
-                .unwrap_or_default();
+            let sums = self.buckets.into_iter().map(|bucket| bucket.partial);
+            sums.filter_map(|sum| sum.finish(|a, b| rounded(added(a, b), message))).for_each(take);
+            return;
         }
         while self.added < self.buckets.len() {
             self.gather(self.added);
         }
-        let mut all = Vec::with_capacity(self.len);
         for bucket in self.buckets {
             let pieces = bucket.gathered.expect("it was added").wait();
-            pieces.iter().for_each(|bytes| all.extend(decoded::<T>(bytes, self.message)));
+            pieces.iter().for_each(|bytes| take(decoded::<T>(bytes, message)));
         }
-        all
+    }
+}
+
+impl Shards {
+    /// The sum over all shards of vectors of one length, along the tree; `own` gives those of this process's shards, in
+    /// order.
+    ///
+    /// # Panics
+    /// Unless there is a vector for each of this process's shards, and all have one length.
+    #[track_caller]
+    pub fn sum<T: Element>(&self, own: impl IntoIterator<Item = Vec<T>>, message: Message) -> Vec<T> {
+        let mut own = own.into_iter().peekable();
+        let len = own.peek().expect("every process has a shard").len();
+        let mut sum = Sum::new(self, len, message);
+        for leaf in own {
+            sum.push(leaf);
+        }
+        sum.finish()
     }
 }
 
 /// A vector on its way into a [`Sum`]: whatever is complete may leave.
 pub struct Leaf<'s, 'a, T: Element> {
     sum: &'s mut Sum<'a, T>,
-    values: Vec<T>,
-    /// How much of each bucket is to come.
-    missing: Vec<usize>,
+    /// Each bucket's values, until it leaves, and how many of them are to come.
+    parts: Vec<(Vec<T>, usize)>,
 }
 
 impl<T: Element> Leaf<'_, '_, T> {
@@ -199,8 +232,7 @@ impl<T: Element> Leaf<'_, '_, T> {
     /// If they end past the vector's end, or were set before.
     #[track_caller]
     pub fn put(&mut self, start: usize, values: &[T]) {
-        self.values[start..start + values.len()].copy_from_slice(values);
-        self.skip(start, values.len());
+        self.fill(start, values.len(), Some(values));
     }
 
     /// Leaves values from a place on as they are, zeros.
@@ -209,22 +241,43 @@ impl<T: Element> Leaf<'_, '_, T> {
     /// As [`put`](Self::put).
     #[track_caller]
     pub fn skip(&mut self, start: usize, len: usize) {
-        for index in 0..self.missing.len() {
+        self.fill(start, len, None);
+    }
+
+    #[track_caller]
+    fn fill(&mut self, start: usize, len: usize, values: Option<&[T]>) {
+        let end = start + len;
+        assert!(end <= self.sum.len, "Sum: {end} is past the end, {}", self.sum.len);
+        for index in 0..self.parts.len() {
             let range = self.sum.buckets[index].range.clone();
-            let inside = range.end.min(start + len).saturating_sub(range.start.max(start));
-            assert!(inside <= self.missing[index], "Sum: values from {start} on are set twice");
-            self.missing[index] -= inside;
-            if inside > 0 && self.missing[index] == 0 {
-                self.sum.push_part(index, self.values[range].to_vec());
+            let inside = range.start.max(start)..range.end.min(end);
+            if inside.is_empty() {
+                continue;
+            }
+            let (part, missing) = &mut self.parts[index];
+            assert!(inside.len() <= *missing, "Sum: values from {start} on are set twice");
+            if part.is_empty() {
+                part.resize(range.len(), T::ZERO);
+            }
+            if let Some(values) = values {
+                let own = &mut part[inside.start - range.start..inside.end - range.start];
+                own.copy_from_slice(&values[inside.start - start..inside.end - start]);
+            }
+            *missing -= inside.len();
+            if *missing == 0 {
+                let part = std::mem::take(part);
+                self.sum.push_part(index, part);
             }
         }
     }
 
     /// The rest are zeros.
     pub fn finish(self) {
-        for (index, _) in self.missing.iter().enumerate().filter(|(_, missing)| **missing > 0) {
-            let range = self.sum.buckets[index].range.clone();
-            self.sum.push_part(index, self.values[range].to_vec());
+        for (index, (mut part, missing)) in self.parts.into_iter().enumerate() {
+            if missing > 0 {
+                part.resize(self.sum.buckets[index].range.len(), T::ZERO);
+                self.sum.push_part(index, part);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Group, Message, Pending, Shards, Sum, thread_groups};
+use crate::{Alone, Bytes, Group, Message, Pending, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -149,7 +149,7 @@ impl Group for Counted {
         self.0.size()
     }
 
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
         let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
         self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
         self.0.exchange(parts)

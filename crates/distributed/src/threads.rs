@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::group::{Group, Pending};
+use crate::group::{Bytes, Group, Pending};
 
 /// A rank that is a thread.
 struct Thread {
@@ -43,12 +43,12 @@ impl Group for Thread {
         self.size
     }
 
-    fn exchange(&self, parts: Vec<Vec<u8>>) -> Pending {
+    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
         assert!(parts.len() == self.size, "Group::exchange: {} parts for {} ranks", parts.len(), self.size);
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         for (sender, part) in senders.iter().zip(parts) {
             // A thread that is gone has panicked, and waiting for it will panic.
-            let _ = sender.send(part);
+            let _ = sender.send(Arc::unwrap_or_clone(part));
         }
         let receivers = Arc::clone(&self.receivers);
         Pending::new(move || {

@@ -19,6 +19,7 @@ pub mod optim;
 mod pattern;
 mod sam;
 pub mod schedule;
+pub mod shards;
 mod step;
 pub mod summary;
 pub mod training;

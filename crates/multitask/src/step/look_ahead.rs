@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 use cerberus_autograd::{Gradients, Var};
 use cerberus_data::Batch;
+use cerberus_nn::shards::step_of_shard;
 use cerberus_nn::{Context, Module, ModuleTensorMut};
 use cerberus_tensor::{Element, Tensor};
 
 use super::input::{Balancing, GradientsWrt, StepInput};
-use super::passes::{Known, Passes, step_of_shard};
+use super::passes::{Known, Passes};
 use crate::model::MultiTaskModel;
 
 /// The losses of the tasks that a batch has labels for, in training mode, without any effect.

@@ -36,7 +36,6 @@ pub use input::{Balancing, GradientsWrt, StepInput, StepResult};
 use look_ahead::{look_ahead, losses_of};
 use modulate::modulate;
 use pass::{Pass, conflicts_of, streamed_products, weighted};
-pub use passes::step_of_shard;
 use passes::{Direction, Passes};
 
 /// The preference among the tasks that take part: sum 1, and equal if the preference for

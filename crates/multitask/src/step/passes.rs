@@ -10,27 +10,18 @@
 //!
 //! A batch that is not cut is one pass, and nothing is multiplied, copied or added.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
-use cerberus_autograd::{self as autograd, Gradient, GradientSink, Gradients, ParamId, backward_into};
+use cerberus_autograd::{Gradients, ParamId, backward_into};
 use cerberus_balance::{Products, TaskGradients};
 use cerberus_data::Batch;
-use cerberus_distributed::{Leaf, Message, Sum};
-use cerberus_nn::{BufferUpdates, Module, ModuleTensor};
+use cerberus_distributed::Message;
+use cerberus_nn::BufferUpdates;
+use cerberus_nn::shards::{backward_over_shards, mean_updates, step_of_shard};
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Tensor};
 
 use super::input::{GradientsWrt, StepInput, StepResult};
 use super::pass::{self, HeadGradients, Pass, forward, summed, weighted};
 use crate::model::MultiTaskModel;
-
-/// The number of the step that chooses the random numbers of a shard: the first one has those of a batch that is not
-/// cut.
-pub fn step_of_shard(step: u64, shard: usize) -> u64 {
-    // No run takes so many steps that two coincide.
-    step ^ ((shard as u64) << 40)
-}
 
 /// The passes of this process's shards, and each task's loss over all shards.
 pub(super) struct Passes<'a, T: Element> {
@@ -103,7 +94,7 @@ impl<'a, T: Element> Passes<'a, T> {
     /// The gradients of the weighted sum of the losses, and the buffers' new values.
     pub fn backward(self, weights: &[f64]) -> (Gradients<T>, BufferUpdates<T>) {
         let Self { model, input, own, .. } = self;
-        each_backward(model, input, own, |pass, sink| {
+        backward_over_shards(model, &input.shards, input.messages, own, |pass, sink| {
             let Pass { losses, shared, heads, updates, .. } = pass;
             // Heads without labels have no gradients, which others need not wait for.
             let without = losses.iter().zip(&heads).filter(|(loss, _)| loss.is_none());
@@ -166,13 +157,18 @@ impl<'a, T: Element> Passes<'a, T> {
                 let mut gradients: Gradients<T> = own[0].shared_ids.iter().copied().zip(direction).collect();
                 gradients.extend(heads);
                 let updates = own.into_iter().map(|pass| pass.updates).collect();
-                (gradients, mean_updates(model, input, updates))
+                (gradients, mean_updates(model, &input.shards, updates))
             }
             Direction::Features(directions) => {
                 let mut directions = directions.into_iter();
-                let (mut gradients, updates) = each_backward(model, input, own, |pass, sink| {
-                    pass::apply_features(pass, directions.next().expect("a direction for each shard"), sink)
-                });
+                let (mut gradients, updates) =
+                    backward_over_shards(model, &input.shards, input.messages, own, |pass, sink| {
+                        pass::apply_features(
+                            pass,
+                            directions.next().expect("a direction for each shard"),
+                            sink,
+                        )
+                    });
                 gradients.extend(heads);
                 (gradients, updates)
             }
@@ -320,159 +316,6 @@ impl Known {
         let wrong = |row: &Vec<(f64, f64)>| row[task].0 > 0.0 && !row[task].1.is_finite();
         let shard = self.table.iter().position(wrong).unwrap_or(0);
         Some((task, losses[task], shard))
-    }
-}
-
-/// The sums over all shards of the gradients that a backward pass of each gives, which leave as they are complete, and
-/// the buffers' new values.
-fn each_backward<T: Element>(
-    model: &MultiTaskModel<T>,
-    input: &StepInput,
-    mut own: Vec<Pass<T>>,
-    mut backward: impl FnMut(Pass<T>, &mut Sink<'_, '_, T>) -> BufferUpdates<T>,
-) -> (Gradients<T>, BufferUpdates<T>) {
-    if input.shards.is_whole() {
-        let mut sink = Sink::Whole(Gradients::default());
-        let updates = backward(own.remove(0), &mut sink);
-        let Sink::Whole(gradients) = sink else { unreachable!("nothing changes it") };
-        return (gradients, updates);
-    }
-    let mut layout = Layout::of(model, |entry| match entry {
-        ModuleTensor::Parameter(parameter) => parameter.is_trainable().then(|| parameter.id()),
-        _ => None,
-    });
-    // A backward pass gives the last parameters first.
-    layout.entries.reverse();
-    let places = layout.places();
-    let mut sum = Sum::new(&input.shards, layout.len(), input.messages);
-    let mut updates = Vec::new();
-    // One after another, so that a shard's tape is freed before the next one's gradients are computed.
-    for pass in own {
-        let mut sink = Sink::Shard(sum.leaf(), &places);
-        updates.push(backward(pass, &mut sink));
-        if let Sink::Shard(leaf, _) = sink {
-            leaf.finish();
-        }
-    }
-    let sums = sum.finish();
-    let gradients = layout.tensors(&sums).into_iter().map(|(id, tensor, _)| (id, tensor)).collect();
-    (gradients, mean_updates(model, input, updates))
-}
-
-/// Takes the gradients of a backward pass.
-pub(super) enum Sink<'s, 'a, T: Element> {
-    /// Keeps them.
-    Whole(Gradients<T>),
-    /// Adds them to the sum over shards, at the places of a [`Layout`].
-    Shard(Leaf<'s, 'a, T>, &'s HashMap<ParamId, Range<usize>>),
-}
-
-impl<T: Element> Sink<'_, '_, T> {
-    /// The parameter has no gradient.
-    fn skip(&mut self, id: ParamId) {
-        if let Self::Shard(leaf, places) = self
-            && let Some(place) = places.get(&id)
-        {
-            leaf.skip(place.start, place.len());
-        }
-    }
-}
-
-impl<T: Element> GradientSink<T> for Sink<'_, '_, T> {
-    fn accept(&mut self, of: autograd::Leaf, gradient: Gradient<T>) {
-        match self {
-            Self::Whole(gradients) => gradients.accept(of, gradient),
-            Self::Shard(leaf, places) => {
-                if let Some(place) = of.parameter.and_then(|id| places.get(&id)) {
-                    leaf.put(place.start, &[T::ONE]);
-                    leaf.put(place.start + 1, gradient.into_dense().contiguous().data());
-                }
-            }
-        }
-    }
-}
-
-/// The mean of the buffers' new values over the shards that have some.
-fn mean_updates<T: Element>(
-    model: &MultiTaskModel<T>,
-    input: &StepInput,
-    mut own: Vec<BufferUpdates<T>>,
-) -> BufferUpdates<T> {
-    if input.shards.is_whole() {
-        return own.remove(0);
-    }
-    let layout = Layout::of(model, |entry| match entry {
-        ModuleTensor::Buffer(buffer) => Some(buffer.id()),
-        _ => None,
-    });
-    // A buffer that a pass updated twice has its last value.
-    let last = |updates: &BufferUpdates<T>, id| updates.iter().rposition(|(found, _)| *found == id);
-    let flat = own.iter().map(|updates| layout.flat(|id| last(updates, id).map(|place| &updates[place].1)));
-    let sums = input.shards.sum(flat, Message::Exact);
-    let mean = |(id, sum, count): (ParamId, Tensor<T>, T)| (id, sum.map(|x| x / count));
-    layout.tensors(&sums).into_iter().map(mean).collect()
-}
-
-/// Some of a model's tensors as one vector, in order of declaration: of each, whether it is there, and its values.
-struct Layout {
-    entries: Vec<(ParamId, Vec<usize>)>,
-}
-
-impl Layout {
-    fn of<T: Element>(
-        model: &MultiTaskModel<T>,
-        chosen: impl Fn(&ModuleTensor<T>) -> Option<ParamId>,
-    ) -> Self {
-        let mut entries = Vec::new();
-        model.visit("", &mut |_, entry| {
-            entries.extend(chosen(&entry).map(|id| (id, entry.value().shape().to_vec())));
-        });
-        Self { entries }
-    }
-
-    /// The length of such a vector.
-    fn len(&self) -> usize {
-        self.entries.iter().map(|(_, shape)| 1 + shape.iter().product::<usize>()).sum()
-    }
-
-    /// The place of each tensor in such a vector.
-    fn places(&self) -> HashMap<ParamId, Range<usize>> {
-        let mut next = 0;
-        let place = |(id, shape): &(ParamId, Vec<usize>)| {
-            let start = next;
-            next += 1 + shape.iter().product::<usize>();
-            (*id, start..next)
-        };
-        self.entries.iter().map(place).collect()
-    }
-
-    /// 1 and the values of a tensor that is there; otherwise zeros.
-    fn flat<'a, T: Element>(&self, tensor: impl Fn(ParamId) -> Option<&'a Tensor<T>>) -> Vec<T> {
-        let mut flat = Vec::new();
-        for (id, shape) in &self.entries {
-            match tensor(*id) {
-                Some(tensor) => {
-                    flat.push(T::ONE);
-                    flat.extend_from_slice(tensor.contiguous().data());
-                }
-                None => flat.resize(flat.len() + 1 + shape.iter().product::<usize>(), T::ZERO),
-            }
-        }
-        flat
-    }
-
-    /// Of a sum of such vectors: the tensors that any had, and how many had them.
-    fn tensors<T: Element>(&self, sum: &[T]) -> Vec<(ParamId, Tensor<T>, T)> {
-        let mut rest = sum;
-        let mut found = Vec::new();
-        for (id, shape) in &self.entries {
-            let (values, after) = rest.split_at(1 + shape.iter().product::<usize>());
-            rest = after;
-            if values[0] > T::ZERO {
-                found.push((*id, Tensor::from_vec(values[1..].to_vec(), shape), values[0]));
-            }
-        }
-        found
     }
 }
 

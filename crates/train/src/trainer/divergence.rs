@@ -1,7 +1,7 @@
 //! What is reported and saved when a loss or a gradient is not finite.
 
 use cerberus_data::Batch;
-use cerberus_multitask::step::step_of_shard;
+use cerberus_nn::shards::step_of_shard;
 use cerberus_nn::{Context, Module};
 
 use super::Trainer;

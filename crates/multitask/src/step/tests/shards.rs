@@ -8,6 +8,7 @@ use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_distributed::{Alone, Group, Message, Shards, thread_groups};
 use cerberus_nn::Module;
 use cerberus_nn::optim::{AdamOptions, AdamW};
+use cerberus_nn::shards::step_of_shard;
 
 use super::super::*;
 use crate::config::{HeadConfig, ModelConfig};
