@@ -27,7 +27,7 @@ pub mod softmax;
 mod testing;
 
 pub use array::element::{Element, PerElement};
-pub use array::scalar::{erf, relu, sigmoid, softplus};
+pub use array::scalar::{Rectifier, erf, relu, sigmoid, softplus};
 pub use array::shape::{MAX_ELEMENTS, MAX_RANK, Shape};
 pub use array::tensor::Tensor;
 pub use array::{concat, shape};

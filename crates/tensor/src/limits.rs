@@ -19,7 +19,7 @@ use crate::product::{dense, dense_input_gradient};
 use crate::resize::{Interpolation, resize, resize_backward};
 use crate::softmax::{logsumexp, softmax};
 use crate::windows::{Sliding, Windows};
-use crate::{Shape, Tensor};
+use crate::{Rectifier, Shape, Tensor};
 
 /// Asserts that `call` panics with a message of this crate; returns the message.
 #[track_caller]
@@ -186,7 +186,7 @@ fn no_window_and_no_size_wraps_around() {
 #[test]
 fn convolutions_of_no_channels_are_sums_over_nothing() {
     let spec = Conv2dSpec::same(3);
-    let bias = Epilogue { bias: Some(Tensor::from_vec(vec![1.0, -2.0], &[2])), relu: true };
+    let bias = Epilogue { bias: Some(Tensor::from_vec(vec![1.0, -2.0], &[2])), activation: Rectifier::Relu };
     let y = conv2d(&x(&[1, 2, 3, 0]), &x(&[3, 3, 0, 2]), &spec, &bias);
     assert_eq!((y.shape(), y.to_vec()), (&[1, 2, 3, 2][..], [1.0, 0.0].repeat(6)));
     let plain = conv2d(&x(&[1, 2, 3, 0]), &x(&[3, 3, 0, 2]), &spec, &Epilogue::default());

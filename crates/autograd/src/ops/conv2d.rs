@@ -1,7 +1,7 @@
 //! Two-dimensional convolution with bias and ReLU in one pass.
 
 use cerberus_tensor::conv::{self, Conv2dSpec, Epilogue};
-use cerberus_tensor::{Element, Shape, Tensor};
+use cerberus_tensor::{Element, Rectifier, Shape, Tensor};
 
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
 #[cfg(feature = "proofs")]
@@ -38,7 +38,8 @@ impl<T: Element> Operation<T> for Conv2d {
         let mut inputs = inputs.into_vec();
         let bias = self.has_bias.then(|| inputs.remove(2));
         (self.x_shape, self.weight_shape) = (inputs[0].dims(), inputs[1].dims());
-        conv::conv2d(&inputs[0], &inputs[1], &self.spec, &Epilogue { bias, relu: self.relu })
+        let activation = if self.relu { Rectifier::Relu } else { Rectifier::None };
+        conv::conv2d(&inputs[0], &inputs[1], &self.spec, &Epilogue { bias, activation })
     }
 
     fn backward(&self, mut saved: Saved<T>, mut dy: Tensor<T>, wants: &[bool]) -> Vec<Option<Gradient<T>>> {

@@ -2,7 +2,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_tensor::conv::{Conv2dSpec, Epilogue, Padding};
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::{Element, Rectifier, Tensor};
 
 use super::{Joint, Layer, set_weight};
 use crate::context::Context;
@@ -129,8 +129,10 @@ impl<T: Element> Layer<T> for Conv2d<T> {
             context.layer_done(&self.weight, y);
         };
         if !context.is_training() && !x.is_recorded() {
-            let epilogue =
-                Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: self.relu };
+            let epilogue = Epilogue {
+                bias: self.bias.as_ref().map(|bias| bias.value.clone()),
+                activation: if self.relu { Rectifier::Relu } else { Rectifier::None },
+            };
             let prepared = context.prepared(&self.weight, self.spec);
             let y = Var::constant(prepared.forward(x.value(), &epilogue));
             done(context, &y);

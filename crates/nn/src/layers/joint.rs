@@ -45,11 +45,7 @@ fn folded<T: Element>(
     let ids = [conv.weight().id(), norm.gamma_id()];
     let Normed { convolution, bias, .. } = context.normed(ids, || together(conv, norm));
     let bias = Some(bias.clone());
-    let relu = activation != Rectifier::None;
-    let y = convolution.forward(x.value(), &Epilogue { bias, relu });
-    let y =
-        if activation == Rectifier::Relu6 { Var::constant(y).rectified(activation).into_value() } else { y };
-    Some(Var::constant(y))
+    Some(Var::constant(convolution.forward(x.value(), &Epilogue { bias, activation })))
 }
 
 /// `conv` with the scale and shift of `norm` in its weights and bias.

@@ -2,7 +2,7 @@
 
 use cerberus_autograd::Var;
 use cerberus_tensor::conv::{Conv2dSpec, Epilogue};
-use cerberus_tensor::{Element, Tensor};
+use cerberus_tensor::{Element, Rectifier, Tensor};
 
 use super::{Layer, set_weight};
 use crate::context::Context;
@@ -69,7 +69,10 @@ impl<T: Element> Layer<T> for Linear<T> {
         let y = if !context.is_training() && !x.is_recorded() && self.pays_to_prepare(rows) {
             // A convolution of `rows` pixels by a kernel of one.
             let prepared = context.prepared(&self.weight, Conv2dSpec::default());
-            let epilogue = Epilogue { bias: self.bias.as_ref().map(|bias| bias.value.clone()), relu: false };
+            let epilogue = Epilogue {
+                bias: self.bias.as_ref().map(|bias| bias.value.clone()),
+                activation: Rectifier::None,
+            };
             let x = x.into_value().reshape(&[1, rows, 1, inputs]);
             Var::constant(prepared.forward(&x, &epilogue).reshape(&[rows, outputs]))
         } else {

@@ -8,6 +8,41 @@ pub fn relu<T: Element>(x: T) -> T {
     if x < T::ZERO { T::ZERO } else { x }
 }
 
+/// The activation that is computed in the same pass as a convolution or a normalisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rectifier {
+    /// None: the identity.
+    #[default]
+    None,
+    /// `max(y, 0)`.
+    Relu,
+    /// `min(max(y, 0), 6)`.
+    Relu6,
+}
+
+/// The largest output of [`Rectifier::Relu6`].
+pub(crate) const CEILING: f64 = 6.0;
+
+impl Rectifier {
+    /// The largest output, if it is limited.
+    pub(crate) fn ceiling<T: Element>(self) -> T {
+        if self == Self::Relu6 { T::from_f64(CEILING) } else { T::infinity() }
+    }
+
+    /// The activation of one value; NaN stays NaN.
+    #[inline(always)]
+    pub fn of<T: Element>(self, y: T) -> T {
+        match self {
+            Self::None => y,
+            Self::Relu => relu(y),
+            Self::Relu6 => {
+                let (y, ceiling) = (relu(y), T::from_f64(CEILING));
+                if y > ceiling { ceiling } else { y }
+            }
+        }
+    }
+}
+
 /// `1 / (1 + e⁻ˣ)` without overflow.
 #[inline(always)]
 pub fn sigmoid<T: Element>(x: T) -> T {

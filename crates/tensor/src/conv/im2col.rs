@@ -93,7 +93,7 @@ pub fn conv2d<T: Element>(
         });
     });
     let y = if let Some(bias) = &epilogue.bias { y + bias } else { y };
-    if epilogue.relu { y.map(crate::relu) } else { y }
+    epilogue.activated(y)
 }
 
 /// `dpatches = dy weightᵀ`, added back onto the image; see [`input_gradient`](super::input_gradient).

@@ -42,7 +42,7 @@ pub use spec::{Conv2dSpec, Geometry, Padding};
 
 use crate::pool::Buffer;
 use crate::products::matmul::LONG;
-use crate::{Element, Tensor};
+use crate::{Element, Rectifier, Tensor};
 
 /// What is done to each output value before it is stored, while it is still in
 /// a register: `y = activation(conv + bias)`.
@@ -50,8 +50,8 @@ use crate::{Element, Tensor};
 pub struct Epilogue<T: Element> {
     /// `[Cout]`, added to every pixel.
     pub bias: Option<Tensor<T>>,
-    /// Whether negative values become zero.
-    pub relu: bool,
+    /// What becomes of the sum.
+    pub activation: Rectifier,
 }
 
 impl<T: Element> Epilogue<T> {
@@ -69,6 +69,14 @@ impl<T: Element> Epilogue<T> {
             g.cout
         );
         Some(bias.contiguous())
+    }
+
+    /// The activation of sums that were stored without it.
+    fn activated(&self, y: Tensor<T>) -> Tensor<T> {
+        match self.activation {
+            Rectifier::None => y,
+            activation => y.map(move |y| activation.of(y)),
+        }
     }
 }
 
@@ -225,7 +233,7 @@ fn sum_over_nothing<T: Element>(g: &Geometry, epilogue: &Epilogue<T>) -> Tensor<
         Some(bias) => zeros + bias,
         None => zeros,
     };
-    if epilogue.relu { y.map(crate::relu) } else { y }
+    epilogue.activated(y)
 }
 
 /// Some taps of the weights in the given order, with input and output channels

@@ -50,7 +50,7 @@ pub fn conv2d<T: Element>(
     if let Some(bias) = &epilogue.bias {
         y = y + bias;
     }
-    if epilogue.relu { y.map(crate::relu) } else { y }
+    epilogue.activated(y)
 }
 
 /// `dx[..] += weight * dy` over every product; see [`input_gradient`](super::input_gradient).

@@ -36,6 +36,13 @@ fn noise<T: Element>(shape: &[usize], phase: f64) -> Tensor<T> {
     Tensor::from_fn(shape, |i| T::from_f64((i as f64 * 1.7 + phase).sin()))
 }
 
+/// Biases that take some sums below 0 and some above 6, and an activation.
+fn epilogue<T: Element>(channels: usize) -> Epilogue<T> {
+    let bias = noise::<T>(&[channels], 0.1).map(|bias| bias * T::from_f64(8.0));
+    let activation = [Rectifier::None, Rectifier::Relu, Rectifier::Relu6][channels % 3];
+    Epilogue { bias: Some(bias), activation }
+}
+
 /// The largest size of an entry, or 1.
 fn largest<T: Element>(x: &Tensor<T>) -> f64 {
     x.to_vec().iter().fold(1.0, |m: f64, v| m.max(v.as_f64().abs()))
@@ -54,7 +61,7 @@ fn worst<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> f64 {
 fn check<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
     let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));
-    let epilogue = Epilogue { bias: Some(noise(&weight[3..], 0.1)), relu: true };
+    let epilogue = epilogue(weight[3]);
     let y = plain::conv2d(&x_values, &w_values, spec, &epilogue);
     let dy = noise::<T>(y.shape(), 0.5);
     let dx = plain::input_gradient(&dy, &w_values, x, spec);
@@ -105,7 +112,7 @@ fn an_image_of_few_blocks_is_cut_into_panels_too() {
 fn check_winograd<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
     let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));
-    let epilogue = Epilogue { bias: Some(noise(&weight[3..], 0.1)), relu: true };
+    let epilogue = epilogue(weight[3]);
     let y = plain::conv2d(&x_values, &w_values, spec, &epilogue);
     prop_assert!(worst(&winograd::conv2d(&x_values, &w_values, spec, &epilogue), &y) < tolerance);
     let dy = noise::<T>(y.shape(), 0.5);
@@ -208,7 +215,7 @@ fn kernels_of_one_pixel_equal_the_definition() {
 fn check_dispatched<T: Element>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let Case { x, weight, spec } = case;
     let (x_values, w_values) = (noise::<T>(x, 0.3), noise::<T>(weight, 0.9));
-    let epilogue = Epilogue { bias: Some(noise(&weight[3..], 0.1)), relu: true };
+    let epilogue = epilogue(weight[3]);
     let y = plain::conv2d(&x_values, &w_values, spec, &epilogue);
     prop_assert!(worst(&conv2d(&x_values, &w_values, spec, &epilogue), &y) < tolerance);
     let dy = noise::<T>(y.shape(), 0.5);
@@ -319,7 +326,7 @@ fn prepared_weights_give_the_same_result_for_every_batch() {
         let weight = noise::<f64>(&[3, 3, channels / groups, channels], 0.2);
         let spec = Conv2dSpec { groups, ..spec };
         let prepared = PreparedConv2d::new(&weight, spec);
-        let epilogue = Epilogue { bias: Some(noise(&[channels], 0.4)), relu: true };
+        let epilogue = epilogue(channels);
         // From one small image, where packing counts for most, to many.
         for n in [1, 20, 1] {
             let x = noise(&[n, 7, 9, channels], 0.3);

@@ -18,8 +18,8 @@
 
 use std::mem::MaybeUninit;
 
-use crate::Element;
-use crate::simd::{Lanes, per_isa};
+use crate::simd::{Lanes, per_isa, rectify};
+use crate::{Element, Rectifier};
 
 /// The most rows and columns a tile has with any instruction set.
 pub(crate) const MOST_ROWS: usize = 12;
@@ -65,8 +65,8 @@ pub(crate) struct Tile<'a, T> {
     pub c_row: usize,
     pub columns: usize,
     pub start: Start<'a, T>,
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// What becomes of the results.
+    pub activation: Rectifier,
     /// What is needed after this work; it is prefetched into the second-level
     /// cache meanwhile.
     pub ahead: &'a [T],
@@ -370,11 +370,11 @@ unsafe fn tile_body<V: Lanes, const ROWS: usize, const VECTORS: usize, const PIX
                 }
             }
         }
+        rectify(&mut sum, tile.activation);
         for (i, sum) in sum.iter().enumerate() {
             let to = if whole { c.add(i * tile.c_row) } else { edge };
             for (j, sum) in sum.iter().enumerate() {
-                let value = if tile.relu { sum.relu() } else { *sum };
-                value.store(to.add(j * V::LEN));
+                sum.store(to.add(j * V::LEN));
             }
             if !whole {
                 std::ptr::copy_nonoverlapping(edge.cast_const(), c.add(i * tile.c_row), tile.columns);

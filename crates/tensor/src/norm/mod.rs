@@ -16,6 +16,7 @@ mod layer;
 
 pub use layer::{layer_norm, layer_norm_backward};
 
+pub use crate::Rectifier;
 use crate::memory::rows::{column_sums, folded, repeated, rewrite_rows, wide_row};
 use crate::parallel::{PIECE, for_each_rows, map_ranges};
 use crate::simd::loops::{self, Loop};
@@ -62,25 +63,6 @@ pub fn batch_statistics<T: Element>(x: &Tensor<T>, eps: f64) -> BatchStatistics<
         mean: mean.into_iter().map(T::from_f64).collect(),
         inv_std: variance.iter().map(|v| T::from_f64((v + eps).sqrt().recip())).collect(),
         variance: variance.into_iter().map(T::from_f64).collect(),
-    }
-}
-
-/// The activation that is computed in the same pass as a normalisation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rectifier {
-    /// None: the identity.
-    #[default]
-    None,
-    /// `max(y, 0)`.
-    Relu,
-    /// `min(max(y, 0), 6)`.
-    Relu6,
-}
-
-impl Rectifier {
-    /// The largest output, if it is limited.
-    fn ceiling<T: Element>(self) -> T {
-        if self == Self::Relu6 { T::from_f64(6.0) } else { T::infinity() }
     }
 }
 

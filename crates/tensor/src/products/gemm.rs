@@ -15,13 +15,13 @@
 //! `weight dyᵀ` instead, which reads the weight in place, and only the small
 //! result is transposed.
 
-use crate::Element;
 use crate::conv::kernels::Kernels;
 use crate::conv::tile::{MOST_ROWS, Segment, Start, Tile, even_pieces};
 use crate::parallel;
 use crate::pool::Buffer;
 use crate::products::strided::Strided;
 use crate::simd::isa::Isa;
+use crate::{Element, Rectifier};
 
 /// Depth, columns and rows of a block: a panel of `b` 256 deep is 32 KiB, a
 /// block of `b` 512 KiB.
@@ -78,7 +78,7 @@ fn row<T: Element>(set: &Kernels<T>, [k, n]: [usize; 2], (a, a_step): (&[T], usi
         c_row: n,
         columns: n,
         start: Start::Row(&zeros),
-        relu: false,
+        activation: Rectifier::None,
         ahead: &[],
     };
     set.tiles.run(1, vectors, &tile, c);
@@ -107,7 +107,7 @@ fn few<T: Element>(set: &Kernels<T>, [m, k, n]: [usize; 3], a: Strided<T>, b: St
             c_row: n,
             columns: width,
             start: Start::Row(&zeros),
-            relu: false,
+            activation: Rectifier::None,
             ahead: &[],
         };
         set.tiles.run(m, 2, &tile, &mut c[first..]);
@@ -248,7 +248,7 @@ fn multiply_panels<T: Element>(
             c_row,
             columns: here,
             start: start.map_or(Start::Stored, |start| Start::Row(&start[first..])),
-            relu: false,
+            activation: Rectifier::None,
             ahead: &[],
         };
         set.tiles.run(rows, vectors, &tile, &mut c[first..]);

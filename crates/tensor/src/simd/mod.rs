@@ -16,6 +16,7 @@ pub(crate) mod loops;
 use std::arch::x86_64::*;
 
 use crate::Element;
+use crate::array::scalar::{CEILING, Rectifier};
 
 /// The widest vector of any instruction set, in elements.
 pub(crate) const MOST_LANES: usize = 16;
@@ -38,6 +39,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul(self, b: Self) -> Self;
     /// Zero where negative; NaN stays.
     unsafe fn relu(self) -> Self;
+    /// The smaller of each element and `most`; NaN stays.
+    unsafe fn at_most(self, most: Self) -> Self;
     /// Prefetches the cache line at `place`; any address is allowed.
     unsafe fn prefetch(place: *const Self::Scalar);
     /// The same, into the second-level cache.
@@ -76,7 +79,7 @@ pub(crate) trait Lanes: Copy {
 
 macro_rules! vector {
     ($vector:ident, $scalar:ident, $len:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
-     $add:ident, $sub:ident, $mul:ident, $max:ident) => {
+     $add:ident, $sub:ident, $mul:ident, $max:ident, $min:ident) => {
         #[cfg(target_arch = "x86_64")]
         impl Lanes for $vector {
             type Scalar = $scalar;
@@ -123,6 +126,11 @@ macro_rules! vector {
                 unsafe { $max($splat(0.0), self) }
             }
             #[inline(always)]
+            unsafe fn at_most(self, most: Self) -> Self {
+                // SAFETY: as for `relu`.
+                unsafe { $min(most, self) }
+            }
+            #[inline(always)]
             unsafe fn prefetch(place: *const $scalar) {
                 // SAFETY: a prefetch reads nothing and never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
@@ -152,7 +160,8 @@ vector!(
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
-    _mm512_max_ps
+    _mm512_max_ps,
+    _mm512_min_ps
 );
 vector!(
     __m512d,
@@ -165,7 +174,8 @@ vector!(
     _mm512_add_pd,
     _mm512_sub_pd,
     _mm512_mul_pd,
-    _mm512_max_pd
+    _mm512_max_pd,
+    _mm512_min_pd
 );
 vector!(
     __m256,
@@ -178,7 +188,8 @@ vector!(
     _mm256_add_ps,
     _mm256_sub_ps,
     _mm256_mul_ps,
-    _mm256_max_ps
+    _mm256_max_ps,
+    _mm256_min_ps
 );
 vector!(
     __m256d,
@@ -191,7 +202,8 @@ vector!(
     _mm256_add_pd,
     _mm256_sub_pd,
     _mm256_mul_pd,
-    _mm256_max_pd
+    _mm256_max_pd,
+    _mm256_min_pd
 );
 
 /// Lanes for any CPU, as an array the compiler may vectorise.
@@ -254,11 +266,47 @@ impl<T: Element> Lanes for Portable<T> {
         Self(self.0.map(crate::relu))
     }
     #[inline(always)]
+    unsafe fn at_most(self, most: Self) -> Self {
+        self.zip(most, |value, most| if value > most { most } else { value })
+    }
+    #[inline(always)]
     unsafe fn prefetch(_place: *const T) {}
     #[inline(always)]
     unsafe fn prefetch_far(_place: *const T) {}
     #[inline(always)]
     unsafe fn prefetch_to_write(_place: *mut T) {}
+}
+
+/// The activation of every element of some vectors. It is chosen once for all of them, so that they stay in registers.
+///
+/// # Safety
+/// As for the methods of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn rectify<V: Lanes, const W: usize, const N: usize>(
+    sums: &mut [[V; W]; N],
+    activation: Rectifier,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match activation {
+            Rectifier::None => {}
+            Rectifier::Relu => {
+                for sums in sums {
+                    for sum in sums {
+                        *sum = sum.relu();
+                    }
+                }
+            }
+            Rectifier::Relu6 => {
+                let most = V::splat(V::Scalar::from_f64(CEILING));
+                for sums in sums {
+                    for sum in sums {
+                        *sum = sum.relu().at_most(most);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Declares `module` with one function per instruction set around the generic

@@ -24,8 +24,8 @@ pub use weight_gradient::weight_gradient;
 pub(crate) use weight_gradient::weight_gradient_kernel;
 
 use super::{Conv2dSpec, Epilogue, Geometry};
-use crate::simd::{Lanes, per_isa};
-use crate::{Element, Tensor, parallel};
+use crate::simd::{Lanes, per_isa, rectify};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// Neighbouring pixels computed together.
 const PIXELS: usize = 4;
@@ -47,7 +47,7 @@ pub(crate) struct Rows<'a, T> {
     other: &'a [T],
     /// `[C]`.
     start: &'a [T],
-    relu: bool,
+    activation: Rectifier,
 }
 
 pub(crate) type RowsKernel<T> = unsafe fn(&Rows<T>, *mut T);
@@ -81,7 +81,7 @@ pub fn conv2d<T: Element>(
     let g = Geometry::new("conv2d", x.shape(), weight.shape(), spec);
     assert!(supports(&g), "conv2d: {g:?} is not depthwise");
     let bias = epilogue.checked_bias(&g);
-    forward(&g, x, weight.contiguous().data(), bias.as_ref().map(Tensor::data), epilogue.relu)
+    forward(&g, x, weight.contiguous().data(), bias.as_ref().map(Tensor::data), epilogue.activation)
 }
 
 /// The input gradient; see [`input_gradient`](super::input_gradient).
@@ -103,7 +103,7 @@ pub fn input_gradient<T: Element>(
     };
     let taps: Vec<usize> = (0..g.kernel[0] * g.kernel[1]).rev().collect();
     let flipped = super::exchanged(&g, weight.contiguous().data(), &taps);
-    forward(&adjoint, dy, &flipped, None, false)
+    forward(&adjoint, dy, &flipped, None, Rectifier::None)
 }
 
 fn forward<T: Element>(
@@ -111,7 +111,7 @@ fn forward<T: Element>(
     x: &Tensor<T>,
     weight: &[T],
     bias: Option<&[T]>,
-    relu: bool,
+    activation: Rectifier,
 ) -> Tensor<T> {
     let source = x.contiguous();
     let zeros = vec![T::ZERO; g.input[1] * g.cin];
@@ -126,7 +126,7 @@ fn forward<T: Element>(
             rows: y.len() / (g.output[1] * g.cin),
             other: weight,
             start: bias.unwrap_or(&no_bias),
-            relu,
+            activation,
         };
         rows_forward(&T::kernels().depthwise, &work, y);
     })
@@ -284,7 +284,7 @@ struct Columns<'a, T> {
     /// What the sums start from, `[C]`.
     start: *const T,
     taps: &'a [Tap<T>],
-    relu: bool,
+    activation: Rectifier,
     /// From one result to the next, in the source and in the results.
     x_step: usize,
     y_step: usize,
@@ -326,7 +326,7 @@ unsafe fn forward_pixels<V: Lanes, const N: usize>(
         weights: work.other.as_ptr(),
         start: work.start.as_ptr(),
         taps: &taps[..inside],
-        relu: work.relu,
+        activation: work.activation,
         x_step: work.g.spec.stride[1] * channels,
         y_step: channels,
     };
@@ -347,7 +347,7 @@ unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: 
     channel: usize,
     (columns, channels, y): (&Columns<V::Scalar>, usize, *mut V::Scalar),
 ) {
-    let &Columns { weights, start, taps, relu, x_step, y_step } = columns;
+    let &Columns { weights, start, taps, activation, x_step, y_step } = columns;
     let count = channels - channel;
     // SAFETY: the caller's promise.
     unsafe {
@@ -367,9 +367,9 @@ unsafe fn forward_vectors<V: Lanes, const N: usize, const W: usize, const PART: 
                 }
             }
         }
+        rectify(&mut sums, activation);
         for (j, sums) in sums.iter().enumerate() {
             for (k, &sum) in sums.iter().enumerate() {
-                let sum = if relu { sum.relu() } else { sum };
                 store::<V, PART>(sum, y.add(j * y_step + channel + k * V::LEN), count);
             }
         }

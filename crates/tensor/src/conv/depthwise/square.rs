@@ -7,7 +7,7 @@
 use super::{PIXELS, Rows, lines, load, store};
 use crate::Element;
 use crate::conv::{Geometry, Padding};
-use crate::simd::{Lanes, per_isa};
+use crate::simd::{Lanes, per_isa, rectify};
 
 /// Whether this file handles the geometry: a 3x3 kernel with stride and dilation 1,
 /// at most a column of padding, and rows so long that a run touches only one edge.
@@ -191,9 +191,9 @@ unsafe fn square_vector<V: Lanes, const R: usize, const EDGE: u8, const PART: bo
                 }
             }
         }
+        rectify(&mut sums, work.activation);
         for (i, sums) in sums.iter().enumerate() {
             for (j, &sum) in sums.iter().enumerate() {
-                let sum = if work.relu { sum.relu() } else { sum };
                 store::<V, PART>(sum, y.add((i * work.g.output[1] + j) * channels + channel), count);
             }
         }

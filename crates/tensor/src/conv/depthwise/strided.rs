@@ -10,7 +10,7 @@
 use super::{Columns, MOST_TAPS, PIXELS, Rows, RowsKernel, forward_vectors, in_blocks};
 use crate::conv::Geometry;
 use crate::simd::{Lanes, per_isa};
-use crate::{Element, Tensor};
+use crate::{Element, Rectifier, Tensor};
 
 /// The input gradient for a geometry that is [supported](super::supports).
 pub(super) fn input_gradient<T: Element>(g: &Geometry, dy: &Tensor<T>, weight: &[T]) -> Tensor<T> {
@@ -26,7 +26,7 @@ pub(super) fn input_gradient<T: Element>(g: &Geometry, dy: &Tensor<T>, weight: &
             rows: dx.len() / (g.input[1] * g.cin),
             other: weight,
             start: &start,
-            relu: false,
+            activation: Rectifier::None,
         };
         rows_input_gradient(T::kernels().depthwise.input_gradient, &work, dx);
     })
@@ -99,7 +99,7 @@ unsafe fn input_gradient_body<V: Lanes>(work: &Rows<V::Scalar>, dx: *mut V::Scal
                 weights: work.other.as_ptr(),
                 start: work.start.as_ptr(),
                 taps: &taps[..inside],
-                relu: false,
+                activation: Rectifier::None,
                 x_step: channels,
                 y_step: g.spec.stride[1] * channels,
             };

@@ -10,7 +10,7 @@ use super::{
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::parallel::map_ranges;
 use crate::simd::{Lanes, per_isa};
-use crate::{Element, Tensor};
+use crate::{Element, Rectifier, Tensor};
 
 /// Output elements that one partial weight gradient sums over, at least.
 const PARTIAL: usize = 256 * 1024;
@@ -48,7 +48,7 @@ pub fn weight_gradient<T: Element>(
                 rows: oh,
                 other: &dy.data()[n * oh * row..][..oh * row],
                 start: &[],
-                relu: false,
+                activation: Rectifier::None,
             };
             rows_weight_gradient(&T::kernels().depthwise, &work, &mut sum);
         }

@@ -11,7 +11,7 @@
 use super::{Block, Output, Packed, Pass, block_rows};
 use crate::conv::{Conv2dSpec, Geometry, Padding};
 use crate::pool::Buffer;
-use crate::{Element, Tensor, parallel};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// The inputs of one phase along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ pub fn input_gradient<T: Element>(
     let passes: Vec<Pass<T>> = phases
         .iter()
         .zip(&packed)
-        .map(|(phase, packed)| Pass::new(&phase.geometry, packed, None, false))
+        .map(|(phase, packed)| Pass::new(&phase.geometry, packed, None, Rectifier::None))
         .collect();
     let unreached = phases.len() < g.spec.stride[0] * g.spec.stride[1];
     let ([h, w], [sy, sx]) = (g.input, g.spec.stride);

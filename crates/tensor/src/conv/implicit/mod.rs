@@ -34,7 +34,7 @@ use super::tile::{Start, Tile};
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::conv::kernels::Kernels;
 use crate::pool::Buffer;
-use crate::{Element, Tensor, parallel};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// Length of a sum before it is stored and later continued. A panel of weights this
 /// deep (96 KiB of `f32`) comes from the second-level cache, which is fast enough
@@ -77,7 +77,7 @@ pub(super) fn forward<T: Element>(
 ) -> Tensor<T> {
     let source = x.contiguous();
     let bias = epilogue.checked_bias(g);
-    let pass = Pass::new(g, packed, bias.as_ref().map(Tensor::data), epilogue.relu);
+    let pass = Pass::new(g, packed, bias.as_ref().map(Tensor::data), epilogue.activation);
     let [oh, ow] = g.output;
     let rows = block_rows::<T>(g.cin, oh, ow);
     let blocks = oh.div_ceil(rows.max(1));
@@ -132,11 +132,11 @@ struct Pass<'a, T: Element> {
     runs: Vec<Run>,
     /// What each panel's sums start from: its bias, or zeros.
     starts: Vec<Vec<T>>,
-    relu: bool,
+    activation: Rectifier,
 }
 
 impl<'a, T: Element> Pass<'a, T> {
-    fn new(g: &'a Geometry, packed: &'a Packed<T>, bias: Option<&[T]>, relu: bool) -> Self {
+    fn new(g: &'a Geometry, packed: &'a Packed<T>, bias: Option<&[T]>, activation: Rectifier) -> Self {
         let set = T::kernels();
         let start = |panel: &Panel| {
             let mut row = vec![T::ZERO; panel.vectors * set.lanes];
@@ -146,7 +146,7 @@ impl<'a, T: Element> Pass<'a, T> {
             row
         };
         let starts = packed.panels.iter().map(start).collect();
-        Self { g, set, packed, runs: window_runs(g), starts, relu }
+        Self { g, set, packed, runs: window_runs(g), starts, activation }
     }
 
     /// Computes one panel of `rows` output rows from the padded input rows `x` below them.
@@ -175,7 +175,7 @@ impl<'a, T: Element> Pass<'a, T> {
                     c_row: out.pixel,
                     columns: panel.columns,
                     start: if number == 0 { Start::Row(&self.starts[index]) } else { Start::Apart },
-                    relu: self.relu && number + 1 == blocks.len(),
+                    activation: if number + 1 == blocks.len() { self.activation } else { Rectifier::None },
                     ahead: following.get(oy * self.set.tiles.reach(ow, segments)..).unwrap_or(&[]),
                 };
                 self.set.tiles.run(ow, panel.vectors, &tile, &mut out.c[oy * out.row..]);

@@ -9,7 +9,7 @@ use super::{Block, PARTIAL_ELEMENTS, PARTIALS, Panel, padded_width, window_runs}
 use crate::conv::tile::{Segment, Start, Tile};
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
-use crate::{Element, Tensor, parallel};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// Output pixels of one block: its rows of `dy` take the place of the weights
 /// and should stay in the first-level cache.
@@ -172,7 +172,7 @@ impl<'a, T: Element> Work<'a, T> {
                     c_row: width,
                     columns: width,
                     start: if is_first { Start::Row(&zeros) } else { Start::Stored },
-                    relu: false,
+                    activation: Rectifier::None,
                     ahead: ahead.piece(),
                 };
                 set.tiles.run(run.len, panel.vectors, &tile, &mut sum[run.depth * width..]);

@@ -35,7 +35,7 @@ fn check<T: Element>(sets: Vec<Kernels<T>>) {
                             c_row,
                             columns,
                             start,
-                            relu: true,
+                            activation: Rectifier::Relu,
                             ahead: if vectors == 1 { &a } else { &[] },
                         };
                         set.tiles.run(rows, vectors, &tile, &mut c);
@@ -92,7 +92,7 @@ fn a_tile_that_reaches_outside_its_slice_is_refused() {
         c_row: set.lanes,
         columns: set.lanes,
         start: Start::Stored,
-        relu: false,
+        activation: Rectifier::None,
         ahead: &[],
     };
     set.tiles.run(1, 1, &tile, &mut vec![0.0; set.lanes]);

@@ -27,8 +27,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::Element;
-use crate::simd::{Lanes, per_isa};
+use crate::simd::{Lanes, per_isa, rectify};
+use crate::{Element, Rectifier};
 
 /// Side of the squares in which the products happen.
 pub(crate) const SIDE: usize = 6;
@@ -63,8 +63,8 @@ pub(crate) struct Gather<'a, T> {
     pub channels: usize,
     /// Added to every pixel; whole vectors of at least `channels`.
     pub bias: &'a [T],
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// What becomes of the results.
+    pub activation: Rectifier,
 }
 
 pub(crate) type SpreadKernel<T> = unsafe fn(&Spread<T>, *mut T);
@@ -325,13 +325,13 @@ unsafe fn gather_body<V: Lanes, const N: usize>(work: &Gather<V::Scalar>, to: *m
                     for (value, column) in values.iter_mut().zip(&columns) {
                         *value = column[y];
                     }
-                    for (x, value) in narrow::<V, N>(values).into_iter().enumerate() {
+                    let mut values = [narrow::<V, N>(values).map(|value| value.add(bias))];
+                    rectify(&mut values, work.activation);
+                    for (x, value) in values[0].into_iter().enumerate() {
                         let place = places[y * N + x];
                         if place == OUTSIDE {
                             continue;
                         }
-                        let value = value.add(bias);
-                        let value = if work.relu { value.relu() } else { value };
                         let to = to.add(place + channel);
                         if count == V::LEN { value.store(to) } else { value.store_part(to, count) }
                     }

@@ -39,7 +39,7 @@ use super::tile::{Segment, Start, Tile, even_pieces};
 use super::{Epilogue, Geometry, Padding};
 use crate::conv::kernels::Kernels;
 use crate::pool::{Buffer, Parts};
-use crate::{Element, Tensor, parallel};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// Outputs per tile along an axis.
 const TILE: usize = 4;
@@ -316,7 +316,7 @@ pub(super) fn forward<T: Element>(
         tiling: Tiling::new(g),
         weights,
         bias: bias.as_ref().map(Tensor::data),
-        relu: epilogue.relu,
+        activation: epilogue.activation,
     };
     Tensor::filled_by(&g.y_shape(), |y| {
         if y.is_empty() {
@@ -340,7 +340,7 @@ struct Pass<'a, T: Element> {
     tiling: Tiling,
     weights: &'a Weights<T>,
     bias: Option<&'a [T]>,
-    relu: bool,
+    activation: Rectifier,
 }
 
 /// The transformed input of some tiles, or their products with one panel of weights.
@@ -445,7 +445,7 @@ impl<T: Element> Pass<'_, T> {
                         c_row: row,
                         columns: width,
                         start: if start == 0 { Start::Row(&zeros) } else { Start::Stored },
-                        relu: false,
+                        activation: Rectifier::None,
                         ahead: following.get(asked..).unwrap_or(&[]),
                     };
                     self.set.tiles.run(input.layout.tiles, vectors, &tile, here);
@@ -472,7 +472,7 @@ impl<T: Element> Pass<'_, T> {
             places: &places,
             channels: panel.columns,
             bias: &bias,
-            relu: self.relu,
+            activation: self.activation,
         };
         gather(&self.set.winograd, To::Output, &work, y);
     }

@@ -20,7 +20,7 @@ use crate::conv::kernels::Kernels;
 use crate::conv::tile::{Segment, Start, Tile, even_pieces};
 use crate::conv::{Conv2dSpec, Geometry};
 use crate::pool::{Buffer, Parts};
-use crate::{Element, Tensor, parallel};
+use crate::{Element, Rectifier, Tensor, parallel};
 
 /// Input channels of one job when the sum is split over the weights.
 const CHANNELS: usize = 96;
@@ -71,7 +71,7 @@ impl Share {
             c_row: width,
             columns: width,
             start: Start::Stored,
-            relu: false,
+            activation: Rectifier::None,
             ahead: &[],
         };
         set.tiles.run(self.channels, self.panel.vectors, &tile, &mut sum[position * size..][..size]);
@@ -90,7 +90,7 @@ impl Share {
             places: &places,
             channels: columns,
             bias: &vec![T::ZERO; width],
-            relu: false,
+            activation: Rectifier::None,
         };
         gather(&set.winograd, To::WeightGradient, &work, weights);
     }
