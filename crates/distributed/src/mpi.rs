@@ -4,6 +4,7 @@
 //! compute hand it messages and go on; they wait only for a result that they need. The thread asks for progress instead
 //! of blocking and sleeps between, so that a process that waits leaves its core to those that compute.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,10 +23,15 @@ const AWAKE: Duration = Duration::from_millis(2);
 /// How long the thread sleeps between looks after that.
 const ASLEEP: Duration = Duration::from_micros(50);
 
+/// What the thread is asked to do: an exchange, or to look whether the run must end.
 enum Job {
     Exchange(Vec<Bytes>, Sender<Vec<Vec<u8>>>),
-    Abort(i32),
+    Look,
 }
+
+/// The exit code with which all processes must end; 0 while they need not. Looked at while others are waited for, too,
+/// because they may never answer.
+static ENDING: AtomicI32 = AtomicI32::new(0);
 
 /// A process among those that were started together.
 pub(crate) struct Mpi {
@@ -75,7 +81,8 @@ impl Group for Mpi {
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.send(Job::Abort(code));
+        ENDING.store(code.max(1), Ordering::Relaxed);
+        self.send(Job::Look);
         // MPI ends the process.
         loop {
             std::thread::park();
@@ -107,8 +114,16 @@ fn serve(queue: &Receiver<Job>, tell: &Sender<[usize; 2]>) {
         match job {
             // Who does not want the result any more has panicked.
             Job::Exchange(parts, reply) => drop(reply.send(exchange(&world, parts))),
-            Job::Abort(code) => world.abort(code),
+            Job::Look => end_if_asked(),
         }
+    }
+}
+
+/// Ends all processes if this one [must](ENDING).
+fn end_if_asked() {
+    match ENDING.load(Ordering::Relaxed) {
+        0 => {}
+        code => SimpleCommunicator::world().abort(code),
     }
 }
 
@@ -153,6 +168,7 @@ fn until<R>(mut answer: impl FnMut() -> Option<R>) -> R {
         if let Some(answer) = answer() {
             return answer;
         }
+        end_if_asked();
         if began.elapsed() < AWAKE { std::thread::yield_now() } else { std::thread::sleep(ASLEEP) }
     }
 }

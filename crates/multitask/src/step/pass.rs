@@ -112,8 +112,8 @@ pub(super) fn task_gradients<T: Element>(
         let wrt: Vec<&Var<T>> =
             pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
         let mut all = match &pass.losses[task] {
-            Some(loss) => grad(&[loss], &wrt),
-            None => wrt.iter().map(|var| Tensor::zeros(var.shape())).collect(),
+            Some(loss) if loss.is_recorded() => grad(&[loss], &wrt),
+            _ => wrt.iter().map(|var| Tensor::zeros(var.shape())).collect(),
         };
         let head_gradients = all.split_off(pass.shared.len());
         own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));

@@ -101,7 +101,11 @@ impl<'a, T: Element> Passes<'a, T> {
             without.flat_map(|(_, head)| head).for_each(|(id, _)| sink.skip(*id));
             drop((shared, heads));
             if losses.iter().any(Option::is_some) {
-                backward_into(weighted(losses, weights), sink);
+                let loss = weighted(losses, weights);
+                // A shard may have labels of frozen parts alone.
+                if loss.is_recorded() {
+                    backward_into(loss, sink);
+                }
             }
             updates
         })

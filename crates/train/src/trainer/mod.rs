@@ -2,6 +2,7 @@
 
 mod builder;
 mod divergence;
+mod finish;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,24 +11,22 @@ use std::time::Instant;
 
 use cerberus_data::{Batch, Dataset, EpochPlan, Loader, Split};
 use cerberus_distributed::Shards;
+use cerberus_nn::WeightAverage;
 use cerberus_nn::files::write_atomically;
 use cerberus_nn::optim::{Accumulated, Optimizer};
 use cerberus_nn::schedule::Schedule;
-use cerberus_nn::{Module, WeightAverage};
-use cerberus_tensor::Tensor;
 
 use cerberus_balance::EpochFigures;
 use cerberus_multitask::MultiTaskModel;
-use cerberus_multitask::tasks::Metric;
 
 use crate::balance_log::BalanceLog;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::evaluate::{TaskFigures, evaluate_among, figures, score, score_seen, shared};
+use crate::evaluate::{TaskFigures, evaluate_among, score};
 use crate::folder::RunFolder;
-use crate::page::{RunView, TestPass, Tested};
+use crate::page::RunView;
 use crate::profile::Profile;
-use crate::report::{Summary, write_samples};
+use crate::report::Summary;
 use crate::saved;
 use crate::start::Transfer;
 use crate::state::{self, EpochRow, State};
@@ -383,24 +382,6 @@ impl Trainer {
         })
     }
 
-    /// The metrics of the test part; `pass` sees the predictions there.
-    fn test(
-        &self,
-        observer: &mut dyn Observer,
-        pass: &mut TestPass,
-    ) -> Result<Vec<Box<dyn Metric>>, TrainError> {
-        let split = self.scored(Split::Test);
-        if self.dataset.is_empty(split) {
-            return Ok(Vec::new());
-        }
-        let of = self.samples(split);
-        let (group, samples) = (self.shards.group(), self.config.samples);
-        score_seen(group, &self.model, &self.dataset, (split, samples), &mut |batch, predictions| {
-            pass.see(batch, predictions);
-            observer.evaluating(split, batch.len(), of);
-        })
-    }
-
     /// The cost of each layer in a step with a training batch.
     fn measure_layers(&self) -> Result<Profile, TrainError> {
         let (config, epoch) = (&self.config, self.state.epoch as u64);
@@ -437,59 +418,6 @@ impl Trainer {
         let average = self.average.as_ref();
         let run = saved::Run { optimizer: &*self.optimizer, state: &self.state, memory, average };
         saved::save(path, &self.config, &self.model, Some(run))
-    }
-
-    /// Gives every process the weights of the first.
-    fn share_weights(&mut self) {
-        let group = self.shards.group();
-        if group.size() == 1 {
-            return;
-        }
-        let values = self.model.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec());
-        let bytes = group.broadcast(values.flat_map(f32::to_le_bytes).collect());
-        let mut values = bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        self.model.visit_mut("", &mut |_, mut entry| {
-            let shape = entry.value_mut().shape().to_vec();
-            let own = values.by_ref().take(shape.iter().product()).collect();
-            *entry.value_mut() = Tensor::from_vec(own, &shape);
-        });
-    }
-
-    /// Evaluates the best model on the test split and writes the results.
-    fn summarise(&mut self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
-        let clock = Instant::now();
-        let last = self.model.tensors();
-        if self.writes() {
-            saved::load_into(&self.folder.best(), &mut self.model)?;
-        }
-        self.share_weights();
-        // A test picture that cannot be read must not lose what was trained and measured so far.
-        let mut pass = TestPass::new(&self.model);
-        let tested = self.test(observer, &mut pass).and_then(|metrics| {
-            if self.writes() {
-                write_samples(&self.folder, &self.model, &self.dataset)?;
-            }
-            Ok(metrics)
-        });
-        self.state.seconds += clock.elapsed().as_secs_f64();
-        let (metrics, failure) = match tested {
-            Ok(metrics) => (metrics, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let figures = shared(self.shards.group(), figures(&self.model, &metrics));
-        let split = self.scored(Split::Test);
-        let summary = Summary::new(&self.config, &self.model, &self.state, &self.dataset, &figures);
-        let summary = summary.scored_on(split);
-        let mut last = last.into_iter();
-        self.model.visit_mut("", &mut |_, mut entry| {
-            *entry.value_mut() = last.next().expect("the model has the tensors it had").1;
-        });
-        if self.writes() {
-            self.folder.write_json(&self.folder.summary(), &summary)?;
-            self.watch
-                .end(&self.view(), &Tested { split, summary: &summary, metrics: &metrics, pass: &pass });
-        }
-        failure.map_or(Ok(summary), Err)
     }
 }
 
