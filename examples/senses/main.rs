@@ -62,10 +62,10 @@ struct Options {
     #[arg(long, default_value_t = 0.005)]
     learning_rate: f64,
     /// The rate of modality dropout of the variants that have it
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.6)]
     dropout: f64,
     /// The weight of each input's auxiliary task in the variants that have them
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     auxiliary: f64,
     /// Threads to compute on [default: all cores]
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cerberus_data::augment::{AugmentConfig, OperationConfig};
-use cerberus_data::{Dataset, DatasetInfo, InputKind, PhotoOptions, Split};
+use cerberus_data::{Dataset, DatasetInfo, InputKind, MovingScenes, PhotoOptions, Split};
 use cerberus_distributed::Message;
 use cerberus_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ const MOST_EPOCHS: usize = 36;
 
 /// For sounds: the number of epochs.
 const SOUND_EPOCHS: usize = 20;
+/// The usual number of epochs of moving scenes, whose clips take longer than pictures.
+const MOVING_EPOCHS: usize = 7;
 
 /// How training samples are drawn by the classes of a label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,6 +180,9 @@ impl TrainConfig {
         if has_sounds(info) {
             // Recordings are few, and every epoch changes them.
             (config.epochs, config.learning_rate) = (SOUND_EPOCHS, 3e-3);
+        }
+        if info.name == MovingScenes::NAME {
+            config.epochs = MOVING_EPOCHS;
         }
         if config.model.trunk == TrunkKind::Stages {
             return config;
