@@ -107,8 +107,21 @@ impl Batch {
         if self.without_image.is_empty() {
             return Some(everywhere);
         }
-        let places: Vec<usize> = (0..self.len()).filter(|&place| !self.without_image[place]).collect();
+        let present = self.present(IMAGE);
+        let places: Vec<usize> = (0..self.len()).filter(|&place| present[place]).collect();
         Some(InputBatch { places: places.clone(), ..everywhere.select(&places)? })
+    }
+
+    /// Whether each sample has the input `name`, [`IMAGE`] included.
+    pub fn present(&self, name: &str) -> Vec<bool> {
+        if name == IMAGE {
+            return (0..self.len())
+                .map(|place| !self.without_image.get(place).copied().unwrap_or(false))
+                .collect();
+        }
+        let mut present = vec![false; self.len()];
+        self.inputs.get(name).iter().flat_map(|input| &input.places).for_each(|&place| present[place] = true);
+        present
     }
 
     /// The batch as if no sample had the input `name`.

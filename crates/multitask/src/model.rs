@@ -8,7 +8,7 @@ use cerberus_nn::{Context, Init, Module, ModuleTensor, ModuleTensorMut, join};
 use cerberus_tensor::{Element, PerElement};
 
 use crate::config::{HeadConfig, ModelConfig, find_kind};
-use crate::features::{Features, View, Whole, WholeInfo};
+use crate::features::{Features, View, WholeInfo};
 use crate::image_trunk::image_trunk;
 use crate::inputs::Inputs;
 use crate::senses::{OfEach, Senses};
@@ -160,19 +160,24 @@ impl<T: Element> MultiTaskModel<T> {
     /// The places in the batch of the samples that have what the task at this place needs: for places in the image,
     /// the image or the clip; for one input, that input; otherwise any.
     pub fn answerable(&self, task: usize, batch: &Batch) -> Vec<usize> {
-        let all = (0..batch.len()).collect();
-        let Some(whole) = &self.whole else { return all };
-        let has = |input: usize| batch.input(&whole.inputs[input]).map_or(Vec::new(), |found| found.places);
+        let Some(whole) = &self.whole else { return (0..batch.len()).collect() };
+        let present: Vec<Vec<bool>> = whole.inputs.iter().map(|name| batch.present(name)).collect();
+        (0..batch.len()).filter(|&sample| self.sees(task, |input| present[input][sample])).collect()
+    }
+
+    /// Whether a sample has what the task at this place needs, given whether it has each input.
+    fn sees(&self, task: usize, has: impl Fn(usize) -> bool) -> bool {
+        let Some(whole) = &self.whole else { return true };
         match self.views[task] {
-            View::Places => whole.places.map_or(all, has),
+            View::Places => whole.places.is_none_or(has),
             View::Alone(input) => has(input),
-            View::Joined | View::Each => {
-                let mut any: Vec<usize> = (0..whole.inputs.len()).flat_map(has).collect();
-                any.sort_unstable();
-                any.dedup();
-                any
-            }
+            View::Joined | View::Each => (0..whole.inputs.len()).any(has),
         }
+    }
+
+    /// The names of the model's inputs; none for a model of images alone.
+    pub(crate) fn input_names(&self) -> &[String] {
+        self.whole.as_ref().map_or(&[], |whole| &whole.inputs)
     }
 
     /// The only input that the task at this place answers from, if its options name one.
@@ -218,21 +223,9 @@ impl<T: Element> MultiTaskModel<T> {
     pub(crate) fn labelled(&self, task: usize, features: &Features<T>, batch: &Batch) -> Vec<usize> {
         let mut labelled = self.tasks[task].labelled(batch);
         if let Some(whole) = &features.whole {
-            labelled.retain(|&sample| self.sees(task, sample, whole));
+            labelled.retain(|&sample| self.sees(task, |input| whole.present[input][sample]));
         }
         labelled
-    }
-
-    /// Whether the features of a sample have what a task needs.
-    fn sees(&self, task: usize, sample: usize, whole: &Whole<T>) -> bool {
-        match self.views[task] {
-            View::Places => {
-                let input = self.whole.as_ref().and_then(|info| info.places);
-                input.is_none_or(|input| whole.present[input][sample])
-            }
-            View::Alone(input) => whole.present[input][sample],
-            View::Joined | View::Each => whole.present.iter().any(|has| has[sample]),
-        }
     }
 
     /// The sum of the tasks' losses on a batch, each times its weight (in the model's

@@ -43,10 +43,11 @@ pub(crate) fn agree(
     }
     let told: Vec<(&str, &str)> = facts.iter().map(|(name, value, _)| (&**name, &**value)).collect();
     let all = group.gather(postcard::to_allocvec(&told).unwrap_or_default()).wait();
+    // Another program may say anything.
+    let said = |bytes: &[u8]| postcard::from_bytes::<Vec<(String, String)>>(bytes).unwrap_or_default();
+    let first = said(&all[0]);
     for (rank, bytes) in all.iter().enumerate().skip(1) {
-        // Another program may say anything.
-        let theirs: Vec<(String, String)> = postcard::from_bytes(bytes).unwrap_or_default();
-        let first: Vec<(String, String)> = postcard::from_bytes(&all[0]).unwrap_or_default();
+        let theirs = said(bytes);
         let differs = first.iter().position(|fact| !theirs.contains(fact));
         let Some(place) = differs.or((first.len() != theirs.len()).then_some(0)) else { continue };
         let (name, value) = &first[place];
@@ -65,7 +66,12 @@ fn fact(name: &str, value: String, remedy: &'static str) -> Fact {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short(Sha256::new_with_prefix(bytes))
+}
+
+/// The first eight bytes of a hash.
+fn short(hash: Sha256) -> String {
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The program's file, by its content: another build may compute other bits.
@@ -89,7 +95,7 @@ fn data(config: &TrainConfig, dataset: &dyn Dataset) -> Result<String, TrainErro
     for index in [0, samples / 2, samples.saturating_sub(1)].into_iter().filter(|&index| index < samples) {
         found.update(format!("{:?}", dataset.sample(Split::Train, 0, index)?).as_bytes());
     }
-    Ok(found.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(short(found))
 }
 
 /// Every option by its name in `config.json`.

@@ -130,7 +130,10 @@ pub(crate) fn score_seen(
         match batch {
             Some(batch) if every == 1 => score(&batch, &predictions, &answered(&batch)),
             batch => {
-                let turn = batch.map(|batch| Turn::of(&batch, predictions, answered(&batch)));
+                let turn = batch.map(|batch| {
+                    let answered = answered(&batch);
+                    Turn::of(batch, predictions, answered)
+                });
                 for turn in group.gather_at_first(turn.map(|turn| turn.encoded()).unwrap_or_default()) {
                     if let Some(mut turn) = Turn::decoded(&turn) {
                         score(&turn.take_batch(), &turn.predictions, &turn.answered);
@@ -155,8 +158,8 @@ struct Turn {
 }
 
 impl Turn {
-    fn of(batch: &Batch, predictions: Vec<Vec<Prediction>>, answered: Vec<Vec<usize>>) -> Self {
-        let Batch { classes, objects, masks, more, indices, .. } = batch.clone();
+    fn of(batch: Batch, predictions: Vec<Vec<Prediction>>, answered: Vec<Vec<usize>>) -> Self {
+        let Batch { classes, objects, masks, more, indices, .. } = batch;
         Self { classes, objects, masks, more, indices, predictions, answered }
     }
 

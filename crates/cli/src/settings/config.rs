@@ -51,7 +51,7 @@ impl Settings {
         set(self.batch, &mut config.batch);
         set(self.shards, &mut config.shards);
         set(self.accumulate, &mut config.accumulate);
-        config.modulation = self.modulate.or(config.modulation);
+        config.modulation = self.modulate;
         set(self.diagnose, &mut config.diagnose);
         config.seed = self.seed.unwrap_or(1);
         config.gradients = self.gradients.unwrap_or_default();

@@ -23,9 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cerberus_tensor::random::stream;
-use rand::RngExt;
-
 use crate::account::{Account, ClassCount, Findings, LabelCount, PartAccount, Picture};
 use crate::clips::{ClipOptions, FrameChoice, film};
 use crate::dataset::{CLASS, LabelInfo, LabelKind, no_such_sample};
@@ -288,11 +285,8 @@ impl Dataset for InputFiles {
             inputs.insert(VIDEO.into(), Input::Clip(clip.frames.into()));
         }
         if let Some(recording) = *recording {
-            let at = match split {
-                Split::Train => stream(self.seed, "sound place", epoch, index as u64).random(),
-                _ => 0.5,
-            };
-            inputs.insert(AUDIO.into(), Input::Sound(self.recordings.fitted(recording, at)));
+            let drawn = [self.seed, epoch, index as u64];
+            inputs.insert(AUDIO.into(), self.recordings.input(recording, split, drawn));
         }
         let mut more = labels.clone();
         let class = more.remove(CLASS).as_ref().and_then(Label::class);

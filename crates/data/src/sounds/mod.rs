@@ -15,13 +15,9 @@ mod recording;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cerberus_tensor::random::stream;
-use rand::RngExt;
-
 use crate::dataset::{CLASS, no_such_sample};
 use crate::{
-    AUDIO, DataError, Dataset, DatasetInfo, Image, Input, InputInfo, InputKind, LabelInfo, LabelKind, Sample,
-    Split,
+    AUDIO, DataError, Dataset, DatasetInfo, Image, InputInfo, InputKind, LabelInfo, LabelKind, Sample, Split,
 };
 use layout::Layout;
 pub(crate) use recording::Recordings;
@@ -98,11 +94,7 @@ impl Dataset for Sounds {
         let Some(&place) = part.get(index) else {
             return Err(no_such_sample(&self.info, split, part.len(), index));
         };
-        let at = match split {
-            Split::Train => stream(self.seed, "sound place", epoch, index as u64).random(),
-            _ => 0.5,
-        };
-        let sound = Input::Sound(self.recordings.fitted(place, at));
+        let sound = self.recordings.input(place, split, [self.seed, epoch, index as u64]);
         Ok(Sample {
             image: Image::missing(),
             class: Some(self.classes[place]),

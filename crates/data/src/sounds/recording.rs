@@ -1,12 +1,13 @@
 //! Recordings at one rate, with one channel, and as many samples as a model takes.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use cerberus_audio::{ResampleConfig, Resampler, Sound, fit, read_wav};
+use cerberus_tensor::random::stream;
+use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::DataError;
+use crate::{DataError, Input, Split};
 
 /// The longest length that is chosen for a data set, in seconds; longer recordings are cut.
 const LONGEST: f64 = 10.0;
@@ -70,9 +71,14 @@ impl Recordings {
         Ok(Recordings { samples, rate, len })
     }
 
-    /// Recording `place`, cut or padded to the usual length: at the start with `at` 0, in the middle with 0.5.
-    pub fn fitted(&self, place: usize, at: f64) -> Arc<[f32]> {
-        fit(&self.samples[place], self.len, at).into()
+    /// Recording `place` as the input of sample `index` of a split, cut or padded to the usual length: in the middle, in
+    /// training at random.
+    pub fn input(&self, place: usize, split: Split, [seed, epoch, index]: [u64; 3]) -> Input {
+        let at = match split {
+            Split::Train => stream(seed, "sound place", epoch, index).random(),
+            _ => 0.5,
+        };
+        Input::Sound(fit(&self.samples[place], self.len, at).into())
     }
 }
 

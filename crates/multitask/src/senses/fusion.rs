@@ -12,6 +12,17 @@ use crate::sense_config::{Fusion, FusionConfig};
 /// The score of what must not be chosen. Finite, so that a sample without any input stays a number.
 const EXCLUDED: f64 = -1e30;
 
+/// What is joined: the inputs of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Joined<'a, T: Element> {
+    /// Each input's vectors `[N, D]`, 0 where it is missing.
+    pub vectors: &'a [Var<T>],
+    /// Each input's maps `[N, h, w, C]` if the fusion [asks](Fuse::asks_maps) for them; `None` for one that no sample has.
+    pub maps: &'a [Option<Var<T>>],
+    /// For each input, whether each sample has it.
+    pub present: &'a [Vec<bool>],
+}
+
 /// Joins the inputs of every sample.
 pub(super) trait Fuse<T: Element>: Module<T> + Send + Sync {
     /// Whether it uses the inputs' maps beside their vectors.
@@ -19,15 +30,8 @@ pub(super) trait Fuse<T: Element>: Module<T> + Send + Sync {
         false
     }
 
-    /// The joined vectors `[N, D]` of the inputs' vectors `[N, D]`, which are 0 where an input is missing, and their
-    /// maps `[N, h, w, C]` if the fusion [asks](Self::asks_maps) for them; `None` for an input that no sample has.
-    fn join(
-        &self,
-        vectors: &[Var<T>],
-        maps: &[Option<Var<T>>],
-        present: &[Vec<bool>],
-        context: &mut Context<T>,
-    ) -> Var<T>;
+    /// One vector of each sample, `[N, D]`.
+    fn join(&self, inputs: Joined<T>, context: &mut Context<T>) -> Var<T>;
 }
 
 /// The fusion that `config` describes of inputs whose maps have these channels; none for late fusions.
@@ -84,13 +88,7 @@ impl<T: Element> Concat<T> {
 }
 
 impl<T: Element> Fuse<T> for Concat<T> {
-    fn join(
-        &self,
-        vectors: &[Var<T>],
-        _maps: &[Option<Var<T>>],
-        present: &[Vec<bool>],
-        context: &mut Context<T>,
-    ) -> Var<T> {
+    fn join(&self, Joined { vectors, present, .. }: Joined<T>, context: &mut Context<T>) -> Var<T> {
         let all = vectors.iter().zip(&self.missing).zip(present);
         let all =
             all.map(|((vector, missing), present)| completed(vector.clone(), missing, present, context));
@@ -116,13 +114,7 @@ impl<T: Element> Gated<T> {
 }
 
 impl<T: Element> Fuse<T> for Gated<T> {
-    fn join(
-        &self,
-        vectors: &[Var<T>],
-        _maps: &[Option<Var<T>>],
-        present: &[Vec<bool>],
-        context: &mut Context<T>,
-    ) -> Var<T> {
+    fn join(&self, Joined { vectors, present, .. }: Joined<T>, context: &mut Context<T>) -> Var<T> {
         let all = Var::concat(vectors.to_vec(), 1);
         let scores = self.gates.iter().zip(present).map(|(gate, present)| {
             let absent: Vec<bool> = present.iter().map(|here| !here).collect();
@@ -156,13 +148,7 @@ impl<T: Element> Film<T> {
 }
 
 impl<T: Element> Fuse<T> for Film<T> {
-    fn join(
-        &self,
-        vectors: &[Var<T>],
-        _maps: &[Option<Var<T>>],
-        present: &[Vec<bool>],
-        context: &mut Context<T>,
-    ) -> Var<T> {
+    fn join(&self, Joined { vectors, present, .. }: Joined<T>, context: &mut Context<T>) -> Var<T> {
         let first = completed(vectors[0].clone(), &self.missing, &present[0], context);
         let mut y = first.clone();
         let others = vectors[1..].iter().zip(&present[1..]);
@@ -254,13 +240,7 @@ impl<T: Element> Fuse<T> for CrossAttention<T> {
         true
     }
 
-    fn join(
-        &self,
-        vectors: &[Var<T>],
-        maps: &[Option<Var<T>>],
-        present: &[Vec<bool>],
-        context: &mut Context<T>,
-    ) -> Var<T> {
+    fn join(&self, Joined { vectors, maps, present }: Joined<T>, context: &mut Context<T>) -> Var<T> {
         let tokens = |map: &Option<Var<T>>| {
             let map = map.clone()?;
             let &[n, height, width, channels] = map.shape() else { unreachable!("maps have rank 4") };

@@ -42,7 +42,7 @@ use crate::config::ModelConfig;
 use crate::features::{FeatureInfo, Features, MapInfo, Whole, WholeInfo};
 use crate::inputs::{Given, Inputs, spread};
 use crate::trunk::Trunk;
-use fusion::Fuse;
+use fusion::{Fuse, Joined};
 
 /// The trunk of a model of several inputs, or of one that is not an image.
 pub struct Senses<T: Element = f32> {
@@ -209,7 +209,9 @@ impl<T: Element> Senses<T> {
                 false => vector.clone() * Var::constant(fusion::mask(&kept[input])),
             };
             let vectors: Vec<Var<T>> = vectors.iter().enumerate().map(rest).collect();
-            fusion.join(&vectors, &maps, &kept, context).reshape(&[len, 1, 1, width])
+            fusion
+                .join(Joined { vectors: &vectors, maps: &maps, present: &kept }, context)
+                .reshape(&[len, 1, 1, width])
         });
         let alone = vectors.into_iter().map(|vector| vector.reshape(&[len, 1, 1, width])).collect();
         Whole { joined, alone, present, kept }

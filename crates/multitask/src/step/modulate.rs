@@ -42,13 +42,13 @@ pub(super) fn modulate<T: Element>(
     seed: [u64; 2],
     gradients: &mut Gradients<T>,
 ) {
-    let Some(whole) = model.trunk().info([0, 0]).whole else { return };
+    let inputs = model.input_names();
     let score = |input: &String| {
         let alone = result.tasks.iter().filter(|&&task| model.input_of(task) == Some(input.as_str()));
         let shares: Vec<f64> = alone.map(|&task| (-result.losses[task].as_f64()).exp()).collect();
         (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
     };
-    let scores: Vec<Option<f64>> = whole.inputs.iter().map(score).collect();
+    let scores: Vec<Option<f64>> = inputs.iter().map(score).collect();
     let factors = factors(&scores, alpha);
     let mut changed = Vec::new();
     model.trunk().visit("", &mut |path, entry| {
@@ -56,7 +56,7 @@ pub(super) fn modulate<T: Element>(
         let Some(gradient) = gradients.parameter(parameter.id()) else { return };
         let own =
             |input: &String| path.strip_prefix(input.as_str()).is_some_and(|rest| rest.starts_with('.'));
-        let Some(input) = whole.inputs.iter().position(own).filter(|&input| factors[input] < 1.0) else {
+        let Some(input) = inputs.iter().position(own).filter(|&input| factors[input] < 1.0) else {
             return;
         };
         let mut random = stream(seed[0], &format!("modulation {path}"), seed[1], 0);

@@ -67,7 +67,8 @@ impl<'a, T: Element> Passes<'a, T> {
                 }
             }
         }
-        let (losses, not_finite) = (known.losses(), known.not_finite());
+        let losses: Vec<T> = known.losses();
+        let not_finite = known.not_finite(&losses);
         Self { model, input, own, losses, tasks: known.tasks(), not_finite }
     }
 
@@ -314,8 +315,8 @@ impl Known {
         (0..self.labels.len()).map(loss).collect()
     }
 
-    fn not_finite<T: Element>(&self) -> Option<(usize, T, usize)> {
-        let losses: Vec<T> = self.losses();
+    /// The first task whose loss over all shards is not finite, that loss, and the first shard to blame.
+    fn not_finite<T: Element>(&self, losses: &[T]) -> Option<(usize, T, usize)> {
         let task = losses.iter().position(|loss| !loss.is_finite())?;
         let wrong = |row: &Vec<(f64, f64)>| row[task].0 > 0.0 && !row[task].1.is_finite();
         let shard = self.table.iter().position(wrong).unwrap_or(0);

@@ -88,13 +88,7 @@ pub fn normalise<T: Element>(
     match activation {
         Rectifier::None => rows.apply(x, |y| y),
         Rectifier::Relu => rows.apply(x, rectified),
-        Rectifier::Relu6 => {
-            let ceiling = activation.ceiling::<T>();
-            rows.apply(x, move |y| {
-                let y = rectified(y);
-                if y > ceiling { ceiling } else { y }
-            })
-        }
+        Rectifier::Relu6 => rows.apply(x, |y| Rectifier::Relu6.of(y)),
     }
 }
 
