@@ -10,7 +10,8 @@ use crate::features::{Features, MapInfo};
 use crate::trunk::Trunk;
 
 /// A trunk of layers that run in order, the last of which makes the deepest map. A parameter's path begins with the name
-/// of its layer. What lies between two maps can be [recomputed](Context::recompute).
+/// of its layer. Every [block](Self::block), and what lies between two maps beside them, can be
+/// [recomputed](Context::recompute) by itself.
 pub struct Chain<T: Element = f32> {
     layers: Vec<Link<T>>,
 }
@@ -18,6 +19,10 @@ pub struct Chain<T: Element = f32> {
 struct Link<T: Element> {
     name: String,
     layer: Box<dyn Layer<T>>,
+    /// The name of a map made of the output.
+    stage: String,
+    /// Whether the output is kept where values are recomputed.
+    is_kept: bool,
     /// The description of the output, if that is a map.
     map: Option<MapInfo>,
 }
@@ -28,8 +33,28 @@ impl<T: Element> Chain<T> {
     }
 
     /// With one more layer at the end.
-    pub(super) fn add(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
-        self.layers.push(Link { name: name.into(), layer: Box::new(layer), map: None });
+    pub(super) fn add(self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+        self.link(name.into(), name, Box::new(layer), false)
+    }
+
+    /// With one more layer whose output, unlike what is inside it, is small enough to be kept where values are
+    /// recomputed.
+    pub(super) fn block(self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+        self.link(name.into(), name, Box::new(layer), true)
+    }
+
+    /// With a stage of such layers, whose names are numbers.
+    pub(super) fn blocks<L: Layer<T> + 'static>(
+        self,
+        name: &str,
+        blocks: impl IntoIterator<Item = L>,
+    ) -> Self {
+        let blocks = blocks.into_iter().enumerate();
+        blocks.fold(self, |chain, (i, block)| chain.link(format!("{name}.{i}"), name, Box::new(block), true))
+    }
+
+    fn link(mut self, name: String, stage: &str, layer: Box<dyn Layer<T>>, is_kept: bool) -> Self {
+        self.layers.push(Link { name, layer, stage: stage.replace('.', ""), is_kept, map: None });
         self
     }
 
@@ -40,7 +65,7 @@ impl<T: Element> Chain<T> {
     #[track_caller]
     pub(super) fn map(mut self, channels: usize, stride: usize) -> Self {
         let last = self.layers.last_mut().expect("Chain::map: there is no layer whose output could be a map");
-        last.map = Some(MapInfo { name: last.name.replace('.', ""), channels, stride });
+        last.map = Some(MapInfo { name: last.stage.clone(), channels, stride });
         self
     }
 }
@@ -54,13 +79,15 @@ impl<T: Element> Trunk<T> for Chain<T> {
     fn forward(&self, images: Var<T>, context: &mut Context<T>) -> Features<T> {
         let mut x = images;
         let mut stages = Vec::new();
-        for run in self.layers.split_inclusive(|link| link.map.is_some()) {
+        for run in self.layers.split_inclusive(|link| link.is_kept || link.map.is_some()) {
             x = context.segment(|context| {
                 run.iter()
                     .fold(x, |x, link| context.part(&link.name, |context| link.layer.forward(x, context)))
             });
-            x = context.stage(stages.len(), x);
-            stages.push(x.clone());
+            if run.last().is_some_and(|link| link.map.is_some()) {
+                x = context.stage(stages.len(), x);
+                stages.push(x.clone());
+            }
         }
         Features::new(stages, None)
     }
@@ -68,13 +95,13 @@ impl<T: Element> Trunk<T> for Chain<T> {
 
 impl<T: Element> Module<T> for Chain<T> {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(String, ModuleTensor<'a, T>)) {
-        for Link { name, layer, map: _ } in &self.layers {
+        for Link { name, layer, .. } in &self.layers {
             layer.visit(&join(path, name), f);
         }
     }
 
     fn visit_mut<'a>(&'a mut self, path: &str, f: &mut dyn FnMut(String, ModuleTensorMut<'a, T>)) {
-        for Link { name, layer, map: _ } in &mut self.layers {
+        for Link { name, layer, .. } in &mut self.layers {
             layer.visit_mut(&join(path, name), f);
         }
     }

@@ -40,14 +40,14 @@ fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
             stride *= 2;
             norm.add("1", Patches::new([cin, width], 2, init))
         };
-        let mut layers = Sequential::new();
-        for block in 0..blocks {
+        let mut layers = Vec::new();
+        for _ in 0..blocks {
             let rate = DROP_RATE * before as f64 / (all - 1) as f64;
-            layers = layers.add(&block.to_string(), Block::new(width, rate, init));
+            layers.push(Block::new(width, rate, init));
             before += 1;
         }
         let [first, second] = [2 * stage, 2 * stage + 1].map(|layer| format!("features.{layer}"));
-        chain = chain.add(&first, patches).add(&second, layers).map(width, stride);
+        chain = chain.block(&first, patches).blocks(&second, layers).map(width, stride);
         cin = width;
     }
     chain

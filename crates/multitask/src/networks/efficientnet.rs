@@ -2,9 +2,7 @@
 //! table 1), with stochastic depth: the paper leaves blocks out at rates that grow to 0.2 (section 5).
 
 use cerberus_autograd::Var;
-use cerberus_nn::{
-    BatchNorm2d, Init, InvertedResidual, InvertedResidualSpec, Sequential, Silu, SqueezeExcitation,
-};
+use cerberus_nn::{BatchNorm2d, Init, InvertedResidual, InvertedResidualSpec, Silu, SqueezeExcitation};
 use cerberus_tensor::Element;
 
 use super::chain::{Chain, activated};
@@ -32,7 +30,7 @@ pub(super) fn networks<T: Element>() -> Vec<Network<T>> {
 
 fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
     let first = activated(conv([channels, FIRST], 3, 2, init), BatchNorm2d::new(FIRST), Silu::default());
-    let mut chain = Chain::new().add("features.0", first);
+    let mut chain = Chain::new().block("features.0", first);
     let all: usize = ROWS.iter().map(|row| row[4]).sum();
     let (mut cin, mut scale, mut before) = (FIRST, 2, 0);
     for (stage, [expansion, kernel, first, cout, blocks]) in ROWS.into_iter().enumerate() {
@@ -40,7 +38,7 @@ fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
             chain = chain.map(cin, scale);
         }
         scale *= first;
-        let mut layers = Sequential::new();
+        let mut layers = Vec::new();
         for block in 0..blocks {
             let hidden = expansion * cin;
             let squeeze = SqueezeExcitation::new(hidden, cin / 4, init).with_activation(Var::silu);
@@ -51,10 +49,10 @@ fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
                 drop_rate: DROP_RATE * before as f64 / all as f64,
                 ..InvertedResidualSpec::new(hidden, if block == 0 { first } else { 1 })
             };
-            layers = layers.add(&block.to_string(), InvertedResidual::with_spec([cin, cout], spec, init));
+            layers.push(InvertedResidual::with_spec([cin, cout], spec, init));
             (cin, before) = (cout, before + 1);
         }
-        chain = chain.add(&format!("features.{}", stage + 1), layers);
+        chain = chain.blocks(&format!("features.{}", stage + 1), layers);
     }
     let last = activated(conv([cin, LAST], 1, 1, init), BatchNorm2d::new(LAST), Silu::default());
     chain.add(&format!("features.{}", ROWS.len() + 1), last).map(LAST, scale)

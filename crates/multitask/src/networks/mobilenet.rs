@@ -33,7 +33,7 @@ pub(super) fn head<T: Element>([features, classes]: [usize; 2], init: &mut Init)
 
 fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
     let first = activated(conv([channels, FIRST], 3, 2, init), BatchNorm2d::new(FIRST), Relu6::default());
-    let mut chain = Chain::new().add("features.0", first);
+    let mut chain = Chain::new().block("features.0", first);
     let (mut cin, mut scale, mut layer) = (FIRST, 2, 1);
     for [expansion, cout, blocks, first] in ROWS {
         if first == 2 {
@@ -43,7 +43,7 @@ fn trunk<T: Element>(channels: usize, init: &mut Init) -> Chain<T> {
         for block in 0..blocks {
             let stride = if block == 0 { first } else { 1 };
             let block = InvertedResidual::new(cin, cout, stride, expansion, init);
-            chain = chain.add(&format!("features.{layer}"), block);
+            chain = chain.block(&format!("features.{layer}"), block);
             (cin, layer) = (cout, layer + 1);
         }
     }

@@ -108,7 +108,7 @@ fn squeezed(channels: usize) -> usize {
 
 fn trunk<T: Element>(channels: usize, rows: &[Row], init: &mut Init) -> Chain<T> {
     let first = activated(conv([channels, FIRST], 3, 2, init), norm(FIRST), Hardswish::default());
-    let mut chain = Chain::new().add("features.0", first);
+    let mut chain = Chain::new().block("features.0", first);
     let (mut cin, mut scale) = (FIRST, 2);
     for (index, &Row { kernel, hidden, cout, squeezed: with_squeeze, swish, stride }) in
         rows.iter().enumerate()
@@ -127,7 +127,7 @@ fn trunk<T: Element>(channels: usize, rows: &[Row], init: &mut Init) -> Chain<T>
             ..InvertedResidualSpec::new(hidden, stride)
         };
         let block = InvertedResidual::with_spec([cin, cout], spec, init);
-        chain = chain.add(&format!("features.{}", index + 1), block);
+        chain = chain.block(&format!("features.{}", index + 1), block);
         cin = cout;
     }
     let last = activated(conv([cin, LAST * cin], 1, 1, init), norm(LAST * cin), Hardswish::default());
