@@ -13,6 +13,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::simd::pages::prefer_huge;
+
 /// Buffers smaller than this come from the allocator, which is fast for them.
 const SMALLEST_POOLED: usize = 1024;
 /// Numbers from which a buffer is large: it may serve for a smaller one, and is
@@ -96,7 +98,9 @@ impl<T: Pooled> Pool<T> {
         self.most_used.fetch_max(used, Ordering::Relaxed);
         let values = reused.unwrap_or_else(|| {
             self.make_room();
-            vec![T::default(); size + Self::MARGIN]
+            let mut values = vec![T::default(); size + Self::MARGIN];
+            prefer_huge(&mut values);
+            values
         });
         // What a larger buffer has to spare is in use too.
         self.used.fetch_add(values.len() - Self::MARGIN - size, Ordering::Relaxed);

@@ -11,6 +11,7 @@
 pub mod denormals;
 pub mod isa;
 pub(crate) mod loops;
+pub(crate) mod pages;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
