@@ -8,7 +8,7 @@
 //! half of the answers can still be right, and a model that knows what it does not
 //! know is sure of no more than that; but a model that has never met samples with a
 //! sense missing is surer. Modality dropout makes such samples (Neverova et al.,
-//! "ModDrop: Adaptive Multi-Modal Gesture Recognition", 2016, section 4.2).
+//! "ModDrop: Adaptive Multi-Modal Gesture Recognition", 2016).
 
 use std::collections::BTreeMap;
 

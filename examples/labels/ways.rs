@@ -49,7 +49,7 @@ pub fn long_tail(epochs: usize) -> Vec<Way> {
 }
 
 /// Frequent classes have more than 100 training garments, rare ones fewer than 20 (Liu et al., "Large-Scale
-/// Long-Tailed Recognition in an Open World", 2019, section 5).
+/// Long-Tailed Recognition in an Open World", 2019).
 fn groups() -> Vec<(&'static str, Vec<usize>)> {
     let scenes = FashionScenes::embedded(0).with_long_tail(100.0).expect("100 is a ratio");
     let counts = scenes.training_counts();

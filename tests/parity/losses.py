@@ -138,7 +138,7 @@ def tversky(p, target, alpha, beta, gamma):
 
 
 def lovasz_extension(errors, own):
-    """Berman, Triki and Blaschko, 2018, equation 9: the sets of the Jaccard loss are formed one by one."""
+    """Berman, Triki and Blaschko, 2018: the sets of the Jaccard loss are formed one by one."""
     order = errors.detach().argsort(descending=True)
     total = 0
     jaccard = lambda wrong: 1 - len(own - wrong) / len(own | wrong) if own | wrong else 0

@@ -210,7 +210,7 @@ def make(kind, o):
 
 
 def perturbed(values, g, sam):
-    """Foret et al., 2021, equation 2; adaptive: Kwon et al., 2021, equation 9 with a normalising |w|."""
+    """Foret et al., 2021, equation 2; adaptive: Kwon et al., 2021, algorithm 1 with a normalising |w|."""
     scale = np.abs(values) if sam.get("adaptive") else np.ones_like(values)
     return values + sam["rho"] * scale**2 * g / (np.linalg.norm(scale * g) + 1e-12)
 

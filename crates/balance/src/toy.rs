@@ -1,5 +1,5 @@
 //! A two-parameter problem to watch strategies on: the toy of the CAGrad paper (Liu
-//! et al., 2021, appendix A), in the form of the Nash-MTL code.
+//! et al., 2021, figure 1 and appendix B), in the form of the Nash-MTL code.
 //!
 //! Each of the two losses has a deep, curved valley; far down, the set where
 //! neither can be lowered without raising the other is the line from (-7, -8) to

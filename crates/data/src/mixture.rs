@@ -14,7 +14,7 @@ use crate::{DataError, Dataset, DatasetInfo, LabelInfo, Sample, Split};
 /// Training draws a set with a probability proportional to `n^(1/T)`, with `n`
 /// its training samples and `T` the temperature: 1 draws in proportion to size,
 /// large values draw evenly (Arivazhagan et al., "Massively Multilingual Neural
-/// Machine Translation", 2019, section 4.1). It then draws any sample of that
+/// Machine Translation in the Wild", 2019). It then draws any sample of that
 /// set. With `together` above 1, that many consecutive indices are of one set
 /// (a batch of one set, if the loader does not shuffle). Validation and test
 /// concatenate the parts of the sets.

@@ -2,8 +2,8 @@
 //!
 //! With truth `t` and prediction `p`: MAE = mean |p - t|, RMSE = sqrt(mean (p - t)^2),
 //! R2 = 1 - sum (p - t)^2 / sum (t - mean t)^2. For values with a positive truth there are also the relative errors used
-//! for depth (Eigen, Puhrsch and Fergus, "Depth Map Prediction from a Single Image", 2014, section 3.2):
-//! AbsRel = mean |p - t| / t, SqRel = mean (p - t)^2 / t, and the share with `max(p/t, t/p) < 1.25^k`.
+//! for depth (Eigen, Puhrsch and Fergus, "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network",
+//! 2014): AbsRel = mean |p - t| / t, SqRel = mean (p - t)^2 / t, and the share with `max(p/t, t/p) < 1.25^k`.
 //!
 //! A truth that is not finite is missing and not counted; for depth, neither is one that is not positive
 //! ([`RegressionErrors::record_depth`]).

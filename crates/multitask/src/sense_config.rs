@@ -141,7 +141,7 @@ pub enum Fusion {
     /// al., 2017, section 3.1, with a softmax over the inputs, so that there may be more than two). A missing input has
     /// weight 0.
     Gated,
-    /// The first input's vector, scaled and shifted by the others (FiLM: Perez et al., 2018, equation 1). A missing
+    /// The first input's vector, scaled and shifted by the others (FiLM: Perez et al., 2018, equation 2). A missing
     /// input changes nothing; a missing first one has a vector of its own, which is learned.
     Film,
     /// Cross-attention: every input asks the places of the others' maps (Vaswani et al., 2017, equation 1). Missing

@@ -43,7 +43,7 @@ pub enum Schedule {
         /// Steps of the whole run.
         total_steps: usize,
     },
-    /// Half a cosine up, half a cosine down (Smith and Topin, 2018), as
+    /// Half a cosine up, half a cosine down (Smith and Topin, 2019), as
     /// `torch.optim.lr_scheduler.OneCycleLR` with two phases: from `peak /
     /// div_factor` to the peak at step `pct_start total_steps - 1`, then to `peak /
     /// div_factor / final_div_factor` at step `total_steps - 1`, which is kept.

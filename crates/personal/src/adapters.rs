@@ -1,7 +1,7 @@
 //! Small changes of a frozen base, tuned on a person's labelled pictures.
 //!
 //! Two kinds act on the trunk's maps, which are computed once and kept: FiLM, a scale and a shift for every channel (Perez
-//! et al., "FiLM: Visual reasoning with a general conditioning layer", 2018, equation 1), and residual adapters, a
+//! et al., "FiLM: Visual reasoning with a general conditioning layer", 2018, equation 2), and residual adapters, a
 //! bottleneck beside every map, `x + relu(x down) up` with `up` 0 at first (Rebuffi, Bilen and Vedaldi, "Learning multiple
 //! visual domains with residual adapters", 2017, section 3; Houlsby et al., 2019, for the bottleneck). Heads stay as they
 //! are, so only they are run and differentiated.

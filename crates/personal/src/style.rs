@@ -3,7 +3,7 @@
 //! Camera, light and colours shift the activations of all layers alike. Batch norms that use the statistics of the
 //! person's own pictures, mixed with those of the base's, take most of the shift back, without any label (Li et al.,
 //! "Revisiting batch normalization for practical domain adaptation", 2017; the mixture from Schneider et al., "Improving
-//! robustness against common corruptions by covariate shift adaptation", 2020, equation 2). All heads gain.
+//! robustness against common corruptions by covariate shift adaptation", 2020). All heads gain.
 
 use std::collections::BTreeMap;
 

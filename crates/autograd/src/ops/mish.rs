@@ -1,4 +1,4 @@
-//! Mish (Misra, 2019).
+//! Mish (Misra, 2020).
 
 use crate::Saves;
 #[cfg(feature = "proofs")]

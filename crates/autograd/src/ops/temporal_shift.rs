@@ -9,7 +9,7 @@ use crate::tape::Var;
 
 /// Of `x [N, T, P, C]`, the first `fold` channels come from the next frame, the next `fold` from the one before, the rest
 /// stay; what would come from beyond the ends is 0 (Lin, Gan and Han, "TSM: Temporal Shift Module for Efficient Video
-/// Understanding", 2019, section 3.2). `dx` goes the same ways back.
+/// Understanding", 2019, section 3.3). `dx` goes the same ways back.
 pub struct TemporalShift;
 
 #[cfg(feature = "proofs")]

@@ -15,7 +15,7 @@ pub enum AlignedScale {
 }
 
 /// Aligned-MTL: `w = σ V Λ^(-1/2) Vᵀ p` with `G = V Λ Vᵀ` (Senushkin et al., "Independent
-/// Component Alignment for Multi-Task Learning", 2023, eq. 8); the condition
+/// Component Alignment for Multi-Task Learning", 2023, eq. 5); the condition
 /// number of the combined gradients becomes one.
 ///
 /// Eigenvalues that are zero up to rounding are left out, so zero, equal and

@@ -4,8 +4,8 @@ use crate::Gramian;
 use crate::solvers::{FairProblem, Matrix, fair_point};
 
 /// FairGrad: `(Gw)_t = p_t w_t^(-1/α)`, the α-fair gain (Ban and Ji, "Fair Resource
-/// Allocation in Multi-Task Learning", 2024, eq. 7). `α = 1` is Nash-MTL (Navon et
-/// al., "Multi-Task Learning as a Bargaining Game", 2022, eq. 3), where every
+/// Allocation in Multi-Task Learning", 2024). `α = 1` is Nash-MTL (Navon et
+/// al., "Multi-Task Learning as a Bargaining Game", 2022, claim 3.1), where every
 /// task's relative gain is the same and `|d| = √Σp`; with `α -> 0` it is the plain sum.
 ///
 /// A zero gradient is left out with weight 0. If some convex combination of the

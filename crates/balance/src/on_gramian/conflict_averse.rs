@@ -17,7 +17,7 @@ pub enum Rescale {
 }
 
 /// CAGrad: `max_d min_t g_t·d` with `|d − g₀| <= c |g₀|` around `g₀ = Jᵀp` (Liu et al.,
-/// "Conflict-Averse Gradient Descent", 2021, eq. 1).
+/// "Conflict-Averse Gradient Descent", 2021, eq. 3).
 ///
 /// With `d = g₀ + Jᵀy`, `y >= 0`, the worst-off task's gain reaches a level `ν` by the shortest `Jᵀy` with
 /// `J Jᵀy >= ν − J g₀`. This is a least-distance problem (Lawson and Hanson, 1974, chapter 23). The length of

@@ -4,7 +4,7 @@ use crate::Gramian;
 use crate::solvers::{dot, nnls};
 
 /// UPGrad: the sum of each `p_t g_t` projected onto `{x : Jx >= 0}` (Quinton and
-/// Rey, "Jacobian Descent for Multi-Objective Optimization", 2024, eq. 5).
+/// Rey, "Jacobian Descent for Multi-Objective Optimization", 2024).
 ///
 /// `d` conflicts with no task. Each projection is `min vᵀGv` over `v >= p_t e_t`, a
 /// non-negative least-squares problem. No regularisation is added: with the

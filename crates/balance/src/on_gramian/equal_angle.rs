@@ -8,7 +8,7 @@ const UNEQUAL: f64 = 1e-6;
 
 /// IMTL-G: the combination whose projections on all unit gradients are equal, with
 /// weights that sum to one (Liu et al., "Towards Impartial Multi-Task
-/// Learning", 2021, eq. 3). Weights may be negative.
+/// Learning", 2021, eq. 2). Weights may be negative.
 ///
 /// Zero gradients are left out with weight 0. Equal gradients share their weight
 /// equally. Where no such direction exists, or the weights sum to zero
@@ -36,7 +36,7 @@ pub fn imtl_g(gramian: &Gramian) -> Vec<f64> {
 /// ConFIG: the direction `U⁺p` at angles to the unit gradients given by the
 /// preference; its length is the sum of the gradients' projections on it (Liu,
 /// Chu and Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
-/// Neural Networks", 2024, eq. 2).
+/// Neural Networks", 2024).
 ///
 /// Zero gradients are left out. Opposite gradients give `d = 0`.
 pub fn con_fig(gramian: &Gramian, preference: &[f64]) -> Vec<f64> {

@@ -65,7 +65,7 @@ pub struct Vaccine {
 
 /// GradVac: like PCGrad, but a gradient that is less similar to another than
 /// expected is turned until it has the expected similarity (Wang et al.,
-/// "Gradient Vaccine", 2021, eq. 6). The expectation is updated at every pair,
+/// "Gradient Vaccine", 2021). The expectation is updated at every pair,
 /// edited or not.
 ///
 /// Zero gradients are skipped and keep their preference. An expectation of exactly ±1

@@ -7,7 +7,7 @@ use super::at;
 use crate::{BalanceError, Decision, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// Auto-Lambda (Liu et al., "Auto-Lambda: Disentangling Dynamic Task
-/// Relationships", 2022, eq. 8): a task's weight grows if a step on its training
+/// Relationships", 2022): a task's weight grows if a step on its training
 /// loss would lower the validation loss of the primary tasks, here all of them.
 /// The second derivative in this rule is computed as a finite difference along
 /// the validation gradient, which the trainer supplies.

@@ -7,7 +7,7 @@ use crate::{
     BalanceError, Decision, Evidence, GradientNeed, Memory, Needs, Strategy, TaskGradients, all_finite,
 };
 
-/// DB-MTL (Lin et al., "Dual-Balancing for Multi-Task Learning", 2023, eq. 3): the
+/// DB-MTL (Lin et al., "Dual-Balancing for Multi-Task Learning", 2023, algorithm 1): the
 /// gradients `b_t` of the logarithmic losses, smoothed, all stretched to the longest:
 /// `d = Σ (max_j |b_j| / |b_t|) b_t`. A zero gradient stays zero.
 pub struct DbMtl<T: Element = f32> {

@@ -5,7 +5,7 @@ use cerberus_tensor::Element;
 use crate::{BalanceError, Decision, EpochFigures, Evidence, Memory, Needs, Strategy, all_finite};
 
 /// DTP: `w_t = −(1 − κ_t)^γ log κ_t`, the focal loss of the task's own metric κ (Guo et al.,
-/// "Dynamic Task Prioritization for Multitask Learning", 2018, eq. 2). κ is a running mean of
+/// "Dynamic Task Prioritization for Multitask Learning", 2018). κ is a running mean of
 /// the main metric on the validation split, updated every epoch; in the first epoch the
 /// weights are ones. A preference multiplies the weights.
 pub struct Dtp {

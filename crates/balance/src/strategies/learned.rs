@@ -12,7 +12,7 @@ pub enum LearnedForm {
     /// Uncertainty weighting: `Σ ½ e^(−s_t) L_t + ½ s_t` (Kendall, Gal and Cipolla, "Multi-Task
     /// Learning Using Uncertainty to Weigh Losses", 2018, eq. 7), from `s = −0.5`.
     Uncertainty,
-    /// IMTL-L: `Σ e^(s_t) L_t − s_t` (Liu et al., 2021, eq. 8), from `s = 0`.
+    /// IMTL-L: `Σ e^(s_t) L_t − s_t` (Liu et al., 2021, eq. 6), from `s = 0`.
     Impartial,
 }
 

@@ -30,7 +30,7 @@ pub fn uncertainty_optimum(losses: &[f64], temperature: f64) -> Vec<f64> {
 }
 
 /// STCH: `μ log Σ exp(p_t (L_t − z_t) / μ)`, a smooth maximum (Lin et al., "Smooth
-/// Tchebycheff Scalarization for Multi-Objective Optimization", 2024, eq. 10).
+/// Tchebycheff Scalarization for Multi-Objective Optimization", 2024).
 pub fn smooth_chebyshev(losses: &[f64], preference: &[f64], reference: &[f64], mu: f64) -> Vec<f64> {
     let scores: Vec<f64> = (0..losses.len())
         .map(|t| preference[t] * (losses[t] - reference.get(t).unwrap_or(&0.0)) / mu)
@@ -40,7 +40,7 @@ pub fn smooth_chebyshev(losses: &[f64], preference: &[f64], reference: &[f64], m
 
 /// COSMOS: `Σ r_t L_t − λ cos(r, L)` along the ray `r` (Ruchte and Grabocka,
 /// "Scalable Pareto Front Approximation for Deep Multi-Objective Learning",
-/// 2021, eq. 4). Weights may be negative.
+/// 2021). Weights may be negative.
 pub fn cosmos(losses: &[f64], ray: &[f64], lambda: f64) -> Vec<f64> {
     let [r, l] = [dot(ray, ray).sqrt(), dot(losses, losses).sqrt().max(TINY)];
     let cosine = dot(ray, losses) / (r * l);
@@ -50,7 +50,7 @@ pub fn cosmos(losses: &[f64], ray: &[f64], lambda: f64) -> Vec<f64> {
 }
 
 /// PBI: the distance along the ray plus `θ` times the distance from it (Zhang and
-/// Li, "MOEA/D", 2007, eq. 13). Weights may be negative.
+/// Li, "MOEA/D", 2007). Weights may be negative.
 pub fn pbi(losses: &[f64], ray: &[f64], theta: f64) -> Vec<f64> {
     let length = dot(ray, ray).sqrt();
     let ray: Vec<f64> = ray.iter().map(|r| r / length).collect();

@@ -30,8 +30,8 @@ fn times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
     matrix.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum()).collect()
 }
 
-/// MoDo (Chen et al., "Three-Way Trade-Off in Multi-Objective Learning", 2023,
-/// algorithm 2): `λ ← Π(λ − γ (J₁J₂ᵀλ + ρλ))`, `d = J₃ᵀλ`.
+/// MoDo (Chen et al., "Three-Way Trade-Off in Multi-Objective Learning", 2023):
+/// `λ ← Π(λ − γ (J₁J₂ᵀλ + ρλ))`, `d = J₃ᵀλ`.
 pub struct MoDo {
     /// γ.
     pub gamma: f64,

@@ -2,7 +2,7 @@
 
 use cerberus_tensor::Element;
 
-/// The pointing game (Zhang et al., "Top-Down Neural Attention by Excitation Backprop", 2018, section 4.2): whether the
+/// The pointing game (Zhang et al., "Top-Down Neural Attention by Excitation Backprop", 2018): whether the
 /// largest value of a map lies on the object or within `tolerance` pixels of it, along the rows or the columns. Of
 /// equal values the first counts. `inside` says for each of the map's values, row by row, whether it is the object's;
 /// the map has `columns` columns. A map without a largest value, the same everywhere, points nowhere.

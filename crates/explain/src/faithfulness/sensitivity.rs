@@ -29,7 +29,7 @@ impl Default for SensitivityMax {
 impl<T: Element> Explainer<'_, T> {
     /// For each answer and picture the largest `|Φ(x + d) - Φ(x)| / |Φ(x)|` (Euclidean norms) of an explanation `Φ` over
     /// changes `d` drawn evenly from `[-radius, radius]` for each number (Yeh et al., "On the (In)fidelity and
-    /// Sensitivity of Explanations", 2019, definition 3, estimated by drawing as the paper does). `explain` is the
+    /// Sensitivity of Explanations", 2019, estimated by drawing as the paper does). `explain` is the
     /// explanation of pictures `[N, H, W, C]`, one for each answer; it runs once more than there are samples. 0 if the
     /// explanation is zero for all of them, infinity if only for the picture itself.
     ///

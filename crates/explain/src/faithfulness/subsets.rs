@@ -41,7 +41,7 @@ pub struct SubsetDrops {
 impl SubsetDrops {
     /// Sensitivity-n of a map of an answer for a picture: Pearson's correlation over the sets `S` of `Σ_S map` and of
     /// what is lost without `S`, `f(x) - f(x without S)` (Ancona et al., "Towards better understanding of
-    /// gradient-based attribution methods for deep neural networks", 2018, section 3.1). 1 if a linear function is
+    /// gradient-based attribution methods for deep neural networks", 2018). 1 if a linear function is
     /// explained by its terms. `None` if either is the same for all sets.
     ///
     /// # Panics

@@ -45,7 +45,7 @@ fn gradients_of<T: Element>(
 }
 
 /// How each training loss changes along the gradient of the validation loss
-/// after a trial step (Liu et al., "Auto-Lambda", 2022, eq. 8).
+/// after a trial step (Liu et al., "Auto-Lambda", 2022).
 pub(super) fn look_ahead<T: Element>(
     model: &mut MultiTaskModel<T>,
     balancing: &Balancing<T>,

@@ -1,11 +1,11 @@
 //! Balance between the inputs of a model: the encoder that is ahead learns more slowly.
 //!
 //! Peng, Wei, Deng, Wang and Hu, "Balanced Multimodal Learning via On-the-fly Gradient Modulation", 2022 (OGM-GE). With
-//! `s_u` how well the input `u` answers alone, and `r_u` its ratio to the others' (their equation 9), the gradients of its
-//! encoder become
+//! `s_u` how well the input `u` answers alone, and `r_u` its ratio to the others' (their discrepancy ratio), the
+//! gradients of its encoder become
 //!
 //! ```text
-//! k_u g + h,   k_u = 1 - tanh(alpha r_u) if r_u > 1, else 1,   h ~ N(0, v)     (equations 10 and 13)
+//! k_u g + h,   k_u = 1 - tanh(alpha r_u) if r_u > 1, else 1,   h ~ N(0, v)
 //! ```
 //!
 //! with `v` the variance of each parameter's gradient `g` over its elements; the noise keeps the gradient's spread, which

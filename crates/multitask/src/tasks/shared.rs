@@ -34,7 +34,7 @@ pub(super) fn class_targets(batch: &Batch, label: &str) -> Vec<ClassId> {
 /// The loss of logits `[N, C]` against the classes of a batch under the head's label: [`class_loss`], or, if samples
 /// were mixed into shares of classes `q_ic`, the cross-entropy with those,
 /// `1/W sum_i sum_c a_ic (ln sum_k exp(x_ik) - x_ic)` with `a_ic = (1 - s) w_c q_ic + s/C w_c`,
-/// `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al., "mixup", 2018, section 3.1).
+/// `W = sum_i sum_c w_c q_ic`, class weights `w` and label smoothing `s` (Zhang et al., "mixup", 2018).
 /// For whole classes both are the same. The focal loss has no form for shares and takes the class with the largest
 /// share.
 ///

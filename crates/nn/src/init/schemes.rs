@@ -106,7 +106,7 @@ impl Init {
 
     /// `gain` times a random orthogonal matrix, the weight taken as `[K.. Cin, Cout]`: its columns, or its rows if they
     /// are fewer, are orthogonal and of length `gain`, so the layer keeps lengths in one direction (Saxe, McClelland and
-    /// Ganguli, 2014, section 3). Gram and Schmidt's process on a normal matrix, twice for each vector against
+    /// Ganguli, 2014). Gram and Schmidt's process on a normal matrix, twice for each vector against
     /// rounding; in one thread, `4 K.. Cin Cout min(K.. Cin, Cout)` multiply-adds.
     ///
     /// # Panics

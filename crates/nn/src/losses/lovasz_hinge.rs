@@ -11,7 +11,7 @@ use super::samples::*;
 use super::{SavedGradient, scaled};
 
 /// Lovász hinge of logits `x`, any shape, with class ids `t` of 0 or 1 (Yu and Blaschko, 2015; Berman,
-/// Triki and Blaschko, 2018, equation 7): `y = sum_i max(0, m_(i)) g_i`, where `m_i = 1 - (2 t_i - 1) x_i`,
+/// Triki and Blaschko, 2018): `y = sum_i max(0, m_(i)) g_i`, where `m_i = 1 - (2 t_i - 1) x_i`,
 /// `m_(1) >= m_(2) >= ..` are the sorted errors of all elements that are not ignored, and `g_i`
 /// is by how much the Jaccard loss grows when the element `(i)` is wrong too.
 ///

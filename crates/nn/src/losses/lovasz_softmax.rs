@@ -10,7 +10,7 @@ use super::samples::*;
 use super::{SavedGradient, scaled};
 
 /// Lovász-softmax loss of probabilities `p [.., C]` with class ids `t [..]` (Berman, Triki and
-/// Blaschko, "The Lovász-Softmax loss", 2018, equations 8, 9 and 11): the mean, over the `K`
+/// Blaschko, "The Lovász-Softmax loss", 2018): the mean, over the `K`
 /// classes that are present in the target, of `sum_i m_(i) g_i`, where `m_i = |[t_i = c] - p_ic|`,
 /// `m_(1) >= m_(2) >= ..` are the sorted errors of all pixels that are not ignored, and
 /// `g_i` is by how much the Jaccard loss of the class grows when the pixel `(i)` is wrong too.

@@ -17,7 +17,7 @@ pub struct SgdOptions {
     pub learning_rate: f64,
     /// How much of the last direction is kept; 0 keeps none and needs no state.
     pub momentum: f64,
-    /// Whether to look ahead along the new direction (Sutskever et al., 2013, section 2.1).
+    /// Whether to look ahead along the new direction (Sutskever et al., 2013, section 2).
     pub nesterov: bool,
     /// How much of the value is added to the gradient.
     pub weight_decay: f64,

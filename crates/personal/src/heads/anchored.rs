@@ -3,7 +3,7 @@
 //! A new class's row `w` starts at the mean of the base's rows, `w₀`, and its score is compared with the largest score
 //! that the base gives one of its own classes, `m_i`, which stays as it is:
 //! `min ½ |w - w₀|² + C Σ s_i ln(1 + exp(-t_i (x_i·w + b - m_i)))`. The penalty is L2-SP of Li, Grandvalet and Davoine,
-//! "Explicit inductive bias for transfer learning with convolutional networks", 2018, equation 4: towards the starting
+//! "Explicit inductive bias for transfer learning with convolutional networks", 2018: towards the starting
 //! point, not towards 0. The base's own rows have an infinite penalty: they are everybody's.
 
 use super::logistic::newton;

@@ -3,8 +3,9 @@
 //! The problem is `min ½ |w|² + ½ Σ s_i (z_i - x_i·w - b)²`. Where its derivatives are 0, `w = Σ α_i x_i` with
 //! `(K + S⁻¹) α + b 1 = z` and `1·α = 0`, `K` the products of examples (Saunders, Gammerman and Vovk, "Ridge regression
 //! learning algorithm in dual variables", 1998; the intercept as in Suykens and Vandewalle, "Least squares support
-//! vector machine classifiers", 1999, equation 19). The factored matrix is `1 + S^½ K S^½`, whose smallest eigenvalue is
-//! 1 however small the weights are (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, 3.6.3).
+//! vector machine classifiers", 1999). The factored matrix is `1 + S^½ K S^½`, whose smallest eigenvalue is 1
+//! however small the weights are (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, sections
+//! 3.4.3 and 3.6.3).
 
 use crate::matrix::{Cholesky, Matrix, dot};
 
@@ -59,7 +60,7 @@ impl Dual {
 
     /// What the problem without example `i` answers for it, for all `i`: `z_i - α_i / C_ii` with the inverse `C` of the
     /// bordered system (Cawley and Talbot, "Fast exact leave-one-out cross-validation of sparse least-squares support
-    /// vector machines", 2004, equation 8).
+    /// vector machines", 2004).
     pub fn left_out(&self, z: &[f64], alpha: &[f64]) -> Vec<f64> {
         let size = z.len();
         let total: f64 = self.ones.iter().sum();

@@ -18,7 +18,7 @@ pub struct Whitening {
 impl Whitening {
     /// From deviations `[n, D]` of examples from the means of their classes. The covariance is mixed with `shrinkage`, 0
     /// to 1, of a ball of the same total variance: directions in which the examples hardly vary are not trusted (Ledoit
-    /// and Wolf, 2004, equation 14, with a fixed weight). `None` if there is no variance.
+    /// and Wolf, 2004, with a fixed weight). `None` if there is no variance.
     pub fn of_deviations(deviations: &Matrix, shrinkage: f64) -> Option<Self> {
         let size = deviations.columns;
         let mut covariance = Matrix::zeros(size, size);

@@ -1,7 +1,7 @@
 //! The mean of each class's examples, and the cosine with it.
 //!
 //! Snell, Swersky and Zemel, "Prototypical networks for few-shot learning", 2017, equation 1; with the cosine in place of
-//! the distance, as in Gidaris and Komodakis, "Dynamic few-shot visual learning without forgetting", 2018, section 3.2.
+//! the distance, as in Gidaris and Komodakis, "Dynamic few-shot visual learning without forgetting", 2018, section 3.
 //! Examples count alike whatever their length: each is brought to length one before the mean.
 
 use super::{Fitted, Linear};

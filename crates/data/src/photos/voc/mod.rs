@@ -1,5 +1,5 @@
-//! The layout of Pascal VOC (Everingham et al., "The Pascal Visual Object Classes Challenge", 2010): an XML file of boxes
-//! for each picture.
+//! The layout of Pascal VOC (Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", 2010): an XML file
+//! of boxes for each picture.
 //!
 //! | where | what |
 //! |---|---|
@@ -90,8 +90,8 @@ fn read(path: &Path, reading: &mut Reading) -> Result<(), DataError> {
                     let what = "objects marked as difficult: finding them is neither right nor wrong";
                     reading.findings.add(Changed, what, &marked.place);
                 }
-                // VOC's metric ignores a difficult object, whether it is found or missed (section 4.2 of the paper);
-                // crowds are treated the same way here.
+                // VOC's metric ignores a difficult object, whether it is found or missed; crowds are treated the same
+                // way here.
                 let bbox = corners.bbox(marked.corners);
                 things.push(Thing {
                     crowd: marked.difficult,
