@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// The crates, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("tensor", &[]),
     ("audio", &[]),
     ("metrics", &[]),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("nn", &["autograd", "distributed", "tensor"]),
     ("balance", &["autograd", "tensor"]),
     ("distributed", &["tensor"]),
+    ("launch", &["distributed"]),
     ("draw", &["data", "metrics"]),
     ("multitask", &["audio", "autograd", "balance", "data", "distributed", "metrics", "nn", "tensor"]),
     ("onnx", &["autograd", "multitask", "nn", "tensor"]),
@@ -52,6 +53,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "distributed",
             "draw",
             "explain",
+            "launch",
             "metrics",
             "multitask",
             "nn",
