@@ -236,6 +236,21 @@ fn passes_meet_where_they_come_to_and_not_where_they_do_not() {
 }
 
 #[test]
+fn a_meeting_sends_what_is_brought_once_to_each_other_process() {
+    let sent = on_each(2, |group| {
+        let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+        let shards = Shards::new(counted.clone(), 4).unwrap();
+        let meeting = Meeting::new(shards.clone());
+        meeting.run(shards.own().collect(), false, |seat, _| {
+            meeting.joined(seat, 0, vec![0.5; 5], |a, b| a.iter().zip(b).map(|(a, b)| a + b).collect())
+        });
+        counted.1.load(Ordering::Relaxed)
+    });
+    // The place, the length of the sum of both shards, and its numbers; then that all is done.
+    assert_eq!(sent, [8 * (2 + 5) + 16; 2]);
+}
+
+#[test]
 fn a_pass_that_panics_ends_all_with_its_own_words() {
     let shards = Shards::new(Arc::new(Alone), 3).unwrap();
     let meeting = Meeting::new(shards);
