@@ -16,6 +16,7 @@
 //! | [`data`] | images, labels, data sets, loaders (builds on [`tensor`] alone) |
 //! | [`audio`] | sound files, resampling, spectrograms, augmentation (builds on nothing) |
 //! | [`distributed`] | several processes, and sums over shards that have the same bits for any number of them |
+//! | [`launch`] | joins the processes that `mpirun` or Slurm started |
 //! | [`metrics`] | scores of predictions, boxes and their tracks (builds on nothing) |
 //! | [`draw`] | pictures of labels and predictions |
 //! | [`balance`] | how much each task counts in a step: strategies and solvers |
@@ -56,6 +57,7 @@ pub use cerberus_data as data;
 pub use cerberus_distributed as distributed;
 pub use cerberus_draw as draw;
 pub use cerberus_explain as explain;
+pub use cerberus_launch as launch;
 pub use cerberus_metrics as metrics;
 pub use cerberus_multitask as multitask;
 pub use cerberus_nn as nn;

@@ -59,8 +59,10 @@ fn metrics(folder: &Path) -> Vec<String> {
 #[test]
 fn a_run_is_the_same_in_any_number_of_processes() {
     let folder = tempfile::tempdir().unwrap();
-    for (balance, sizes) in [("fixed", &[4][..]), ("auto-lambda", &[2])] {
-        let config = sharded(balance);
+    for (balance, sync_norm, sizes) in
+        [("fixed", false, &[4][..]), ("auto-lambda", false, &[2]), ("upgrad", true, &[3])]
+    {
+        let config = TrainConfig { sync_norm, ..sharded(balance) };
         let one = folder.path().join(balance);
         let expected = run(&one, &config, 1, u64::MAX).remove(0).unwrap();
         for &size in sizes {
@@ -118,10 +120,18 @@ impl Dataset for WithNan {
 #[test]
 fn what_is_not_finite_in_one_process_is_named_in_all() {
     let folder = tempfile::tempdir().unwrap();
-    let config = sharded("fixed");
+    // With norms over all shards, the others are spoiled by the first one that is not finite.
+    for sync_norm in [false, true] {
+        let config = TrainConfig { sync_norm, ..sharded("fixed") };
+        let folder = folder.path().join(sync_norm.to_string());
+        is_named(&config, &folder);
+    }
+}
+
+fn is_named(config: &TrainConfig, folder: &Path) {
     let told = on_each(2, |group| {
-        let data = Arc::new(WithNan(scenes(&config).unwrap()));
-        let trainer = Trainer::builder(config.clone(), data).group(group).start(folder.path());
+        let data = Arc::new(WithNan(scenes(config).unwrap()));
+        let trainer = Trainer::builder(config.clone(), data).group(group).start(folder);
         let flag = AtomicBool::new(false);
         let mut observer = StopAfter { steps: u64::MAX, flag: &flag, epochs: Vec::new() };
         match trainer.unwrap().run(&mut observer, &flag) {
@@ -132,7 +142,7 @@ fn what_is_not_finite_in_one_process_is_named_in_all() {
     assert_eq!(told[0], told[1]);
     assert!(told[0].contains(" of rank ") && told[0].contains("in shard "), "{}", told[0]);
     assert!(told[0].contains("the images themselves hold values that are not finite"), "{}", told[0]);
-    assert!(folder.path().join("checkpoints/before-divergence.safetensors").exists());
+    assert!(folder.join("checkpoints/before-divergence.safetensors").exists());
 }
 
 #[test]

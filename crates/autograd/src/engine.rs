@@ -5,10 +5,9 @@
 //! gradients of broadcast inputs back to their shape and adds up the
 //! contributions of several uses.
 
-use std::cell::Ref;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::rc::Rc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -39,7 +38,7 @@ pub fn backward_into<T: Element>(loss: Var<T>, sink: &mut impl GradientSink<T>) 
     let (tape, last) = recorded_scalar("backward", &loss);
     drop(loss);
     let (mut nodes, mut segments) = {
-        let mut record = tape.record().borrow_mut();
+        let mut record = tape.write();
         record.drained = Some(Location::caller());
         (std::mem::take(&mut record.nodes), std::mem::take(&mut record.segments))
     };
@@ -225,10 +224,10 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
             *result = gradient.clone();
         }
         // The rule will record on this tape, so the record must not stay borrowed.
-        let (operation, inputs, saved) = match &tape.record().borrow().nodes[index] {
+        let (operation, inputs, saved) = match &tape.read().nodes[index] {
             Node::Leaf { .. } => continue,
             Node::Result { operation, inputs, saved, .. } => {
-                (Rc::clone(operation), inputs.clone(), saved.clone().recall())
+                (Arc::clone(operation), inputs.clone(), saved.clone().recall())
             }
         };
         let wants: Vec<bool> =
@@ -260,13 +259,16 @@ pub fn grad_with_graph<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<
 }
 
 /// The record of the tape, with the values of checkpointed segments that lead to one of `places`.
-fn replayed<'a, T: Element>(tape: &'a crate::Tape<T>, places: &[Option<usize>]) -> Ref<'a, Record<T>> {
-    if !tape.record().borrow().segments.is_empty() {
-        let mut record = tape.record().borrow_mut();
+fn replayed<'a, T: Element>(
+    tape: &'a crate::Tape<T>,
+    places: &[Option<usize>],
+) -> RwLockReadGuard<'a, Record<T>> {
+    if !tape.read().segments.is_empty() {
+        let mut record = tape.write();
         let leads = leading_to(&record.nodes, places);
         record.replay_where(|node| leads[node]);
     }
-    tape.record().borrow()
+    tape.read()
 }
 
 /// For every node, whether it is one of `targets` or computed from one.
@@ -286,7 +288,7 @@ pub fn depends_on<T: Element>(outputs: &[&Var<T>], wrt: &[&Var<T>]) -> Vec<bool>
     let Some((tape, _)) = outputs.iter().find_map(|output| output.node()) else {
         return vec![false; wrt.len()];
     };
-    let record = tape.record().borrow();
+    let record = tape.read();
     let mut needed = vec![false; record.nodes.len()];
     let place = |var: &Var<T>| var.node().filter(|(other, _)| tape.is(other)).map(|(_, node)| *node);
     outputs.iter().filter_map(|output| place(output)).for_each(|node| needed[node] = true);

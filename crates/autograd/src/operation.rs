@@ -14,7 +14,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_tensor::{Element, PerElement, Shape, Tensor, product};
 
@@ -22,8 +22,8 @@ use crate::Var;
 
 /// A differentiable operation with any number of inputs and one output.
 ///
-/// It is [`Any`], so that a program that reads a [`Trace`](crate::Trace) can tell which operation it is.
-pub trait Operation<T: Element>: Any {
+/// It is [`Any`], so that a program that reads a [`Trace`](crate::Trace) can tell which operation it is. A pass may go on on another thread, so it can be sent there.
+pub trait Operation<T: Element>: Any + Send + Sync {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
 
@@ -179,7 +179,7 @@ impl<T: Element> SavedValue<T> {
 }
 
 /// Computes a value again that was not kept.
-pub(crate) type Recompute<T> = Rc<dyn Fn() -> Tensor<T>>;
+pub(crate) type Recompute<T> = Arc<dyn Fn() -> Tensor<T> + Send + Sync>;
 
 impl<T: Element> Saved<T, SavedValue<T>> {
     /// All values, those that were not kept computed again.

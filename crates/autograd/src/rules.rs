@@ -8,7 +8,7 @@
 //! the rule reads, and takes such pairs apart: a convolution with a ReLU is recorded as `conv2d` and `relu`.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -16,7 +16,7 @@ use crate::operation::{Gradient, Operation};
 
 /// Replaces the gradients of some operations; see [`Tape::with_rule`](crate::Tape::with_rule) and
 /// [`grad_each_by_rule`](crate::grad_each_by_rule).
-pub trait Rule<T: Element> {
+pub trait Rule<T: Element>: Send + Sync {
     /// Whether [`backward`](Self::backward) reads the inputs and the output of operations of this name.
     fn reads(&self, operation: &str) -> bool;
 
@@ -67,7 +67,7 @@ impl std::error::Error for Refusal {}
 
 /// What a tape keeps for its rule.
 pub(crate) struct Ruled<T: Element> {
-    pub rule: Rc<dyn Rule<T>>,
+    pub rule: Arc<dyn Rule<T>>,
     /// The inputs and the output of each operation that the rule reads, by node.
     pub values: BTreeMap<usize, (Vec<Tensor<T>>, Tensor<T>)>,
 }
@@ -115,7 +115,7 @@ mod tests {
         let x = plain.leaf(image());
         let expected = grad(&[&network(x.clone())], &[&x]).remove(0);
         assert!(!plain.operations().contains(&"relu"));
-        let tape = Tape::with_rule(Rc::new(Named { refused: "nothing", read: "relu" }));
+        let tape = Tape::with_rule(Arc::new(Named { refused: "nothing", read: "relu" }));
         let x = tape.leaf(image());
         let y = network(x.clone());
         let names = tape.operations();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_operation() {
-        let tape = Tape::with_rule(Rc::new(Named { refused: "max_pool2d", read: "relu" }));
+        let tape = Tape::with_rule(Arc::new(Named { refused: "max_pool2d", read: "relu" }));
         let x = tape.leaf(image());
         let y = network(x.clone());
         let refusal = grad_each_by_rule(&[&y], &[&x], |_, _| ()).unwrap_err();

@@ -7,12 +7,11 @@
 
 mod checkpoint;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
@@ -40,7 +39,7 @@ pub(crate) enum Node<T: Element> {
     Leaf { shape: Shape, parameter: Option<ParamId> },
     /// The result of an operation.
     Result {
-        operation: Rc<dyn Operation<T>>,
+        operation: Arc<dyn Operation<T>>,
         inputs: Vec<Input>,
         saved: Saved<T, SavedValue<T>>,
         shape: Shape,
@@ -76,7 +75,8 @@ pub(crate) struct Record<T: Element> {
     pub ruled: Option<Ruled<T>>,
 }
 
-/// Records operations so that gradients can be computed; cheap to clone (a handle).
+/// Records operations so that gradients can be computed; cheap to clone (a handle). A pass may go on on another thread;
+/// two threads cannot record in an order that is of use.
 ///
 /// ```
 /// use cerberus_autograd::{Tape, backward};
@@ -88,12 +88,12 @@ pub(crate) struct Record<T: Element> {
 /// assert_eq!(gradients.of(&x).unwrap().to_vec(), [2.0, 4.0, 6.0]);
 /// ```
 pub struct Tape<T: Element = f32> {
-    record: Rc<RefCell<Record<T>>>,
+    record: Arc<RwLock<Record<T>>>,
 }
 
 impl<T: Element> Clone for Tape<T> {
     fn clone(&self) -> Self {
-        Self { record: Rc::clone(&self.record) }
+        Self { record: Arc::clone(&self.record) }
     }
 }
 
@@ -114,7 +114,7 @@ impl<T: Element> Tape<T> {
     /// at the end) as two.
     ///
     /// ```
-    /// use std::rc::Rc;
+    /// use std::sync::Arc;
     /// use cerberus_autograd::{Answer, Rule, Step, Tape, grad_each_by_rule, one};
     /// use cerberus_tensor::Tensor;
     ///
@@ -134,7 +134,7 @@ impl<T: Element> Tape<T> {
     ///     }
     /// }
     ///
-    /// let tape = Tape::with_rule(Rc::new(Open));
+    /// let tape = Tape::with_rule(Arc::new(Open));
     /// let x = tape.leaf(Tensor::from_vec(vec![-1.0, 2.0], &[2]));
     /// let y = x.clone().relu().scale(3.0).sum_all();
     /// let mut dx = Vec::new();
@@ -144,15 +144,15 @@ impl<T: Element> Tape<T> {
     /// .unwrap();
     /// assert_eq!(dx, [3.0, 3.0]);
     /// ```
-    pub fn with_rule(rule: Rc<dyn Rule<T>>) -> Self {
+    pub fn with_rule(rule: Arc<dyn Rule<T>>) -> Self {
         let tape = Self::new();
-        tape.record.borrow_mut().ruled = Some(Ruled { rule, values: BTreeMap::new() });
+        tape.write().ruled = Some(Ruled { rule, values: BTreeMap::new() });
         tape
     }
 
     pub(crate) fn with_constants(constants: Option<BTreeMap<(usize, usize), Tensor<T>>>) -> Self {
         Self {
-            record: Rc::new(RefCell::new(Record {
+            record: Arc::new(RwLock::new(Record {
                 nodes: Vec::new(),
                 segments: Vec::new(),
                 depth: 0,
@@ -178,7 +178,7 @@ impl<T: Element> Tape<T> {
     #[track_caller]
     fn push_leaf(&self, value: Tensor<T>, parameter: Option<ParamId>) -> Var<T> {
         let node = self.push(Node::Leaf { shape: value.dims(), parameter });
-        if let Some(segment) = self.record.borrow_mut().open_segment() {
+        if let Some(segment) = self.write().open_segment() {
             segment.keep(node, SavedValue::Value(value.clone()));
         }
         Var { value, node: Some((self.clone(), node)), recompute: None }
@@ -186,12 +186,12 @@ impl<T: Element> Tape<T> {
 
     /// How many nodes have been recorded.
     pub fn len(&self) -> usize {
-        self.record.borrow().nodes.len()
+        self.read().nodes.len()
     }
 
     /// How many numbers all recorded results have together: about what the tape keeps at most.
     pub fn elements(&self) -> usize {
-        self.record.borrow().nodes.iter().map(|node| node.shape().elements()).sum()
+        self.read().nodes.iter().map(|node| node.shape().elements()).sum()
     }
 
     /// Whether nothing has been recorded.
@@ -205,13 +205,13 @@ impl<T: Element> Tape<T> {
             Node::Result { saved, .. } => Some(saved.name),
             _ => None,
         };
-        self.record.borrow().nodes.iter().filter_map(name).collect()
+        self.read().nodes.iter().filter_map(name).collect()
     }
 
     #[track_caller]
     fn push(&self, node: Node<T>) -> usize {
         self.assert_usable();
-        let mut record = self.record.borrow_mut();
+        let mut record = self.write();
         record.nodes.push(node);
         record.nodes.len() - 1
     }
@@ -220,7 +220,7 @@ impl<T: Element> Tape<T> {
     /// If `backward` has used the tape up; names that call and this one.
     #[track_caller]
     pub(crate) fn assert_usable(&self) {
-        if let Some(place) = self.record.borrow().drained {
+        if let Some(place) = self.read().drained {
             panic!(
                 "the tape was used up by `backward` at {place} and is used again at {}; \
                  record a new tape, or use `grad`, which keeps it",
@@ -229,12 +229,18 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    pub(crate) fn record(&self) -> &RefCell<Record<T>> {
-        &self.record
+    /// The record, to read. A panic while it was written to has left it in order, or was told to whoever can use it.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Record<T>> {
+        self.record.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record, to write to.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Record<T>> {
+        self.record.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is(&self, other: &Tape<T>) -> bool {
-        Rc::ptr_eq(&self.record, &other.record)
+        Arc::ptr_eq(&self.record, &other.record)
     }
 }
 
@@ -271,8 +277,8 @@ impl<T: Element> Var<T> {
     /// let gradients = backward(twice.square().sum_all());
     /// assert_eq!(gradients.of(&x).unwrap().to_vec(), [8.0, 16.0]);
     /// ```
-    pub fn recomputed(self, recompute: impl Fn() -> Tensor<T> + 'static) -> Self {
-        Self { recompute: Some(Rc::new(recompute)), ..self }
+    pub fn recomputed(self, recompute: impl Fn() -> Tensor<T> + Send + Sync + 'static) -> Self {
+        Self { recompute: Some(Arc::new(recompute)), ..self }
     }
 
     /// The value.
@@ -303,7 +309,7 @@ impl<T: Element> Var<T> {
     /// What a node or a segment keeps of the variable.
     pub(crate) fn kept(&self) -> SavedValue<T> {
         match &self.recompute {
-            Some(recompute) => SavedValue::Recompute(Rc::clone(recompute)),
+            Some(recompute) => SavedValue::Recompute(Arc::clone(recompute)),
             None => SavedValue::Value(self.value.clone()),
         }
     }
@@ -316,7 +322,7 @@ impl<T: Element> Var<T> {
     /// Whether operations on this variable and a ReLU after them are recorded as two: for a
     /// [rule](Tape::with_rule), which may replace the gradient of either.
     pub(crate) fn is_taken_apart(&self) -> bool {
-        self.node.as_ref().is_some_and(|(tape, _)| tape.record.borrow().ruled.is_some())
+        self.node.as_ref().is_some_and(|(tape, _)| tape.read().ruled.is_some())
     }
 
     pub(crate) fn node(&self) -> Option<&(Tape<T>, usize)> {
@@ -354,14 +360,14 @@ impl<T: Element> Var<T> {
             output: None,
             element: PhantomData,
         };
-        let is_checkpointed = tape.record.borrow_mut().keep_for_replay(&inputs);
+        let is_checkpointed = tape.write().keep_for_replay(&inputs);
         for &index in saves.inputs.iter().filter(|&&index| index < inputs.len() && !is_checkpointed) {
             saved.inputs[index] = Some(inputs[index].kept());
         }
         let mut places = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
         let (traces, is_read) = {
-            let record = tape.record.borrow();
+            let record = tape.read();
             let is_read = record.ruled.as_ref().is_some_and(|ruled| ruled.rule.reads(saved.name));
             (record.constants.is_some(), is_read)
         };
@@ -382,9 +388,9 @@ impl<T: Element> Var<T> {
         let value = operation.forward(Inputs(values));
         saved.output = (saves.output && !is_checkpointed).then(|| SavedValue::Value(value.clone()));
         let shape = value.dims();
-        let node = tape.push(Node::Result { operation: Rc::from(operation), inputs: places, saved, shape });
+        let node = tape.push(Node::Result { operation: Arc::from(operation), inputs: places, saved, shape });
         {
-            let mut record = tape.record.borrow_mut();
+            let mut record = tape.write();
             if let Some(kept) = &mut record.constants {
                 kept.extend(constants.into_iter().map(|(index, value)| ((node, index), value)));
             }

@@ -1,8 +1,8 @@
 //! The engine itself: sharing, broadcasting, draining, memory.
 
 use approx::assert_abs_diff_eq;
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cerberus_tensor::Tensor;
 
@@ -91,16 +91,16 @@ fn a_recomputed_value_is_made_again_by_the_backward_pass_and_not_kept() {
     let tape = Tape::new();
     let value = sample(1, &[5]);
     let x = tape.leaf(value.clone());
-    let made = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&made);
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
     let twice = x.clone().affine(2.0, 0.0).recomputed(move || {
-        counted.set(counted.get() + 1);
+        counted.fetch_add(1, Ordering::Relaxed);
         value.clone().scale(2.0)
     });
     let loss = twice.square().sum_all();
-    assert_eq!(made.get(), 0, "nothing needs it yet");
+    assert_eq!(made.load(Ordering::Relaxed), 0, "nothing needs it yet");
     let gradients = backward(loss);
-    assert_eq!(made.get(), 1);
+    assert_eq!(made.load(Ordering::Relaxed), 1);
     assert!(close(gradients.of(&x).unwrap(), &x.value().clone().scale(8.0)));
 }
 

@@ -6,7 +6,7 @@
 //! so that its list of nodes is the whole computation.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_tensor::{Element, Shape, Tensor};
 
@@ -30,7 +30,7 @@ pub struct TracedNode<T: Element = f32> {
 /// An operation as it was applied.
 pub struct TracedStep<T: Element = f32> {
     /// The operation, with its arguments.
-    pub operation: Rc<dyn Operation<T>>,
+    pub operation: Arc<dyn Operation<T>>,
     /// Its inputs, in order.
     pub inputs: Vec<Source<T>>,
 }
@@ -72,7 +72,7 @@ impl<T: Element> Tape<T> {
     #[track_caller]
     pub fn trace(&self) -> Trace<T> {
         self.assert_usable();
-        let record = self.record().borrow();
+        let record = self.read();
         let constants = record.constants.as_ref().expect("trace: the tape was not made by Tape::tracing");
         let traced = |(place, node): (usize, &Node<T>)| match node {
             Node::Leaf { shape, .. } => TracedNode { step: None, shape: *shape },
@@ -81,7 +81,7 @@ impl<T: Element> Tape<T> {
                     Some(node) => Source::Node(node),
                     None => Source::Constant(constants[&(place, index)].clone()),
                 });
-                let step = TracedStep { operation: Rc::clone(operation), inputs: sources.collect() };
+                let step = TracedStep { operation: Arc::clone(operation), inputs: sources.collect() };
                 TracedNode { step: Some(step), shape: *shape }
             }
         };
@@ -118,7 +118,7 @@ mod tests {
     fn an_ordinary_tape_keeps_no_constants_and_says_so() {
         let tape = Tape::<f64>::new();
         let _ = tape.leaf(Tensor::ones(&[2])) + Var::constant(Tensor::ones(&[2]));
-        assert!(tape.record().borrow().constants.is_none());
+        assert!(tape.read().constants.is_none());
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tape.trace())).is_err());
     }
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cerberus::distributed::{Group, join};
+use cerberus::distributed::Group;
+use cerberus::launch::join;
 use cerberus::train::TrainError;
 use clap::Parser;
 

@@ -14,22 +14,19 @@
 //!  0    1  2    3  4    5  6    7
 //! ```
 //!
-//! - [`Group`]: processes that exchange bytes: [`Alone`], [`thread_groups`] in tests, or processes of MPI, which [`join`]
-//!   finds if the program was started by `mpirun` or Slurm;
+//! - [`Group`]: processes that exchange bytes: [`Alone`], [`thread_groups`] in tests, or processes of MPI, which
+//!   `cerberus-launch` finds if the program was started by `mpirun` or Slurm;
 //! - [`TreeSum`]: the tree, as a sum that takes its leaves one after another;
 //! - [`Shards`]: which process has which shards and samples;
-//! - [`Sum`]: the sum over all of them, sent while its operands are computed.
+//! - [`Sum`]: the sum over all of them, sent while its operands are computed;
+//! - [`Meeting`]: passes over shards that join what they have on the way, as batch norms do.
 //!
-//! Nothing here knows of models. MPI is called in one file, behind the feature `mpi`; without it, the crate needs no
-//! MPI, and a program is a group of one.
+//! Nothing here knows of models, or of MPI.
 #![forbid(unsafe_code)]
 
-mod error;
 mod group;
-mod launch;
+mod meeting;
 mod message;
-#[cfg(feature = "mpi")]
-mod mpi;
 mod shards;
 mod sum;
 #[cfg(test)]
@@ -37,9 +34,8 @@ mod tests;
 mod threads;
 mod tree;
 
-pub use error::LaunchError;
 pub use group::{Alone, Bytes, Group, Pending};
-pub use launch::join;
+pub use meeting::{Meeting, Pair};
 pub use message::Message;
 pub use shards::Shards;
 pub use sum::{Leaf, Sum};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Bytes, Group, Message, Pending, Shards, Sum, thread_groups};
+use crate::{Alone, Bytes, Group, Meeting, Message, Pending, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -183,4 +183,96 @@ fn fewer_shards_than_processes_are_refused() {
     let group = thread_groups(4).remove(0);
     let told = Shards::new(group, 2).err().unwrap();
     assert!(told.contains("4 processes cannot share 2 shards") && told.contains("--shards 4"), "{told}");
+}
+
+/// What two have, in order.
+fn side_by_side(a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
+    [a, b].concat()
+}
+
+#[test]
+fn passes_meet_where_they_come_to_and_not_where_they_do_not() {
+    // Shard 1 skips place 3, shard 2 all but place 7, shard 4 everything.
+    let places = |shard: usize| match shard {
+        1 => vec![0, 5, 7],
+        2 => vec![7],
+        4 => vec![],
+        _ => vec![0, 3, 5, 7],
+    };
+    for is_backward in [false, true] {
+        for size in [1, 2, 3, 5] {
+            let groups =
+                if size == 1 { vec![Arc::new(Alone) as Arc<dyn Group>] } else { thread_groups(size) };
+            let run = |group| {
+                let shards = Shards::new(group, 5).unwrap();
+                let meeting = Meeting::new(shards.clone());
+                meeting.run(shards.own().collect(), is_backward, |seat, shard| {
+                    let mut places = places(shard);
+                    if is_backward {
+                        places.reverse();
+                    }
+                    let join = |place| meeting.joined(seat, place, vec![shard as f64], side_by_side);
+                    places.into_iter().map(join).collect::<Vec<_>>()
+                })
+            };
+            let found: Vec<Vec<Vec<f64>>> = thread::scope(|scope| {
+                let ranks: Vec<_> = groups.into_iter().map(|group| scope.spawn(|| run(group))).collect();
+                ranks.into_iter().flat_map(|rank| rank.join().unwrap()).collect()
+            });
+            for (shard, found) in found.into_iter().enumerate() {
+                let mut places = places(shard);
+                if is_backward {
+                    places.reverse();
+                }
+                let expected = places.iter().map(|place| match place {
+                    3 => vec![0.0, 3.0],
+                    7 => vec![0.0, 1.0, 2.0, 3.0],
+                    _ => vec![0.0, 1.0, 3.0],
+                });
+                assert!(found.into_iter().eq(expected), "shard {shard} of {size} processes");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_meeting_sends_what_is_brought_once_to_each_other_process() {
+    let sent = on_each(2, |group| {
+        let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+        let shards = Shards::new(counted.clone(), 4).unwrap();
+        let meeting = Meeting::new(shards.clone());
+        meeting.run(shards.own().collect(), false, |seat, _| {
+            meeting.joined(seat, 0, vec![0.5; 5], |a, b| a.iter().zip(b).map(|(a, b)| a + b).collect())
+        });
+        counted.1.load(Ordering::Relaxed)
+    });
+    // The place, the length of the sum of both shards, and its numbers; then that all is done.
+    assert_eq!(sent, [8 * (2 + 5) + 16; 2]);
+}
+
+#[test]
+fn a_pass_that_panics_ends_all_with_its_own_words() {
+    let shards = Shards::new(Arc::new(Alone), 3).unwrap();
+    let meeting = Meeting::new(shards);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        meeting.run(vec![0, 1, 2], false, |seat, shard| {
+            meeting.joined(seat, 1, vec![0.0], side_by_side);
+            assert!(shard != 1, "shard {shard} is broken");
+            meeting.joined(seat, 2, vec![0.0], side_by_side);
+        })
+    }));
+    let words = ended.unwrap_err().downcast::<String>().unwrap();
+    assert_eq!(*words, "shard 1 is broken");
+}
+
+#[test]
+fn passes_that_come_to_places_in_different_orders_are_told() {
+    let meeting = Meeting::new(Shards::new(Arc::new(Alone), 2).unwrap());
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        meeting.run(vec![[1, 2], [2, 1]], false, |seat, places| {
+            places.map(|place| meeting.joined(seat, place, vec![0.0], side_by_side))
+        })
+    }));
+    let words = ended.unwrap_err().downcast::<String>().unwrap();
+    assert!(words.contains("different orders: place 1"), "{words}");
 }

@@ -1,7 +1,7 @@
 //! A backward pass by a rule, a batch at a time, and the two rules that change what ReLUs pass on.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cerberus_autograd::{Answer, Rule, Step, Tape, grad_each_by_rule, one};
 use cerberus_nn::Context;
@@ -15,7 +15,7 @@ struct Relus {
     /// Whether only where `y > 0`, as its own gradient.
     by_output: bool,
     /// How many ReLUs there were.
-    seen: Rc<Cell<usize>>,
+    seen: Arc<AtomicUsize>,
 }
 
 impl<T: Element> Rule<T> for Relus {
@@ -25,7 +25,7 @@ impl<T: Element> Rule<T> for Relus {
 
     fn backward(&self, step: &Step<'_, T>, dy: &Tensor<T>) -> Answer<T> {
         let Some(y) = step.output else { return Answer::Own };
-        self.seen.set(self.seen.get() + 1);
+        self.seen.fetch_add(1, Ordering::Relaxed);
         let by_output = self.by_output;
         let passes = |dy: T, y: T| if dy > T::ZERO && (y > T::ZERO || !by_output) { dy } else { T::ZERO };
         Answer::Gradients(one(dy.clone().zip(y.clone(), passes)))
@@ -61,15 +61,15 @@ impl<T: Element> Explainer<'_, T> {
         by_output: bool,
         x: &Tensor<T>,
     ) -> Result<Vec<Attribution<T>>, ExplainError> {
-        let seen = Rc::new(Cell::new(0));
-        let rule = Rc::new(Relus { by_output, seen: Rc::clone(&seen) });
+        let seen = Arc::new(AtomicUsize::new(0));
+        let rule = Arc::new(Relus { by_output, seen: Arc::clone(&seen) });
         let count = x.shape()[0];
         let batch = self.batch(&Pictures::of(x).shape, count);
         let values = Self::in_batches(count, batch, |first, here| {
             let part = x.narrow(0, first, here).contiguous();
-            self.gradients_by(method, Rc::clone(&rule) as Rc<dyn Rule<T>>, part)
+            self.gradients_by(method, Arc::clone(&rule) as Arc<dyn Rule<T>>, part)
         })?;
-        if seen.get() == 0 {
+        if seen.load(Ordering::Relaxed) == 0 {
             return Err(ExplainError::NoRelu(method));
         }
         Ok(values.into_iter().map(Attribution::of).collect())
@@ -79,7 +79,7 @@ impl<T: Element> Explainer<'_, T> {
     pub(crate) fn gradients_by(
         &self,
         method: &'static str,
-        rule: Rc<dyn Rule<T>>,
+        rule: Arc<dyn Rule<T>>,
         x: Tensor<T>,
     ) -> Result<Vec<Tensor<T>>, ExplainError> {
         let count = x.shape()[0];

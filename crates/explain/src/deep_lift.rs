@@ -7,7 +7,7 @@
 //! on the input, a softmax, a norm that measures its input) is refused.
 
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_autograd::ops::{Mapped, Origin, Permute};
 use cerberus_autograd::{Answer, Gradient, Rule, Step};
@@ -218,7 +218,7 @@ impl<T: Element> Explainer<'_, T> {
         let values = Self::in_batches(count, batch, |first, here| {
             let halves = [x.narrow(0, first, here), baseline.narrow(0, first, here)];
             let both = cerberus_tensor::concat::concat(&halves, 0);
-            let found = self.gradients_by("DeepLIFT", Rc::new(Rescale), both)?;
+            let found = self.gradients_by("DeepLIFT", Arc::new(Rescale), both)?;
             let difference = halves[0].clone() - halves[1].clone();
             Ok(found.into_iter().map(|found| found.narrow(0, 0, here) * difference.clone()).collect())
         })?;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
+use cerberus_autograd::ops::{Among, Peers};
 use cerberus_autograd::{ParamId, Tape, Var};
 use cerberus_tensor::conv::{Conv2dSpec, PreparedConv2d};
 use cerberus_tensor::random::{Stream, stream};
@@ -31,6 +32,8 @@ pub struct Context<T: Element = f32> {
     /// A parameter used twice is one leaf.
     leaves: HashMap<ParamId, Var<T>>,
     updates: BufferUpdates<T>,
+    /// The passes over the other parts of the batch, if its norms join them.
+    peers: Option<Arc<dyn Peers>>,
     recomputes: bool,
     /// Convolution weights that an evaluation context packed, for its next passes.
     prepared: HashMap<ParamId, Arc<PreparedConv2d<T>>>,
@@ -129,6 +132,7 @@ impl<T: Element> Context<T> {
             draws: 0,
             leaves: HashMap::new(),
             updates: Vec::new(),
+            peers: None,
             recomputes: false,
             prepared: HashMap::new(),
             normed: HashMap::new(),
@@ -337,6 +341,16 @@ impl<T: Element> Context<T> {
     /// 2016). The gradients are the same, bit for bit.
     pub fn recompute(&mut self, recomputes: bool) {
         self.recomputes = recomputes;
+    }
+
+    /// From now on, batch norms use the statistics of all parts of the batch, of which this pass has one.
+    pub fn join(&mut self, peers: Arc<dyn Peers>) {
+        self.peers = Some(peers);
+    }
+
+    /// The passes that a batch norm with this parameter joins.
+    pub(crate) fn among(&self, parameter: &Parameter<T>) -> Option<Among> {
+        self.peers.as_ref().map(|peers| (Arc::clone(peers), parameter.id()))
     }
 
     /// Runs a part of a network, such as a residual block, whose values may be [recomputed](Self::recompute): few values

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod shards;
 mod step;
 pub mod summary;
+pub mod sync_norm;
 pub mod training;
 
 // `module!` expands to code that uses this name, in whatever crate calls it.

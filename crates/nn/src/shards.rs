@@ -2,7 +2,8 @@
 //!
 //! Each shard is a forward and a backward pass of its own. The gradients are summed along the fixed tree over the shards
 //! and leave, bucket by bucket, while the pass goes on; all processes then take the same step. Batch norms use the
-//! statistics of their shard, and the running ones become the mean over the shards.
+//! statistics of their shard, and the running ones become the mean over the shards; passes that [meet](crate::sync_norm)
+//! use those of the whole batch.
 //!
 //! A batch that is not cut is one pass, and nothing is copied or added.
 
@@ -17,6 +18,7 @@ use crate::context::{BufferUpdates, Context, commit};
 use crate::module::{Module, ModuleTensor};
 use crate::optim::Optimizer;
 use crate::step::{StepOptions, checked_value, clip};
+use crate::sync_norm::{SyncNorm, Way};
 
 /// The number of the step that chooses the random numbers of a shard: the first one has those of a batch that is not
 /// cut.
@@ -85,7 +87,7 @@ pub fn step_over_shards<T: Element, M: Module<T>>(
     }
     let own = losses.into_iter().zip(updates).collect();
     let (mut gradients, updates) =
-        backward_over_shards(model, shards, messages, own, |(loss, updates), sink| {
+        backward_over_shards(model, (shards, messages, None), own, |(loss, updates), sink| {
             let loss = if shards.is_whole() { loss } else { loss.scale(share) };
             backward_into(loss, sink);
             updates
@@ -96,18 +98,17 @@ pub fn step_over_shards<T: Element, M: Module<T>>(
     value
 }
 
-/// The sums over all shards of the gradients that a backward pass of each gives, which leave as they are complete, and
-/// the buffers' new values.
+/// The sums over all shards of the gradients that a backward pass of each gives, and the buffers' new values. Gradients
+/// leave as they are complete; those of passes that meet, after the passes.
 ///
 /// # Panics
 /// Unless there is a pass for each of this process's shards.
 #[track_caller]
-pub fn backward_over_shards<T: Element, P>(
+pub fn backward_over_shards<T: Element, P: Send>(
     model: &dyn Module<T>,
-    shards: &Shards,
-    messages: Message,
+    (shards, messages, sync): (&Shards, Message, Option<&SyncNorm>),
     mut own: Vec<P>,
-    mut backward: impl FnMut(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T>,
+    backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
 ) -> (Gradients<T>, BufferUpdates<T>) {
     assert!(
         own.len() == shards.own().len(),
@@ -116,10 +117,7 @@ pub fn backward_over_shards<T: Element, P>(
         shards.own()
     );
     if shards.is_whole() {
-        let mut sink = ShardSink(To::Whole(Gradients::default()));
-        let updates = backward(own.remove(0), &mut sink);
-        let To::Whole(gradients) = sink.0 else { unreachable!("nothing changes it") };
-        return (gradients, updates);
+        return kept(own.remove(0), &backward);
     }
     let mut layout = Layout::of(model, |entry| match entry {
         ModuleTensor::Parameter(parameter) => parameter.is_trainable().then(|| parameter.id()),
@@ -130,6 +128,17 @@ pub fn backward_over_shards<T: Element, P>(
     let places = layout.places();
     let mut sum = Sum::new(shards, layout.len(), messages);
     let mut updates = Vec::new();
+    if let Some(sync) = sync {
+        for (gradients, new) in sync.run(own, Way::Backward, |pass, _| kept(pass, &backward)) {
+            let mut leaf = sum.leaf();
+            for (id, gradient) in gradients.parameters() {
+                put(&mut leaf, &places, id, gradient);
+            }
+            leaf.finish();
+            updates.push(new);
+        }
+        return (sum_of(&layout, sum), mean_updates(model, shards, updates));
+    }
     // One after another, so that a shard's tape is freed before the next one's gradients are computed.
     for pass in own {
         let mut sink = ShardSink(To::Sum(sum.leaf(), &places));
@@ -138,10 +147,38 @@ pub fn backward_over_shards<T: Element, P>(
             leaf.finish();
         }
     }
-    let mut found = Found::of(&layout);
+    (sum_of(&layout, sum), mean_updates(model, shards, updates))
+}
+
+/// The gradients of a backward pass, which are kept.
+fn kept<T: Element, P>(
+    pass: P,
+    backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T>,
+) -> (Gradients<T>, BufferUpdates<T>) {
+    let mut sink = ShardSink(To::Whole(Gradients::default()));
+    let updates = backward(pass, &mut sink);
+    let To::Whole(gradients) = sink.0 else { unreachable!("nothing changes it") };
+    (gradients, updates)
+}
+
+/// The sum of vectors of a [`Layout`] as gradients.
+fn sum_of<T: Element>(layout: &Layout, sum: Sum<'_, T>) -> Gradients<T> {
+    let mut found = Found::of(layout);
     sum.finish_into(|part| found.take(&part));
-    let gradients = found.tensors().map(|(id, tensor, _)| (id, tensor)).collect();
-    (gradients, mean_updates(model, shards, updates))
+    found.tensors().map(|(id, tensor, _)| (id, tensor)).collect()
+}
+
+/// Adds a parameter's gradient to the vector of its shard.
+fn put<T: Element>(
+    leaf: &mut Leaf<'_, '_, T>,
+    places: &HashMap<ParamId, Range<usize>>,
+    id: ParamId,
+    gradient: &Tensor<T>,
+) {
+    if let Some(place) = places.get(&id) {
+        leaf.put(place.start, &[T::ONE]);
+        leaf.put(place.start + 1, gradient.contiguous().data());
+    }
 }
 
 /// Takes the gradients of a shard's backward pass.
@@ -171,9 +208,8 @@ impl<T: Element> GradientSink<T> for ShardSink<'_, '_, T> {
         match &mut self.0 {
             To::Whole(gradients) => gradients.accept(of, gradient),
             To::Sum(leaf, places) => {
-                if let Some(place) = of.parameter.and_then(|id| places.get(&id)) {
-                    leaf.put(place.start, &[T::ONE]);
-                    leaf.put(place.start + 1, gradient.into_dense().contiguous().data());
+                if let Some(id) = of.parameter {
+                    put(leaf, places, id, &gradient.into_dense());
                 }
             }
         }

@@ -10,7 +10,7 @@
 //! input: the export is refused.
 
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_autograd::{Operation, Source, Tape, Trace, TracedStep, Var};
 use cerberus_nn::Context;
@@ -41,7 +41,7 @@ pub(crate) struct Node {
 /// An operation as it was applied.
 pub(crate) struct Step {
     /// The operation in both passes.
-    operations: [Rc<dyn Operation<f32>>; 2],
+    operations: [Arc<dyn Operation<f32>>; 2],
     pub inputs: Vec<Input>,
 }
 
@@ -133,7 +133,7 @@ fn merge(a: &Trace, b: &Trace) -> Result<Vec<Node>, ExportError> {
                     _ => Err(refuse("it takes other values in another batch")),
                 });
                 let inputs = inputs.collect::<Result<_, _>>()?;
-                let operations = [a, b].map(|step| Rc::clone(&step.operation));
+                let operations = [a, b].map(|step| Arc::clone(&step.operation));
                 Some(Step { operations, inputs })
             }
             _ => return Err(refuse("another batch takes another operation in its place")),

@@ -35,5 +35,5 @@ pub use eigen::symmetric_eigen;
 pub use images::{linear_map, pixels, pooling, resize, windows};
 pub use memory::{parallel, pool};
 pub use products::product;
-pub use simd::denormals::flush_denormals;
+pub use simd::denormals::{denormals_are_flushed, flush_denormals};
 pub use simd::isa::{Isa, IsaError};

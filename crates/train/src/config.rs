@@ -71,6 +71,9 @@ pub struct TrainConfig {
     /// can share the work.
     #[serde(default = "one")]
     pub shards: usize,
+    /// Whether batch norms use the statistics of all shards of a step instead.
+    #[serde(default)]
+    pub sync_norm: bool,
     /// The form in which processes send gradients.
     #[serde(default)]
     pub messages: Message,

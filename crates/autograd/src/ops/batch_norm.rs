@@ -1,4 +1,6 @@
-//! Batch normalisation with the statistics of the batch itself.
+//! Batch normalisation with the statistics of the batch itself, which may be cut into parts with a pass each.
+
+use std::sync::Arc;
 
 use cerberus_tensor::norm::{self, BatchStatistics, Rectifier};
 use cerberus_tensor::{Element, Tensor};
@@ -6,7 +8,17 @@ use cerberus_tensor::{Element, Tensor};
 use crate::operation::{Gradient, Inputs, Operation, Saved, SavedVars, Saves};
 #[cfg(feature = "proofs")]
 use crate::proof::prelude::*;
-use crate::tape::Var;
+use crate::tape::{ParamId, Var};
+
+/// The passes over all parts of a batch, as one of them sees them at its batch norms.
+pub trait Peers: Send + Sync {
+    /// Joins what this part has at a norm with what the others have there, and returns it when all have come; parts
+    /// without values there do not come. Parts are joined two at a time, in an order that is always the same.
+    fn joined(&self, norm: ParamId, own: Vec<f64>, pair: fn(Vec<f64>, Vec<f64>) -> Vec<f64>) -> Vec<f64>;
+}
+
+/// A batch norm of one part of a batch: those of the other parts, and a parameter of its own, by which they find it.
+pub type Among = (Arc<dyn Peers>, ParamId);
 
 /// `y = gamma (x - mean) / sqrt(variance + eps) + beta`, then `max(y, 0)` or
 /// `min(max(y, 0), 6)` if asked for; mean and (biased) variance per channel over all other dimensions
@@ -15,10 +27,14 @@ use crate::tape::Var;
 /// `x [.., C]`, `gamma [C]`, `beta [C]`. With `x̂` the normalised input, `m` the
 /// values per channel and `dz = dy` where the activation did not cut `y` off: `dbeta = sum dz`,
 /// `dgamma = sum dz x̂`, `dx = gamma / std (dz - dbeta/m - x̂ dgamma/m)`.
+///
+/// Where the batch is cut into parts with a pass each, mean, variance and `m` are those of the whole batch, and so are
+/// `dbeta` and `dgamma` in `dx`; a part's own gradients of `gamma` and `beta` are its own sums.
 pub struct BatchNorm<T: Element = f64> {
     statistics: BatchStatistics<T>,
     activation: Rectifier,
     eps: f64,
+    among: Option<Among>,
 }
 
 impl<T: Element> Operation<T> for BatchNorm<T> {
@@ -37,8 +53,18 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
 
     fn backward(&self, mut saved: Saved<T>, dy: Tensor<T>, _wants: &[bool]) -> Vec<Option<Gradient<T>>> {
         let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
-        let (dx, dgamma, dbeta) =
-            norm::batch_norm_backward(&x, dy, &gamma, &beta, &self.statistics, self.activation);
+        let joined = |own: &[Vec<f64>; 2]| {
+            let (peers, norm) = self.among.as_ref()?;
+            Some(peers.joined(*norm, own.concat(), |a, b| a.iter().zip(b).map(|(a, b)| a + b).collect()))
+        };
+        let (dx, dgamma, dbeta) = norm::batch_norm_backward_joined(
+            &x,
+            dy,
+            [&gamma, &beta],
+            &self.statistics,
+            self.activation,
+            joined,
+        );
         vec![Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
     }
 
@@ -48,6 +74,9 @@ impl<T: Element> Operation<T> for BatchNorm<T> {
         mut dy: Var<T>,
         _wants: &[bool],
     ) -> Option<Vec<Option<Var<T>>>> {
+        if self.among.is_some() {
+            return None;
+        }
         let (x, gamma, beta) = (saved.input(0), saved.input(1), saved.input(2));
         let axes: Vec<usize> = (0..x.shape().len() - 1).collect();
         // The statistics again, as functions of x.
@@ -172,13 +201,32 @@ impl<T: Element> Var<T> {
         eps: f64,
         activation: Rectifier,
     ) -> (Var<T>, BatchStatistics<T>) {
+        self.batch_normalised_among([gamma, beta], eps, activation, None)
+    }
+
+    /// [`batch_normalised`](Self::batch_normalised) of a part of a batch, by the statistics of the whole one.
+    ///
+    /// # Panics
+    /// If `gamma` or `beta` is not `[C]`.
+    #[track_caller]
+    pub fn batch_normalised_among(
+        self,
+        [gamma, beta]: [Var<T>; 2],
+        eps: f64,
+        activation: Rectifier,
+        among: Option<Among>,
+    ) -> (Var<T>, BatchStatistics<T>) {
         super::layer_norm::assert_channels("batch_norm", self.shape(), &gamma, &beta);
         if activation != Rectifier::None && self.is_taken_apart() {
-            let (y, statistics) = self.batch_norm(gamma, beta, eps);
+            let (y, statistics) = self.batch_normalised_among([gamma, beta], eps, Rectifier::None, among);
             return (y.rectified(activation), statistics);
         }
-        let statistics = norm::batch_statistics(self.value(), eps);
-        let operation = BatchNorm { statistics: statistics.clone(), activation, eps };
+        let mut moments = norm::batch_moments(self.value());
+        if let Some((peers, norm)) = &among {
+            moments = peers.joined(*norm, moments, norm::joined_moments);
+        }
+        let statistics = norm::statistics_of(&moments, eps);
+        let operation = BatchNorm { statistics: statistics.clone(), activation, eps, among };
         (Var::apply(operation, vec![self, gamma, beta]), statistics)
     }
 }

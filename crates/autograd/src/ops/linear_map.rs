@@ -1,9 +1,8 @@
 //! Sparse linear maps along neighbouring dimensions: the basis of most
 //! operations that move or mix positions.
 
-use std::cell::OnceCell;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use cerberus_tensor::linear_map::LinearMap;
 use cerberus_tensor::windows::Windows;
@@ -19,7 +18,7 @@ use crate::tape::Var;
 /// operation, so any order of gradient is offered.
 pub struct Mapped {
     name: &'static str,
-    map: Rc<Both>,
+    map: Arc<Both>,
     adjoint: bool,
     /// The dimensions of the input that are mapped, and of the output.
     from: Vec<usize>,
@@ -44,7 +43,7 @@ pub enum Origin {
 /// A map and its adjoint, each made when first needed.
 struct Both {
     forward: LinearMap,
-    adjoint: OnceCell<LinearMap>,
+    adjoint: OnceLock<LinearMap>,
 }
 
 impl Mapped {
@@ -71,7 +70,7 @@ impl Mapped {
             map.outputs()
         );
         let (from, start) = (x[axes.clone()].to_vec(), axes.start);
-        let map = Rc::new(Both { forward: map, adjoint: OnceCell::new() });
+        let map = Arc::new(Both { forward: map, adjoint: OnceLock::new() });
         Self { name, map, adjoint: false, from, to: to.to_vec(), start, origin: Origin::Given }
     }
 
@@ -145,7 +144,7 @@ impl<T: Element> Operation<T> for Mapped {
         let (from, to) = (self.to.clone(), self.from.clone());
         let back = Mapped {
             name: self.name,
-            map: Rc::clone(&self.map),
+            map: Arc::clone(&self.map),
             adjoint: !self.adjoint,
             from,
             to,

@@ -230,6 +230,7 @@ fn along<T: Element>(
 
 mod extreme;
 
+pub use batch_norm::{Among, Peers};
 pub use conv1d::Conv1dSpec;
 pub use conv3d::Conv3dSpec;
 pub use linear_map::Origin;

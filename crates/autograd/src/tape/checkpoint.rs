@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cerberus_tensor::{Element, Tensor};
 
@@ -43,7 +43,7 @@ impl<T: Element> Tape<T> {
     /// ```
     pub fn checkpoint<R>(&self, forward: impl FnOnce() -> R) -> R {
         {
-            let mut record = self.record().borrow_mut();
+            let mut record = self.write();
             record.depth += 1;
             if record.depth == 1 {
                 let start = record.nodes.len();
@@ -52,7 +52,7 @@ impl<T: Element> Tape<T> {
             }
         }
         let result = forward();
-        let mut record = self.record().borrow_mut();
+        let mut record = self.write();
         record.depth -= 1;
         let end = record.nodes.len();
         if record.depth == 0
@@ -137,7 +137,7 @@ impl<T: Element> Segment<T> {
                     values.remove(&input);
                 }
             }
-            let operation = Rc::get_mut(operation).expect("a tape's operations have one owner");
+            let operation = Arc::get_mut(operation).expect("a tape's operations have one owner");
             let saves = operation.saves();
             for &place in saves.inputs.iter().filter(|&&place| place < taken.len()) {
                 saved.inputs[place] = Some(SavedValue::Value(taken[place].clone()));
@@ -154,14 +154,15 @@ impl<T: Element> Segment<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::gradcheck::sample;
     use crate::{Operation, Saved, Saves, backward, grad, grad_with_graph};
 
     /// Doubles, and counts how often.
-    struct Counted(Rc<Cell<usize>>);
+    struct Counted(Arc<AtomicUsize>);
 
     impl Operation<f64> for Counted {
         fn name(&self) -> &'static str {
@@ -173,7 +174,7 @@ mod tests {
         }
 
         fn forward(&mut self, inputs: Inputs<f64>) -> Tensor<f64> {
-            self.0.set(self.0.get() + 1);
+            self.0.fetch_add(1, Ordering::Relaxed);
             let [x] = inputs.take();
             x.scale(2.0)
         }
@@ -193,7 +194,7 @@ mod tests {
         let tape = Tape::new();
         let x = tape.leaf(sample(1, &[3, 4]));
         let early = x.clone().sin();
-        let own = Rc::new(std::cell::RefCell::new(None));
+        let own = RefCell::new(None);
         let y = run(&tape, is_checkpointed, || {
             let w = tape.leaf(sample(2, &[4, 4]));
             *own.borrow_mut() = Some(w.clone());
@@ -201,7 +202,7 @@ mod tests {
             product.clone() * sample(3, &[3, 4]) + product.exp() * x.clone()
         });
         let w = own.take().unwrap();
-        let inside = Rc::new(std::cell::RefCell::new(None));
+        let inside = RefCell::new(None);
         let z = run(&tape, is_checkpointed, || {
             let middle = y.clone().square() + early.clone();
             *inside.borrow_mut() = Some(middle.clone().sigmoid());
@@ -241,17 +242,21 @@ mod tests {
     fn operations_run_again_once_and_only_if_a_gradient_needs_them() {
         let tape = Tape::new();
         let x = tape.leaf(sample(1, &[5]));
-        let counts = [0, 1].map(|_| Rc::new(Cell::new(0)));
-        let segment = |count: &Rc<Cell<usize>>| {
-            let count = Rc::clone(count);
+        let counts = [0, 1].map(|_| Arc::new(AtomicUsize::new(0)));
+        let segment = |count: &Arc<AtomicUsize>| {
+            let count = Arc::clone(count);
             tape.checkpoint(|| tape.checkpoint(|| Var::apply(Counted(count), vec![x.clone()])).square())
         };
         let (used, unused) = (segment(&counts[0]), segment(&counts[1]));
-        assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1]);
+        assert_eq!(counts.each_ref().map(|count| count.load(Ordering::Relaxed)), [1, 1]);
         grad(&[&used.clone().sum_all()], &[&tape.leaf(sample(2, &[1]))]);
-        assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1], "the leaf is not computed from x");
+        assert_eq!(
+            counts.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            [1, 1],
+            "the leaf is not computed from x"
+        );
         let gradients = backward(used.sum_all() + unused.detach().sum_all());
-        assert_eq!(counts.each_ref().map(|count| count.get()), [2, 1]);
+        assert_eq!(counts.each_ref().map(|count| count.load(Ordering::Relaxed)), [2, 1]);
         let expected = x.value().clone().scale(8.0);
         assert_eq!(gradients.of(&x).unwrap().to_vec(), expected.to_vec());
     }
@@ -261,7 +266,7 @@ mod tests {
         let tape = Tape::<f64>::new();
         let x = tape.leaf(sample(1, &[5]));
         let y = tape.checkpoint(|| x.clone().exp().square().sin());
-        let record = tape.record().borrow();
+        let record = tape.read();
         let kept = record.nodes.iter().filter(|node| match node {
             Node::Leaf { .. } => false,
             Node::Result { saved, .. } => saved.output.is_some() || saved.inputs.iter().any(Option::is_some),

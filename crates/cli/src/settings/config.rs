@@ -50,6 +50,7 @@ impl Settings {
         set(self.epochs, &mut config.epochs);
         set(self.batch, &mut config.batch);
         set(self.shards, &mut config.shards);
+        config.sync_norm = self.sync_norm;
         set(self.accumulate, &mut config.accumulate);
         config.modulation = self.modulate;
         set(self.diagnose, &mut config.diagnose);

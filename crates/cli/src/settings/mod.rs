@@ -100,6 +100,9 @@ pub struct Settings {
     /// share the work, and any number of them gives the same result [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
+    /// Batch norms use the statistics of all shards of a step, as if it were not cut; costs two exchanges for each norm
+    #[arg(long)]
+    pub sync_norm: bool,
     /// The form in which processes send gradients: exact, or bf16 (16 bits: half the bytes, rounded) [default: exact]
     #[arg(long, value_name = "FORM")]
     pub messages: Option<Message>,

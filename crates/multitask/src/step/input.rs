@@ -6,8 +6,11 @@ use cerberus_balance::diagnostics::Conflicts;
 use cerberus_balance::{Decision, Orders, Strategy};
 use cerberus_data::Batch;
 use cerberus_distributed::{Message, Shards};
+use cerberus_nn::sync_norm::SyncNorm;
 use cerberus_tensor::Element;
 use serde::{Deserialize, Serialize};
+
+use crate::model::MultiTaskModel;
 
 /// The variables with respect to which the tasks' gradients are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,8 @@ pub struct StepInput<'a> {
     pub samples: usize,
     /// How the batch is cut, and which shards are this process's; see [the module](super).
     pub shards: Shards,
+    /// Whether batch norms use the statistics of the whole batch, not those of their shard.
+    pub sync_norm: bool,
     /// The form in which processes send each other gradients.
     pub messages: Message,
     /// As many samples of the validation split, cut in the same way, for strategies that look ahead.
@@ -114,6 +119,7 @@ impl<'a> StepInput<'a> {
             batch,
             samples: batch.len(),
             shards: Shards::whole(),
+            sync_norm: false,
             messages: Message::Exact,
             validation: None,
             clip_norm: f64::INFINITY,
@@ -121,6 +127,11 @@ impl<'a> StepInput<'a> {
             diagnose: false,
             modulation: None,
         }
+    }
+
+    /// What the passes of a model meet at, if its batch norms are to see all shards.
+    pub(super) fn sync<T: Element>(&self, model: &MultiTaskModel<T>) -> Option<SyncNorm> {
+        (self.sync_norm && !self.shards.is_whole()).then(|| SyncNorm::new(model, &self.shards))
     }
 
     /// A batch cut into this process's shards.

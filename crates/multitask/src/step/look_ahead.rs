@@ -2,10 +2,13 @@
 //! the gradient of the validation loss. The model is then restored.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use cerberus_autograd::ops::Peers;
 use cerberus_autograd::{Gradients, Var};
 use cerberus_data::Batch;
 use cerberus_nn::shards::step_of_shard;
+use cerberus_nn::sync_norm::Way;
 use cerberus_nn::{Context, Module, ModuleTensorMut};
 use cerberus_tensor::{Element, Tensor};
 
@@ -15,8 +18,9 @@ use crate::model::MultiTaskModel;
 
 /// The losses of the tasks that a batch has labels for, in training mode, without any effect.
 pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, input: &StepInput) -> Vec<f64> {
-    let of_shard = |(shard, batch): (usize, Cow<Batch>)| {
+    let of_shard = |(shard, batch): (usize, Cow<Batch>), peers: Option<Arc<dyn Peers>>| {
         let mut context = Context::training(input.seed[0], step_of_shard(input.seed[1], shard));
+        peers.into_iter().for_each(|peers| context.join(peers));
         let features = model.features(&*batch, &mut context);
         let losses = model.losses(&features, &batch, &mut context);
         context.discard();
@@ -24,7 +28,11 @@ pub(super) fn losses_of<T: Element>(model: &MultiTaskModel<T>, batch: &Batch, in
         let value = |loss: Option<Var<T>>| loss.map_or(T::ZERO, |loss| loss.value().item());
         (losses.into_iter().map(value).collect(), labels)
     };
-    let own: Vec<(Vec<T>, Vec<usize>)> = input.shards.own().zip(input.cut(batch)).map(of_shard).collect();
+    let own = input.shards.own().zip(input.cut(batch));
+    let own: Vec<(Vec<T>, Vec<usize>)> = match input.sync(model) {
+        None => own.map(|shard| of_shard(shard, None)).collect(),
+        Some(sync) => sync.run(own.collect(), Way::Forward, |shard, peers| of_shard(shard, Some(peers))),
+    };
     let known = Known::of(
         &own.iter().map(|(losses, labels)| (losses.clone(), &labels[..])).collect::<Vec<_>>(),
         input,

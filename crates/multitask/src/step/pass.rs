@@ -2,6 +2,9 @@
 //! respect to, and the tasks' gradients. [`step`](super::step) decides, this
 //! module computes.
 
+use std::sync::Arc;
+
+use cerberus_autograd::ops::Peers;
 use cerberus_autograd::{GradientSink, ParamId, Var, backward_into, depends_on, grad, grad_each};
 use cerberus_data::Batch;
 use cerberus_nn::{BufferUpdates, Context, Module, ModuleTensor};
@@ -26,12 +29,24 @@ pub(super) struct Pass<T: Element> {
     pub heads: Vec<Vec<(ParamId, Var<T>)>>,
     pub shared_ids: Vec<ParamId>,
     pub updates: BufferUpdates<T>,
+    /// For passes that meet, a zero that depends on all features.
+    nothing: Option<Var<T>>,
 }
 
 impl<T: Element> Pass<T> {
     /// Whether gradients are taken with respect to the trunk's parameters.
     pub fn is_by_parameters(&self) -> bool {
         self.outputs.is_empty()
+    }
+
+    /// Gives a task without labels here the loss 0, if its gradients are asked for: at norms that join all shards, those
+    /// of the others' losses come back through this shard's values.
+    pub fn follow(&mut self, tasks: &[usize]) {
+        for &task in tasks {
+            if self.losses[task].is_none() {
+                self.losses[task].clone_from(&self.nothing);
+            }
+        }
     }
 
     pub fn values(&self) -> Vec<T> {
@@ -46,9 +61,18 @@ pub(super) fn forward<T: Element>(
     batch: &Batch,
     seed: [u64; 2],
     (wrt, all): (GradientsWrt, bool),
+    peers: Option<Arc<dyn Peers>>,
 ) -> Pass<T> {
     let mut context = Context::training(seed[0], seed[1]);
+    let meets = peers.is_some();
+    peers.into_iter().for_each(|peers| context.join(peers));
     let mut features = model.features(batch, &mut context);
+    let nothing = |map: &mut Var<T>| map.clone().sum_all().scale(0.0);
+    let nothing = if meets && wrt.is_parameters() {
+        features.maps_mut().map(nothing).reduce(|a, b| a + b)
+    } else {
+        None
+    };
     let (mut shared, mut outputs) = (Vec::new(), Vec::new());
     if !wrt.is_parameters() {
         let info = model.trunk().info([0, 0]);
@@ -94,7 +118,7 @@ pub(super) fn forward<T: Element>(
         own.into_iter().map(|(_, id, var)| (id, var)).collect()
     });
     let heads: Vec<Vec<(ParamId, Var<T>)>> = heads.collect();
-    Pass { losses, labels, shared, outputs, heads, shared_ids, updates: context.finish() }
+    Pass { losses, labels, shared, outputs, heads, shared_ids, updates: context.finish(), nothing }
 }
 
 pub(super) type HeadGradients<T> = Vec<(ParamId, Tensor<T>)>;
@@ -105,22 +129,30 @@ pub(super) fn task_gradients<T: Element>(
     pass: &Pass<T>,
     tasks: &[usize],
 ) -> (TaskGradients<T>, HeadGradients<T>) {
-    let mut rows = Vec::new();
-    let mut own = Vec::new();
-    for &task in tasks {
-        let head = &pass.heads[task];
-        let wrt: Vec<&Var<T>> =
-            pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
-        let mut all = match &pass.losses[task] {
-            Some(loss) if loss.is_recorded() => grad(&[loss], &wrt),
-            _ => wrt.iter().map(|var| Tensor::zeros(var.shape())).collect(),
-        };
-        let head_gradients = all.split_off(pass.shared.len());
-        own.extend(head.iter().map(|(id, _)| *id).zip(head_gradients));
-        rows.push(all);
-    }
+    together(pass, tasks.iter().map(|&task| gradients_of(pass, task)))
+}
+
+/// The gradients of a task with respect to the shared variables, and to its own head.
+pub(super) fn gradients_of<T: Element>(pass: &Pass<T>, task: usize) -> (Vec<Tensor<T>>, HeadGradients<T>) {
+    let head = &pass.heads[task];
+    let wrt: Vec<&Var<T>> =
+        pass.shared.iter().map(|(_, var)| var).chain(head.iter().map(|(_, var)| var)).collect();
+    let mut row = match &pass.losses[task] {
+        Some(loss) if loss.is_recorded() => grad(&[loss], &wrt),
+        _ => wrt.iter().map(|var| Tensor::zeros(var.shape())).collect(),
+    };
+    let own = row.split_off(pass.shared.len());
+    (row, head.iter().map(|(id, _)| *id).zip(own).collect())
+}
+
+/// The gradients of tasks, computed one by one.
+pub(super) fn together<T: Element>(
+    pass: &Pass<T>,
+    tasks: impl Iterator<Item = (Vec<Tensor<T>>, HeadGradients<T>)>,
+) -> (TaskGradients<T>, HeadGradients<T>) {
+    let (rows, own): (Vec<_>, Vec<_>) = tasks.unzip();
     let names = pass.shared.iter().map(|(name, _)| name.clone()).collect();
-    (TaskGradients::new(rows, names), own)
+    (TaskGradients::new(rows, names), own.concat())
 }
 
 /// The products of the gradients of the tasks that take part, and each task's

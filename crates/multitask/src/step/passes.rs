@@ -6,7 +6,9 @@
 //! counts of all shards are known, so that whatever is computed from it is a plain sum over shards, along the fixed tree:
 //! the gradients of the weighted loss, each task's gradients of the parameters, the products of gradients of features.
 //!
-//! Batch norms use the statistics of their shard; the running ones become the mean over the shards that have new ones.
+//! Batch norms use the statistics of their shard; the running ones become the mean over the shards that have new ones. Or
+//! they use those of the whole batch, and the passes of all shards [meet](cerberus_nn::sync_norm) at each norm. A loss then
+//! depends on the values of all shards, so that those without a label of its task go back from a loss of 0.
 //!
 //! A batch that is not cut is one pass, and nothing is multiplied, copied or added.
 
@@ -16,6 +18,7 @@ use cerberus_data::Batch;
 use cerberus_distributed::Message;
 use cerberus_nn::BufferUpdates;
 use cerberus_nn::shards::{backward_over_shards, mean_updates, step_of_shard};
+use cerberus_nn::sync_norm::{SyncNorm, Way};
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Tensor};
 
@@ -27,6 +30,7 @@ use crate::model::MultiTaskModel;
 pub(super) struct Passes<'a, T: Element> {
     model: &'a MultiTaskModel<T>,
     input: &'a StepInput<'a>,
+    sync: Option<SyncNorm>,
     pub own: Vec<Pass<T>>,
     losses: Vec<T>,
     tasks: Vec<usize>,
@@ -47,16 +51,21 @@ impl<'a, T: Element> Passes<'a, T> {
     /// The same for a batch that is cut already.
     pub fn of_shards(
         model: &'a MultiTaskModel<T>,
-        shards: &[impl AsRef<Batch>],
+        shards: &[impl AsRef<Batch> + Sync],
         input: &'a StepInput,
         (wrt, all): (GradientsWrt, bool),
     ) -> Self {
         // The shards must have the same maps, so that those of one can be added to those of another.
         let wrt = (wrt, all || !input.shards.is_whole());
         let seed = |shard| [input.seed[0], step_of_shard(input.seed[1], shard)];
-        let own = input.shards.own().zip(shards);
-        let mut own: Vec<Pass<T>> =
-            own.map(|(shard, batch)| forward(model, batch.as_ref(), seed(shard), wrt)).collect();
+        let own = input.shards.own().zip(shards.iter().map(AsRef::as_ref));
+        let sync = input.sync(model);
+        let mut own: Vec<Pass<T>> = match &sync {
+            None => own.map(|(shard, batch)| forward(model, batch, seed(shard), wrt, None)).collect(),
+            Some(sync) => sync.run(own.collect(), Way::Forward, |(shard, batch), peers| {
+                forward(model, batch, seed(shard), wrt, Some(peers))
+            }),
+        };
         let known =
             Known::of(&own.iter().map(|pass| (pass.values(), &pass.labels[..])).collect::<Vec<_>>(), input);
         if !input.shards.is_whole() {
@@ -69,7 +78,9 @@ impl<'a, T: Element> Passes<'a, T> {
         }
         let losses: Vec<T> = known.losses();
         let not_finite = known.not_finite(&losses);
-        Self { model, input, own, losses, tasks: known.tasks(), not_finite }
+        let tasks = known.tasks();
+        own.iter_mut().for_each(|pass| pass.follow(&tasks));
+        Self { model, input, sync, own, losses, tasks, not_finite }
     }
 
     /// The places of the tasks that any shard has labels for.
@@ -94,11 +105,12 @@ impl<'a, T: Element> Passes<'a, T> {
 
     /// The gradients of the weighted sum of the losses, and the buffers' new values.
     pub fn backward(self, weights: &[f64]) -> (Gradients<T>, BufferUpdates<T>) {
-        let Self { model, input, own, .. } = self;
-        backward_over_shards(model, &input.shards, input.messages, own, |pass, sink| {
-            let Pass { losses, shared, heads, updates, .. } = pass;
+        let Self { model, input, sync, own, .. } = self;
+        let over = (&input.shards, input.messages, sync.as_ref());
+        backward_over_shards(model, over, own, |pass, sink| {
+            let Pass { losses, labels, shared, heads, updates, .. } = pass;
             // Heads without labels have no gradients, which others need not wait for.
-            let without = losses.iter().zip(&heads).filter(|(loss, _)| loss.is_none());
+            let without = labels.iter().zip(&heads).filter(|(labels, _)| **labels == 0);
             without.flat_map(|(_, head)| head).for_each(|(id, _)| sink.skip(*id));
             drop((shared, heads));
             if losses.iter().any(Option::is_some) {
@@ -118,8 +130,7 @@ impl<'a, T: Element> Passes<'a, T> {
         if self.input.shards.is_whole() {
             return pass::task_gradients(&self.own[0], &self.tasks);
         }
-        let mut found: Vec<Found<T>> =
-            self.own.iter().map(|pass| pass::task_gradients(pass, &self.tasks)).collect();
+        let mut found = self.of_each();
         let (names, tasks) = (found[0].0.names().to_vec(), self.tasks.len());
         if self.own[0].is_by_parameters() {
             let templates: Vec<Tensor<T>> = rows_and_heads(&found[0]);
@@ -131,11 +142,26 @@ impl<'a, T: Element> Passes<'a, T> {
         (TaskGradients::new(rows, names), heads)
     }
 
+    /// The gradients of each of this process's shards.
+    fn of_each(&self) -> Vec<Found<T>> {
+        let Some(sync) = &self.sync else {
+            return self.own.iter().map(|pass| pass::task_gradients(pass, &self.tasks)).collect();
+        };
+        // One task after another, each a backward pass in which the shards meet.
+        let of_task = |&task: &usize| {
+            sync.run(self.own.iter().collect(), Way::Backward, |pass, _| pass::gradients_of(pass, task))
+        };
+        let of_tasks: Vec<Vec<_>> = self.tasks.iter().map(of_task).collect();
+        let of_shard = |(place, pass): (usize, &Pass<T>)| {
+            pass::together(pass, of_tasks.iter().map(|shards| shards[place].clone()))
+        };
+        self.own.iter().enumerate().map(of_shard).collect()
+    }
+
     /// The gradients of this process's features, the products of those of all images, and the sums of the heads'. With
     /// `is_summed`, the products are those of the gradients summed over the images.
     pub fn feature_products(&self, is_summed: bool) -> (Vec<TaskGradients<T>>, Products, HeadGradients<T>) {
-        let found: Vec<Found<T>> =
-            self.own.iter().map(|pass| pass::task_gradients(pass, &self.tasks)).collect();
+        let found = self.of_each();
         let heads = self.head_sums(&found);
         let own: Vec<TaskGradients<T>> = found.into_iter().map(|(gradients, _)| gradients).collect();
         let products = if is_summed {
@@ -156,7 +182,7 @@ impl<'a, T: Element> Passes<'a, T> {
     /// All parameters' gradients, when the shared variables move along `direction`: that of the parameters, or that of
     /// the features of all images.
     pub fn apply(self, direction: Direction<T>, heads: HeadGradients<T>) -> (Gradients<T>, BufferUpdates<T>) {
-        let Self { model, input, own, .. } = self;
+        let Self { model, input, sync, own, .. } = self;
         match direction {
             Direction::Parameters(direction) => {
                 let mut gradients: Gradients<T> = own[0].shared_ids.iter().copied().zip(direction).collect();
@@ -165,14 +191,11 @@ impl<'a, T: Element> Passes<'a, T> {
                 (gradients, mean_updates(model, &input.shards, updates))
             }
             Direction::Features(directions) => {
-                let mut directions = directions.into_iter();
+                let over = (&input.shards, input.messages, sync.as_ref());
+                let own = own.into_iter().zip(directions).collect();
                 let (mut gradients, updates) =
-                    backward_over_shards(model, &input.shards, input.messages, own, |pass, sink| {
-                        pass::apply_features(
-                            pass,
-                            directions.next().expect("a direction for each shard"),
-                            sink,
-                        )
+                    backward_over_shards(model, over, own, |(pass, direction), sink| {
+                        pass::apply_features(pass, direction, sink)
                     });
                 gradients.extend(heads);
                 (gradients, updates)

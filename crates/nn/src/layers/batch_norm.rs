@@ -133,9 +133,9 @@ impl<T: Element> BatchNorm<T> {
     fn forward_with(&self, x: Var<T>, activation: Rectifier, context: &mut Context<T>) -> Var<T> {
         let (gamma, beta) = (context.parameter(&self.gamma), context.parameter(&self.beta));
         if context.is_training() {
-            let count = (x.value().len() / gamma.value().len()) as f64;
             let inputs = self.recomputed.then(|| [&x, &gamma, &beta].map(|input| input.value().clone()));
-            let (mut y, statistics) = x.batch_normalised(gamma, beta, self.eps, activation);
+            let (mut y, statistics) =
+                x.batch_normalised_among([gamma, beta], self.eps, activation, context.among(&self.gamma));
             if let Some([x, gamma, beta]) = inputs {
                 let statistics = statistics.clone();
                 y = y.recomputed(move || {
@@ -143,7 +143,7 @@ impl<T: Element> BatchNorm<T> {
                     norm::normalise(x.clone(), mean, inv_std, &gamma, &beta, activation)
                 });
             }
-            let unbiased = T::from_f64(count / (count - 1.0).max(1.0));
+            let unbiased = T::from_f64(statistics.rows / (statistics.rows - 1.0).max(1.0));
             let variance = statistics.variance.iter().map(|&v| v * unbiased).collect();
             context.update(&self.running_mean, self.blend(&self.running_mean.value, statistics.mean));
             context.update(&self.running_variance, self.blend(&self.running_variance.value, variance));

@@ -23,6 +23,17 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildE
     rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| crate::flush_denormals()).build()
 }
 
+/// For work on threads that are in no pool: what they compute is then shared out to as many threads as compute here,
+/// unless others were started for that before. Each such thread must first call what is returned, so that it treats
+/// denormal numbers as this one.
+pub fn for_other_threads() -> fn() {
+    let begin: fn() = if crate::denormals_are_flushed() { crate::flush_denormals } else { || {} };
+    // Pools that are there already stay.
+    let _ =
+        rayon::ThreadPoolBuilder::new().num_threads(threads()).start_handler(move |_| begin()).build_global();
+    begin
+}
+
 /// Multiply-adds that one thread does in the time it takes to wake another one,
 /// about 20 microseconds; work of less than twice as many stays on one thread.
 const GRAIN: usize = 2 << 20;

@@ -25,6 +25,8 @@ use crate::{Element, Tensor, relu as rectified};
 /// Mean and variance of every channel of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchStatistics<T> {
+    /// `M`: the rows that they are of.
+    pub rows: f64,
     /// `[C]`: the mean.
     pub mean: Vec<T>,
     /// `[C]`: the biased variance, `sum (x - mean)^2 / M` over the `M` rows.
@@ -40,27 +42,57 @@ pub struct BatchStatistics<T> {
 /// If `x` has rank 0.
 #[track_caller]
 pub fn batch_statistics<T: Element>(x: &Tensor<T>, eps: f64) -> BatchStatistics<T> {
+    statistics_of(&batch_moments(x), eps)
+}
+
+/// What [`statistics_of`] a batch need of a part `x [.., C]` of it: `[1 + 2C]`, the number of rows, the mean of every
+/// channel, and its sum of squared deviations from that mean; zeros for an empty part.
+///
+/// # Panics
+/// If `x` has rank 0.
+#[track_caller]
+pub fn batch_moments<T: Element>(x: &Tensor<T>) -> Vec<f64> {
     let channels = last_extent("batch_statistics", x);
     let source = x.contiguous();
     let data = source.data();
     let pieces = map_ranges(data.len() / channels.max(1), rows_of_piece(channels), |rows| {
         let values = &data[rows.start * channels..rows.end * channels];
         let (mean, squares) = moments(values, channels);
-        (rows.len() as f64, mean, squares)
+        let numbers = mean.into_iter().chain(squares).map(|x| x.as_f64());
+        [rows.len() as f64].into_iter().chain(numbers).collect::<Vec<f64>>()
     });
-    let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
-    for (piece_count, piece_mean, piece_squares) in pieces {
-        let share = piece_count / (count + piece_count);
-        for channel in 0..channels {
-            let delta = piece_mean[channel].as_f64() - mean[channel];
-            mean[channel] += delta * share;
-            squares[channel] += piece_squares[channel].as_f64() + delta * delta * count * share;
-        }
-        count += piece_count;
+    pieces.into_iter().fold(vec![0.0; 1 + 2 * channels], joined_moments)
+}
+
+/// The [moments](batch_moments) of two parts together.
+///
+/// # Panics
+/// If they have other channels.
+#[track_caller]
+pub fn joined_moments(mut a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
+    assert!(a.len() == b.len(), "joined_moments: {} and {} numbers", a.len(), b.len());
+    let (count, more) = (a[0], b[0]);
+    if more == 0.0 {
+        return a;
     }
-    let variance: Vec<f64> = squares.into_iter().map(|sum: f64| sum / count.max(1.0)).collect();
+    let (channels, share) = (a.len() / 2, more / (count + more));
+    let (mean, squares) = a[1..].split_at_mut(channels);
+    for channel in 0..channels {
+        let delta = b[1 + channel] - mean[channel];
+        mean[channel] += delta * share;
+        squares[channel] += b[1 + channels + channel] + delta * delta * count * share;
+    }
+    a[0] += more;
+    a
+}
+
+/// The statistics of a batch with these [moments](batch_moments).
+pub fn statistics_of<T: Element>(moments: &[f64], eps: f64) -> BatchStatistics<T> {
+    let (rows, (mean, squares)) = (moments[0], moments[1..].split_at(moments.len() / 2));
+    let variance: Vec<f64> = squares.iter().map(|sum| sum / rows.max(1.0)).collect();
     BatchStatistics {
-        mean: mean.into_iter().map(T::from_f64).collect(),
+        rows,
+        mean: mean.iter().map(|&mean| T::from_f64(mean)).collect(),
         inv_std: variance.iter().map(|v| T::from_f64((v + eps).sqrt().recip())).collect(),
         variance: variance.into_iter().map(T::from_f64).collect(),
     }
@@ -118,6 +150,23 @@ pub fn batch_norm_backward<T: Element>(
     statistics: &BatchStatistics<T>,
     activation: Rectifier,
 ) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
+    batch_norm_backward_joined(x, dy, [gamma, beta], statistics, activation, |_| None)
+}
+
+/// [`batch_norm_backward`] of a part of the batch that `statistics` are of: `joined` gives the sums over the whole batch
+/// of `dbeta` and `dgamma`, `[2C]`, from those of this part; `dgamma` and `dbeta` that are returned are those of the part.
+///
+/// # Panics
+/// As [`batch_norm_backward`].
+#[track_caller]
+pub fn batch_norm_backward_joined<T: Element>(
+    x: &Tensor<T>,
+    dy: Tensor<T>,
+    [gamma, beta]: [&Tensor<T>; 2],
+    statistics: &BatchStatistics<T>,
+    activation: Rectifier,
+    joined: impl FnOnce(&[Vec<f64>; 2]) -> Option<Vec<f64>>,
+) -> (Tensor<T>, Tensor<T>, Tensor<T>) {
     assert_eq!(x.shape(), dy.shape(), "batch_norm_backward: x and dy must have the same shape");
     let channels = last_extent("batch_norm_backward", x);
     let rows = [&statistics.mean[..], &statistics.inv_std];
@@ -132,12 +181,15 @@ pub fn batch_norm_backward<T: Element>(
     };
     dgamma.iter_mut().zip(&statistics.inv_std).for_each(|(sum, inv_std)| *sum *= inv_std.as_f64());
 
-    let count = (x.len() / channels.max(1)) as f64;
+    let own = [dbeta, dgamma];
+    let whole = joined(&own);
+    let [dbeta, dgamma] = own;
+    let (offsets, slopes) = whole.as_ref().map_or((&dbeta[..], &dgamma[..]), |sums| sums.split_at(channels));
     let to_row = |value: &dyn Fn(usize) -> f64| {
-        repeated(&(0..channels).map(|c| T::from_f64(value(c) / count)).collect::<Vec<_>>())
+        repeated(&(0..channels).map(|c| T::from_f64(value(c) / statistics.rows)).collect::<Vec<_>>())
     };
-    let offset = to_row(&|c| dbeta[c]);
-    let slope = to_row(&|c| dgamma[c] * statistics.inv_std[c].as_f64());
+    let offset = to_row(&|c| offsets[c]);
+    let slope = to_row(&|c| slopes[c] * statistics.inv_std[c].as_f64());
     let (wide, isa) = (wide_row(channels), T::kernels().isa);
     let dx = rewrite_rows(dy, wide, |start, piece| {
         let x = &x[start..];

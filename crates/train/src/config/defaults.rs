@@ -84,6 +84,7 @@ impl TrainConfig {
             epochs: 8,
             batch: 32,
             shards: 1,
+            sync_norm: false,
             messages: Message::Exact,
             seed: 1,
             learning_rate: 5e-3,

@@ -19,8 +19,12 @@ impl Trainer {
         let Some((task, value, shard)) = loss else {
             return TrainError::DivergedGradient { step, kept };
         };
+        let shard = if self.config.sync_norm { self.shard_to_blame(batch).unwrap_or(shard) } else { shard };
         let owner = self.shards.owner(shard);
-        let place = self.text_of(owner, || self.first_layer_not_finite(batch, shard));
+        let place = self.text_of(owner, || {
+            let place = self.first_layer_not_finite(batch, shard);
+            place.unwrap_or_else(|| "every layer's output is finite, the loss made of the last is not".into())
+        });
         let at = match (self.shards.count(), group.size()) {
             (1, _) => String::new(),
             (_, 1) => format!(", in shard {shard}"),
@@ -34,6 +38,14 @@ impl Trainer {
             place,
             kept,
         }
+    }
+
+    /// The first shard in which something is not finite if norms use its own statistics: if they use those of all shards,
+    /// it spoils the others, too.
+    fn shard_to_blame(&self, batch: &Batch) -> Option<usize> {
+        let is_wrong = |shard: usize| u8::from(self.first_layer_not_finite(batch, shard).is_some());
+        let own = self.shards.own().map(|shard| vec![is_wrong(shard)]).collect();
+        self.shards.gather(own).iter().position(|wrong| wrong[..] == [1])
     }
 
     /// What one rank has to say, told to all.
@@ -55,16 +67,17 @@ impl Trainer {
         }
     }
 
-    /// The place of the first value in the forward pass on a shard of this process's part of a batch that is not finite.
-    fn first_layer_not_finite(&self, batch: &Batch, shard: usize) -> String {
+    /// The place of the first value in the forward pass on a shard of this process's part of a batch that is not finite, if
+    /// norms use the statistics of the shard.
+    fn first_layer_not_finite(&self, batch: &Batch, shard: usize) -> Option<String> {
         let samples = self.samples_of_step();
         let range = self.shards.samples(shard, samples);
         let batch = &batch.narrow(range.start - self.shards.own_samples(samples).start, range.len());
         if !batch.images.all_finite() {
-            return "the images themselves hold values that are not finite".into();
+            return Some("the images themselves hold values that are not finite".into());
         }
         if let Some((name, _)) = batch.inputs.iter().find(|(_, input)| !input.values.all_finite()) {
-            return format!("the input {name} itself holds values that are not finite");
+            return Some(format!("the input {name} itself holds values that are not finite"));
         }
         // The same random numbers as in the step.
         let mut context = Context::training(self.config.seed, step_of_shard(self.state.step, shard));
@@ -80,6 +93,6 @@ impl Trainer {
             format!("the first output that is not finite is that of {path}, of shape {shape:?}")
         });
         context.discard();
-        place.unwrap_or_else(|| "every layer's output is finite, the loss made of the last is not".into())
+        place
     }
 }

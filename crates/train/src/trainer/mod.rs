@@ -272,6 +272,7 @@ impl Trainer {
         let input = StepInput {
             samples,
             shards: shards.clone(),
+            sync_norm: config.sync_norm,
             messages: config.messages,
             validation: validation.as_ref(),
             clip_norm: config.clip_norm,

@@ -7,7 +7,7 @@ use cerberus_balance::{GradientNeed, NAMES, by_name};
 use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_distributed::{Alone, Group, Message, Shards, thread_groups};
 use cerberus_nn::Module;
-use cerberus_nn::optim::{AdamOptions, AdamW};
+use cerberus_nn::optim::{AdamOptions, AdamW, Sgd, SgdOptions};
 use cerberus_nn::shards::step_of_shard;
 
 use super::super::*;
@@ -43,7 +43,7 @@ fn two_steps(
     dataset: &FashionScenes,
     (name, wrt): (&str, GradientsWrt),
     shards: &Shards,
-    messages: Message,
+    (messages, sync_norm): (Message, bool),
 ) -> After {
     let config = config(dataset);
     let mut model = MultiTaskModel::new(&config, 3);
@@ -61,6 +61,7 @@ fn two_steps(
             samples,
             shards: shards.clone(),
             messages,
+            sync_norm,
             validation: Some(&validation),
             clip_norm: 10.0,
             seed: [5, step as u64],
@@ -75,11 +76,17 @@ fn two_steps(
     (losses, tensors)
 }
 
-fn assert_same(dataset: &FashionScenes, choice: (&str, GradientsWrt), messages: Message, sizes: &[usize]) {
+fn assert_same(
+    dataset: &FashionScenes,
+    choice: (&str, GradientsWrt),
+    (messages, sync_norm): (Message, bool),
+    sizes: &[usize],
+) {
     // Two processes need no more than two shards.
     let count = if sizes == [2] { 2 } else { SHARDS };
-    let run =
-        |group: Arc<dyn Group>| two_steps(dataset, choice, &Shards::new(group, count).unwrap(), messages);
+    let run = |group: Arc<dyn Group>| {
+        two_steps(dataset, choice, &Shards::new(group, count).unwrap(), (messages, sync_norm))
+    };
     let alone = run(Arc::new(Alone));
     for &size in sizes {
         let all: Vec<After> = thread::scope(|scope| {
@@ -102,7 +109,7 @@ fn every_strategy_moves_the_weights_alike_in_any_number_of_processes() {
     for name in NAMES {
         // Two are enough to have them sum apart; more do it in the same code.
         let sizes: &[usize] = if ["fixed", "mgda", "modo"].contains(&name) { &[2, 3, 4] } else { &[2] };
-        assert_same(&dataset, (name, GradientsWrt::Parameters), Message::Exact, sizes);
+        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Exact, false), sizes);
     }
 }
 
@@ -110,11 +117,70 @@ fn every_strategy_moves_the_weights_alike_in_any_number_of_processes() {
 fn so_do_gradients_of_features_and_messages_of_16_bits() {
     let dataset = FashionScenes::embedded(1);
     for name in ["mgda", "graddrop", "moco", "gradnorm"] {
-        assert_same(&dataset, (name, GradientsWrt::Features), Message::Exact, &[3]);
+        assert_same(&dataset, (name, GradientsWrt::Features), (Message::Exact, false), &[3]);
     }
-    assert_same(&dataset, ("upgrad", GradientsWrt::SummedFeatures), Message::Exact, &[3]);
+    assert_same(&dataset, ("upgrad", GradientsWrt::SummedFeatures), (Message::Exact, false), &[3]);
     for name in ["equal", "mgda"] {
-        assert_same(&dataset, (name, GradientsWrt::Parameters), Message::Bf16, &[3]);
+        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Bf16, false), &[3]);
+    }
+}
+
+#[test]
+fn and_with_norms_that_see_all_shards() {
+    let dataset = FashionScenes::embedded(1);
+    // One strategy for each way through a step.
+    let mut ways = Vec::new();
+    for name in NAMES {
+        let needs = format!("{:?}", by_name::<f32>(name, 3, &[1.0; 3]).unwrap().needs());
+        if ways.contains(&needs) {
+            continue;
+        }
+        ways.push(needs);
+        // With four shards in three processes, one process has two that meet.
+        let sizes: &[usize] = if ["equal", "mgda"].contains(&name) { &[3] } else { &[2] };
+        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Exact, true), sizes);
+    }
+    for wrt in [GradientsWrt::Features, GradientsWrt::SummedFeatures] {
+        assert_same(&dataset, ("upgrad", wrt), (Message::Exact, true), &[3]);
+    }
+}
+
+#[test]
+fn shards_with_such_norms_move_the_weights_as_the_whole_batch_does() {
+    let dataset = FashionScenes::embedded(1);
+    let mut config = config(&dataset);
+    // A loss over boxes is normalised within its shard, and dropout draws another mask in each.
+    config.heads.remove(1);
+    config.heads[0].options.dropout = 0.0;
+    // Only the first shard has masks: the gradients of their task come to the others' values through the norms alone.
+    // A loss over masks is not a mean over samples, so that they must be in one shard.
+    let mut whole = batch(&dataset, 0, SHARDS);
+    whole.masks[3..].fill(None);
+    for (name, wrt) in [
+        ("equal", GradientsWrt::Parameters),
+        ("mgda", GradientsWrt::Parameters),
+        ("mgda", GradientsWrt::Features),
+    ] {
+        let after = |count: usize, sync_norm: bool| {
+            let mut model = MultiTaskModel::<f64>::new(&config, 3);
+            let mut optimizer = Sgd::new(SgdOptions { learning_rate: 0.1, ..SgdOptions::default() });
+            let strategy = by_name(name, 2, &[1.0, 1.0]).unwrap();
+            let mut balancing = Balancing { strategy, preference: vec![0.5; 2], wrt };
+            let shards = Shards::new(Arc::new(Alone), count).unwrap();
+            let input = StepInput { shards, sync_norm, seed: [1, 0], ..StepInput::new(&whole) };
+            let result = train_step(&mut model, &mut optimizer, &mut balancing, &input).unwrap();
+            let tensors = model.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec());
+            result.losses.into_iter().chain(result.weights).chain(tensors).collect::<Vec<f64>>()
+        };
+        let distance = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f64::max)
+        };
+        let whole = after(1, false);
+        for count in [2, 4] {
+            let found = distance(&whole, &after(count, true));
+            assert!(found < 1e-10, "{name} {wrt:?} in {count} shards: {found}");
+        }
+        assert!(distance(&whole, &after(4, false)) > 1e-4, "norms of their shards are others");
     }
 }
 

@@ -15,8 +15,9 @@ use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{Destination, Equivalence, Source};
 
+use cerberus_distributed::{Bytes, Group, Pending};
+
 use crate::error::LaunchError;
-use crate::group::{Bytes, Group, Pending};
 
 /// How long a message is waited for without sleeping: longer than a bucket takes between processes of a machine.
 const AWAKE: Duration = Duration::from_millis(2);

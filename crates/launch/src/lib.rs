@@ -1,9 +1,18 @@
-//! How a program finds out that it is one of several processes.
+//! How a program finds out that it is one of several processes, and joins the others by MPI.
+//!
+//! MPI is called in one file, behind the feature `mpi`; without it, the crate needs no MPI, and a program is a group of
+//! one. Only programs use this crate: whatever trains knows a [`Group`], and is built once for both.
+#![forbid(unsafe_code)]
+
+mod error;
+#[cfg(feature = "mpi")]
+mod mpi;
 
 use std::sync::Arc;
 
-use crate::error::LaunchError;
-use crate::group::{Alone, Group};
+use cerberus_distributed::{Alone, Group};
+
+pub use error::LaunchError;
 
 /// The number of processes that a launcher says it started; `None` without a launcher. The names are those of Open MPI,
 /// of launchers that speak PMI (MPICH, Intel MPI, Slurm), and of Slurm's steps, which count only beside PMIx.
