@@ -22,7 +22,8 @@ use crate::Var;
 
 /// A differentiable operation with any number of inputs and one output.
 ///
-/// It is [`Any`], so that a program that reads a [`Trace`](crate::Trace) can tell which operation it is. A pass may go on on another thread, so it can be sent there.
+/// It is [`Any`], so that a program that reads a [`Trace`](crate::Trace) can tell which operation it is. A pass may go on
+/// on another thread, so it can be sent there.
 pub trait Operation<T: Element>: Any + Send + Sync {
     /// The operation's name, as messages and the gradient check print it.
     fn name(&self) -> &'static str;
