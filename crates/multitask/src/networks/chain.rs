@@ -10,8 +10,8 @@ use crate::features::{Features, MapInfo};
 use crate::trunk::Trunk;
 
 /// A trunk of layers that run in order, the last of which makes the deepest map. A parameter's path begins with the name
-/// of its layer. Every [block](Self::block), and what lies between two maps beside them, can be
-/// [recomputed](Context::recompute) by itself.
+/// of its layer. Every block, and what lies between two maps beside them, can be [recomputed](Context::recompute) by
+/// itself.
 pub struct Chain<T: Element = f32> {
     layers: Vec<Link<T>>,
 }
