@@ -12,12 +12,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use cerberus_tensor::parallel::for_other_threads;
 
-use crate::group::Bytes;
 use crate::shards::Shards;
 use crate::tree::{TreeSum, node_count, sum_of_runs};
 
@@ -199,34 +198,33 @@ impl Meeting {
             partial.push(brought, |a, b| both(a, b, pair));
         }
         let group = self.shards.group();
-        let (due, joined) = if group.size() == 1 {
-            (here, partial.finish(|a, b| both(a, b, pair)).flatten())
+        let joined = if group.size() == 1 {
+            partial.finish(|a, b| both(a, b, pair)).flatten()
         } else {
             // Until it is due; others have the same nodes to offer again.
-            let frame: Bytes = Arc::new(frame(here, partial.nodes()));
-            let mut received;
-            loop {
-                received = group.exchange(vec![Arc::clone(&frame); group.size()]).wait();
+            let frame = frame(here, partial.nodes());
+            let received = loop {
+                let received = group.gather(frame.clone()).wait();
                 let due = received.iter().map(|bytes| place_of(bytes)).min().unwrap_or(END);
-                if due == END || due == here {
-                    break;
+                if due == here {
+                    break received;
                 }
                 self.assert_new(state, due);
-            }
+            };
             let nodes = received.iter().enumerate().flat_map(|(rank, bytes)| {
                 let count = node_count(self.shards.of_rank(rank));
                 if place_of(bytes) == here { nodes_of(bytes) } else { vec![None; count] }
             });
             let runs = (0..group.size()).map(|rank| self.shards.of_rank(rank));
-            (here, sum_of_runs(runs, nodes, |a, b| both(a, b, pair)).flatten())
+            sum_of_runs(runs, nodes, |a, b| both(a, b, pair)).flatten()
         };
-        if due == END {
+        if here == END {
             return false;
         }
-        self.assert_new(state, due);
+        self.assert_new(state, here);
         let joined = joined.expect("somebody waits there");
         for seat in &mut state.seats {
-            if matches!(seat.at, At::Waiting(at, ..) if at == due) {
+            if matches!(seat.at, At::Waiting(at, ..) if at == here) {
                 seat.at = At::Told(joined.clone());
             }
         }

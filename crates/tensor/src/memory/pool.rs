@@ -21,8 +21,7 @@ const SMALLEST_POOLED: usize = 1024;
 /// given back to the system when too many are free.
 const LARGE: usize = 1 << 18;
 /// A large request takes a free buffer of up to four times its size. What that
-/// wastes is less than what separate buffers for every size would hold: 1.9 GB
-/// against 1.3 GB for a U-Net.
+/// wastes is less than what separate buffers for every size would hold.
 const CLASSES_ABOVE: usize = 8;
 /// How many times the most memory ever in use the buffers in use and the free
 /// ones may hold together. Steps that repeat hardly ever reach it.

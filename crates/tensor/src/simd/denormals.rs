@@ -17,15 +17,6 @@
 /// the same on every thread that has called this, and may differ from those of
 /// one that has not.
 pub fn flush_denormals() {
-    flush();
-}
-
-/// Whether the calling thread treats denormal numbers as zero.
-pub fn denormals_are_flushed() -> bool {
-    std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5) == 0.0
-}
-
-fn flush() {
     #[cfg(target_arch = "x86_64")]
     {
         /// Results, and inputs: "flush to zero" and "denormals are zero" in MXCSR.
@@ -53,6 +44,11 @@ fn flush() {
             std::arch::asm!("msr fpcr, {}", in(reg) control, options(nostack, nomem));
         }
     }
+}
+
+/// Whether the calling thread treats denormal numbers as zero.
+pub fn denormals_are_flushed() -> bool {
+    std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5) == 0.0
 }
 
 #[cfg(test)]
