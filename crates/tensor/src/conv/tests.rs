@@ -97,13 +97,13 @@ proptest! {
     }
 }
 
-/// One image of several blocks of rows, and more output channels than a panel has: every panel of every
-/// block is computed separately, and the last block is shorter than the others.
+/// One or two images of more output channels than a panel has: cut into small blocks of rows, the last one shorter; and
+/// of too few rows for that, so that every panel of every block is computed separately.
 #[test]
-fn an_image_of_few_blocks_is_cut_into_panels_too() {
-    for n in 1..3 {
+fn an_image_of_few_blocks_is_cut_into_smaller_ones_or_panels() {
+    for [n, h, w] in [[1, 41, 61], [2, 41, 61], [1, 2, 900], [2, 2, 900], [1, 3, 7]] {
         let spec = Conv2dSpec::same(3);
-        let case = Case { x: [n, 41, 61, 2], weight: [3, 3, 2, 150], spec };
+        let case = Case { x: [n, h, w, 2], weight: [3, 3, 2, 150], spec };
         check::<f64>(&case, 1e-14).expect("equal to the definition");
         check::<f32>(&case, 5e-6).expect("equal to the definition");
     }

@@ -17,8 +17,8 @@
 //!
 //! Work is cut into blocks of a few image rows. A block's input is copied once
 //! into a small buffer with its padding, so the kernel has no edges to handle
-//! and the values stay in cache. If there are too few blocks for the threads,
-//! as for a single small image, the panels of each block are computed
+//! and the values stay in cache. Of a single image the blocks are smaller; if
+//! there are too few of them still, the panels of each block are computed
 //! separately.
 
 mod input_gradient;
@@ -30,7 +30,7 @@ pub use weight_gradient::weight_gradient;
 pub(crate) use window::{Block, Packed, Panel, padded_width, window_runs};
 
 use self::window::{Run, depth_blocks};
-use super::tile::{Start, Tile};
+use super::tile::{MOST_ROWS, Start, Tile};
 use super::{Conv2dSpec, Epilogue, Geometry};
 use crate::conv::kernels::Kernels;
 use crate::pool::Buffer;
@@ -46,8 +46,10 @@ const DEPTH: usize = 768;
 /// copying its input would take a noticeable part of the time.
 const FORWARD_BYTES: usize = 64 << 10;
 const FORWARD_PIXELS: [usize; 2] = [512, 2048];
-/// If there are fewer blocks than this, they are split into their panels.
+/// If there are fewer blocks than this, as for a single image, about so many smaller ones are made, of a whole tile at
+/// least; if there are too few still, they are split into their panels, whose results must then be copied together.
 const FEW_BLOCKS: usize = 8;
+const SMALL_BLOCKS: usize = 16;
 /// Up to this number of output pixels, reading weights takes most of a pass's time.
 const FEW_PIXELS: usize = 128;
 /// Partial weight gradients kept at once, and the most elements of all of them together.
@@ -79,7 +81,7 @@ pub(super) fn forward<T: Element>(
     let bias = epilogue.checked_bias(g);
     let pass = Pass::new(g, packed, bias.as_ref().map(Tensor::data), epilogue.activation);
     let [oh, ow] = g.output;
-    let rows = block_rows::<T>(g.cin, oh, ow);
+    let rows = forward_rows(g, block_rows::<T>(g.cin, oh, ow));
     let blocks = oh.div_ceil(rows.max(1));
     let (image, y_row) = (g.input[0] * g.input[1] * g.cin, ow * g.cout);
     let block = |n: usize, index: usize| {
@@ -114,6 +116,15 @@ fn block_rows<T>(cin: usize, oh: usize, ow: usize) -> usize {
     let [least, most] = FORWARD_PIXELS;
     let pixels = (FORWARD_BYTES / (cin * size_of::<T>()).max(1)).clamp(least, most);
     (pixels / ow.max(1)).clamp(1, oh.max(1))
+}
+
+/// The rows of a block of a forward pass, fewer than `rows` if that gives few blocks.
+fn forward_rows(g: &Geometry, rows: usize) -> usize {
+    let [oh, ow] = g.output;
+    if g.n * oh.div_ceil(rows) >= FEW_BLOCKS || g.n * oh * ow <= FEW_PIXELS {
+        return rows;
+    }
+    (g.n * oh / SMALL_BLOCKS).max(MOST_ROWS.div_ceil(ow)).min(rows)
 }
 
 /// Where a panel's results go: its first element, and the distances between
