@@ -35,8 +35,8 @@ pub fn for_other_threads() -> fn() {
 }
 
 /// Multiply-adds that one thread does in the time it takes to wake another one,
-/// about 20 microseconds; work of less than twice as many stays on one thread.
-const GRAIN: usize = 2 << 20;
+/// about 15 microseconds; work of less than twice as many stays on one thread.
+const GRAIN: usize = 1 << 20;
 
 /// The smallest number of jobs, of `cost` multiply-adds each, to give to a thread at
 /// once.
