@@ -5,11 +5,13 @@
 //!
 //! The base is the default model, trained without two classes of garments. Each person has a style (colours, light, noise,
 //! blur), their own mix of the base's classes, and those two classes as their own. `docs/results.md` tells the protocol.
+//! With `--further` the base is first trained on twenty other people, in one of the ways of [`further`].
 //! Figures are of people, not of pictures: means over people with 95 % intervals, the worst tenth, the share who are worse
 //! off. `rows.csv` has a row for each person, way and number of pictures; `table.md` and `curves.svg` sum them up.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod further;
 mod parts;
 mod person;
 mod photos;
@@ -20,11 +22,12 @@ mod study;
 mod table;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::FashionScenes;
+use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
 use cerberus::personal::recogniser::Shared;
 use cerberus::personal::{Base, Knowledge, Slot};
@@ -33,6 +36,7 @@ use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError, l
 use cerberus_cli::say;
 use clap::Parser;
 
+use further::Further;
 use person::{Person, Scenes};
 use study::Study;
 
@@ -58,6 +62,12 @@ struct Options {
     /// Chooses the base's weights and everything about the people
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Train the base further on twenty other people first
+    #[arg(long, conflicts_with_all = ["base", "parts"])]
+    further: Option<Further>,
+    /// Steps of that
+    #[arg(long, default_value_t = 600, requires = "further")]
+    further_steps: usize,
     /// Epochs of the base's training
     #[arg(long, default_value_t = 12)]
     epochs: usize,
@@ -90,9 +100,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
         return Err(TrainError::Option("--people must be at least 2: figures are of people".into()));
     }
     let (config, path) = base(options)?;
-    let open = || load_model(&path).map(|(_, model)| model);
-    let failed = |error: cerberus::personal::PersonalError| TrainError::Option(error.to_string());
-    let base = Base::new(open()?, &path).map_err(failed)?;
+    let (base, styled) = bases(options, &path)?;
     let mut known = knowledge(&config, &base)?;
     let scenes = Scenes::new(FashionScenes::embedded(options.seed), &KEPT)?;
     if options.parts {
@@ -106,7 +114,6 @@ fn run(options: &Options) -> Result<(), TrainError> {
     }
     let image = base.image();
     let shared = Shared::new(image.rows.clone(), known.remove(&image.task));
-    let styled = Base::new(open()?, &path).map_err(failed)?;
     let mut study = Study::new(base, styled, shared);
     for number in 0..options.people {
         let person = Person::new(options.seed, number);
@@ -115,10 +122,26 @@ fn run(options: &Options) -> Result<(), TrainError> {
     }
     let table = table::Tables::of(&study);
     say!("{}", table.markdown());
-    write_atomically(&options.out.join("rows.csv"), study.csv().as_bytes())?;
-    write_atomically(&options.out.join("table.md"), table.markdown().as_bytes())?;
-    write_atomically(&options.out.join("curves.svg"), table.curves().as_bytes())?;
+    let ending = options.further.map_or_else(String::new, |kind| format!("-{}", kind.name()));
+    let write = |name: &str, text: String| write_atomically(&options.out.join(name), text.as_bytes());
+    write(&format!("rows{ending}.csv"), study.csv())?;
+    write(&format!("table{ending}.md"), table.markdown())?;
+    write(&format!("curves{ending}.svg"), table.curves())?;
     Ok(())
+}
+
+/// The base, trained further if asked for, and another copy of it.
+fn bases(options: &Options, path: &Path) -> Result<(Base, Base), TrainError> {
+    let open = || load_model(path).map(|(_, model)| model);
+    let base =
+        |model: MultiTaskModel| Base::new(model, path).map_err(|error| TrainError::Option(error.to_string()));
+    let Some(kind) = options.further else { return Ok((base(open()?)?, base(open()?)?)) };
+    let width = base(open()?)?.image().width;
+    let model = further::train((open()?, width), kind, options.seed, options.further_steps)?;
+    let mut copy = open()?;
+    study::set(&mut copy, &model.tensors());
+    let hash = format!("{}, trained further", kind.name());
+    Ok((Base::with_hash(model, "further", hash.clone()), Base::with_hash(copy, "further", hash)))
 }
 
 /// Trains the base, unless its run is in the folder already; returns its file.

@@ -135,8 +135,19 @@ impl Person {
         Ok(Pictures { shown, unlabelled, tuned, known, own: scored })
     }
 
+    /// A training scene of one of the classes that the base knows, with labels by the base's numbers.
+    pub fn takes(
+        &self,
+        scenes: &Scenes,
+        class: usize,
+        epoch: u64,
+        random: &mut Stream,
+    ) -> Result<Sample, DataError> {
+        Ok(self.taken(scenes.seen(class, epoch, random)?, random))
+    }
+
     /// One of the base's classes, by the mix.
-    fn class(&self, random: &mut Stream) -> usize {
+    pub fn class(&self, random: &mut Stream) -> usize {
         let mut left: f64 = random.random();
         for (class, share) in self.mix.iter().enumerate() {
             left -= share;
@@ -166,6 +177,11 @@ impl Person {
 }
 
 impl Scenes {
+    /// A training scene of one of the classes that the base knows, with labels by the base's numbers.
+    pub fn seen(&self, class: usize, epoch: u64, random: &mut Stream) -> Result<Sample, DataError> {
+        Ok(self.as_base(self.draw(0, self.kept[class], epoch, random)?))
+    }
+
     /// The names of the classes that the base does not know.
     pub fn own_names(&self) -> Vec<String> {
         let names = self.data.info().label("class").map_or(&[][..], |label| &label.classes);

@@ -126,6 +126,14 @@ impl Study {
         Ok(figures)
     }
 
+    /// How many numbers the base has, a style, and what is kept of one picture.
+    pub fn sizes(&self) -> [usize; 3] {
+        let mut base = 0;
+        self.base.model().visit("", &mut |_, entry| base += entry.value().len());
+        let style = Style::of(self.base.model()).statistics.iter().map(|(_, values)| values.len()).sum();
+        [base, style, self.base.image().width]
+    }
+
     /// A row for each person, way and number of pictures.
     pub fn csv(&self) -> String {
         let mut text = String::from("person,way,shown,own,known,all\n");
@@ -142,7 +150,7 @@ fn images(samples: &[Sample]) -> Tensor {
 }
 
 /// Gives a model values that it had.
-fn set(model: &mut MultiTaskModel, values: &[(String, Tensor)]) {
+pub fn set(model: &mut MultiTaskModel, values: &[(String, Tensor)]) {
     let mut values = values.iter();
     model.visit_mut("", &mut |_, mut entry| {
         if let Some((_, value)) = values.next() {

@@ -95,6 +95,34 @@ impl<'a> Tables<'a> {
             let values: Vec<f64> = self.study.unknown.iter().map(|shares| shares[place]).collect();
             let _ = writeln!(text, "| {name} | {} |", Estimate::of(&values).percent());
         }
+        text += &self.shares();
+        text
+    }
+
+    /// What all people share and what is personal: how much of each there is, and what it is worth with five pictures
+    /// of each class.
+    fn shares(&self) -> String {
+        const SHOWN: usize = 5;
+        let [base, style, picture] = self.study.sizes();
+        let pictures = 2 * SHOWN * picture;
+        let mut text = String::from(
+            "\n| | numbers | KiB | own classes | base's classes | all pictures |\n|---|---|---|---|---|---|\n",
+        );
+        let parts = [
+            ("shared: the base", base, ALONE, 0),
+            ("personal: style", style, "style, base alone", 0),
+            ("personal: ten pictures of two classes", pictures, "chosen", SHOWN),
+            ("personal: both", style + pictures, "style, chosen", SHOWN),
+        ];
+        for (name, numbers, way, shown) in parts {
+            let rows = self.rows(way, shown);
+            let of = |value: fn(&Row) -> f64| {
+                Estimate::of(&rows.iter().map(|row| value(row)).collect::<Vec<_>>()).percent()
+            };
+            let kib = (numbers * size_of::<f32>()) as f64 / 1024.0;
+            let figures = [of(|row| row.own), of(|row| row.known), of(|row| row.all)].join(" | ");
+            let _ = writeln!(text, "| {name} | {numbers} | {kib:.1} | {figures} |");
+        }
         text
     }
 

@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cerberus_autograd::Var;
 use cerberus_multitask::config::{HeadConfig, ModelConfig};
 use cerberus_multitask::{MultiTaskModel, tasks};
-use cerberus_nn::{BatchNorm2d, Context, Conv2d, Init, Layer, Module, ModuleTensorMut, Sequential, module};
+use cerberus_nn::{
+    BatchNorm2d, Context, Conv2d, Init, Layer, Module, ModuleTensorMut, Pad2d, Sequential, Upsample, module,
+};
 use cerberus_onnx::proto::{GraphProto, ModelProto, TensorProto};
 use cerberus_onnx::{DESCRIPTION, IR_VERSION, OPSET, Preprocessing, export_layer, export_model, save};
+use cerberus_tensor::conv::Padding;
 use cerberus_tensor::{Element, Tensor};
 use prost::Message;
 
@@ -129,6 +132,24 @@ fn every_layer_with_a_mapping_becomes_a_well_formed_graph_that_reads_back_the_sa
         let read = ModelProto::decode(&std::fs::read(&path).unwrap()[..]).expect("a message");
         assert!(read == model, "{name}");
     }
+}
+
+/// Readers without newer forms of these operators (tract 0.22, say) know pads of all axes, and factors of all axes, only.
+#[test]
+fn pads_and_whole_factors_are_given_for_all_axes() {
+    let sample = [4, 6, 3];
+    let layers = Sequential::new().add("up", Upsample::nearest(2)).add("pad", Pad2d::zeros(Padding::all(1)));
+    let model = export_layer(&layers, &sample).expect("an export");
+    let graph = model.graph.as_ref().expect("a graph");
+    let of = |operator: &str| graph.node.iter().find(|node| node.op_type.as_deref() == Some(operator));
+    let resize = of("Resize").expect("a resize");
+    assert_eq!(resize.input.len(), 3, "image, no region, factors");
+    assert_eq!(floats(constant(graph, &resize.input[2])), [1.0, 1.0, 2.0, 2.0]);
+    for pad in graph.node.iter().filter(|node| node.op_type.as_deref() == Some("Pad")) {
+        assert_eq!(pad.input.len(), 3, "image, pads, value");
+        assert_eq!(constant(graph, &pad.input[1]).dims, [8]);
+    }
+    assert!(of("Pad").is_some());
 }
 
 #[test]

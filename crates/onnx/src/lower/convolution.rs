@@ -175,12 +175,12 @@ impl Lowering<'_> {
         let y = match interpolation {
             Interpolation::Bilinear => {
                 let modes = [("mode", "linear"), ("coordinate_transformation_mode", "half_pixel")];
-                self.resized(x, size, &modes)
+                self.resized(x, sides, &modes)
             }
             // The operator's a is -0.75, and the edges are continued, unless it is told otherwise.
             Interpolation::Bicubic { corners } => {
                 let grid = if corners { "align_corners" } else { "half_pixel" };
-                self.resized(x, size, &[("mode", "cubic"), ("coordinate_transformation_mode", grid)])
+                self.resized(x, sides, &[("mode", "cubic"), ("coordinate_transformation_mode", grid)])
             }
             Interpolation::Nearest if (0..2).all(|axis| size[axis].is_multiple_of(from_size[axis])) => {
                 let modes = [
@@ -188,7 +188,7 @@ impl Lowering<'_> {
                     ("coordinate_transformation_mode", "asymmetric"),
                     ("nearest_mode", "floor"),
                 ];
-                self.resized(x, size, &modes)
+                self.resized(x, sides, &modes)
             }
             // The operator divides rounded numbers, and may miss by a pixel where sizes do not divide.
             Interpolation::Nearest => [0, 1].into_iter().fold(x, |x, axis| {
@@ -203,12 +203,28 @@ impl Lowering<'_> {
     }
 
     /// Images `[N, C, H, W]` at another size.
-    pub(super) fn resized(&mut self, x: String, size: [usize; 2], modes: &[(&str, &str)]) -> String {
-        let sizes = self.graph.integers(&size.map(|side| side as i64));
+    pub(super) fn resized(
+        &mut self,
+        x: String,
+        [from, to]: [[usize; 2]; 2],
+        modes: &[(&str, &str)],
+    ) -> String {
         let modes = modes.iter().map(|(name, mode)| AttributeProto::text(name, mode));
+        // By factors, if they give the size: not all readers know sizes of some axes only.
+        if let [Some(rows), Some(columns)] = [0, 1].map(|axis| factor(from[axis], to[axis])) {
+            let factors = self.graph.floats("factors", &[4], &[1.0, 1.0, rows, columns]);
+            return self.graph.node("Resize", [x, String::new(), factors], modes);
+        }
+        let sizes = self.graph.integers(&to.map(|side| side as i64));
         let attributes = modes.chain([AttributeProto::ints("axes", [2, 3])]);
         self.graph.node("Resize", [x, String::new(), String::new(), sizes], attributes)
     }
+}
+
+/// What a side is multiplied by, if the operator, which rounds the product down, then finds the other.
+fn factor(from: usize, to: usize) -> Option<f32> {
+    let factor = to as f32 / from as f32;
+    ((from as f32 * factor).floor() == to as f32).then_some(factor)
 }
 
 /// The weights of a convolution.

@@ -105,11 +105,11 @@ impl Lowering<'_> {
             return Ok(());
         }
         if at.step.name() == "resize_corners"
-            && let (&[_, _], &[height, width], 4) = (at.from, at.to, rank)
+            && let (&[rows, columns], &[height, width], 4) = (at.from, at.to, rank)
         {
             let x = self.value(from, ChannelsFirst)?;
             let modes = [("mode", "linear"), ("coordinate_transformation_mode", "align_corners")];
-            let y = self.resized(x, [height, width], &modes);
+            let y = self.resized(x, [[rows, columns], [height, width]], &modes);
             self.set(at.place, ChannelsFirst, y);
             return Ok(());
         }
@@ -185,10 +185,8 @@ impl Lowering<'_> {
         }
         let place = if single { layout.place(at.start, extents.len()) } else { at.start };
         if sources.contains(&None) {
-            let pads = self.graph.integers(&[0, 1]);
-            let zero = self.graph.number(0.0);
-            let axes = self.graph.integers(&[place as i64]);
-            x = self.graph.node("Pad", [x, pads, zero, axes], [AttributeProto::text("mode", "constant")]);
+            let rank = if single { extents.len() } else { extents.len() + 1 - at.from.len() };
+            x = self.padded(x, (place, rank), [0, 1], 0.0);
         }
         let places: Vec<i64> = sources.iter().map(|source| source.unwrap_or(inputs) as i64).collect();
         let places = self.graph.integers(&places);

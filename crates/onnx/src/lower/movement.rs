@@ -123,6 +123,22 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// `x` with so many positions of `fill` before and after it along one of its axes.
+    pub(super) fn padded(
+        &mut self,
+        x: String,
+        (axis, rank): (usize, usize),
+        [before, after]: [i64; 2],
+        fill: f64,
+    ) -> String {
+        // All axes are named by their places: not all readers know a list of some.
+        let mut pads = vec![0; 2 * rank];
+        (pads[axis], pads[rank + axis]) = (before, after);
+        let pads = self.graph.integers(&pads);
+        let fill = self.graph.number(fill);
+        self.graph.node("Pad", [x, pads, fill], [AttributeProto::text("mode", "constant")])
+    }
+
     fn concat(&mut self, place: usize, step: &Step, axis: usize) -> Result<(), ExportError> {
         let rank = self.extents(place).len();
         let parts: Vec<&Input> = step
@@ -146,10 +162,7 @@ impl Lowering<'_> {
         let layout = if rank > 2 && first <= plain { ChannelsFirst } else { Plain };
         if let Some((fill, pads)) = padding(&parts, axis) {
             let x = self.value(nodes[0], layout)?;
-            let pads = self.graph.integers(&pads);
-            let fill = self.graph.number(fill);
-            let axes = self.graph.integers(&[layout.place(axis, rank) as i64]);
-            let y = self.graph.node("Pad", [x, pads, fill, axes], [AttributeProto::text("mode", "constant")]);
+            let y = self.padded(x, (layout.place(axis, rank), rank), pads, fill);
             self.set(place, layout, y);
             return Ok(());
         }
