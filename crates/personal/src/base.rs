@@ -14,9 +14,9 @@ use cerberus_multitask::config::find_kind;
 use cerberus_multitask::{HeadOutput, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
-use sha2::{Digest, Sha256};
 
 use crate::error::PersonalError;
+use crate::hash::file_hash;
 use crate::heads::Linear;
 use crate::matrix::Matrix;
 
@@ -82,19 +82,6 @@ pub struct Looked {
     /// Rows and columns of the images.
     pub size: [usize; 2],
     stride: usize,
-}
-
-/// SHA-256 of a file, as hexadecimal digits.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn file_hash(path: &Path) -> Result<String, PersonalError> {
-    Ok(bytes_hash(&std::fs::read(path).map_err(PersonalError::io("read", path))?))
-}
-
-/// SHA-256 of bytes, as hexadecimal digits.
-pub fn bytes_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Base {
@@ -191,12 +178,11 @@ impl Base {
     pub fn look_within(&self, images: Tensor, context: &mut Context) -> Looked {
         let size = [images.shape()[1], images.shape()[2]];
         let features = self.model.features(Var::constant(images), context);
-        let outputs: Vec<HeadOutput> =
-            self.model.tasks().iter().map(|task| task.forward(&features, context)).collect();
-        let own = self.classifier().map(|index| {
-            let embedding = self.model.tasks()[index].embedding(&features, context);
-            embedding.unwrap_or_else(|| outputs[index].maps[0].clone())
-        });
+        let (outputs, mut embeddings): (Vec<HeadOutput>, Vec<Option<Var>>) =
+            self.model.tasks().iter().map(|task| task.forward_with_embedding(&features, context)).unzip();
+        let own = self
+            .classifier()
+            .map(|index| embeddings[index].take().unwrap_or_else(|| outputs[index].maps[0].clone()));
         let embedding = own.unwrap_or_else(|| {
             let deepest = features.stages.last().unwrap_or(features.main()).clone();
             deepest.global_avg_pool()

@@ -8,6 +8,7 @@
 //!
 //! - [`heads`]: classifiers of embeddings: prototypes, ridge, logistic, anchored to the base, Gaussian;
 //! - [`base`]: the base model as people share it, with what it [knows](knowledge) of its own classes;
+//! - [`hash`]: how a base is known, and how that is remembered;
 //! - [`labelled`](mod@labelled): embeddings of what labelled pictures show: images, objects, pixels;
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
 //! - [`style`]: the statistics of a person's pictures, for all heads;
@@ -19,6 +20,7 @@
 pub mod adapters;
 pub mod base;
 mod error;
+pub mod hash;
 pub mod heads;
 pub mod knowledge;
 pub mod labelled;

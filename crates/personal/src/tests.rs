@@ -1,14 +1,17 @@
 //! Adapters: fresh ones change nothing, their gradients are those of finite differences, and tuning lowers the loss and
 //! touches nothing else. Styles: what is applied can be taken off. Stores, and many people at once.
 
+use std::collections::BTreeMap;
+
 use cerberus_autograd::Var;
 use cerberus_data::{Batch, EpochPlan, Loader, Split, open};
 use cerberus_multitask::{ModelConfig, MultiTaskModel};
-use cerberus_nn::{Context, Init, Module, ModuleTensorMut};
+use cerberus_nn::{Context, Init, Module, ModuleTensorMut, checkpoint};
 use cerberus_tensor::{Element, Tensor};
 
 use crate::adapters::{LowRank, MapAdapter, MapAdapters};
 use crate::base::Base;
+use crate::knowledge::{Knowledge, Part};
 use crate::people::People;
 use crate::recogniser::{Examples, Recognised, Recogniser, Shared, Way, choose, fit};
 use crate::store::{Learned, Lesson, Log, Shown, Step, Store};
@@ -330,4 +333,42 @@ fn a_store_keeps_style_and_lessons_and_refuses_what_does_not_fit() {
     assert!(refused.contains("small") && refused.contains("1111111111111111"), "{refused}");
     let mut people = People::new(base, Shared::new(stranger.image().rows.clone(), None));
     assert!(people.load("one", &path).unwrap_err().to_string().contains("style"));
+}
+
+#[test]
+fn to_answer_a_part_of_what_a_base_knows_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = Base::with_hash(model::<f32>(), "small", "3".repeat(64));
+    let slot = base.image();
+    let embeddings = base.look(batch(60).images).embeddings;
+    let labels: Vec<usize> = (0..60).map(|place| place % slot.classes.len()).collect();
+    let measured = Knowledge::measure((&embeddings, &labels), (&[], &[]), slot.classes.len()).unwrap();
+    let path = folder.path().join("known.safetensors");
+    let all = BTreeMap::from([(slot.task.clone(), measured.clone())]);
+    Knowledge::save(&all, &path, &base).unwrap();
+    let load = |part| {
+        let tasks = [slot.task.clone()].into();
+        Knowledge::load(&path, &base, &tasks, part).unwrap().remove(&slot.task).unwrap()
+    };
+    assert_eq!(load(Part::All), measured);
+    let part = load(Part::Answers);
+    assert!(part.hash == measured.hash && part.judged.labels.is_empty() && part.rehearsal.labels.is_empty());
+    let [whole, part] = [measured.clone(), part].map(|known| Shared::new(slot.rows.clone(), Some(known)));
+    let examples = Examples {
+        classes: vec!["mug".into(), "hat".into()],
+        embeddings: embeddings[..6].to_vec(),
+        labels: vec![0, 0, 0, 1, 1, 1],
+    };
+    for way in Way::ALL {
+        let found = fit(&whole, &slot.classes, &examples, way).unwrap();
+        for embedding in &embeddings {
+            assert_eq!(found.recognise(&whole, embedding), found.recognise(&part, embedding), "{way}");
+        }
+    }
+    // A file that does not tell its hash is read as a whole.
+    let file = checkpoint::load::<f32>(&path).unwrap();
+    let mut metadata = file.metadata().clone();
+    metadata.retain(|key, _| !key.starts_with("hash."));
+    checkpoint::save(&path, &file.under(""), &metadata).unwrap();
+    assert_eq!([Part::All, Part::Answers].map(load), [measured.clone(), measured]);
 }

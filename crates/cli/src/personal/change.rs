@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cerberus::data::Image;
-use cerberus::personal::base::bytes_hash;
+use cerberus::personal::hash::bytes_hash;
 use cerberus::personal::store::{BaseName, Lesson, check_class};
 use cerberus::personal::{Log, PersonalError, Portable, Shown, Step, Store, Style};
 

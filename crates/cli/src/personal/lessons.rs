@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cerberus::data::{Batch, Dataset, PhotoOptions, Split, open_photos};
-use cerberus::personal::base::bytes_hash;
+use cerberus::personal::hash::bytes_hash;
 use cerberus::personal::store::Lesson;
 use cerberus::personal::{Base, Kind, Shown, labelled};
 use cerberus::train::TrainError;

@@ -11,7 +11,7 @@ use crate::say;
 
 pub(super) fn run(session: &mut Session, as_json: bool) -> Result<(), Failure> {
     let store = session.read()?;
-    let found = session.recognisers(&store);
+    let found = session.recognisers(&store)?;
     if as_json {
         let ways: BTreeMap<&String, Way> = found.iter().map(|(task, found)| (task, found.way)).collect();
         let line = json!({

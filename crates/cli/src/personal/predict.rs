@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cerberus::data::{ClassId, Image, normalise};
 use cerberus::metrics::argmax;
 use cerberus::multitask::{HeadConfig, Prediction};
+use cerberus::nn::Context;
 use cerberus::personal::base::Looked;
 use cerberus::personal::recogniser::Shared;
 use cerberus::personal::{Base, Kind, Recognised, Recogniser};
@@ -26,7 +27,7 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
     }
     let images = inputs(images)?;
     let store = session.read()?;
-    let own = session.recognisers(&store);
+    let own = session.recognisers(&store)?;
     drop(store);
     // The classes that every task can now give: the base's, and the person's after them.
     let mut heads: Vec<HeadConfig> =
@@ -36,8 +37,10 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
             heads[index].classes.extend(found.classes.iter().cloned());
         }
     }
+    let mut context = Context::evaluation();
     let failed = for_each(images.len(), |index| {
-        one(session, &own, &heads, threshold, &images[index]).map(|line| Some(line.to_string()))
+        let look = |image: &Image| session.base.look_within(normalise(&[image]), &mut context);
+        one(session, &own, (&heads, threshold), &images[index], look).map(|line| Some(line.to_string()))
     });
     match failed {
         0 => Ok(()),
@@ -51,13 +54,13 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
 fn one(
     session: &Session,
     own: &Own,
-    heads: &[HeadConfig],
-    threshold: f32,
+    (heads, threshold): (&[HeadConfig], f32),
     path: &Path,
+    look: impl FnOnce(&Image) -> Looked,
 ) -> Result<Value, Failure> {
     let picture = Image::read(path)?;
     let (placed, placement) = session.place(&picture);
-    let looked = session.base.look(normalise(&[&placed]));
+    let looked = look(&placed);
     let predictions: Vec<Prediction> = with_own(&session.base, &session.shared, own, &looked)
         .into_iter()
         .map(|prediction| brought_back(prediction, &placement, threshold))

@@ -35,7 +35,7 @@ pub(super) fn run(session: &mut Session, data: &str, samples: Option<usize>) -> 
         return Err(Failure::usage("--samples must be at least 1"));
     }
     let store = session.read()?;
-    let own = session.recognisers(&store).remove(session.image_task());
+    let own = session.recognisers(&store)?.remove(session.image_task());
     drop(store);
     let slot = session.base.image();
     let Some(index) = slot.index else {

@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cerberus::data::{Image, Placement, normalise};
 use cerberus::nn::Context;
-use cerberus::personal::base::file_hash;
+use cerberus::personal::hash::{Mark, file_hash};
+use cerberus::personal::knowledge::Part;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
 use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
@@ -24,21 +25,35 @@ pub(super) struct Session {
     pub base: Base,
     /// What each task compares with.
     pub shared: BTreeMap<String, Shared>,
+    /// The base's, if the store does not remember its hash.
+    mark: Option<Mark>,
     model: PathBuf,
     user: Option<PathBuf>,
 }
 
 impl Session {
     pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
-        // The hash takes as long as reading the model.
-        let (loaded, hash) = rayon::join(|| load_image_model(model), || file_hash(model));
+        let mark = Mark::of(model).ok();
+        let remembered = mark.as_ref().zip(user).and_then(|(mark, user)| mark.hash_in(user));
+        let (loaded, hash) = match remembered.clone() {
+            Some(hash) => (load_image_model(model), Ok(hash)),
+            // The hash takes as long as reading the model.
+            None => rayon::join(|| load_image_model(model), || file_hash(model)),
+        };
         let (config, network) = loaded?;
+        if mark.is_some() && mark != Mark::of(model).ok() {
+            return Err(Failure::usage(format!(
+                "{} was changed while it was read; try again",
+                model.display()
+            )));
+        }
         let name = model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let base = Base::with_hash(network, &name, hash?);
         Ok(Self {
             config,
             base,
             shared: BTreeMap::new(),
+            mark: mark.filter(|_| remembered.is_none()),
             model: model.into(),
             user: user.map(Path::to_path_buf),
         })
@@ -50,9 +65,9 @@ impl Session {
     }
 
     /// Reads what the base knows for the task of the whole image and for these tasks.
-    fn know(&mut self, mut tasks: BTreeSet<String>) -> Result<(), Failure> {
+    fn know(&mut self, mut tasks: BTreeSet<String>, part: Part) -> Result<(), Failure> {
         tasks.insert(self.image_task().to_string());
-        let mut known = Knowledge::load(&self.knowledge_path(), &self.base, &tasks)?;
+        let mut known = Knowledge::load(&self.knowledge_path(), &self.base, &tasks, part)?;
         for slot in self.base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
             let shared = Shared::new(slot.rows.clone(), known.remove(&slot.task));
             self.shared.insert(slot.task.clone(), shared);
@@ -78,8 +93,7 @@ impl Session {
     /// The store to be read; from now on the base sees pictures in its style.
     pub fn read(&mut self) -> Result<Store, Failure> {
         let store = Store::read(&self.user()?, &self.base)?;
-        self.know(store.log.tasks())?;
-        self.wear(&store)?;
+        self.open(&store, Part::Answers)?;
         Ok(store)
     }
 
@@ -87,14 +101,21 @@ impl Session {
     /// none.
     pub fn write(&mut self, begin: bool) -> Result<Store, Failure> {
         let store = Store::write(&self.user()?, &self.base, begin)?;
-        self.know(store.log.tasks())?;
-        self.wear(&store)?;
+        self.open(&store, Part::All)?;
         Ok(store)
+    }
+
+    fn open(&mut self, store: &Store, part: Part) -> Result<(), Failure> {
+        if let Some(mark) = self.mark.take() {
+            mark.remember_in(store.folder(), self.base.hash(), SystemTime::now());
+        }
+        self.know(store.log.tasks(), part)?;
+        self.wear(store)
     }
 
     /// Reads what the base knows for all tasks, to teach more than the store holds.
     pub fn know_all(&mut self) -> Result<(), Failure> {
-        self.know(self.base.slots().iter().map(|slot| slot.task.clone()).collect())
+        self.know(self.base.slots().iter().map(|slot| slot.task.clone()).collect(), Part::All)
     }
 
     fn wear(&mut self, store: &Store) -> Result<(), Failure> {
@@ -147,12 +168,13 @@ impl Session {
     }
 
     /// A store's recognisers: the saved ones, or, if the base was prepared since, what is learned now.
-    pub fn recognisers(&self, store: &Store) -> BTreeMap<String, Recogniser> {
+    pub fn recognisers(&mut self, store: &Store) -> Result<BTreeMap<String, Recogniser>, Failure> {
         let same = |(task, hash): (&String, &String)| self.knowledge_hash(task) == *hash;
-        match store.learned.knowledge.iter().all(same) {
-            true => store.learned.recognisers.clone(),
-            false => self.learn(&store.log).recognisers,
+        if store.learned.knowledge.iter().all(same) {
+            return Ok(store.learned.recognisers.clone());
         }
+        self.know(store.log.tasks(), Part::All)?;
+        Ok(self.learn(&store.log).recognisers)
     }
 }
 

@@ -228,10 +228,14 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     /// The head's raw outputs.
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T>;
 
-    /// What the head's last dense layer sees of each image, `[N, D]`: a description of the image by which classes that
-    /// the head does not know can be told apart, too. `None` for heads that do not end so.
-    fn embedding(&self, _features: &Features<T>, _context: &mut Context<T>) -> Option<Var<T>> {
-        None
+    /// The raw outputs, and what the head's last dense layer sees of each image, `[N, D]`: a description of the image by
+    /// which classes that the head does not know can be told apart, too. `None` for heads that do not end so.
+    fn forward_with_embedding(
+        &self,
+        features: &Features<T>,
+        context: &mut Context<T>,
+    ) -> (HeadOutput<T>, Option<Var<T>>) {
+        (self.forward(features, context), None)
     }
 
     /// The loss of the outputs against the batch's labels, a single number: the

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::log::check_class;
 use super::{BaseName, FORMAT, Log, Metadata};
-use crate::base::bytes_hash;
 use crate::error::PersonalError;
+use crate::hash::bytes_hash;
 use crate::heads::Linear;
 use crate::knowledge::{narrow, wide};
 use crate::matrix::Matrix;

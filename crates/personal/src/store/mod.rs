@@ -5,6 +5,7 @@
 //! | `store.json` | the base's hash, and the [log](Log): which pictures were shown as what, and when |
 //! | `learned-HASH.safetensors` | their embeddings, and the [recogniser](crate::Recogniser) that was computed from them |
 //! | `pictures/` | the pictures, only if they were asked to be kept |
+//! | `base.json` | the base's hash beside a [mark](crate::hash::Mark) of its file; may be missing |
 //! | `lock` | empty; held while a program reads or writes |
 //!
 //! The recogniser is a function of the log and of what the base knows, so a log without a class is a store without it,
