@@ -201,6 +201,17 @@ pub trait Metric {
     }
 }
 
+/// The metric of a head that gives classes to images, objects or pixels, for images of so many rows and columns. Its classes
+/// may be more than the head learned, for predictions to which something else has added others. `None` for other heads.
+pub fn metric_of(head: &HeadConfig, image: [usize; 2]) -> Option<Box<dyn Metric>> {
+    match kinds::<f32>().into_iter().find(|kind| kind.name == head.kind)?.label {
+        LabelKind::Class => Some(Box::new(scores::ClassScores::new(head))),
+        LabelKind::Objects => Some(Box::new(scores::ObjectScores::new(head))),
+        LabelKind::Mask => Some(Box::new(scores::MaskScores::new(head, image))),
+        LabelKind::Classes | LabelKind::Values | LabelKind::ValueMap => None,
+    }
+}
+
 /// The precision of one class at rising recalls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrecisionCurve {

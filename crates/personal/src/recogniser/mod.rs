@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::heads::Linear;
-use crate::heads::gaussian::Gaussian;
+use crate::heads::gaussian::{Gaussian, densities};
 use crate::heads::prototypes::unit;
 use crate::knowledge::{Knowledge, wide};
 use crate::matrix::Matrix;
@@ -228,8 +228,7 @@ impl Recogniser {
             Way::Gaussian => {
                 let whitening = shared.knowledge.as_ref().and_then(|known| known.whitening.as_ref());
                 let white = whitening.map_or_else(|| x.to_vec(), |whitening| whitening.apply(x));
-                let gaussian = Gaussian { means: self.head.weight.clone(), counts: self.head.bias.clone() };
-                let mut scores = gaussian.scores(&white);
+                let mut scores = densities(&self.head.weight, &self.head.bias, &white);
                 scores
                     .iter_mut()
                     .zip(&self.head.bias)
