@@ -90,6 +90,9 @@ fn kept_name(digest: &str, path: &Path) -> String {
 /// Learns from a log and writes the store.
 pub(super) fn save(session: &Session, store: &mut Store, log: Log) -> Result<(), Failure> {
     let learned = session.learn(&log);
+    for task in log.tasks().iter().filter(|task| !learned.recognisers.contains_key(*task)) {
+        eprintln!("note: {task} cannot tell what was taught; run the command prepare once, which it needs");
+    }
     Ok(store.save(log, learned)?)
 }
 
