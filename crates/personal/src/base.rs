@@ -11,7 +11,7 @@ use std::path::Path;
 use cerberus_autograd::Var;
 use cerberus_data::{CLASS, LabelKind};
 use cerberus_multitask::config::find_kind;
-use cerberus_multitask::{HeadOutput, MultiTaskModel};
+use cerberus_multitask::{Features, HeadOutput, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
@@ -183,16 +183,32 @@ impl Base {
         let own = self
             .classifier()
             .map(|index| embeddings[index].take().unwrap_or_else(|| outputs[index].maps[0].clone()));
-        let embedding = own.unwrap_or_else(|| {
-            let deepest = features.stages.last().unwrap_or(features.main()).clone();
-            deepest.global_avg_pool()
-        });
-        let value = embedding.into_value().contiguous();
-        let width = value.shape()[1];
-        let embeddings = value.data().chunks_exact(width).map(<[f32]>::to_vec).collect();
+        let embeddings = embeddings_of(&features, own);
         let map = features.main().value().contiguous();
         Looked { embeddings, map, outputs, size, stride: self.stride }
     }
+
+    /// The embeddings of images `[N, H, W, C]` alone; no other head is run.
+    #[track_caller]
+    pub fn embeddings(&self, images: Tensor, context: &mut Context) -> Vec<Vec<f32>> {
+        let features = self.model.features(Var::constant(images), context);
+        let own = self.classifier().map(|index| {
+            let (output, embedding) = self.model.tasks()[index].forward_with_embedding(&features, context);
+            embedding.unwrap_or_else(|| output.maps[0].clone())
+        });
+        embeddings_of(&features, own)
+    }
+}
+
+/// The rows of what the classifier sees, or, in a base without one, of the mean over the deepest map.
+fn embeddings_of(features: &Features, own: Option<Var>) -> Vec<Vec<f32>> {
+    let embedding = own.unwrap_or_else(|| {
+        let deepest = features.stages.last().unwrap_or(features.main()).clone();
+        deepest.global_avg_pool()
+    });
+    let value = embedding.into_value().contiguous();
+    let width = value.shape()[1];
+    value.data().chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
 impl Looked {

@@ -145,7 +145,7 @@ impl Session {
     pub fn embeddings(&self, pictures: &[Image]) -> Vec<Vec<f32>> {
         let mut context = Context::evaluation();
         let batches = self.batches(pictures).into_iter();
-        batches.flat_map(|batch| self.base.look_within(batch, &mut context).embeddings).collect()
+        batches.flat_map(|batch| self.base.embeddings(batch, &mut context)).collect()
     }
 
     /// What is learned from a log, for every task that something was taught for.
