@@ -176,6 +176,7 @@ fn taught(
         when: 0,
         lessons,
         style,
+        adapters: None,
     };
     let own = |random: &mut Stream| {
         let places: Vec<usize> = (0..SHOWN).map(|_| random.random_range(0..pictures.len())).collect();

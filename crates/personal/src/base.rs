@@ -15,6 +15,7 @@ use cerberus_multitask::{Features, HeadOutput, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
 
+use crate::adapters::MapAdapters;
 use crate::error::PersonalError;
 use crate::hash::file_hash;
 use crate::heads::Linear;
@@ -28,6 +29,8 @@ pub struct Base {
     slots: Vec<Slot>,
     /// Pixels of the image between neighbouring positions of the main map.
     stride: usize,
+    /// What lies between the trunk and the heads.
+    adapters: Option<MapAdapters>,
 }
 
 /// What a class is given to.
@@ -124,7 +127,7 @@ impl Base {
                 rows,
             });
         }
-        Self { model, hash, name: name.into(), slots, stride }
+        Self { model, hash, name: name.into(), slots, stride, adapters: None }
     }
 
     /// The hash by which stores know the base.
@@ -145,6 +148,11 @@ impl Base {
     /// The model, to give it a [style](crate::Style); its file stays as it is.
     pub fn model_mut(&mut self) -> &mut MultiTaskModel {
         &mut self.model
+    }
+
+    /// Lets the heads see the trunk's maps through these adapters from now on, or as they are.
+    pub fn set_map_adapters(&mut self, adapters: Option<MapAdapters>) {
+        self.adapters = adapters;
     }
 
     /// The tasks that a person's classes can be added to: at most one of each kind, and always one for the whole image.
@@ -177,7 +185,7 @@ impl Base {
     #[track_caller]
     pub fn look_within(&self, images: Tensor, context: &mut Context) -> Looked {
         let size = [images.shape()[1], images.shape()[2]];
-        let features = self.model.features(Var::constant(images), context);
+        let features = self.features(images, context);
         let (outputs, mut embeddings): (Vec<HeadOutput>, Vec<Option<Var>>) =
             self.model.tasks().iter().map(|task| task.forward_with_embedding(&features, context)).unzip();
         let own = self
@@ -188,10 +196,19 @@ impl Base {
         Looked { embeddings, map, outputs, size, stride: self.stride }
     }
 
+    /// The maps of images as the heads see them.
+    fn features(&self, images: Tensor, context: &mut Context) -> Features {
+        let features = self.model.features(Var::constant(images), context);
+        match &self.adapters {
+            Some(adapters) => adapters.apply(features, context),
+            None => features,
+        }
+    }
+
     /// The embeddings of images `[N, H, W, C]` alone; no other head is run.
     #[track_caller]
     pub fn embeddings(&self, images: Tensor, context: &mut Context) -> Vec<Vec<f32>> {
-        let features = self.model.features(Var::constant(images), context);
+        let features = self.features(images, context);
         let own = self.classifier().map(|index| {
             let (output, embedding) = self.model.tasks()[index].forward_with_embedding(&features, context);
             embedding.unwrap_or_else(|| output.maps[0].clone())

@@ -18,6 +18,7 @@ use crate::store::{Learned, Lesson, Log, Shown, Step, Store};
 use crate::style::Style;
 use crate::tune::{TuneOptions, features, map_gradients, tune_kernels, tune_maps, tune_norms};
 
+mod adapted;
 mod people;
 
 const KINDS: [MapAdapter; 2] = [MapAdapter::Film, MapAdapter::Residual(3)];
@@ -242,6 +243,7 @@ fn a_store_keeps_style_and_lessons_and_refuses_what_does_not_fit() {
         when: 5,
         lessons,
         style,
+        adapters: None,
     };
     let learn = |base: &Base, log: &Log| {
         let shared = Shared::new(base.image().rows.clone(), None);

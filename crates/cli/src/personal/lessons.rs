@@ -124,6 +124,28 @@ pub fn lessons(
     Ok(lessons)
 }
 
+/// The first `samples` pictures of data that are labelled for a task of the base, as one batch; `None` if there is none.
+pub(super) fn labelled_batch(
+    base: &Base,
+    dataset: &dyn Dataset,
+    samples: usize,
+) -> Result<Option<Batch>, Failure> {
+    let split = if dataset.is_empty(Split::Train) { Split::Test } else { Split::Train };
+    let mut chosen = Vec::new();
+    for index in 0..dataset.len(split) {
+        if chosen.len() == samples {
+            break;
+        }
+        let sample = dataset.sample(split, 0, index)?;
+        let batch = Batch::assemble(std::slice::from_ref(&sample), vec![index])?;
+        if base.model().tasks().iter().any(|task| !task.labelled(&batch).is_empty()) {
+            chosen.push(sample);
+        }
+    }
+    let places = (0..chosen.len()).collect();
+    Ok(if chosen.is_empty() { None } else { Some(Batch::assemble(&chosen, places)?) })
+}
+
 /// Whether the only picture of a batch shows a class, without looking at it.
 fn shows(kind: Kind, batch: &Batch, label: &str, class: usize) -> bool {
     match kind {

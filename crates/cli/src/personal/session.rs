@@ -119,8 +119,11 @@ impl Session {
     }
 
     fn wear(&mut self, store: &Store) -> Result<(), Failure> {
-        match store.log.style() {
-            Some(style) => style.apply(self.base.model_mut()).map_err(Failure::usage),
+        if let Some(style) = store.log.style() {
+            style.apply(self.base.model_mut()).map_err(Failure::usage)?;
+        }
+        match store.log.adapters() {
+            Some(adapters) => adapters.apply(&mut self.base).map_err(Failure::usage),
             None => Ok(()),
         }
     }

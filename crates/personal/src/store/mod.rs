@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `store.json` | the base's hash, and the [log](Log): which pictures were shown as what, and when |
-//! | `learned-HASH.safetensors` | their embeddings, and the [recogniser](crate::Recogniser) that was computed from them |
+//! | `learned-HASH.safetensors` | their embeddings, the [styles](crate::Style), the [adapters](crate::Adapted), and the [recognisers](crate::Recogniser) that were computed from them |
 //! | `pictures/` | the pictures, only if they were asked to be kept |
 //! | `base.json` | the base's hash beside a [mark](crate::hash::Mark) of its file; may be missing |
 //! | `lock` | empty; held while a program reads or writes |

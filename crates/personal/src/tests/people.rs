@@ -79,7 +79,7 @@ fn people_with_styles_are_answered_among_others_as_each_would_be_alone() {
             }
             let embeddings = one.look(shown.clone()).embeddings;
             plain.apply(one.model_mut()).unwrap();
-            Person { recogniser: Some(taught(&one, &embeddings, person)), style }
+            Person { recogniser: Some(taught(&one, &embeddings, person)), style, adapters: None }
         })
         .collect();
     let mut together = People::new(base(), shared(&one));
@@ -110,5 +110,5 @@ fn people_with_styles_are_answered_among_others_as_each_would_be_alone() {
     assert!(again.iter().zip(&before).all(|((_, a), (_, b))| a.to_vec() == b.to_vec()));
     assert!(persons[1].bytes() > persons[0].bytes());
     let strange = Style { pictures: 1, statistics: vec![("trunk.nothing.running_mean".into(), vec![0.0])] };
-    assert!(together.add("x", Person { style: Some(strange), recogniser: None }).is_err());
+    assert!(together.add("x", Person { style: Some(strange), ..Person::default() }).is_err());
 }
