@@ -76,10 +76,16 @@ enum Command {
         #[arg(long, value_name = "NAME|PATH", conflicts_with = "images")]
         labelled: Option<String>,
         /// What is tuned: film, residual, norms or lora
-        #[arg(long, value_name = "KIND", default_value = "film", requires = "labelled")]
+        #[arg(
+            long,
+            value_name = "KIND",
+            default_value = "film",
+            requires = "labelled",
+            conflicts_with = "images"
+        )]
         by: String,
         /// The number of labelled pictures, the first of the data
-        #[arg(long, value_name = "N", default_value_t = 5, requires = "labelled")]
+        #[arg(long, value_name = "N", default_value_t = 5, requires = "labelled", conflicts_with = "images")]
         samples: usize,
         /// Folders of pictures, pictures, or patterns such as 'photos/*.jpg'
         #[arg(required_unless_present = "labelled", value_name = "FOLDER")]
