@@ -11,7 +11,7 @@ use crate::say;
 
 pub(super) fn run(session: &mut Session, as_json: bool) -> Result<(), Failure> {
     let store = session.read()?;
-    let found = session.recognisers(&store)?;
+    let found = &store.learned.recognisers;
     if as_json {
         let ways: BTreeMap<&String, Way> = found.iter().map(|(task, found)| (task, found.way)).collect();
         let line = json!({
@@ -24,7 +24,7 @@ pub(super) fn run(session: &mut Session, as_json: bool) -> Result<(), Failure> {
         say!("{line}");
         return Ok(());
     }
-    for (task, found) in &found {
+    for (task, found) in found {
         let counts = store.log.examples(task).counts();
         for (class, count) in found.classes.iter().zip(counts) {
             say!("{task}: {class:?} from {count} examples, told by {}", found.way);

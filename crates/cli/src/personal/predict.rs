@@ -27,7 +27,7 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
     }
     let images = inputs(images)?;
     let store = session.read()?;
-    let own = session.recognisers(&store)?;
+    let own = store.learned.recognisers.clone();
     drop(store);
     // The classes that every task can now give: the base's, and the person's after them.
     let mut heads: Vec<HeadConfig> =

@@ -10,7 +10,7 @@ use cerberus::personal::hash::{Mark, file_hash};
 use cerberus::personal::knowledge::Part;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
-use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
+use cerberus::personal::{Base, Knowledge, Log, Store};
 use cerberus::tensor::Tensor;
 use cerberus::train::{TrainConfig, load_image_model};
 
@@ -90,10 +90,18 @@ impl Session {
         user.ok_or_else(|| Failure::usage("whose? give the folder of a store with --user DIR"))
     }
 
-    /// The store to be read; from now on the base sees pictures in its style.
+    /// The store to be read, with what its log teaches beside what the base knows now; from now on the base sees pictures in
+    /// its style.
     pub fn read(&mut self) -> Result<Store, Failure> {
-        let store = Store::read(&self.user()?, &self.base)?;
+        let mut store = Store::read(&self.user()?, &self.base)?;
         self.open(&store, Part::Answers)?;
+        // A task that could learn nothing before is learned now, too.
+        let known = |task: &String| store.learned.knowledge.get(task).map_or("", String::as_str);
+        if store.log.tasks().iter().any(|task| self.knowledge_hash(task) != known(task)) {
+            // The base was prepared since. The next answer need not wait for this again.
+            self.know(store.log.tasks(), Part::All)?;
+            store.relearn(&self.base, self.learn(&store.log));
+        }
         Ok(store)
     }
 
@@ -168,16 +176,6 @@ impl Session {
     fn knowledge_hash(&self, task: &str) -> String {
         let known = self.shared.get(task).and_then(|shared| shared.knowledge.as_ref());
         known.map_or_else(String::new, |known| known.hash.clone())
-    }
-
-    /// A store's recognisers: the saved ones, or, if the base was prepared since, what is learned now.
-    pub fn recognisers(&mut self, store: &Store) -> Result<BTreeMap<String, Recogniser>, Failure> {
-        let same = |(task, hash): (&String, &String)| self.knowledge_hash(task) == *hash;
-        if store.learned.knowledge.iter().all(same) {
-            return Ok(store.learned.recognisers.clone());
-        }
-        self.know(store.log.tasks(), Part::All)?;
-        Ok(self.learn(&store.log).recognisers)
     }
 }
 

@@ -168,6 +168,19 @@ impl Store {
         self.clean()
     }
 
+    /// Replaces what was learned by what is learned from the same log now that the base knows more: here, and in the folder if
+    /// that can be written and still holds that log. A lock on the store is given up.
+    pub fn relearn(&mut self, base: &Base, learned: Learned) {
+        self.learned = learned;
+        // Two locks of one program would wait for each other.
+        self.lock = None;
+        if let Ok(mut now) = Self::write(&self.folder, base, false)
+            && now.log == self.log
+        {
+            let _ = now.save(self.log.clone(), self.learned.clone());
+        }
+    }
+
     /// Removes what a program that was killed left behind, and what the store no longer names.
     fn clean(&self) -> Result<(), PersonalError> {
         let path = self.folder.join(INDEX);

@@ -163,3 +163,31 @@ fn people_with_adapters_are_answered_among_others_as_each_would_be_alone() {
     together.add("1", bare).unwrap();
     assert_ne!(together.answers(&names, shown.images.clone())[2], answers[2]);
 }
+
+#[test]
+fn what_is_learned_anew_is_kept_unless_the_store_was_changed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, shown) = (base(), batch(4));
+    let mut log = Log::default();
+    log.add(lesson(&base, &shown.images)).unwrap();
+    let learned = |hash: &str| {
+        let shared = Shared::new(base.image().rows.clone(), None);
+        let found = fit(&shared, &base.image().classes, &log.examples("classify"), Way::Anchored).unwrap();
+        let mut learned = Learned::default();
+        learned.recognisers.insert("classify".into(), found);
+        learned.knowledge.insert("classify".into(), hash.into());
+        learned
+    };
+    kept(folder.path(), &base, &log);
+    let mut store = Store::read(folder.path(), &base).unwrap();
+    store.relearn(&base, learned("new"));
+    let found = Store::read(folder.path(), &base).unwrap();
+    assert!(store.learned == learned("new") && found.learned == store.learned && found.log == log);
+    drop(found);
+    // Somebody else undoes the lesson before the next one learns.
+    kept(folder.path(), &base, &Log::default());
+    store.relearn(&base, learned("newer"));
+    assert_eq!(store.learned, learned("newer"));
+    let found = Store::read(folder.path(), &base).unwrap();
+    assert!(found.learned == Learned::default() && found.log.steps.is_empty());
+}

@@ -30,7 +30,7 @@ pub(super) fn run(session: &mut Session, data: &str, samples: Option<usize>) -> 
         return Err(Failure::usage("--samples must be at least 1"));
     }
     let store = session.read()?;
-    let own = session.recognisers(&store)?;
+    let own = store.learned.recognisers.clone();
     drop(store);
     let dataset = opened(session, data, &own)?;
     let mut slots: Vec<Scored> = session
