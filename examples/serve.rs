@@ -7,7 +7,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -44,8 +44,8 @@ struct Options {
     /// Pictures that are asked about together
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// Measure each kind of request for so long
-    #[arg(long, default_value_t = 3.0)]
+    /// Measure for so long
+    #[arg(long, default_value_t = 15.0)]
     seconds: f64,
     /// Chooses the people and what is asked
     #[arg(long, default_value_t = 1)]
@@ -128,12 +128,14 @@ fn run(options: &Options) -> Result<(), TrainError> {
         names.iter().filter(of).map(String::as_str).collect()
     });
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut random = stream(options.seed, "requests", 0, 0);
-    let mut measured = Measured { options, pictures: &pictures, random: &mut random };
-    let base_alone = |people: &mut People, _: &[&str], images: Tensor| {
-        people.base().embeddings(images, &mut Context::evaluation()).len()
-    };
-    let asked = |people: &mut People, names: &[&str], images: Tensor| people.answers(names, images).len();
+    let kinds = [
+        Kind { name: "base_alone", names: &all, batch: options.batch, answer: base_alone },
+        Kind { name: "base_alone_one_by_one", names: &all, batch: 1, answer: base_alone },
+        Kind { name: "without_style", names: &plain, batch: options.batch, answer: asked },
+        Kind { name: "with_style", names: &styled, batch: options.batch, answer: asked },
+        Kind { name: "all", names: &all, batch: options.batch, answer: asked },
+    ];
+    let rates = rates(options, &kinds, &mut people, &pictures);
     let each = options.people as f64;
     say!(
         "{}",
@@ -146,13 +148,7 @@ fn run(options: &Options) -> Result<(), TrainError> {
             "bytes_of_a_person": held as f64 / each,
             "peak_mb_of_all_people": after.zip(before).map(|(after, before)| after - before),
             "loaded_per_second": each / loading,
-            "answers_per_second": {
-                "base_alone": measured.rate(&mut people, &all, options.batch, base_alone),
-                "base_alone_one_by_one": measured.rate(&mut people, &all, 1, base_alone),
-                "without_style": measured.rate(&mut people, &plain, options.batch, asked),
-                "with_style": measured.rate(&mut people, &styled, options.batch, asked),
-                "all": measured.rate(&mut people, &all, options.batch, asked),
-            },
+            "answers_per_second": rates,
         })
     );
     Ok(())
@@ -214,40 +210,55 @@ fn in_light(batch: &Tensor, gains: [f32; 3]) -> Tensor {
     Tensor::from_vec(values.collect(), batch.shape())
 }
 
-/// What is asked, and for how long.
-struct Measured<'a> {
-    options: &'a Options,
-    pictures: &'a [Image],
-    random: &'a mut Stream,
+/// How pictures are answered: by the base alone, or as their person's.
+type Answer = fn(&mut People, &[&str], Tensor) -> usize;
+
+fn base_alone(people: &mut People, _: &[&str], images: Tensor) -> usize {
+    people.base().embeddings(images, &mut Context::evaluation()).len()
 }
 
-impl Measured<'_> {
-    /// Answers per second to requests of people and pictures drawn at random, `batch` at a time; `None` if there is
-    /// nobody to ask.
-    fn rate(
-        &mut self,
-        people: &mut People,
-        names: &[&str],
-        batch: usize,
-        answer: impl Fn(&mut People, &[&str], Tensor) -> usize,
-    ) -> Option<f64> {
-        let (mut count, mut spent) = (0, 0.0);
-        // The first request is not counted.
-        for round in 0.. {
-            if names.is_empty() || spent >= self.options.seconds {
-                break;
-            }
-            let asked: Vec<&str> =
-                (0..batch).map(|_| names[self.random.random_range(0..names.len())]).collect();
-            let shown = (0..batch).map(|_| &self.pictures[self.random.random_range(0..self.pictures.len())]);
+fn asked(people: &mut People, names: &[&str], images: Tensor) -> usize {
+    people.answers(names, images).len()
+}
+
+/// A kind of request.
+struct Kind<'a> {
+    name: &'static str,
+    /// Whose pictures are asked about.
+    names: &'a [&'a str],
+    batch: usize,
+    answer: Answer,
+}
+
+/// Answers per second to each kind of request, of people and pictures drawn at random. The kinds take turns, so that what
+/// else the machine does slows all of them alike. A kind that nobody asks is left out.
+fn rates(
+    options: &Options,
+    kinds: &[Kind],
+    people: &mut People,
+    pictures: &[Image],
+) -> BTreeMap<&'static str, f64> {
+    let mut random = stream(options.seed, "requests", 0, 0);
+    let mut sums: BTreeMap<&'static str, (usize, f64)> = BTreeMap::new();
+    let start = Instant::now();
+    // The first round is not counted.
+    for round in 0.. {
+        if round > 1 && start.elapsed().as_secs_f64() >= options.seconds {
+            break;
+        }
+        for kind in kinds.iter().filter(|kind| !kind.names.is_empty()) {
+            let names: Vec<&str> =
+                (0..kind.batch).map(|_| kind.names[random.random_range(0..kind.names.len())]).collect();
+            let shown = (0..kind.batch).map(|_| &pictures[random.random_range(0..pictures.len())]);
             let images = normalise(&shown.collect::<Vec<_>>());
             let clock = Instant::now();
-            let answered = answer(people, &asked, images);
+            let answered = (kind.answer)(people, &names, images);
             if round > 0 {
-                spent += clock.elapsed().as_secs_f64();
-                count += answered;
+                let (count, spent) = sums.entry(kind.name).or_default();
+                *count += answered;
+                *spent += clock.elapsed().as_secs_f64();
             }
         }
-        (count > 0).then(|| count as f64 / spent)
     }
+    sums.into_iter().map(|(name, (count, spent))| (name, count as f64 / spent)).collect()
 }
