@@ -248,7 +248,8 @@ pub(super) fn adapt_labelled(
     let adapted = batch.and_then(|batch| Adapted::tune(&mut session.base, kind, &batch));
     let adapted = adapted.ok_or_else(|| {
         Failure::usage(format!(
-            "{data} shows nothing that {by} adapters of this base could be tuned on; give pictures with labels of its classes"
+            "{data} shows nothing that {by} adapters of this base could be tuned on; give pictures with labels \
+             of its classes"
         ))
     })?;
     let mut log = store.log.clone();

@@ -42,8 +42,8 @@ pub(super) fn of_data(
 
 /// The lessons of tasks that can learn, and a sentence about the others, if there are any.
 ///
-/// Boxes and pixels are told from the base's own by their embeddings, which `prepare` measures; a classifier at least has a
-/// last layer.
+/// Boxes and pixels are told from the base's own by their embeddings, which `prepare` measures; a classifier at least has
+/// a last layer.
 fn learnable(
     lessons: Vec<Lesson>,
     can_learn: impl Fn(&str) -> bool,
@@ -53,8 +53,8 @@ fn learnable(
         lessons.into_iter().partition(|lesson| can_learn(&lesson.task));
     let left: Vec<&str> = left.iter().map(|lesson| lesson.task.as_str()).collect();
     let why = format!(
-        "{} cannot learn {class:?}: what this base knows of its own classes there was never measured, so that nothing could \
-         be told from them; run the command prepare once, then teach again",
+        "{} cannot learn {class:?}: what this base knows of its own classes there was never measured, so that \
+         nothing could be told from them; run the command prepare once, then teach again",
         left.join(" and ")
     );
     match (kept.is_empty(), left.is_empty()) {
