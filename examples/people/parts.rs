@@ -103,7 +103,7 @@ fn line(
     let (mut both, mut either, mut right, mut others) = (0.0, 0.0, 0.0, 0.0);
     for sample in samples {
         let looked = base.look(normalise(&[&sample.image]));
-        let predictions = with_own(base, shared, own, &looked);
+        let predictions = with_own(base, shared, own, &looked).concat();
         // The numbers that predictions have: the base's, and the person's after them.
         let number = |class: usize| scenes.number(class);
         for prediction in &predictions {

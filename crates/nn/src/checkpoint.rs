@@ -158,6 +158,17 @@ fn append<T: Element>(bytes: &mut Vec<u8>, tensor: &Tensor<T>) {
 /// If the file cannot be read, is no safetensors file, is cut short, is in
 /// another layout or a newer format, or holds tensors of another type.
 pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
+    load_only(path, |_| true)
+}
+
+/// [`load`] of the tensors whose names are wanted.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_only<T: Element>(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Checkpoint<T>, CheckpointError> {
     let file = read::SafetensorsFile::open(path)?;
     let (path, metadata) = (path.to_path_buf(), file.metadata().clone());
     let entry = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "unknown".to_string());
@@ -167,10 +178,10 @@ pub fn load<T: Element>(path: &Path) -> Result<Checkpoint<T>, CheckpointError> {
     if !entry("format_version").parse().is_ok_and(|version: u64| version <= FORMAT_VERSION) {
         return Err(CheckpointError::Version { path, found: entry("format_version") });
     }
-    let wanted = dtype::<T>();
-    let tensors = file.tensors(|_, found| match found == wanted {
-        true => Ok(true),
-        false => Err(format!("has element type {found}, not {wanted}")),
+    let own = dtype::<T>();
+    let tensors = file.tensors(|name, found| match found == own {
+        true => Ok(wanted(name)),
+        false => Err(format!("has element type {found}, not {own}")),
     })?;
     Ok(Checkpoint { path, tensors, metadata })
 }

@@ -11,12 +11,13 @@ use std::path::Path;
 use cerberus_autograd::Var;
 use cerberus_data::{CLASS, LabelKind};
 use cerberus_multitask::config::find_kind;
-use cerberus_multitask::{HeadOutput, MultiTaskModel};
+use cerberus_multitask::{Features, HeadOutput, MultiTaskModel};
 use cerberus_nn::{Context, Module};
 use cerberus_tensor::Tensor;
-use sha2::{Digest, Sha256};
 
+use crate::adapters::MapAdapters;
 use crate::error::PersonalError;
+use crate::hash::file_hash;
 use crate::heads::Linear;
 use crate::matrix::Matrix;
 
@@ -28,6 +29,8 @@ pub struct Base {
     slots: Vec<Slot>,
     /// Pixels of the image between neighbouring positions of the main map.
     stride: usize,
+    /// What lies between the trunk and the heads.
+    adapters: Option<MapAdapters>,
 }
 
 /// What a class is given to.
@@ -84,19 +87,6 @@ pub struct Looked {
     stride: usize,
 }
 
-/// SHA-256 of a file, as hexadecimal digits.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn file_hash(path: &Path) -> Result<String, PersonalError> {
-    Ok(bytes_hash(&std::fs::read(path).map_err(PersonalError::io("read", path))?))
-}
-
-/// SHA-256 of bytes, as hexadecimal digits.
-pub fn bytes_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Base {
     /// A base of a model that was loaded from the file at `path`.
     ///
@@ -137,7 +127,7 @@ impl Base {
                 rows,
             });
         }
-        Self { model, hash, name: name.into(), slots, stride }
+        Self { model, hash, name: name.into(), slots, stride, adapters: None }
     }
 
     /// The hash by which stores know the base.
@@ -158,6 +148,11 @@ impl Base {
     /// The model, to give it a [style](crate::Style); its file stays as it is.
     pub fn model_mut(&mut self) -> &mut MultiTaskModel {
         &mut self.model
+    }
+
+    /// Lets the heads see the trunk's maps through these adapters from now on, or as they are.
+    pub fn set_map_adapters(&mut self, adapters: Option<MapAdapters>) {
+        self.adapters = adapters;
     }
 
     /// The tasks that a person's classes can be added to: at most one of each kind, and always one for the whole image.
@@ -190,23 +185,47 @@ impl Base {
     #[track_caller]
     pub fn look_within(&self, images: Tensor, context: &mut Context) -> Looked {
         let size = [images.shape()[1], images.shape()[2]];
-        let features = self.model.features(Var::constant(images), context);
-        let outputs: Vec<HeadOutput> =
-            self.model.tasks().iter().map(|task| task.forward(&features, context)).collect();
-        let own = self.classifier().map(|index| {
-            let embedding = self.model.tasks()[index].embedding(&features, context);
-            embedding.unwrap_or_else(|| outputs[index].maps[0].clone())
-        });
-        let embedding = own.unwrap_or_else(|| {
-            let deepest = features.stages.last().unwrap_or(features.main()).clone();
-            deepest.global_avg_pool()
-        });
-        let value = embedding.into_value().contiguous();
-        let width = value.shape()[1];
-        let embeddings = value.data().chunks_exact(width).map(<[f32]>::to_vec).collect();
+        let features = self.features(images, context);
+        let (outputs, mut embeddings): (Vec<HeadOutput>, Vec<Option<Var>>) =
+            self.model.tasks().iter().map(|task| task.forward_with_embedding(&features, context)).unzip();
+        let own = self
+            .classifier()
+            .map(|index| embeddings[index].take().unwrap_or_else(|| outputs[index].maps[0].clone()));
+        let embeddings = embeddings_of(&features, own);
         let map = features.main().value().contiguous();
         Looked { embeddings, map, outputs, size, stride: self.stride }
     }
+
+    /// The maps of images as the heads see them.
+    fn features(&self, images: Tensor, context: &mut Context) -> Features {
+        let features = self.model.features(Var::constant(images), context);
+        match &self.adapters {
+            Some(adapters) => adapters.apply(features, context),
+            None => features,
+        }
+    }
+
+    /// The embeddings of images `[N, H, W, C]` alone; no other head is run.
+    #[track_caller]
+    pub fn embeddings(&self, images: Tensor, context: &mut Context) -> Vec<Vec<f32>> {
+        let features = self.features(images, context);
+        let own = self.classifier().map(|index| {
+            let (output, embedding) = self.model.tasks()[index].forward_with_embedding(&features, context);
+            embedding.unwrap_or_else(|| output.maps[0].clone())
+        });
+        embeddings_of(&features, own)
+    }
+}
+
+/// The rows of what the classifier sees, or, in a base without one, of the mean over the deepest map.
+fn embeddings_of(features: &Features, own: Option<Var>) -> Vec<Vec<f32>> {
+    let embedding = own.unwrap_or_else(|| {
+        let deepest = features.stages.last().unwrap_or(features.main()).clone();
+        deepest.global_avg_pool()
+    });
+    let value = embedding.into_value().contiguous();
+    let width = value.shape()[1];
+    value.data().chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
 impl Looked {

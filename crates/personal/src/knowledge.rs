@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use cerberus_nn::{checkpoint, join};
 use cerberus_tensor::Tensor;
 
-use crate::base::{Base, Slot, bytes_hash};
+use crate::base::{Base, Slot};
 use crate::error::PersonalError;
+use crate::hash::bytes_hash;
 use crate::heads::Linear;
 use crate::heads::gaussian::Whitening;
 use crate::matrix::{Matrix, add_scaled, dot};
@@ -44,6 +45,20 @@ pub struct Knowledge {
     /// Tells knowledge from other knowledge.
     pub hash: String,
 }
+
+/// How much of what a base knows is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, to learn.
+    All,
+    /// What recognisers compare with, to answer; not the embeddings that are kept to learn against and to judge by.
+    Answers,
+}
+
+/// The names under which embeddings are kept.
+const KEPT_ONES: [&str; 2] = ["rehearsal", "judged"];
+/// The prefix of the entries with the hashes.
+const HASH: &str = "hash";
 
 /// Embeddings of each class that are kept, to learn against and to judge by.
 pub const KEPT: usize = 50;
@@ -212,7 +227,7 @@ impl Knowledge {
         all
     }
 
-    /// With every number as it is saved, and the hash of them.
+    /// With every number as it is saved, and their hash.
     fn rounded(mut self) -> Self {
         let round =
             |values: &mut Vec<f64>| values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
@@ -223,14 +238,14 @@ impl Knowledge {
         if let Some(whitening) = &mut self.whitening {
             round(&mut whitening.inverse.data);
         }
-        let bytes: Vec<u8> = self
-            .tensors()
-            .iter()
-            .flat_map(|(_, tensor)| tensor.to_vec())
-            .flat_map(f32::to_le_bytes)
-            .collect();
-        self.hash = bytes_hash(&bytes)[..16].to_string();
+        self.hash = self.hashed();
         self
+    }
+
+    fn hashed(&self) -> String {
+        let tensors = self.tensors();
+        let values = tensors.iter().flat_map(|(_, tensor)| tensor.to_vec());
+        bytes_hash(&values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())[..16].to_string()
     }
 
     /// Writes what is known for each task beside the base.
@@ -238,7 +253,9 @@ impl Knowledge {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(all: &BTreeMap<String, Self>, path: &Path, base: &Base) -> Result<(), PersonalError> {
-        let metadata = BTreeMap::from([("base".to_string(), base.hash().to_string())]);
+        let hashes = all.iter().map(|(task, own)| (join(HASH, task), own.hash.clone()));
+        let base = ("base".to_string(), base.hash().to_string());
+        let metadata: BTreeMap<String, String> = hashes.chain([base]).collect();
         let named = |task: &String, own: &Self| {
             let task = task.clone();
             own.tensors().into_iter().map(move |(name, tensor)| (join(&task, &name), tensor))
@@ -255,11 +272,17 @@ impl Knowledge {
         path: &Path,
         base: &Base,
         tasks: &BTreeSet<String>,
+        part: Part,
     ) -> Result<BTreeMap<String, Self>, PersonalError> {
         if !path.exists() {
             return Ok(BTreeMap::new());
         }
-        let file = checkpoint::load::<f32>(path)?;
+        let wanted = |name: &str| {
+            let of = |task: &String| name.strip_prefix(task.as_str())?.strip_prefix('.');
+            let is_kept = |own: &str| KEPT_ONES.iter().any(|kept| own.starts_with(kept));
+            tasks.iter().filter_map(of).any(|own| part == Part::All || !is_kept(own))
+        };
+        let file = checkpoint::load_only::<f32>(path, wanted)?;
         let fail = |expected: &str, found: String| PersonalError::Malformed {
             path: path.into(),
             expected: expected.into(),
@@ -273,9 +296,17 @@ impl Knowledge {
         let mut all = BTreeMap::new();
         for slot in base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
             let tensors: BTreeMap<String, Tensor> = file.under(&slot.task).into_iter().collect();
-            if !tensors.is_empty() {
-                all.insert(slot.task.clone(), Self::of_tensors(&tensors, slot, &fail)?);
+            if tensors.is_empty() {
+                continue;
             }
+            let mut found = Self::of_tensors(&tensors, slot, part, &fail)?;
+            found.hash = match file.metadata().get(&join(HASH, &slot.task)) {
+                Some(hash) => hash.clone(),
+                // Written by an older program.
+                None if part == Part::All => found.hashed(),
+                None => return Self::load(path, base, tasks, Part::All),
+            };
+            all.insert(slot.task.clone(), found);
         }
         Ok(all)
     }
@@ -283,6 +314,7 @@ impl Knowledge {
     fn of_tensors(
         tensors: &BTreeMap<String, Tensor>,
         slot: &Slot,
+        part: Part,
         fail: &dyn Fn(&str, String) -> PersonalError,
     ) -> Result<Self, PersonalError> {
         let (width, classes) = (slot.width, slot.known().len());
@@ -313,6 +345,9 @@ impl Knowledge {
             })
         };
         let known = |name: &str| {
+            if part == Part::Answers {
+                return Ok(Known::default());
+            }
             let embeddings = matrix(name, None)?;
             let labels = get(&format!("{name}.labels"), &[Some(embeddings.rows)])?.to_vec();
             if labels.iter().any(|&label| label < 0.0 || label as usize >= classes) {
@@ -320,16 +355,15 @@ impl Knowledge {
             }
             Ok(Known { embeddings, labels: labels.into_iter().map(|label| label as usize).collect() })
         };
-        let knowledge = Self {
+        Ok(Self {
             centre: wide(&get("centre", &[Some(width)])?.to_vec()),
             means: matrix("means", Some(classes))?,
             counts: wide(&get("counts", &[Some(classes)])?.to_vec()),
             whitening: Some(Whitening { inverse: matrix("whitening", Some(width))? }),
-            rehearsal: known("rehearsal")?,
-            judged: known("judged")?,
+            rehearsal: known(KEPT_ONES[0])?,
+            judged: known(KEPT_ONES[1])?,
             hash: String::new(),
-        };
-        Ok(knowledge.rounded())
+        })
     }
 }
 

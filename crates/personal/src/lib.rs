@@ -8,17 +8,21 @@
 //!
 //! - [`heads`]: classifiers of embeddings: prototypes, ridge, logistic, anchored to the base, Gaussian;
 //! - [`base`]: the base model as people share it, with what it [knows](knowledge) of its own classes;
+//! - [`hash`]: how a base is known, and how that is remembered;
 //! - [`labelled`](mod@labelled): embeddings of what labelled pictures show: images, objects, pixels;
 //! - [`recogniser`]: a person's classes beside the base's, with thresholds, chosen by leave-one-out;
 //! - [`style`]: the statistics of a person's pictures, for all heads;
 //! - [`adapters`], [`tune`](mod@tune): FiLM, residual adapters, norms and LoRA, tuned on labelled pictures;
+//! - [`adapted`]: those of one person, as a store keeps them and puts them on;
 //! - [`store`]: the folder of one person: the log, the locks, the atomic writes;
 //! - [`people`]: many of them, served from one base.
 #![forbid(unsafe_code)]
 
+pub mod adapted;
 pub mod adapters;
 pub mod base;
 mod error;
+pub mod hash;
 pub mod heads;
 pub mod knowledge;
 pub mod labelled;
@@ -31,6 +35,7 @@ pub mod style;
 mod tests;
 pub mod tune;
 
+pub use adapted::{Adapted, AdapterKind};
 pub use base::{Base, Kind, Slot};
 pub use error::PersonalError;
 pub use knowledge::Knowledge;

@@ -123,6 +123,11 @@ fn gradients(
     found
 }
 
+/// Whether a parameter is the scale or shift of one of the trunk's norms.
+pub(crate) fn is_norm(path: &str) -> bool {
+    path.starts_with("trunk.") && (path.ends_with(".gamma") || path.ends_with(".beta"))
+}
+
 /// Tunes the scale and shift of the trunk's batch norms on a batch, in place, and returns the new values by their paths.
 /// Only they change. `None` if the batch has no label for the model.
 pub fn tune_norms(
@@ -130,10 +135,8 @@ pub fn tune_norms(
     batch: &Batch,
     options: &TuneOptions,
 ) -> Option<Vec<(String, Tensor)>> {
-    let is_own =
-        |path: &str| path.starts_with("trunk.") && (path.ends_with(".gamma") || path.ends_with(".beta"));
-    let trainable: Vec<bool> = train_only(model, is_own);
-    let start = copies(model.tensors().into_iter().filter(|(path, _)| is_own(path)).collect());
+    let trainable: Vec<bool> = train_only(model, is_norm);
+    let start = copies(model.tensors().into_iter().filter(|(path, _)| is_norm(path)).collect());
     let mut optimizer = adam(options);
     let mut done = None;
     for step in 0..options.steps {
@@ -144,7 +147,7 @@ pub fn tune_norms(
     }
     train_again(model, &trainable);
     done?;
-    Some(model.tensors().into_iter().filter(|(path, _)| is_own(path)).collect())
+    Some(model.tensors().into_iter().filter(|(path, _)| is_norm(path)).collect())
 }
 
 /// Tunes a product of rank `rank` beside every kernel of the trunk's convolutions on a batch; the kernels become the sums.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cerberus::data::Image;
-use cerberus::personal::base::bytes_hash;
+use cerberus::personal::hash::bytes_hash;
 use cerberus::personal::store::{BaseName, Lesson, check_class};
-use cerberus::personal::{Log, PersonalError, Portable, Shown, Step, Store, Style};
+use cerberus::personal::{Adapted, AdapterKind, Log, PersonalError, Portable, Shown, Step, Store, Style};
 
 use super::failure::Failure;
 use super::session::{Session, now};
@@ -45,7 +45,11 @@ pub(super) fn teach(
     let count = shown.len();
     let task = session.image_task().to_string();
     let lessons = vec![Lesson { task, class: class.into(), pictures: shown }];
-    learned(session, &mut store, Step { what: what.into(), when: now(), lessons, style: None })?;
+    learned(
+        session,
+        &mut store,
+        Step { what: what.into(), when: now(), lessons, style: None, adapters: None },
+    )?;
     say!("{class:?}: {count} pictures learned; {}", told(session, &store));
     Ok(())
 }
@@ -61,7 +65,11 @@ pub(super) fn teach_data(
     let mut store = session.write(true)?;
     session.know_all()?;
     let lessons = super::lessons::of_data(session, data, class, samples)?;
-    learned(session, &mut store, Step { what: "teach".into(), when: now(), lessons, style: None })?;
+    learned(
+        session,
+        &mut store,
+        Step { what: "teach".into(), when: now(), lessons, style: None, adapters: None },
+    )?;
     say!("{class:?}: learned from {data}; {}", told(session, &store));
     Ok(())
 }
@@ -90,6 +98,9 @@ fn kept_name(digest: &str, path: &Path) -> String {
 /// Learns from a log and writes the store.
 pub(super) fn save(session: &Session, store: &mut Store, log: Log) -> Result<(), Failure> {
     let learned = session.learn(&log);
+    for task in log.tasks().iter().filter(|task| !learned.recognisers.contains_key(*task)) {
+        eprintln!("note: {task} cannot tell what was taught; run the command prepare once, which it needs");
+    }
     Ok(store.save(log, learned)?)
 }
 
@@ -99,6 +110,9 @@ pub(super) fn told(session: &Session, store: &Store) -> String {
         .log
         .style()
         .map_or_else(String::new, |style| format!("your style from {} pictures, ", style.pictures));
+    let adapters = store.log.adapters().map_or_else(String::new, |own| {
+        format!("{} adapters from {} pictures, ", own.kind.name(), own.pictures)
+    });
     let mut words: Vec<String> = Vec::new();
     for slot in session.base.slots() {
         let Some(found) = store.learned.recognisers.get(&slot.task) else { continue };
@@ -112,7 +126,7 @@ pub(super) fn told(session: &Session, store: &Store) -> String {
     if words.is_empty() {
         words.push("no class is taught now".into());
     }
-    format!("{style}{}; the store has {} bytes", words.join("; "), store.size())
+    format!("{style}{adapters}{}; the store has {} bytes", words.join("; "), store.size())
 }
 
 pub(super) fn undo(session: &mut Session, steps: usize) -> Result<(), Failure> {
@@ -177,13 +191,15 @@ pub(super) fn merge(session: &mut Session, other: &Path) -> Result<(), Failure> 
     let mut store = session.write(true)?;
     session.know_all()?;
     let lessons = store.log.new_lessons(&theirs)?;
-    let style = if store.log.steps.is_empty() { theirs.style().cloned() } else { None };
-    if lessons.is_empty() && style.is_none() {
+    let first = store.log.steps.is_empty();
+    let style = theirs.style().filter(|_| first).cloned();
+    let adapters = theirs.adapters().filter(|_| first).cloned();
+    if lessons.is_empty() && style.is_none() && adapters.is_none() {
         say!("{}: nothing in it is new", other.display());
         return Ok(());
     }
     let mut log = store.log.clone();
-    log.add(Step { what: "merge".into(), when: now(), lessons, style })?;
+    log.add(Step { what: "merge".into(), when: now(), lessons, style, adapters })?;
     save(session, &mut store, log)?;
     say!("{}", told(session, &store));
     Ok(())
@@ -195,13 +211,55 @@ pub(super) fn adapt(session: &mut Session, images: &[PathBuf]) -> Result<(), Fai
     // Not in the style of an earlier time: that of the base and of all pictures given now.
     let own = Style::of(session.base.model());
     let mut store = session.write(true)?;
+    store.log.check_adapt()?;
     own.apply(session.base.model_mut()).map_err(Failure::usage)?;
     let batches = session.batches(&pictures);
     let style = Style::measure(session.base.model_mut(), &batches);
     let style =
         style.ok_or_else(|| Failure::usage("this base has no batch norm whose statistics could be yours"))?;
     let mut log = store.log.clone();
-    log.add(Step { what: "adapt".into(), when: now(), lessons: Vec::new(), style: Some(style) })?;
+    log.add(Step {
+        what: "adapt".into(),
+        when: now(),
+        lessons: Vec::new(),
+        style: Some(style),
+        adapters: None,
+    })?;
+    save(session, &mut store, log)?;
+    say!("{}", told(session, &store));
+    Ok(())
+}
+
+/// Tunes adapters on the first `samples` pictures of data that are labelled for a task of the base.
+pub(super) fn adapt_labelled(
+    session: &mut Session,
+    data: &str,
+    by: &str,
+    samples: usize,
+) -> Result<(), Failure> {
+    let kind = AdapterKind::find(by).map_err(Failure::usage)?;
+    let mut store = session.write(true)?;
+    store.log.check_adapt()?;
+    let dataset = session.config.open_other(data)?;
+    for (task, why) in session.config.check_to_score(dataset.info())? {
+        eprintln!("note: the task {task} is not adapted: {why}");
+    }
+    let batch = super::lessons::labelled_batch(&session.base, &*dataset, samples)?;
+    let adapted = batch.and_then(|batch| Adapted::tune(&mut session.base, kind, &batch));
+    let adapted = adapted.ok_or_else(|| {
+        Failure::usage(format!(
+            "{data} shows nothing that {by} adapters of this base could be tuned on; give pictures with labels \
+             of its classes"
+        ))
+    })?;
+    let mut log = store.log.clone();
+    log.add(Step {
+        what: "adapt".into(),
+        when: now(),
+        lessons: Vec::new(),
+        style: None,
+        adapters: Some(adapted),
+    })?;
     save(session, &mut store, log)?;
     say!("{}", told(session, &store));
     Ok(())

@@ -72,8 +72,23 @@ enum Command {
     },
     /// Learn your style from pictures without labels: camera, light and colours; before anything is taught
     Adapt {
+        /// Tune adapters on labelled data of the base's classes instead, in your style if you have one
+        #[arg(long, value_name = "NAME|PATH", conflicts_with = "images")]
+        labelled: Option<String>,
+        /// What is tuned: film, residual, norms or lora
+        #[arg(
+            long,
+            value_name = "KIND",
+            default_value = "film",
+            requires = "labelled",
+            conflicts_with = "images"
+        )]
+        by: String,
+        /// The number of labelled pictures, the first of the data
+        #[arg(long, value_name = "N", default_value_t = 5, requires = "labelled", conflicts_with = "images")]
+        samples: usize,
         /// Folders of pictures, pictures, or patterns such as 'photos/*.jpg'
-        #[arg(required = true, value_name = "FOLDER")]
+        #[arg(required_unless_present = "labelled", value_name = "FOLDER")]
         images: Vec<PathBuf>,
     },
     /// Print one JSON line per picture: the base's predictions, and the answer with your classes
@@ -177,7 +192,10 @@ fn run(options: &Options) -> Result<(), Failure> {
             let image = std::slice::from_ref(image);
             change::teach(&mut session, "correct", class, image, learning.keep_pictures)
         }
-        Command::Adapt { images } => {
+        Command::Adapt { labelled: Some(data), by, samples, .. } => {
+            change::adapt_labelled(&mut session, data, by, *samples)
+        }
+        Command::Adapt { images, .. } => {
             let images = crate::pictures::inputs(images)?;
             change::adapt(&mut session, &images)
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cerberus::data::{ClassId, Image, normalise};
 use cerberus::metrics::argmax;
 use cerberus::multitask::{HeadConfig, Prediction};
+use cerberus::nn::Context;
 use cerberus::personal::base::Looked;
 use cerberus::personal::recogniser::Shared;
 use cerberus::personal::{Base, Kind, Recognised, Recogniser};
@@ -26,7 +27,7 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
     }
     let images = inputs(images)?;
     let store = session.read()?;
-    let own = session.recognisers(&store);
+    let own = store.learned.recognisers.clone();
     drop(store);
     // The classes that every task can now give: the base's, and the person's after them.
     let mut heads: Vec<HeadConfig> =
@@ -36,8 +37,10 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
             heads[index].classes.extend(found.classes.iter().cloned());
         }
     }
+    let mut context = Context::evaluation();
     let failed = for_each(images.len(), |index| {
-        one(session, &own, &heads, threshold, &images[index]).map(|line| Some(line.to_string()))
+        let look = |image: &Image| session.base.look_within(normalise(&[image]), &mut context);
+        one(session, &own, (&heads, threshold), &images[index], look).map(|line| Some(line.to_string()))
     });
     match failed {
         0 => Ok(()),
@@ -51,15 +54,16 @@ pub(super) fn run(session: &mut Session, threshold: f32, images: &[PathBuf]) -> 
 fn one(
     session: &Session,
     own: &Own,
-    heads: &[HeadConfig],
-    threshold: f32,
+    (heads, threshold): (&[HeadConfig], f32),
     path: &Path,
+    look: impl FnOnce(&Image) -> Looked,
 ) -> Result<Value, Failure> {
     let picture = Image::read(path)?;
     let (placed, placement) = session.place(&picture);
-    let looked = session.base.look(normalise(&[&placed]));
+    let looked = look(&placed);
     let predictions: Vec<Prediction> = with_own(&session.base, &session.shared, own, &looked)
         .into_iter()
+        .filter_map(|mut batch| batch.pop())
         .map(|prediction| brought_back(prediction, &placement, threshold))
         .collect();
     let found: Vec<(&HeadConfig, &Prediction)> = heads.iter().zip(&predictions).collect();
@@ -74,42 +78,43 @@ fn one(
     Ok(line)
 }
 
-/// Every task's prediction for the first image of a batch: an object or a pixel that is of one of the person's classes
+/// Every task's predictions for a batch, one list per task: an object or a pixel that is of one of the person's classes
 /// has its number, after those of the base. What the base takes for background stays that.
 pub fn with_own(
     base: &Base,
     shared: &BTreeMap<String, Shared>,
     own: &BTreeMap<String, Recogniser>,
     looked: &Looked,
-) -> Vec<Prediction> {
+) -> Vec<Vec<Prediction>> {
     let tasks = base.model().tasks().iter().zip(&looked.outputs);
-    let mut predictions: Vec<Prediction> =
-        tasks.filter_map(|(task, output)| task.decode(output).into_iter().next()).collect();
+    let mut predictions: Vec<Vec<Prediction>> = tasks.map(|(task, output)| task.decode(output)).collect();
     for slot in base.slots() {
         let (Some(index), Some(found)) = (slot.index, own.get(&slot.task)) else { continue };
-        let recognise = |embedding: &[f32]| found.recognise(&shared[&slot.task], embedding).class;
-        match &mut predictions[index] {
-            Prediction::Objects(objects) => {
-                for object in objects {
-                    if let Some(class) = recognise(&looked.of_box(0, object.bbox)) {
-                        object.class = slot.classes.len() + class;
+        let recognise = |embedding: &[f32]| {
+            found.recognise(&shared[&slot.task], embedding).class.map(|class| slot.classes.len() + class)
+        };
+        for (image, prediction) in predictions[index].iter_mut().enumerate() {
+            match prediction {
+                Prediction::Objects(objects) => {
+                    for object in objects {
+                        let class = recognise(&looked.of_box(image, object.bbox));
+                        object.class = class.unwrap_or(object.class);
                     }
                 }
-            }
-            Prediction::Mask(mask) => {
-                let [rows, columns] = looked.cells();
-                let cells: Vec<Option<usize>> = (0..rows * columns)
-                    .map(|cell| recognise(&looked.of_pixel(0, [cell / columns, cell % columns])))
-                    .collect();
-                let width = looked.size[1];
-                for (place, id) in mask.iter_mut().enumerate().filter(|(_, id)| **id != 0) {
-                    let [row, column] = looked.cell((place / width) as f32, (place % width) as f32);
-                    if let Some(class) = cells[row * columns + column] {
-                        *id = (slot.classes.len() + class + 1) as ClassId;
+                Prediction::Mask(mask) => {
+                    let [rows, columns] = looked.cells();
+                    // Each position is asked once, and only if the base finds something there.
+                    let mut cells: Vec<Option<Option<usize>>> = vec![None; rows * columns];
+                    let width = looked.size[1];
+                    for (place, id) in mask.iter_mut().enumerate().filter(|(_, id)| **id != 0) {
+                        let cell = looked.cell((place / width) as f32, (place % width) as f32);
+                        let class = cells[cell[0] * columns + cell[1]]
+                            .get_or_insert_with(|| recognise(&looked.of_pixel(image, cell)));
+                        *id = class.map_or(*id, |class| (class + 1) as ClassId);
                     }
                 }
+                _ => {}
             }
-            _ => {}
         }
     }
     predictions

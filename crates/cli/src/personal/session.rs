@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cerberus::data::{Image, Placement, normalise};
 use cerberus::nn::Context;
-use cerberus::personal::base::file_hash;
+use cerberus::personal::hash::{Mark, file_hash};
+use cerberus::personal::knowledge::Part;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::store::Learned;
-use cerberus::personal::{Base, Knowledge, Log, Recogniser, Store};
+use cerberus::personal::{Base, Knowledge, Log, Store};
 use cerberus::tensor::Tensor;
 use cerberus::train::{TrainConfig, load_image_model};
 
@@ -24,21 +25,35 @@ pub(super) struct Session {
     pub base: Base,
     /// What each task compares with.
     pub shared: BTreeMap<String, Shared>,
+    /// The base's, if the store does not remember its hash.
+    mark: Option<Mark>,
     model: PathBuf,
     user: Option<PathBuf>,
 }
 
 impl Session {
     pub fn start(model: &Path, user: Option<&Path>) -> Result<Self, Failure> {
-        // The hash takes as long as reading the model.
-        let (loaded, hash) = rayon::join(|| load_image_model(model), || file_hash(model));
+        let mark = Mark::of(model).ok();
+        let remembered = mark.as_ref().zip(user).and_then(|(mark, user)| mark.hash_in(user));
+        let (loaded, hash) = match remembered.clone() {
+            Some(hash) => (load_image_model(model), Ok(hash)),
+            // The hash takes as long as reading the model.
+            None => rayon::join(|| load_image_model(model), || file_hash(model)),
+        };
         let (config, network) = loaded?;
+        if mark.is_some() && mark != Mark::of(model).ok() {
+            return Err(Failure::usage(format!(
+                "{} was changed while it was read; try again",
+                model.display()
+            )));
+        }
         let name = model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let base = Base::with_hash(network, &name, hash?);
         Ok(Self {
             config,
             base,
             shared: BTreeMap::new(),
+            mark: mark.filter(|_| remembered.is_none()),
             model: model.into(),
             user: user.map(Path::to_path_buf),
         })
@@ -50,9 +65,9 @@ impl Session {
     }
 
     /// Reads what the base knows for the task of the whole image and for these tasks.
-    fn know(&mut self, mut tasks: BTreeSet<String>) -> Result<(), Failure> {
+    fn know(&mut self, mut tasks: BTreeSet<String>, part: Part) -> Result<(), Failure> {
         tasks.insert(self.image_task().to_string());
-        let mut known = Knowledge::load(&self.knowledge_path(), &self.base, &tasks)?;
+        let mut known = Knowledge::load(&self.knowledge_path(), &self.base, &tasks, part)?;
         for slot in self.base.slots().iter().filter(|slot| tasks.contains(&slot.task)) {
             let shared = Shared::new(slot.rows.clone(), known.remove(&slot.task));
             self.shared.insert(slot.task.clone(), shared);
@@ -75,11 +90,18 @@ impl Session {
         user.ok_or_else(|| Failure::usage("whose? give the folder of a store with --user DIR"))
     }
 
-    /// The store to be read; from now on the base sees pictures in its style.
+    /// The store to be read, with what its log teaches beside what the base knows now; from now on the base sees pictures in
+    /// its style.
     pub fn read(&mut self) -> Result<Store, Failure> {
-        let store = Store::read(&self.user()?, &self.base)?;
-        self.know(store.log.tasks())?;
-        self.wear(&store)?;
+        let mut store = Store::read(&self.user()?, &self.base)?;
+        self.open(&store, Part::Answers)?;
+        // A task that could learn nothing before is learned now, too.
+        let known = |task: &String| store.learned.knowledge.get(task).map_or("", String::as_str);
+        if store.log.tasks().iter().any(|task| self.knowledge_hash(task) != known(task)) {
+            // The base was prepared since. The next answer need not wait for this again.
+            self.know(store.log.tasks(), Part::All)?;
+            store.relearn(&self.base, self.learn(&store.log));
+        }
         Ok(store)
     }
 
@@ -87,19 +109,29 @@ impl Session {
     /// none.
     pub fn write(&mut self, begin: bool) -> Result<Store, Failure> {
         let store = Store::write(&self.user()?, &self.base, begin)?;
-        self.know(store.log.tasks())?;
-        self.wear(&store)?;
+        self.open(&store, Part::All)?;
         Ok(store)
+    }
+
+    fn open(&mut self, store: &Store, part: Part) -> Result<(), Failure> {
+        if let Some(mark) = self.mark.take() {
+            mark.remember_in(store.folder(), self.base.hash(), SystemTime::now());
+        }
+        self.know(store.log.tasks(), part)?;
+        self.wear(store)
     }
 
     /// Reads what the base knows for all tasks, to teach more than the store holds.
     pub fn know_all(&mut self) -> Result<(), Failure> {
-        self.know(self.base.slots().iter().map(|slot| slot.task.clone()).collect())
+        self.know(self.base.slots().iter().map(|slot| slot.task.clone()).collect(), Part::All)
     }
 
     fn wear(&mut self, store: &Store) -> Result<(), Failure> {
-        match store.log.style() {
-            Some(style) => style.apply(self.base.model_mut()).map_err(Failure::usage),
+        if let Some(style) = store.log.style() {
+            style.apply(self.base.model_mut()).map_err(Failure::usage)?;
+        }
+        match store.log.adapters() {
+            Some(adapters) => adapters.apply(&mut self.base).map_err(Failure::usage),
             None => Ok(()),
         }
     }
@@ -124,7 +156,7 @@ impl Session {
     pub fn embeddings(&self, pictures: &[Image]) -> Vec<Vec<f32>> {
         let mut context = Context::evaluation();
         let batches = self.batches(pictures).into_iter();
-        batches.flat_map(|batch| self.base.look_within(batch, &mut context).embeddings).collect()
+        batches.flat_map(|batch| self.base.embeddings(batch, &mut context)).collect()
     }
 
     /// What is learned from a log, for every task that something was taught for.
@@ -144,15 +176,6 @@ impl Session {
     fn knowledge_hash(&self, task: &str) -> String {
         let known = self.shared.get(task).and_then(|shared| shared.knowledge.as_ref());
         known.map_or_else(String::new, |known| known.hash.clone())
-    }
-
-    /// A store's recognisers: the saved ones, or, if the base was prepared since, what is learned now.
-    pub fn recognisers(&self, store: &Store) -> BTreeMap<String, Recogniser> {
-        let same = |(task, hash): (&String, &String)| self.knowledge_hash(task) == *hash;
-        match store.learned.knowledge.iter().all(same) {
-            true => store.learned.recognisers.clone(),
-            false => self.learn(&store.log).recognisers,
-        }
     }
 }
 

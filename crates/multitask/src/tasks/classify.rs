@@ -54,6 +54,12 @@ impl<T: Element> Classify<T> {
     fn pooled(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
         attended(features.stages[features.stages.len() - 1].clone(), self.attention.as_ref(), context)
     }
+
+    /// The outputs that follow from an embedding `[N, D]`.
+    fn after(&self, embedding: Var<T>, context: &mut Context<T>) -> HeadOutput<T> {
+        let x = self.dropout.forward(embedding, context);
+        HeadOutput { maps: vec![self.output.forward(x, context)] }
+    }
 }
 
 impl<T: Element> Task<T> for Classify<T> {
@@ -66,13 +72,17 @@ impl<T: Element> Task<T> for Classify<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let pooled = self.pooled(features, context);
-        let pooled = self.dropout.forward(pooled, context);
-        HeadOutput { maps: vec![self.output.forward(pooled, context)] }
+        let x = self.pooled(features, context);
+        self.after(x, context)
     }
 
-    fn embedding(&self, features: &Features<T>, context: &mut Context<T>) -> Option<Var<T>> {
-        Some(self.pooled(features, context))
+    fn forward_with_embedding(
+        &self,
+        features: &Features<T>,
+        context: &mut Context<T>,
+    ) -> (HeadOutput<T>, Option<Var<T>>) {
+        let embedding = self.pooled(features, context);
+        (self.after(embedding.clone(), context), Some(embedding))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

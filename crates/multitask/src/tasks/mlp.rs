@@ -49,6 +49,12 @@ impl<T: Element> Mlp<T> {
         let x = features.stages[features.stages.len() - 1].clone().global_avg_pool();
         self.hidden.forward(x, context).relu()
     }
+
+    /// The outputs that follow from an embedding `[N, D]`.
+    fn after(&self, embedding: Var<T>, context: &mut Context<T>) -> HeadOutput<T> {
+        let x = self.dropout.forward(embedding, context);
+        HeadOutput { maps: vec![self.output.forward(x, context)] }
+    }
 }
 
 impl<T: Element> Task<T> for Mlp<T> {
@@ -62,12 +68,16 @@ impl<T: Element> Task<T> for Mlp<T> {
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
         let x = self.hidden(features, context);
-        let x = self.dropout.forward(x, context);
-        HeadOutput { maps: vec![self.output.forward(x, context)] }
+        self.after(x, context)
     }
 
-    fn embedding(&self, features: &Features<T>, context: &mut Context<T>) -> Option<Var<T>> {
-        Some(self.hidden(features, context))
+    fn forward_with_embedding(
+        &self,
+        features: &Features<T>,
+        context: &mut Context<T>,
+    ) -> (HeadOutput<T>, Option<Var<T>>) {
+        let embedding = self.hidden(features, context);
+        (self.after(embedding.clone(), context), Some(embedding))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -201,6 +201,17 @@ pub trait Metric {
     }
 }
 
+/// The metric of a head that gives classes to images, objects or pixels, for images of so many rows and columns. Its classes
+/// may be more than the head learned, for predictions to which something else has added others. `None` for other heads.
+pub fn metric_of(head: &HeadConfig, image: [usize; 2]) -> Option<Box<dyn Metric>> {
+    match kinds::<f32>().into_iter().find(|kind| kind.name == head.kind)?.label {
+        LabelKind::Class => Some(Box::new(scores::ClassScores::new(head))),
+        LabelKind::Objects => Some(Box::new(scores::ObjectScores::new(head))),
+        LabelKind::Mask => Some(Box::new(scores::MaskScores::new(head, image))),
+        LabelKind::Classes | LabelKind::Values | LabelKind::ValueMap => None,
+    }
+}
+
 /// The precision of one class at rising recalls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrecisionCurve {
@@ -228,10 +239,14 @@ pub trait Task<T: Element = f32>: Module<T> + Send + Sync {
     /// The head's raw outputs.
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T>;
 
-    /// What the head's last dense layer sees of each image, `[N, D]`: a description of the image by which classes that
-    /// the head does not know can be told apart, too. `None` for heads that do not end so.
-    fn embedding(&self, _features: &Features<T>, _context: &mut Context<T>) -> Option<Var<T>> {
-        None
+    /// The raw outputs, and what the head's last dense layer sees of each image, `[N, D]`: a description of the image by
+    /// which classes that the head does not know can be told apart, too. `None` for heads that do not end so.
+    fn forward_with_embedding(
+        &self,
+        features: &Features<T>,
+        context: &mut Context<T>,
+    ) -> (HeadOutput<T>, Option<Var<T>>) {
+        (self.forward(features, context), None)
     }
 
     /// The loss of the outputs against the batch's labels, a single number: the

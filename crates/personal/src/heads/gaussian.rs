@@ -88,7 +88,7 @@ impl Gaussian {
 
     /// The logarithm of each class's density at a whitened embedding, up to a constant.
     pub fn scores(&self, x: &[f64]) -> Vec<f64> {
-        self.means.iter().zip(&self.counts).map(|(mean, &count)| density(x, mean, count)).collect()
+        densities(&self.means, &self.counts, x)
     }
 
     /// [`scores`](Self::scores) for one of the examples, with its own class computed without it.
@@ -104,6 +104,11 @@ impl Gaussian {
         };
         scores
     }
+}
+
+/// The logarithm of the density at a whitened embedding of each class with these means and counts, up to a constant.
+pub(crate) fn densities(means: &Matrix, counts: &[f64], x: &[f64]) -> Vec<f64> {
+    means.iter().zip(counts).map(|(mean, &count)| density(x, mean, count)).collect()
 }
 
 fn density(x: &[f64], mean: &[f64], count: f64) -> f64 {

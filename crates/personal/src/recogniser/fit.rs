@@ -141,7 +141,7 @@ impl Problem<'_> {
             Way::Prototypes => {
                 let (x, labels) = self.together(|row| direction(row, self.centre));
                 let fitted = prototypes::prototypes(&x, &labels, classes);
-                let own = |place: usize| largest(&self.shared.prototypes.times(x.row(place))).1;
+                let own = |place: usize| largest(&self.shared.prototypes().times(x.row(place))).1;
                 Some(self.with_margins(fitted, own))
             }
             Way::Ridge => {
@@ -189,7 +189,7 @@ impl Problem<'_> {
                 let count = found.counts[other] - f64::from(u8::from(other == class));
                 *score -= self.shared.caution(&self.rows[place], count.max(1.0));
             }
-            (scores, largest(&self.shared.gaussian.scores(&white[place])).1)
+            (scores, largest(&self.shared.gaussian().scores(&white[place])).1)
         });
         let finite = found.means.data.iter().all(|value| value.is_finite());
         finite.then_some((Linear { weight: found.means, bias: found.counts }, margins))

@@ -11,11 +11,12 @@ mod fit;
 mod margins;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::heads::Linear;
-use crate::heads::gaussian::Gaussian;
+use crate::heads::gaussian::{Gaussian, densities};
 use crate::heads::prototypes::unit;
 use crate::knowledge::{Knowledge, wide};
 use crate::matrix::Matrix;
@@ -153,26 +154,39 @@ pub struct Shared {
     pub knowledge: Option<Knowledge>,
     /// The classifier's last layer.
     pub rows: Linear,
-    /// The base's classes as means in whitened coordinates.
-    gaussian: Gaussian,
+    /// The base's classes as means in whitened coordinates; computed when first asked for, since of a thousand classes it
+    /// takes longer than an answer.
+    gaussian: OnceLock<Gaussian>,
     /// The base's prototypes, at length one from the centre.
-    prototypes: Matrix,
+    prototypes: OnceLock<Matrix>,
 }
 
 impl Shared {
     /// From the base's last layer and what was measured of it.
     pub fn new(rows: Linear, knowledge: Option<Knowledge>) -> Self {
-        let (mut gaussian, mut prototypes) = (Gaussian::default(), Matrix::default());
-        if let Some(known) = &knowledge {
-            if let Some(whitening) = &known.whitening {
-                let means: Vec<Vec<f64>> = known.means.iter().map(|mean| whitening.apply(mean)).collect();
-                gaussian = Gaussian { means: Matrix::of_rows(&means), counts: known.counts.clone() };
-            }
-            let units: Vec<Vec<f64>> =
-                known.means.iter().map(|mean| direction(mean, &known.centre)).collect();
-            prototypes = Matrix::of_rows(&units);
-        }
-        Self { knowledge, rows, gaussian, prototypes }
+        Self { knowledge, rows, gaussian: OnceLock::new(), prototypes: OnceLock::new() }
+    }
+
+    fn gaussian(&self) -> &Gaussian {
+        self.gaussian.get_or_init(|| {
+            let known = self.knowledge.as_ref();
+            let Some((known, whitening)) = known.and_then(|known| Some((known, known.whitening.as_ref()?)))
+            else {
+                return Gaussian::default();
+            };
+            let means: Vec<Vec<f64>> = known.means.iter().map(|mean| whitening.apply(mean)).collect();
+            Gaussian { means: Matrix::of_rows(&means), counts: known.counts.clone() }
+        })
+    }
+
+    fn prototypes(&self) -> &Matrix {
+        self.prototypes.get_or_init(|| {
+            self.knowledge.as_ref().map_or_else(Matrix::default, |known| {
+                let units: Vec<Vec<f64>> =
+                    known.means.iter().map(|mean| direction(mean, &known.centre)).collect();
+                Matrix::of_rows(&units)
+            })
+        })
     }
 
     /// How much the base finds of its classes, `ln Σ exp(logit)`: high for pictures of them, low for others (Liu et al.,
@@ -228,17 +242,16 @@ impl Recogniser {
             Way::Gaussian => {
                 let whitening = shared.knowledge.as_ref().and_then(|known| known.whitening.as_ref());
                 let white = whitening.map_or_else(|| x.to_vec(), |whitening| whitening.apply(x));
-                let gaussian = Gaussian { means: self.head.weight.clone(), counts: self.head.bias.clone() };
-                let mut scores = gaussian.scores(&white);
+                let mut scores = densities(&self.head.weight, &self.head.bias, &white);
                 scores
                     .iter_mut()
                     .zip(&self.head.bias)
                     .for_each(|(score, &count)| *score -= shared.caution(x, count));
-                (scores, largest(&shared.gaussian.scores(&white)).1)
+                (scores, largest(&shared.gaussian().scores(&white)).1)
             }
             Way::Prototypes => {
                 let x = direction(x, &self.centre);
-                (self.head.scores(&x), largest(&shared.prototypes.times(&x)).1)
+                (self.head.scores(&x), largest(&shared.prototypes().times(&x)).1)
             }
             Way::Ridge | Way::Logistic => (self.head.scores(&direction(x, &self.centre)), 0.0),
             Way::Anchored => (self.head.scores(x), shared.most(x)),

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::log::check_class;
 use super::{BaseName, FORMAT, Log, Metadata};
-use crate::base::bytes_hash;
+use crate::adapted::Numbers;
 use crate::error::PersonalError;
+use crate::hash::bytes_hash;
 use crate::heads::Linear;
 use crate::knowledge::{narrow, wide};
 use crate::matrix::Matrix;
@@ -97,7 +98,30 @@ pub(super) fn learned_name(bytes: &[u8]) -> String {
     format!("learned-{:.16}.safetensors", bytes_hash(bytes))
 }
 
-/// The embeddings of a task's pictures and the style's statistics.
+/// The prefix of the tensors of adapters, of which a log has at most one step.
+const ADAPTERS: &str = "adapters";
+
+/// The prefix of the statistics of the style that was measured in this step: a plain one for the style that is worn.
+fn style_name(log: &Log, place: usize) -> String {
+    match log.steps.iter().rposition(|step| step.style.is_some()) == Some(place) {
+        true => "style".into(),
+        false => format!("style-{place}"),
+    }
+}
+
+/// Tensors that there must be.
+fn finite(
+    path: &Path,
+    tensors: Vec<(String, Tensor)>,
+    expected: &str,
+) -> Result<Vec<(String, Tensor)>, PersonalError> {
+    match tensors.is_empty() || tensors.iter().any(|(_, values)| !values.all_finite()) {
+        true => Err(malformed(path, expected, "others, or none".into())),
+        false => Ok(tensors),
+    }
+}
+
+/// The embeddings of a task's pictures, the styles' statistics and the adapters.
 pub(super) fn shown_tensors(log: &Log) -> Vec<(String, Tensor)> {
     let mut tensors = Vec::new();
     for task in log.tasks() {
@@ -105,16 +129,21 @@ pub(super) fn shown_tensors(log: &Log) -> Vec<(String, Tensor)> {
         let shape = [rows.len(), rows.first().map_or(0, |row| row.len())];
         tensors.push((format!("embeddings.{task}"), Tensor::from_vec(rows.concat(), &shape)));
     }
-    if let Some(style) = log.style() {
-        let named = |(path, values): &(String, Vec<f32>)| {
-            (format!("style.{path}"), Tensor::from_vec(values.clone(), &[values.len()]))
-        };
-        tensors.extend(style.statistics.iter().map(named));
+    for (place, step) in log.steps.iter().enumerate() {
+        let styles = step.style.iter().flat_map(|style| &style.statistics);
+        tensors.extend(styles.map(|(path, values)| {
+            let values = Tensor::from_vec(values.clone(), &[values.len()]);
+            (format!("{}.{path}", style_name(log, place)), values)
+        }));
+        let adapters = step.adapters.iter().flat_map(|own| &own.numbers);
+        tensors.extend(adapters.map(|own| {
+            (format!("{ADAPTERS}.{}", own.path), Tensor::from_vec(own.values.clone(), &own.shape))
+        }));
     }
     tensors
 }
 
-/// Gives a log's pictures their embeddings and its style the statistics.
+/// Gives a log's pictures their embeddings, its styles their statistics and its adapters their numbers.
 pub(super) fn restore_shown(path: &Path, file: &Checkpoint, log: &mut Log) -> Result<(), PersonalError> {
     let all: BTreeMap<String, Tensor> = file.under("embeddings").into_iter().collect();
     for task in log.tasks() {
@@ -133,12 +162,21 @@ pub(super) fn restore_shown(path: &Path, file: &Checkpoint, log: &mut Log) -> Re
             picture.embedding = row.to_vec();
         }
     }
-    if let Some(style) = log.style_mut() {
-        let statistics = file.under("style");
-        if statistics.is_empty() || statistics.iter().any(|(_, values)| !values.all_finite()) {
-            return Err(malformed(path, "a style's finite statistics", "others, or none".into()));
+    let names: Vec<String> = (0..log.steps.len()).map(|place| style_name(log, place)).collect();
+    for (step, name) in log.steps.iter_mut().zip(names) {
+        if let Some(style) = &mut step.style {
+            let statistics = finite(path, file.under(&name), "a style's finite statistics")?;
+            style.statistics = statistics.into_iter().map(|(path, values)| (path, values.to_vec())).collect();
         }
-        style.statistics = statistics.into_iter().map(|(path, values)| (path, values.to_vec())).collect();
+        if let Some(adapters) = &mut step.adapters {
+            let numbers = finite(path, file.under(ADAPTERS), "finite numbers of adapters")?;
+            let numbers = numbers.into_iter().map(|(path, values)| Numbers {
+                path,
+                shape: values.shape().to_vec(),
+                values: values.to_vec(),
+            });
+            adapters.numbers = numbers.collect();
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapted::Adapted;
 use crate::error::PersonalError;
 use crate::recogniser::Examples;
 use crate::style::Style;
@@ -47,6 +48,9 @@ pub struct Step {
     /// The style that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style: Option<Style>,
+    /// The adapters that were tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Adapted>,
 }
 
 /// Everything that was shown, in order.
@@ -108,8 +112,9 @@ impl Log {
         self.steps.iter().filter_map(|step| step.style.as_ref()).next_back()
     }
 
-    pub(super) fn style_mut(&mut self) -> Option<&mut Style> {
-        self.steps.iter_mut().filter_map(|step| step.style.as_mut()).next_back()
+    /// The person's adapters, if some were tuned. They were tuned in the style, and what was taught was seen through them.
+    pub fn adapters(&self) -> Option<&Adapted> {
+        self.steps.iter().find_map(|step| step.adapters.as_ref())
     }
 
     /// The names of kept copies.
@@ -153,18 +158,35 @@ impl Log {
         }
     }
 
+    /// Checks that a style can be measured, or adapters tuned: before both adapters and what is taught, which depend on it.
+    ///
+    /// # Errors
+    /// If it is too late.
+    pub fn check_adapt(&self) -> Result<(), PersonalError> {
+        if self.pictures().next().is_some() {
+            return Err(PersonalError::Request(
+                "the store holds classes that were seen without this style or these adapters, and their pictures are not \
+                 kept; adapt before you teach: undo or forget what was taught, or begin another store with --user"
+                    .into(),
+            ));
+        }
+        match self.adapters() {
+            Some(own) => Err(PersonalError::Request(format!(
+                "the store holds {} adapters, which fit the style that they were tuned in; undo them first",
+                own.kind.name()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Adds a step.
     ///
     /// # Errors
-    /// If a class cannot have its name, or a style comes after what was taught.
+    /// If a class cannot have its name, or a style or adapters come too late.
     pub fn add(&mut self, step: Step) -> Result<(), PersonalError> {
         step.lessons.iter().try_for_each(|lesson| check_class(&lesson.class))?;
-        if step.style.is_some() && self.pictures().next().is_some() {
-            return Err(PersonalError::Request(
-                "the store holds classes that were seen without this style, and their pictures are not kept; adapt before \
-                 you teach: undo or forget what was taught, or begin another store with --user"
-                    .into(),
-            ));
+        if step.style.is_some() || step.adapters.is_some() {
+            self.check_adapt()?;
         }
         self.steps.push(step);
         Ok(())
@@ -201,7 +223,7 @@ impl Log {
         for step in &mut self.steps {
             step.lessons.retain(|lesson| lesson.class != class);
         }
-        self.steps.retain(|step| !step.lessons.is_empty() || step.style.is_some());
+        self.steps.retain(|step| !step.lessons.is_empty() || step.style.is_some() || step.adapters.is_some());
         Ok(before - self.pictures().count())
     }
 
@@ -209,12 +231,13 @@ impl Log {
     /// of pictures are not taken along.
     ///
     /// # Errors
-    /// If the other log was seen in another style: its embeddings cannot be compared with these.
+    /// If the other log was seen in another style or with other adapters: its embeddings cannot be compared with these.
     pub fn new_lessons(&self, other: &Log) -> Result<Vec<Lesson>, PersonalError> {
-        if self.style() != other.style() && !(self.steps.is_empty() || other.steps.is_empty()) {
+        let same = self.style() == other.style() && self.adapters() == other.adapters();
+        if !(same || self.steps.is_empty() || other.steps.is_empty()) {
             return Err(PersonalError::Request(
-                "the two stores were taught in different styles, or one in none, so that they cannot be merged; teach the \
-                 pictures again"
+                "the two stores were taught in different styles or with different adapters, or one with none, so that they \
+                 cannot be merged; teach the pictures again"
                     .into(),
             ));
         }

@@ -3,8 +3,9 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `store.json` | the base's hash, and the [log](Log): which pictures were shown as what, and when |
-//! | `learned-HASH.safetensors` | their embeddings, and the [recogniser](crate::Recogniser) that was computed from them |
+//! | `learned-HASH.safetensors` | their embeddings, the [styles](crate::Style), the [adapters](crate::Adapted), and the [recognisers](crate::Recogniser) that were computed from them |
 //! | `pictures/` | the pictures, only if they were asked to be kept |
+//! | `base.json` | the base's hash beside a [mark](crate::hash::Mark) of its file; may be missing |
 //! | `lock` | empty; held while a program reads or writes |
 //!
 //! The recogniser is a function of the log and of what the base knows, so a log without a class is a store without it,
@@ -165,6 +166,19 @@ impl Store {
         self.log = log;
         self.learned = learned;
         self.clean()
+    }
+
+    /// Replaces what was learned by what is learned from the same log now that the base knows more: here, and in the folder if
+    /// that can be written and still holds that log. A lock on the store is given up.
+    pub fn relearn(&mut self, base: &Base, learned: Learned) {
+        self.learned = learned;
+        // Two locks of one program would wait for each other.
+        self.lock = None;
+        if let Ok(mut now) = Self::write(&self.folder, base, false)
+            && now.log == self.log
+        {
+            let _ = now.save(self.log.clone(), self.learned.clone());
+        }
     }
 
     /// Removes what a program that was killed left behind, and what the store no longer names.
