@@ -95,7 +95,7 @@ pub fn train(
             let losses = all.model.losses(&features, &batch, context).into_iter().zip(&weights);
             let own = losses.filter_map(|(loss, &weight)| Some(loss?.scale(weight)));
             let tasks = own.reduce(|a, b| a + b).expect("scenes have all labels");
-            let mut embedding = || all.model.tasks()[classifier].embedding(&features, context);
+            let mut embedding = || all.model.tasks()[classifier].forward_with_embedding(&features, context).1;
             match kind {
                 Further::Plain | Further::Styled => tasks,
                 Further::Episodes => tasks + episode(embedding().expect("a dense last layer")),
