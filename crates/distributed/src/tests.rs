@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Bytes, Group, Meeting, Message, Pending, Shards, Sum, thread_groups};
+use crate::{Alone, Bytes, Group, Meeting, Message, Parts, Pending, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -176,6 +176,79 @@ fn a_sum_sends_twice_its_length_less_the_own_share() {
             );
         }
     }
+}
+
+/// Runs of different lengths, dealt to the ranks one after another; the last rank may have none.
+fn dealt(len: usize, size: usize) -> Parts {
+    let ends = (0..).map(|run| run * run * 37).take_while(|end| *end < len).chain([len]).collect::<Vec<_>>();
+    Parts::new(ends.windows(2).enumerate().map(|(run, ends)| (ends[1] - ends[0], run % size)))
+}
+
+#[test]
+fn an_owner_gets_the_bits_of_the_whole_sum_for_half_of_the_bytes() {
+    // Less than a run for each rank, and more than a bucket.
+    for (message, bytes, len) in
+        [(Message::Exact, 4, 20), (Message::Exact, 4, 3000), (Message::Bf16, 2, (1 << 19) + 1000)]
+    {
+        let whole = |group: Arc<dyn Group>| {
+            let shards = Shards::new(group, 8).unwrap();
+            shards.sum(shards.own().map(|shard| leaf(shard, len)), message)
+        };
+        let expected = whole(Arc::new(Alone));
+        for size in [1, 2, 4, 8] {
+            let parts = dealt(len, size);
+            let found = on_each(size, |group| {
+                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let shards = Shards::new(counted.clone(), 8).unwrap();
+                let mut sum = Sum::to_owners(&shards, &parts, message);
+                shards.own().for_each(|shard| sum.push(leaf(shard, len)));
+                let own: Vec<f32> = sum.finish_own();
+                let sent = counted.1.swap(0, Ordering::Relaxed);
+                // All get the rest from the owners, exactly.
+                let mut all = Vec::new();
+                parts.gather(&*counted, &own, |part| all.extend(part));
+                (own, all, sent, counted.1.load(Ordering::Relaxed))
+            });
+            for (rank, (own, all, sent, told)) in found.iter().enumerate() {
+                let numbers = parts.within(0..len).filter(|(_, owner)| *owner == rank);
+                let numbers: Vec<f32> = numbers.flat_map(|(run, _)| expected[run].to_vec()).collect();
+                assert!(bits(own) == bits(&numbers) && bits(all) == bits(&expected), "rank {rank} of {size}");
+                assert_eq!(own.len(), parts.len_of(rank));
+                assert_eq!((*sent, *told), ((len - own.len()) * bytes, (size - 1) * own.len() * 4));
+            }
+            let sent: usize = found.iter().map(|(_, _, sent, _)| sent).sum();
+            assert_eq!(sent, (size - 1) * len * bytes);
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_handed_over_come_in_the_order_of_the_vector() {
+    let len = (1 << 19) + 777;
+    let numbers: Vec<f64> = (0..len).map(|place| place as f64).collect();
+    for size in [1, 2, 5] {
+        let from = dealt(len, size);
+        let to =
+            Parts::new((0..size).map(|rank| ((rank + 1) * len / size - rank * len / size, size - 1 - rank)));
+        for (from, to) in [(&from, &to), (&to, &from), (&from, &Parts::new([(len, 0)]))] {
+            let of = |parts: &Parts, rank: usize| -> Vec<f64> {
+                let runs = parts.within(0..len).filter(|(_, owner)| *owner == rank);
+                runs.flat_map(|(run, _)| numbers[run].to_vec()).collect()
+            };
+            let found = on_each(size, |group| from.hand_over(&*group, &of(from, group.rank()), to));
+            assert!((0..size).all(|rank| found[rank] == of(to, rank)));
+        }
+    }
+}
+
+#[test]
+fn neighbours_of_one_rank_are_one_run_and_empty_runs_none() {
+    let parts = Parts::new([(3, 1), (0, 2), (2, 1), (4, 0)]);
+    assert_eq!(parts, Parts::new([(5, 1), (4, 0)]));
+    assert_eq!((parts.len(), parts.len_of(0), parts.len_of(1), parts.len_of(2)), (9, 4, 5, 0));
+    assert_eq!(parts.within(2..7).collect::<Vec<_>>(), [(2..5, 1), (5..7, 0)]);
+    assert_eq!(parts.within(5..5).count() + parts.within(9..9).count(), 0);
+    assert!(Parts::default().is_empty());
 }
 
 #[test]
