@@ -124,15 +124,17 @@ pub fn backward_over_shards<T: Element, P: Send>(
     mut own: Vec<P>,
     backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
 ) -> (Gradients<T>, BufferUpdates<T>) {
-    let (shards, messages, _) = over;
+    let (shards, messages, sync) = over;
     assert_passes(&own, shards);
     if shards.is_whole() {
         return kept(own.remove(0), &backward);
     }
     let layout = layout_of(model);
     let mut sum = Sum::new(shards, layout.len(), messages);
-    let updates = add_passes(model, over, (&mut sum, &layout), own, backward);
-    (sum_of(&layout, sum), updates)
+    let updates = add_passes(sync, (&mut sum, &layout), own, backward);
+    // Exchanges end in the order in which they began.
+    let gradients = sum_of(&layout, sum);
+    (gradients, mean_updates(model, shards, updates))
 }
 
 /// [`backward_over_shards`] where processes may [share](crate::optim::Shared) the optimiser: each number of the sum is then
@@ -152,14 +154,15 @@ pub fn backward_to_owners<T: Element, P: Send>(
         let (gradients, updates) = backward_over_shards(model, over, own, backward);
         return (StepGradients::Everywhere(gradients), updates);
     };
-    let (shards, messages, _) = over;
+    let (shards, messages, sync) = over;
     assert_passes(&own, shards);
     let layout = layout_of(model);
     let ids: Vec<ParamId> = layout.entries.iter().map(|(id, _)| *id).collect();
     let parts = owners.summing(&ids);
     let mut sum = Sum::to_owners(shards, &parts, messages);
-    let updates = add_passes(model, over, (&mut sum, &layout), own, backward);
-    (StepGradients::AtOwners(OwnGradients::of_sum(owners, &ids, sum.finish_own())), updates)
+    let updates = add_passes(sync, (&mut sum, &layout), own, backward);
+    let gradients = OwnGradients::of_sum(owners, &ids, sum.finish_own());
+    (StepGradients::AtOwners(gradients), mean_updates(model, shards, updates))
 }
 
 #[track_caller]
@@ -178,14 +181,13 @@ fn layout_of<T: Element>(model: &dyn Module<T>) -> Layout {
     layout
 }
 
-/// Adds the gradients of a backward pass of each of this process's shards; returns the buffers' new values.
+/// Adds the gradients of a backward pass of each of this process's shards; returns each one's new values of buffers.
 fn add_passes<T: Element, P: Send>(
-    model: &dyn Module<T>,
-    (shards, _, sync): Over<'_>,
+    sync: Option<&SyncNorm>,
     (sum, layout): (&mut Sum<'_, T>, &Layout),
     own: Vec<P>,
     backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
-) -> BufferUpdates<T> {
+) -> Vec<BufferUpdates<T>> {
     let places = layout.places();
     let mut updates = Vec::new();
     if let Some(sync) = sync {
@@ -197,7 +199,7 @@ fn add_passes<T: Element, P: Send>(
             leaf.finish();
             updates.push(new);
         }
-        return mean_updates(model, shards, updates);
+        return updates;
     }
     // One after another, so that a shard's tape is freed before the next one's gradients are computed.
     for pass in own {
@@ -207,7 +209,7 @@ fn add_passes<T: Element, P: Send>(
             leaf.finish();
         }
     }
-    mean_updates(model, shards, updates)
+    updates
 }
 
 /// The gradients of a backward pass, which are kept.
@@ -297,3 +299,6 @@ pub fn mean_updates<T: Element>(
     let mean = |(id, sum, count): (ParamId, Tensor<T>, T)| (id, sum.map(|x| x / count));
     found.tensors().map(mean).collect()
 }
+
+#[cfg(test)]
+mod tests;
