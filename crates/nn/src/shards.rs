@@ -150,7 +150,8 @@ pub fn backward_to_owners<T: Element, P: Send>(
     own: Vec<P>,
     backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
 ) -> (StepGradients<T>, BufferUpdates<T>) {
-    let Some(owners) = owners else {
+    // What is not cut is in every process.
+    let Some(owners) = owners.filter(|_| !over.0.is_whole()) else {
         let (gradients, updates) = backward_over_shards(model, over, own, backward);
         return (StepGradients::Everywhere(gradients), updates);
     };

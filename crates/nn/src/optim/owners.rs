@@ -218,11 +218,12 @@ impl<T: Element> OwnGradients<T> {
     /// From gradients that every process has.
     pub(super) fn of_all(owners: &Arc<Owners>, gradients: &Gradients<T>) -> Self {
         let own = |(id, gradient): (ParamId, &Tensor<T>)| {
-            let (held, here) = (owners.of(id), owners.group.rank());
+            // Others are of another model.
+            let (held, here) = (&owners.held[*owners.by_id.get(&id)?], owners.group.rank());
             let own = if held.is_of(here) { held.own(gradient, here) } else { Tensor::zeros(&[0]) };
-            (id, own.reshape(&[own.len()]))
+            Some((id, own.reshape(&[own.len()])))
         };
-        Self { own: gradients.parameters().map(own).collect(), owners: Arc::clone(owners) }
+        Self { own: gradients.parameters().filter_map(own).collect(), owners: Arc::clone(owners) }
     }
 
     /// See [`Gradients::clip_values`].
