@@ -25,6 +25,7 @@
 //! Nothing here knows of models, or of MPI.
 #![forbid(unsafe_code)]
 
+mod counted;
 mod group;
 mod meeting;
 mod message;
@@ -36,6 +37,7 @@ mod tests;
 mod threads;
 mod tree;
 
+pub use counted::Counted;
 pub use group::{Alone, Bytes, Group, Pending};
 pub use meeting::{Meeting, Pair};
 pub use message::Message;

@@ -1,10 +1,9 @@
 //! Sums over shards by groups of threads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Bytes, Group, Meeting, Message, Parts, Pending, Shards, Sum, thread_groups};
+use crate::{Alone, Counted, Group, Meeting, Message, Parts, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -137,38 +136,15 @@ fn rank_0_tells_the_others_and_hears_from_them() {
     assert_eq!(heard, [vec![vec![], vec![1], vec![2, 2]], vec![vec![]; 3], vec![vec![]; 3]]);
 }
 
-/// Counts the bytes that a rank sends to others.
-struct Counted(Arc<dyn Group>, AtomicUsize);
-
-impl Group for Counted {
-    fn rank(&self) -> usize {
-        self.0.rank()
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
-        self.0.exchange(parts)
-    }
-
-    fn abort(&self, code: i32) -> ! {
-        self.0.abort(code)
-    }
-}
-
 #[test]
 fn a_sum_sends_twice_its_length_less_the_own_share() {
     for (message, bytes) in [(Message::Exact, 4), (Message::Bf16, 2)] {
         for size in [2, 4, 8] {
             let sent = on_each(size, |group| {
-                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let counted = Arc::new(Counted::new(group));
                 let shards = Shards::new(counted.clone(), 8).unwrap();
                 shards.sum(shards.own().map(|shard| leaf(shard, 4000)), message);
-                counted.1.load(Ordering::Relaxed)
+                counted.take()
             });
             assert!(
                 sent.iter().all(|&sent| sent == 2 * (size - 1) * 4000 * bytes / size),
@@ -198,16 +174,16 @@ fn an_owner_gets_the_bits_of_the_whole_sum_for_half_of_the_bytes() {
         for size in [1, 2, 4, 8] {
             let parts = dealt(len, size);
             let found = on_each(size, |group| {
-                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let counted = Arc::new(Counted::new(group));
                 let shards = Shards::new(counted.clone(), 8).unwrap();
                 let mut sum = Sum::to_owners(&shards, &parts, message);
                 shards.own().for_each(|shard| sum.push(leaf(shard, len)));
                 let own: Vec<f32> = sum.finish_own();
-                let sent = counted.1.swap(0, Ordering::Relaxed);
+                let sent = counted.take();
                 // All get the rest from the owners, exactly.
                 let mut all = Vec::new();
                 parts.gather(&*counted, &own, |part| all.extend(part));
-                (own, all, sent, counted.1.load(Ordering::Relaxed))
+                (own, all, sent, counted.take())
             });
             for (rank, (own, all, sent, told)) in found.iter().enumerate() {
                 let numbers = parts.within(0..len).filter(|(_, owner)| *owner == rank);
@@ -311,13 +287,13 @@ fn passes_meet_where_they_come_to_and_not_where_they_do_not() {
 #[test]
 fn a_meeting_sends_what_is_brought_once_to_each_other_process() {
     let sent = on_each(2, |group| {
-        let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+        let counted = Arc::new(Counted::new(group));
         let shards = Shards::new(counted.clone(), 4).unwrap();
         let meeting = Meeting::new(shards.clone());
         meeting.run(shards.own().collect(), false, |seat, _| {
             meeting.joined(seat, 0, vec![0.5; 5], |a, b| a.iter().zip(b).map(|(a, b)| a + b).collect())
         });
-        counted.1.load(Ordering::Relaxed)
+        counted.take()
     });
     // The place, the length of the sum of both shards, and its numbers; then that all is done.
     assert_eq!(sent, [8 * (2 + 5) + 16; 2]);

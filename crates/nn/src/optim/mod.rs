@@ -105,8 +105,8 @@ pub trait Optimizer<T: Element = f32> {
         Reach::Model
     }
 
-    /// The path of the parameter that a tensor of the [state](Self::state) belongs to, from its name; `None` if it
-    /// belongs to none. Sharing needs it.
+    /// The path of the parameter to whose numbers those of a tensor of the [state](Self::state) belong, one to one, from
+    /// the tensor's name; `None` for others, such as counts of steps. Sharing needs it.
     fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
         let _ = name;
         None

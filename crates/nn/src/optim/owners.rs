@@ -60,27 +60,24 @@ impl Held {
         piece * PIECE..((piece + 1) * PIECE).min(self.len())
     }
 
-    /// Whether a rank updates any of it; of a parameter without numbers, one keeps the count of steps.
-    pub fn is_of(&self, rank: usize) -> bool {
-        self.updated_by.contains(&rank)
-    }
-
     /// Who updates what.
     pub fn parts(&self) -> Parts {
         Parts::new(self.updated_by.iter().enumerate().map(|(piece, rank)| (self.piece(piece).len(), *rank)))
     }
 
-    /// What a rank updates of a tensor of this shape: all of it, or its pieces in a row, with as many axes.
+    /// What a rank updates of a tensor of this shape: all of it, or its pieces in a row with as many axes, perhaps none. A
+    /// single number has an axis, so that it can be without.
     pub fn own<T: Element>(&self, tensor: &Tensor<T>, rank: usize) -> Tensor<T> {
-        if self.updated_by.iter().all(|owner| *owner == rank) {
-            return tensor.contiguous();
+        let tensor = tensor.contiguous();
+        if !self.shape.is_empty() && self.updated_by.iter().all(|owner| *owner == rank) {
+            return tensor;
         }
-        let (tensor, mut own) = (tensor.contiguous(), Vec::new());
-        let runs = self.parts();
-        let runs = runs.within(0..self.len()).filter(|(_, owner)| *owner == rank);
+        let mut own = Vec::new();
+        let parts = self.parts();
+        let runs = parts.within(0..self.len()).filter(|(_, owner)| *owner == rank);
         runs.for_each(|(run, _)| own.extend_from_slice(&tensor.data()[run]));
-        let mut shape = vec![1; self.shape.len()];
-        *shape.last_mut().expect("a number is one piece") = own.len();
+        let mut shape = vec![1; self.shape.len().max(1)];
+        *shape.last_mut().expect("it has an axis") = own.len();
         Tensor::from_vec(own, &shape)
     }
 }
@@ -173,8 +170,7 @@ fn dealt(sizes: &[usize], loads: &mut [usize]) -> Vec<usize> {
     for item in order {
         let rank = (0..loads.len()).min_by_key(|&rank| loads[rank]).expect("a group has processes");
         ranks[item] = rank;
-        // What has no numbers has a count of steps.
-        loads[rank] += sizes[item].max(1);
+        loads[rank] += sizes[item];
     }
     ranks
 }
@@ -220,7 +216,7 @@ impl<T: Element> OwnGradients<T> {
         let own = |(id, gradient): (ParamId, &Tensor<T>)| {
             // Others are of another model.
             let (held, here) = (&owners.held[*owners.by_id.get(&id)?], owners.group.rank());
-            let own = if held.is_of(here) { held.own(gradient, here) } else { Tensor::zeros(&[0]) };
+            let own = held.own(gradient, here);
             Some((id, own.reshape(&[own.len()])))
         };
         Self { own: gradients.parameters().filter_map(own).collect(), owners: Arc::clone(owners) }

@@ -41,14 +41,12 @@ use crate::module::{Module, ModuleTensor, ModuleTensorMut, Parameter};
 ///     ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
 /// });
 /// // Two moments of 60,200 parameters, in pieces of 16,384 or less, and the counts of steps.
-/// assert_eq!(held, [2 * 32_768 + 1, 2 * (16_384 + 10_848 + 200) + 2]);
+/// assert_eq!(held, [2 * 32_768 + 2, 2 * (16_384 + 10_848 + 200) + 2]);
 /// ```
 pub struct Shared<T: Element, O> {
     inside: O,
     /// Nothing if every process does everything.
     owners: Option<Arc<Owners>>,
-    /// Steps in all processes.
-    steps: u64,
     element: PhantomData<T>,
 }
 
@@ -58,16 +56,17 @@ impl<T: Element, O: Optimizer<T>> Shared<T, O> {
         let reach = inside.reach();
         let is_shared = group.size() > 1 && reach != Reach::Model;
         let owners = is_shared.then(|| Arc::new(Owners::new(group, reach)));
-        Self { inside, owners, steps: 0, element: PhantomData }
+        Self { inside, owners, element: PhantomData }
     }
 
-    /// The state that this process holds.
+    /// The state that this process holds: of every parameter the count of steps, and its part of the other quantities.
     pub fn own_state(&self) -> Vec<(String, Tensor<T>)> {
         self.inside.state()
     }
 }
 
-/// This process's part of a model.
+/// A process's part of each parameter that was dealt. It may be empty, but all are there, so that the optimiser inside counts
+/// the same steps in every process.
 struct Part<T: Element>(Vec<(String, Parameter<T>)>);
 
 impl<T: Element> Module<T> for Part<T> {
@@ -82,11 +81,10 @@ impl<T: Element> Module<T> for Part<T> {
 
 /// A copy of what this process updates, and the ids of those parameters in the model.
 fn part_of<T: Element>(model: &dyn Module<T>, owners: &Owners) -> (Part<T>, Vec<ParamId>) {
-    let here = owners.group.rank();
     let (mut part, mut ids) = (Vec::new(), Vec::new());
     for (path, parameter) in model.parameters() {
-        if let Some(held) = owners.at(&path).filter(|held| held.is_of(here)) {
-            let own = held.own(&parameter.value, here);
+        if let Some(held) = owners.at(&path) {
+            let own = held.own(&parameter.value, owners.group.rank());
             part.push((path, Parameter::new(Tensor::from_vec(own.to_vec(), own.shape()))));
             ids.push(parameter.id());
         }
@@ -132,12 +130,6 @@ fn share<T: Element>(model: &mut dyn Module<T>, part: &Part<T>, owners: &Owners,
     });
 }
 
-/// A number of every process, the largest of which is returned.
-fn largest(group: &dyn Group, own: u64) -> u64 {
-    let all = group.gather(own.to_le_bytes().to_vec()).wait();
-    all.iter().filter_map(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?))).max().unwrap_or(own)
-}
-
 impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
     #[track_caller]
     fn step(&mut self, model: &mut dyn Module<T>, gradients: &Gradients<T>) {
@@ -157,33 +149,23 @@ impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
     }
 
     fn steps(&self) -> u64 {
-        if self.owners.is_some() { self.steps } else { self.inside.steps() }
+        self.inside.steps()
     }
 
-    /// The whole state in order of names, in the first process; nothing in the others.
+    /// The whole state in the first process, and nothing in the others.
     fn state(&self) -> Vec<(String, Tensor<T>)> {
         let Some(owners) = &self.owners else { return self.inside.state() };
         let group = &*owners.group;
-        let own: BTreeMap<String, Tensor<T>> = self.inside.state().into_iter().collect();
-        // A single number, such as a count of steps, is the same in all that have it.
-        let single = |tensor: &Tensor<T>| (tensor.rank() == 0).then(|| tensor.item().as_f64().to_bits());
-        let names: Vec<(&String, Option<u64>)> =
-            own.iter().map(|(name, tensor)| (name, single(tensor))).collect();
-        let told = group.gather(serde_json::to_vec(&names).expect("names and numbers are valid JSON")).wait();
-        let names = |bytes: &Vec<u8>| -> BTreeMap<String, Option<u64>> {
-            let names: Vec<_> = serde_json::from_slice(bytes).expect("other ranks are the same program");
-            names.into_iter().collect()
-        };
         let mut all = Vec::new();
-        for (name, single) in told.iter().flat_map(names).collect::<BTreeMap<String, Option<u64>>>() {
-            if let Some(bits) = single {
-                all.push((name, Tensor::scalar(T::from_f64(f64::from_bits(bits)))));
+        // The names are the same in every process.
+        for (name, own) in self.inside.state() {
+            // A count of steps is the same, too.
+            let Some(held) = self.inside.parameter_of(&name).and_then(|path| owners.at(path)) else {
+                all.push((name, own));
                 continue;
-            }
-            let held = self.inside.parameter_of(&name).and_then(|path| owners.at(path));
-            let held = held.expect("a tensor of the state is of a parameter that was dealt");
-            let own = own.get(&name).map_or_else(Vec::new, Tensor::to_vec);
-            let whole = held.parts().hand_over(group, &own, &Parts::new([(held.len(), 0)]));
+            };
+            let first = Parts::new([(held.len(), 0)]);
+            let whole = held.parts().hand_over(group, own.contiguous().data(), &first);
             if group.is_first() {
                 all.push((name, Tensor::from_vec(whole, &held.shape)));
             }
@@ -200,19 +182,14 @@ impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
         // Says what is wrong with it.
         self.inside.load_state(model, tensors.clone())?;
         let Some(owners) = &mut self.owners else { return Ok(()) };
-        self.steps = self.inside.steps();
         let paths: BTreeSet<&str> =
             tensors.iter().filter_map(|(name, _)| self.inside.parameter_of(name)).collect();
         owners.deal(model, |path| paths.contains(path));
-        let here = owners.group.rank();
-        let mut own = Vec::new();
-        for (name, tensor) in &tensors {
-            match self.inside.parameter_of(name).and_then(|path| owners.at(path)) {
-                Some(held) if !held.is_of(here) => {}
-                Some(held) if tensor.rank() > 0 => own.push((name.clone(), held.own(tensor, here))),
-                _ => own.push((name.clone(), tensor.clone())),
-            }
-        }
+        let own = |(name, tensor): &(String, Tensor<T>)| {
+            let held = self.inside.parameter_of(name).and_then(|path| owners.at(path));
+            (name.clone(), held.map_or_else(|| tensor.clone(), |held| held.own(tensor, owners.group.rank())))
+        };
+        let own = tensors.iter().map(own).collect();
         self.inside.load_state(&part_of(model, owners).0, own)
     }
 
@@ -243,6 +220,5 @@ impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
         self.inside.step(&mut part, &own);
         let ids = gradients.own.parameters().map(|(id, _)| id).collect();
         share(model, &part, owners, &ids);
-        self.steps = largest(&*owners.group, self.inside.steps());
     }
 }

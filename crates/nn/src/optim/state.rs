@@ -86,11 +86,10 @@ impl<T: Element, const B: usize> State<T, B> {
         self.name
     }
 
-    /// The path of the parameter that a tensor of the state belongs to; `None` if it is not of this state.
+    /// See [`Optimizer::parameter_of`](super::Optimizer::parameter_of).
     pub fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
         let rest = name.strip_prefix(self.name)?.strip_prefix('.')?;
-        let quantities = self.quantities.iter().chain(&["step"]);
-        quantities.filter_map(|quantity| rest.strip_prefix(quantity)?.strip_prefix('.')).next()
+        self.quantities.iter().find_map(|quantity| rest.strip_prefix(quantity)?.strip_prefix('.'))
     }
 
     /// The step count of the parameter with the most steps.

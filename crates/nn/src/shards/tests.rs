@@ -1,9 +1,8 @@
 //! Steps that processes, here threads, take together, with an optimiser of their own each and with one that they share.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use cerberus_distributed::{Alone, Bytes, Group, Pending, thread_groups};
+use cerberus_distributed::{Alone, Counted, Group, thread_groups};
 
 use super::*;
 use crate::optim::{
@@ -59,7 +58,7 @@ const USUAL: Way = Way {
 
 /// The losses and the tensors of four batches, and the bytes that were sent in the last one.
 fn run(way: Way, group: Arc<dyn Group>, is_shared: bool) -> (Vec<f64>, Vec<u32>, usize) {
-    let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+    let counted = Arc::new(Counted::new(group));
     let shards = Shards::new(counted.clone(), SHARDS).unwrap();
     let mut model = model();
     model.freeze("body.frozen");
@@ -69,7 +68,7 @@ fn run(way: Way, group: Arc<dyn Group>, is_shared: bool) -> (Vec<f64>, Vec<u32>,
     let mut sums = Accumulated::default();
     let mut losses = Vec::new();
     for batch in 0..4 {
-        counted.1.store(0, Ordering::Relaxed);
+        counted.take();
         let x = Tensor::from_fn(&[SAMPLES, 5], |i| ((i + 97 * batch) as f32 * 0.7).sin());
         let loss = |shard: usize, model: &Net<f32>, context: &mut Context| {
             let places = shards.samples(shard, SAMPLES);
@@ -82,7 +81,7 @@ fn run(way: Way, group: Arc<dyn Group>, is_shared: bool) -> (Vec<f64>, Vec<u32>,
         losses.push(step_over_shards(&mut model, &mut through, way.options, over, loss));
     }
     let values = model.tensors().into_iter().flat_map(|(_, tensor)| tensor.to_vec());
-    (losses, values.map(f32::to_bits).collect(), counted.1.load(Ordering::Relaxed))
+    (losses, values.map(f32::to_bits).collect(), counted.take())
 }
 
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -135,29 +134,6 @@ fn so_do_optimisers_that_see_whole_tensors_and_those_around_others() {
     }
 }
 
-/// Counts the bytes that a rank sends to others.
-struct Counted(Arc<dyn Group>, AtomicUsize);
-
-impl Group for Counted {
-    fn rank(&self) -> usize {
-        self.0.rank()
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
-        self.0.exchange(parts)
-    }
-
-    fn abort(&self, code: i32) -> ! {
-        self.0.abort(code)
-    }
-}
-
 #[test]
 fn a_shared_step_sends_the_gradients_to_their_owners_and_the_weights_to_all() {
     let all = model();
@@ -174,8 +150,8 @@ fn a_shared_step_sends_the_gradients_to_their_owners_and_the_weights_to_all() {
         for size in [2, 4] {
             let sent: usize = on_each(size, |group| run(way, group, true).2).into_iter().sum();
             // Of all processes: the first half of the sum of gradients, which parameters have one, the norms of the
-            // pieces, the new weights, the steps, the running statistics, the losses.
-            let one = each * (w + v) + v + 8 * norms + 4 * w + 2 * 4 * (b + u) + 8 * size + SHARDS * 16;
+            // pieces, the new weights, the running statistics, the losses.
+            let one = each * (w + v) + v + 8 * norms + 4 * w + 2 * 4 * (b + u) + SHARDS * 16;
             assert_eq!(sent, (size - 1) * one, "{size} processes");
         }
     }
