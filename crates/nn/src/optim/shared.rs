@@ -104,9 +104,8 @@ fn share<T: Element>(model: &mut dyn Module<T>, part: &Part<T>, owners: &Owners,
             continue;
         }
         let held = owners.of(parameter.id());
-        let len = held.len();
-        parts.extend(held.parts().within(0..len).map(|(run, rank)| (run.len(), rank)));
-        own.extend(known.get(&*path).into_iter().flat_map(|own| own.value.data()));
+        parts.extend(held.parts().within(0..held.len()).map(|(run, rank)| (run.len(), rank)));
+        own.extend_from_slice(known[&*path].value.data());
         let Some(value) = parameter.value.unique_data_mut() else {
             panic!(
                 "shared optimiser: the values of {path} are shared with another tensor and cannot be changed in place; \
