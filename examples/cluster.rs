@@ -95,7 +95,6 @@ fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     };
     let sharing = if options.share_optimizer { through } else { Arc::new(Alone) };
     let mut work = options.workload.prepare(options, sharing)?;
-    (work.step)(&shards, options.batch);
     counted.take();
     (work.step)(&shards, options.batch);
     let sent = counted.take();

@@ -64,13 +64,13 @@ impl Parts {
         self.of(rank, 0..self.len()).map(|run| run.len()).sum()
     }
 
-    /// Sends this process's numbers to all. `take` gets those of the whole vector, part by part, from the first to the
-    /// last.
+    /// Sends this process's numbers, which may be in several slices, to all. `take` gets those of the whole vector, some at
+    /// a time, from the first to the last.
     ///
     /// # Panics
     /// If `own` are not the numbers of this process's runs.
     #[track_caller]
-    pub fn gather<T: Element>(&self, group: &dyn Group, own: &[T], mut take: impl FnMut(Vec<T>)) {
+    pub fn gather<T: Element>(&self, group: &dyn Group, own: &[&[T]], mut take: impl FnMut(&[T])) {
         self.exchange(group, own, None, &mut take);
     }
 
@@ -80,10 +80,10 @@ impl Parts {
     /// # Panics
     /// If `own` are not the numbers of this process's runs, or the other cut is of a vector of another length.
     #[track_caller]
-    pub fn hand_over<T: Element>(&self, group: &dyn Group, own: &[T], to: &Self) -> Vec<T> {
+    pub fn hand_over<T: Element>(&self, group: &dyn Group, own: &[&[T]], to: &Self) -> Vec<T> {
         assert!(self.len() == to.len(), "Parts: vectors of {} and {} numbers", self.len(), to.len());
         let mut found = Vec::with_capacity(to.len_of(group.rank()));
-        self.exchange(group, own, Some(to), &mut |part| found.extend(part));
+        self.exchange(group, own, Some(to), &mut |some| found.extend_from_slice(some));
         found
     }
 
@@ -92,40 +92,36 @@ impl Parts {
     fn exchange<T: Element>(
         &self,
         group: &dyn Group,
-        own: &[T],
+        own: &[&[T]],
         to: Option<&Self>,
-        take: &mut impl FnMut(Vec<T>),
+        take: &mut impl FnMut(&[T]),
     ) {
         let (here, size, len) = (group.rank(), group.size(), self.len());
-        let has = self.len_of(here);
-        assert!(own.len() == has, "Parts: {} numbers where rank {here} has {has}", own.len());
+        let (has, given) = (self.len_of(here), own.iter().map(|own| own.len()).sum::<usize>());
+        assert!(has == given, "Parts: {given} numbers where rank {here} has {has}");
         let mut finish = |(bucket, pending): (Range<usize>, Pending)| {
-            let numbers = |bytes: &Vec<u8>| decoded::<T>(bytes, Message::Exact).into_iter();
-            let mut from: Vec<_> = pending.wait().iter().map(numbers).collect();
-            let mut part = Vec::new();
+            let received: Vec<Vec<T>> =
+                pending.wait().iter().map(|bytes| decoded(bytes, Message::Exact)).collect();
+            let mut rest: Vec<&[T]> = received.iter().map(Vec::as_slice).collect();
             for (run, rank) in self.within(bucket) {
                 let count = to.map_or(run.len(), |to| to.of(here, run).map(|range| range.len()).sum());
-                part.extend(from[rank].by_ref().take(count));
+                let (some, after) = rest[rank].split_at(count);
+                take(some);
+                rest[rank] = after;
             }
-            take(part);
         };
         let mut under_way = VecDeque::new();
-        // How many of this process's numbers are before the run.
-        let mut before = 0;
+        let mut own = Row { slices: own.iter(), rest: &[] };
         for start in (0..len).step_by(BUCKET) {
             let bucket = start..(start + BUCKET).min(len);
             // For each rank, or once for all.
             let mut messages = vec![Vec::new(); if to.is_some() { size } else { 1 }];
             for run in self.of(here, bucket.clone()) {
-                let numbers = &own[before..before + run.len()];
-                before += run.len();
-                let Some(to) = to else {
-                    encode(numbers, Message::Exact, &mut messages[0]);
-                    continue;
-                };
-                for (range, rank) in to.within(run.clone()) {
-                    let numbers = &numbers[range.start - run.start..range.end - run.start];
-                    encode(numbers, Message::Exact, &mut messages[rank]);
+                match to {
+                    None => own.encode(run.len(), &mut messages[0]),
+                    Some(to) => {
+                        to.within(run).for_each(|(range, rank)| own.encode(range.len(), &mut messages[rank]));
+                    }
                 }
             }
             let pending = match to {
@@ -138,5 +134,25 @@ impl Parts {
             }
         }
         under_way.into_iter().for_each(finish);
+    }
+}
+
+/// Numbers in several slices, taken from the first to the last.
+struct Row<'a, T> {
+    slices: std::slice::Iter<'a, &'a [T]>,
+    rest: &'a [T],
+}
+
+impl<T: Element> Row<'_, T> {
+    /// Adds the next numbers to a message.
+    fn encode(&mut self, mut count: usize, bytes: &mut Vec<u8>) {
+        while count > 0 {
+            while self.rest.is_empty() {
+                self.rest = self.slices.next().expect("as many numbers as were counted");
+            }
+            let (now, after) = self.rest.split_at(count.min(self.rest.len()));
+            encode(now, Message::Exact, bytes);
+            (self.rest, count) = (after, count - now.len());
+        }
     }
 }

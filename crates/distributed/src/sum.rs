@@ -213,17 +213,17 @@ impl<'a, T: Element> Sum<'a, T> {
         gathered.flatten().map(|bytes| decoded::<T>(&bytes, message)).for_each(take);
     }
 
-    /// This process's numbers of a sum [to owners](Self::to_owners), in order.
+    /// This process's numbers of a sum [to owners](Self::to_owners), in parts, from the first to the last.
     ///
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_own(mut self) -> Vec<T> {
+    pub fn finish_own(mut self, take: impl FnMut(Vec<T>)) {
         self.end();
         if self.shards.group().size() == 1 {
-            return self.own_sums().flatten().collect();
+            return self.own_sums().for_each(take);
         }
-        self.buckets.into_iter().flat_map(|bucket| bucket.own).collect()
+        self.buckets.into_iter().map(|bucket| bucket.own).for_each(take);
     }
 
     /// Adds what is not added yet.

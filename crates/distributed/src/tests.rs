@@ -178,11 +178,13 @@ fn an_owner_gets_the_bits_of_the_whole_sum_for_half_of_the_bytes() {
                 let shards = Shards::new(counted.clone(), 8).unwrap();
                 let mut sum = Sum::to_owners(&shards, &parts, message);
                 shards.own().for_each(|shard| sum.push(leaf(shard, len)));
-                let own: Vec<f32> = sum.finish_own();
+                let mut own = Vec::new();
+                sum.finish_own(|part| own.extend(part));
                 let sent = counted.take();
                 // All get the rest from the owners, exactly.
                 let mut all = Vec::new();
-                parts.gather(&*counted, &own, |part| all.extend(part));
+                let (first, rest) = own.split_at(own.len() / 3);
+                parts.gather(&*counted, &[first, &[], rest], |some| all.extend_from_slice(some));
                 (own, all, sent, counted.take())
             });
             for (rank, (own, all, sent, told)) in found.iter().enumerate() {
@@ -211,7 +213,7 @@ fn numbers_that_are_handed_over_come_in_the_order_of_the_vector() {
                 let runs = parts.within(0..len).filter(|(_, owner)| *owner == rank);
                 runs.flat_map(|(run, _)| numbers[run].to_vec()).collect()
             };
-            let found = on_each(size, |group| from.hand_over(&*group, &of(from, group.rank()), to));
+            let found = on_each(size, |group| from.hand_over(&*group, &[&of(from, group.rank())], to));
             assert!((0..size).all(|rank| found[rank] == of(to, rank)));
         }
     }

@@ -162,7 +162,7 @@ pub fn backward_to_owners<T: Element, P: Send>(
     let parts = owners.summing(&ids);
     let mut sum = Sum::to_owners(shards, &parts, messages);
     let updates = add_passes(sync, (&mut sum, &layout), own, backward);
-    let gradients = OwnGradients::of_sum(owners, &ids, sum.finish_own());
+    let gradients = OwnGradients::of_sum(owners, &ids, sum);
     (StepGradients::AtOwners(gradients), mean_updates(model, shards, updates))
 }
 

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cerberus_autograd::{Gradients, ParamId};
-use cerberus_distributed::{Group, Parts};
+use cerberus_distributed::{Group, Parts, Sum};
 use cerberus_tensor::parallel::{PIECE, map_ranges};
 use cerberus_tensor::{Element, Tensor};
 
@@ -72,13 +72,39 @@ impl Held {
         if !self.shape.is_empty() && self.updated_by.iter().all(|owner| *owner == rank) {
             return tensor;
         }
-        let mut own = Vec::new();
         let parts = self.parts();
-        let runs = parts.within(0..self.len()).filter(|(_, owner)| *owner == rank);
-        runs.for_each(|(run, _)| own.extend_from_slice(&tensor.data()[run]));
         let mut shape = vec![1; self.shape.len().max(1)];
-        *shape.last_mut().expect("it has an axis") = own.len();
-        Tensor::from_vec(own, &shape)
+        *shape.last_mut().expect("it has an axis") = parts.len_of(rank);
+        Tensor::filled_by(&shape, |own| {
+            let mut own = Fill::new(vec![own]);
+            let runs = parts.within(0..self.len()).filter(|(_, owner)| *owner == rank);
+            runs.for_each(|(run, _)| own.take(&tensor.data()[run]));
+        })
+    }
+}
+
+/// Slices that are filled one after another, as numbers come.
+pub(super) struct Fill<'a, T> {
+    slices: std::vec::IntoIter<&'a mut [T]>,
+    rest: &'a mut [T],
+}
+
+impl<'a, T: Copy> Fill<'a, T> {
+    pub fn new(slices: Vec<&'a mut [T]>) -> Self {
+        Self { slices: slices.into_iter(), rest: &mut [] }
+    }
+
+    /// Puts the next numbers.
+    pub fn take(&mut self, mut numbers: &[T]) {
+        while !numbers.is_empty() {
+            while self.rest.is_empty() {
+                self.rest = self.slices.next().expect("a place for every number");
+            }
+            let (now, after) = numbers.split_at(numbers.len().min(self.rest.len()));
+            let (places, rest) = std::mem::take(&mut self.rest).split_at_mut(now.len());
+            places.copy_from_slice(now);
+            (numbers, self.rest) = (after, rest);
+        }
     }
 }
 
@@ -184,30 +210,37 @@ pub struct OwnGradients<T: Element = f32> {
 }
 
 impl<T: Element> OwnGradients<T> {
-    /// From this process's numbers of a sum of vectors that [`Owners::summing`] cuts.
-    pub(crate) fn of_sum(owners: &Arc<Owners>, ids: &[ParamId], mut own: Vec<T>) -> Self {
+    /// From a sum of vectors that [`Owners::summing`] cuts.
+    pub(crate) fn of_sum(owners: &Arc<Owners>, ids: &[ParamId], sum: Sum<'_, T>) -> Self {
         let (group, here) = (&*owners.group, owners.group.rank());
-        let updating = owners.counted(ids, |held| &held.updated_by);
-        if owners.reach != Reach::Value {
-            own = owners.summing(ids).hand_over(group, &own, &updating);
-        }
-        let mut rest = &own[..];
-        let (mut counts, mut found) = (Vec::new(), Vec::new());
-        for &id in ids {
-            let held = owners.of(id);
-            if held.updated_by[0] == here {
-                counts.push(u8::from(rest[0] > T::ZERO));
-                rest = &rest[1..];
-            }
-            let len = held.parts().len_of(here);
-            found.push((id, Tensor::from_vec(rest[..len].to_vec(), &[len])));
-            rest = &rest[len..];
-        }
+        let held = |id: &ParamId| owners.of(*id);
         // Who updates a parameter's first number knows whether it has a gradient.
-        let told = group.gather(counts).wait();
+        let mut counts: Vec<T> =
+            ids.iter().filter(|id| held(id).updated_by[0] == here).map(|_| T::ZERO).collect();
+        let unspecified = |id: &ParamId| Tensor::filled_by(&[held(id).parts().len_of(here)], |_| {});
+        let mut found: Vec<Tensor<T>> = ids.iter().map(unspecified).collect();
+        let mut count = counts.iter_mut();
+        let mut places = Vec::new();
+        for (id, own) in ids.iter().zip(&mut found) {
+            if held(id).updated_by[0] == here {
+                places.extend(count.next().map(std::slice::from_mut));
+            }
+            places.push(own.data_mut());
+        }
+        let mut places = Fill::new(places);
+        if owners.reach == Reach::Value {
+            sum.finish_own(|part| places.take(&part));
+        } else {
+            let mut summed = Vec::new();
+            sum.finish_own(|part| summed.push(part));
+            let summed: Vec<&[T]> = summed.iter().map(Vec::as_slice).collect();
+            let updating = owners.counted(ids, |held| &held.updated_by);
+            places.take(&owners.summing(ids).hand_over(group, &summed, &updating));
+        }
+        let told = group.gather(counts.iter().map(|count| u8::from(*count > T::ZERO)).collect()).wait();
         let mut told: Vec<_> = told.iter().map(|counts| counts.iter()).collect();
-        let mut has = |id: ParamId| told[owners.of(id).updated_by[0]].next() == Some(&1);
-        let own = found.into_iter().filter(|(id, _)| has(*id)).collect();
+        let mut has = |id: &ParamId| told[held(id).updated_by[0]].next() == Some(&1);
+        let own = ids.iter().copied().zip(found).filter(|(id, _)| has(id)).collect();
         Self { own, owners: Arc::clone(owners) }
     }
 

@@ -8,7 +8,7 @@ use cerberus_autograd::{Gradients, ParamId};
 use cerberus_distributed::{Group, Parts};
 use cerberus_tensor::{Element, Tensor};
 
-use super::owners::{OwnGradients, Owners, Reach};
+use super::owners::{Fill, OwnGradients, Owners, Reach};
 use super::{Optimizer, StateError};
 use crate::module::{Module, ModuleTensor, ModuleTensorMut, Parameter};
 
@@ -84,8 +84,10 @@ fn part_of<T: Element>(model: &dyn Module<T>, owners: &Owners) -> (Part<T>, Vec<
     let (mut part, mut ids) = (Vec::new(), Vec::new());
     for (path, parameter) in model.parameters() {
         if let Some(held) = owners.at(&path) {
-            let own = held.own(&parameter.value, owners.group.rank());
-            part.push((path, Parameter::new(Tensor::from_vec(own.to_vec(), own.shape()))));
+            let mut own = held.own(&parameter.value, owners.group.rank());
+            // What would be the model's is copied.
+            own.data_mut();
+            part.push((path, Parameter::new(own)));
             ids.push(parameter.id());
         }
     }
@@ -95,17 +97,15 @@ fn part_of<T: Element>(model: &dyn Module<T>, owners: &Owners) -> (Part<T>, Vec<
 /// Gives the parameters of these ids the values that processes have of them.
 #[track_caller]
 fn share<T: Element>(model: &mut dyn Module<T>, part: &Part<T>, owners: &Owners, ids: &BTreeSet<ParamId>) {
-    let mut values = Vec::new();
-    let mut parts = Vec::new();
-    let mut own = Vec::new();
     let known: BTreeMap<&str, &Parameter<T>> = part.0.iter().map(|(path, own)| (&**path, own)).collect();
+    let (mut values, mut own, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     for (path, parameter) in model.parameters_mut() {
         if !ids.contains(&parameter.id()) {
             continue;
         }
         let held = owners.of(parameter.id());
         parts.extend(held.parts().within(0..held.len()).map(|(run, rank)| (run.len(), rank)));
-        own.extend_from_slice(known[&*path].value.data());
+        own.push(known[&*path].value.data());
         let Some(value) = parameter.value.unique_data_mut() else {
             panic!(
                 "shared optimiser: the values of {path} are shared with another tensor and cannot be changed in place; \
@@ -114,19 +114,8 @@ fn share<T: Element>(model: &mut dyn Module<T>, part: &Part<T>, owners: &Owners,
         };
         values.push(value);
     }
-    // The tensor that the next number belongs to, and the place of that number there.
-    let (mut tensor, mut place) = (0, 0);
-    Parts::new(parts).gather(&*owners.group, &own, |part| {
-        let mut rest = &part[..];
-        while !rest.is_empty() {
-            let (now, after) = rest.split_at(rest.len().min(values[tensor].len() - place));
-            values[tensor][place..place + now.len()].copy_from_slice(now);
-            (rest, place) = (after, place + now.len());
-            if place == values[tensor].len() {
-                (tensor, place) = (tensor + 1, 0);
-            }
-        }
-    });
+    let mut values = Fill::new(values);
+    Parts::new(parts).gather(&*owners.group, &own, |some| values.take(some));
 }
 
 impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
@@ -164,7 +153,7 @@ impl<T: Element, O: Optimizer<T>> Optimizer<T> for Shared<T, O> {
                 continue;
             };
             let first = Parts::new([(held.len(), 0)]);
-            let whole = held.parts().hand_over(group, own.contiguous().data(), &first);
+            let whole = held.parts().hand_over(group, &[own.contiguous().data()], &first);
             if group.is_first() {
                 all.push((name, Tensor::from_vec(whole, &held.shape)));
             }
