@@ -1,6 +1,6 @@
 //! What sharing a step among processes costs: the time of a step and of its computation alone, and the bytes that a
-//! process sends, beside those of the formula in docs/cluster.md, and holds of the optimiser's state. Prints one line of
-//! JSON.
+//! process sends, beside those of the formula in docs/cluster.md, and holds of the optimiser's state. Prints one line
+//! of JSON.
 //!
 //! `mpirun -n 2 target/release/examples/cluster --workload resnet18 --batch 32 --threads 1`
 

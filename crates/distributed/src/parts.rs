@@ -64,8 +64,8 @@ impl Parts {
         self.of(rank, 0..self.len()).map(|run| run.len()).sum()
     }
 
-    /// Sends this process's numbers, which may be in several slices, to all. `take` gets those of the whole vector, some at
-    /// a time, from the first to the last.
+    /// Sends this process's numbers, which may be in several slices, to all. `take` gets those of the whole vector,
+    /// some at a time, from the first to the last.
     ///
     /// # Panics
     /// If `own` are not the numbers of this process's runs.
@@ -87,7 +87,8 @@ impl Parts {
         found
     }
 
-    /// Sends this process's numbers, some at a time: all to all ranks, or each to the rank that has it by the other cut.
+    /// Sends this process's numbers, some at a time: all to all ranks, or each to the rank that has it by the other
+    /// cut.
     #[track_caller]
     fn exchange<T: Element>(
         &self,

@@ -133,13 +133,10 @@ impl<'a, T: Element> Sum<'a, T> {
     fn pieces(&self, bucket: usize, rank: usize) -> Vec<Range<usize>> {
         let range = self.buckets[bucket].range.clone();
         let (len, size) = (range.len(), self.shards.group().size());
-        match self.owners {
-            None => vec![rank * len / size..(rank + 1) * len / size],
-            Some(owners) => {
-                let place = |run: Range<usize>| run.start - range.start..run.end - range.start;
-                owners.of(rank, range.clone()).map(place).collect()
-            }
-        }
+        let place = |run: Range<usize>| run.start - range.start..run.end - range.start;
+        let even = rank * len / size..(rank + 1) * len / size;
+        self.owners
+            .map_or_else(|| Vec::from([even]), |owners| owners.of(rank, range.clone()).map(place).collect())
     }
 
     /// Sends each rank its pieces of this process's partial sums.

@@ -137,8 +137,8 @@ pub fn backward_over_shards<T: Element, P: Send>(
     (gradients, mean_updates(model, shards, updates))
 }
 
-/// [`backward_over_shards`] where processes may [share](crate::optim::Shared) the optimiser: each number of the sum is then
-/// sent to its owner alone.
+/// [`backward_over_shards`] where processes may [share](crate::optim::Shared) the optimiser: each number of the sum is
+/// then sent to its owner alone.
 ///
 /// # Panics
 /// As [`backward_over_shards`], and unless the owners are the processes of the shards.

@@ -99,21 +99,21 @@ pub trait Optimizer<T: Element = f32> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError>;
 
-    /// What the update of a number depends on, which decides how processes can [share](Shared) the optimiser: not at all
-    /// unless it says so.
+    /// What the update of a number depends on, which decides how processes can [share](Shared) the optimiser: not at
+    /// all unless it says so.
     fn reach(&self) -> Reach {
         Reach::Model
     }
 
-    /// The path of the parameter to whose numbers those of a tensor of the [state](Self::state) belong, one to one, from
-    /// the tensor's name; `None` for others, such as counts of steps. Sharing needs it.
+    /// The path of the parameter to whose numbers those of a tensor of the [state](Self::state) belong, one to one,
+    /// from the tensor's name; `None` for others, such as counts of steps. Sharing needs it.
     fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
         let _ = name;
         None
     }
 
-    /// If processes share this optimiser: who updates which part of the model's trainable parameters. Each then needs the
-    /// gradients of its part only, and passes them to [`step_own`](Self::step_own).
+    /// If processes share this optimiser: who updates which part of the model's trainable parameters. Each then needs
+    /// the gradients of its part only, and passes them to [`step_own`](Self::step_own).
     fn owners(&mut self, model: &dyn Module<T>) -> Option<Arc<Owners>> {
         let _ = model;
         None

@@ -1,12 +1,12 @@
 //! Who updates which numbers, where processes share an optimiser.
 //!
-//! Each parameter is cut into pieces of [`PIECE`] numbers, which are dealt to the processes like cards, the largest first,
-//! each to the one that has the least so far: every process has about as much of each layer as the others, so that all
-//! sums of a backward pass are shared out evenly. Where the update of a number depends on the whole tensor, tensors are
-//! dealt in the same way.
+//! Each parameter is cut into pieces of [`PIECE`] numbers, which are dealt to the processes like cards, the largest
+//! first, each to the one that has the least so far: every process has about as much of each layer as the others, so
+//! that all sums of a backward pass are shared out evenly. Where the update of a number depends on the whole tensor,
+//! tensors are dealt in the same way.
 //!
-//! Pieces begin where those begin by which [norms](Tensor::squared_norm) are summed. Sums of squares of pieces, added in
-//! order, are therefore the norm in one process, bit by bit.
+//! Pieces begin where those begin by which [norms](Tensor::squared_norm) are summed. Sums of squares of pieces, added
+//! in order, are therefore the norm in one process, bit by bit.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -65,8 +65,8 @@ impl Held {
         Parts::new(self.updated_by.iter().enumerate().map(|(piece, rank)| (self.piece(piece).len(), *rank)))
     }
 
-    /// What a rank updates of a tensor of this shape: all of it, or its pieces in a row with as many axes, perhaps none. A
-    /// single number has an axis, so that it can be without.
+    /// What a rank updates of a tensor of this shape: all of it, or its pieces in a row with as many axes, perhaps
+    /// none. A single number has an axis, so that it can be without.
     pub fn own<T: Element>(&self, tensor: &Tensor<T>, rank: usize) -> Tensor<T> {
         let tensor = tensor.contiguous();
         if !self.shape.is_empty() && self.updated_by.iter().all(|owner| *owner == rank) {

@@ -13,11 +13,12 @@ use super::{Optimizer, StateError};
 use crate::module::{Module, ModuleTensor, ModuleTensorMut, Parameter};
 
 /// An optimiser that the processes of a group share (Rajbhandari et al., "ZeRO: Memory optimizations toward training
-/// trillion parameter models", 2020, section 5.1): each keeps the state of its part of the parameters only, updates that
-/// part, and gets the others' new values. Weights and state have the same bits as without sharing.
+/// trillion parameter models", 2020, section 5.1): each keeps the state of its part of the parameters only, updates
+/// that part, and gets the others' new values. Weights and state have the same bits as without sharing.
 ///
-/// Parts are pieces of tensors if the optimiser inside reaches no further than a [value](Reach::Value), and whole tensors
-/// if it reaches as far as [those](Reach::Tensor). One that reaches further, or is alone, does everything everywhere.
+/// Parts are pieces of tensors if the optimiser inside reaches no further than a [value](Reach::Value), and whole
+/// tensors if it reaches as far as [those](Reach::Tensor). One that reaches further, or is alone, does everything
+/// everywhere.
 ///
 /// All processes must call [`step`](Optimizer::step), [`load_state`](Optimizer::load_state) and, unlike elsewhere,
 /// [`state`](Optimizer::state) together.
@@ -65,8 +66,8 @@ impl<T: Element, O: Optimizer<T>> Shared<T, O> {
     }
 }
 
-/// A process's part of each parameter that was dealt. It may be empty, but all are there, so that the optimiser inside counts
-/// the same steps in every process.
+/// A process's part of each parameter that was dealt. It may be empty, but all are there, so that the optimiser inside
+/// counts the same steps in every process.
 struct Part<T: Element>(Vec<(String, Parameter<T>)>);
 
 impl<T: Element> Module<T> for Part<T> {

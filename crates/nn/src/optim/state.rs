@@ -6,8 +6,8 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::module::Module;
 
-/// The methods of an [`Optimizer`](super::Optimizer) with the fields `options` and `state` and a [`Reach`](super::Reach),
-/// all but its step.
+/// The methods of an [`Optimizer`](super::Optimizer) with the fields `options` and `state` and a
+/// [`Reach`](super::Reach), all but its step.
 macro_rules! kept_in_state {
     ($reach:ident) => {
         fn learning_rate(&self) -> f64 {

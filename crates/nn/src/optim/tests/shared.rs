@@ -92,7 +92,8 @@ fn every_optimiser_is_the_same_when_it_is_shared_and_its_state_is_divided() {
                 let all: usize =
                     whole.state.iter().map(|(_, tensor)| tensor.len()).filter(|len| *len > 1).sum();
                 assert_eq!(held.iter().sum::<usize>(), all, "{name}");
-                // A quantity at a time, nobody has more than a piece above their share; whole tensors are another matter.
+                // A quantity at a time, nobody has more than a piece above their share; whole tensors are another
+                // matter.
                 let quantities = all.div_ceil(NUMBERS);
                 let most = quantities * (NUMBERS / size + PIECE);
                 let is_cut = make().reach() == Reach::Value;
