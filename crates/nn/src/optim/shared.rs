@@ -8,7 +8,8 @@ use cerberus_autograd::{Gradients, ParamId};
 use cerberus_distributed::{Group, Parts};
 use cerberus_tensor::{Element, Tensor};
 
-use super::owners::{Fill, OwnGradients, Owners, Reach};
+use super::own::OwnGradients;
+use super::owners::{Fill, Owners, Reach};
 use super::{Optimizer, StateError};
 use crate::module::{Module, ModuleTensor, ModuleTensorMut, Parameter};
 
