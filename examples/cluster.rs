@@ -1,5 +1,6 @@
 //! What sharing a step among processes costs: the time of a step and of its computation alone, and the bytes that a
-//! process sends, beside those of the formula in docs/cluster.md. Prints one line of JSON.
+//! process sends, beside those of the formula in docs/cluster.md, and holds of the optimiser's state. Prints one line
+//! of JSON.
 //!
 //! `mpirun -n 2 target/release/examples/cluster --workload resnet18 --batch 32 --threads 1`
 
@@ -7,17 +8,21 @@ mod common;
 #[path = "workloads/resnet.rs"]
 mod resnet;
 
+use std::cell::RefCell;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cerberus::data::{self, Batch, Split};
-use cerberus::distributed::{Alone, Bytes, Group, Message, Pending, Shards};
+use cerberus::distributed::{Alone, Bytes, Counted, Group, Message, Pending, Shards};
 use cerberus::multitask::{MultiTaskModel, StepInput};
+use cerberus::nn::ModuleTensor;
 use cerberus::nn::losses::cross_entropy;
+use cerberus::nn::optim::Shared;
 use cerberus::nn::shards::step_over_shards;
 use cerberus::prelude::*;
+use cerberus::tensor::parallel::PIECE;
 use cerberus::train::{TrainConfig, TrainError};
 use cerberus_cli::say;
 use clap::{Parser, ValueEnum};
@@ -45,6 +50,9 @@ struct Options {
     /// The form in which processes send gradients: exact or bf16
     #[arg(long, default_value = "exact")]
     messages: Message,
+    /// Each process keeps the optimiser's state of a part of the weights, and updates that part
+    #[arg(long)]
+    share_optimizer: bool,
     /// Wait for every message before anything else is done
     #[arg(long)]
     no_overlap: bool,
@@ -69,36 +77,50 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
-    let counted =
-        Arc::new(Counted { group: Arc::clone(group), sent: AtomicUsize::new(0), waits: options.no_overlap });
+    let counted = Arc::new(Counted::new(Arc::clone(group)));
+    let through: Arc<dyn Group> =
+        if options.no_overlap { Arc::new(Waiting(counted.clone())) } else { counted.clone() };
     let count = options.shards.unwrap_or(group.size());
-    let shards = Shards::new(counted.clone(), count).map_err(TrainError::Option)?;
+    let shards = Shards::new(Arc::clone(&through), count).map_err(TrainError::Option)?;
     if options.batch < count || options.steps == 0 {
         return Err(TrainError::Option(
             "give --batch an image for each shard, and --steps at least 1".into(),
         ));
     }
-    let mut work = options.workload.prepare(options.batch, options.messages)?;
     let own = shards.own_samples(options.batch).len();
     let alone = Shards::new(Arc::new(Alone), shards.own().len()).map_err(TrainError::Option)?;
-    let computing = median(options.steps, || (work.step)(&alone, own))?;
-    counted.sent.store(0, Ordering::Relaxed);
+    let computing = {
+        let mut work = options.workload.prepare(options, Arc::new(Alone))?;
+        median(options.steps, || (work.step)(&alone, own))?
+    };
+    let sharing = if options.share_optimizer { through } else { Arc::new(Alone) };
+    let mut work = options.workload.prepare(options, sharing)?;
+    counted.take();
     (work.step)(&shards, options.batch);
-    let sent = counted.sent.load(Ordering::Relaxed);
+    let sent = counted.take();
     group.barrier();
     let step = median(options.steps, || (work.step)(&shards, options.batch))?;
-    // Rank 0 tells for all: of bytes, the mean, as pieces differ by a number; of times, its own.
-    let all = group.gather_at_first((sent as u64).to_le_bytes().to_vec());
+    // Rank 0 tells for all: of bytes that are sent, the mean, as pieces differ by a number; of those that are held, the
+    // most; of times, its own.
+    let own = [sent as u64, (work.held)() as u64];
+    let all = group.gather_at_first(own.iter().flat_map(|number| number.to_le_bytes()).collect());
     if !group.is_first() {
         return Ok(());
     }
-    let sent: u64 = all.iter().filter_map(|sent| Some(u64::from_le_bytes(*sent.first_chunk()?))).sum();
+    let of = |place: usize| {
+        all.iter()
+            .filter_map(move |bytes| bytes.as_chunks().0.get(place))
+            .map(|bytes| u64::from_le_bytes(*bytes))
+    };
+    let (sent, held) = (of(0).sum::<u64>(), of(1).max());
     let name = options.workload.to_possible_value().expect("no workload is hidden");
-    // The least and the most: all of what is sent is hidden behind what is computed, or nothing.
+    // The least and the most: all of what is sent before the update is hidden behind what is computed, or nothing.
     let modelled = options.rate.map(|rate| {
-        let sending = work.bytes(group.size(), count, options.messages) * 8.0 / (rate * 1e3);
-        let least = if options.no_overlap { computing * 1e3 + sending } else { sending.max(computing * 1e3) };
-        [least, computing * 1e3 + sending]
+        let time = |bytes: f64| bytes * 8.0 / (rate * 1e3);
+        let sending = time(work.bytes(group.size(), count, options));
+        let after = if options.share_optimizer { time(work.bytes_of_weights(group.size())) } else { 0.0 };
+        let hidden = if options.no_overlap { 0.0 } else { (sending - after).min(computing * 1e3) };
+        [computing * 1e3 + sending - hidden, computing * 1e3 + sending]
     });
     let line = json!({
         "workload": name.get_name(),
@@ -107,12 +129,14 @@ fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
         "batch": options.batch,
         "threads": rayon::current_num_threads(),
         "overlap": !options.no_overlap,
+        "shared": options.share_optimizer,
         "ms_per_step": step * 1e3,
         "ms_computing": computing * 1e3,
         "ms_by_model": modelled,
         "images_per_second": options.batch as f64 / step,
         "bytes_per_step": sent as f64 / group.size() as f64,
-        "bytes_by_formula": work.bytes(group.size(), count, options.messages),
+        "bytes_by_formula": work.bytes(group.size(), count, options),
+        "state_bytes": held,
     });
     say!("{line}");
     Ok(())
@@ -140,47 +164,81 @@ type Step = Box<dyn FnMut(&Shards, usize) -> f64>;
 
 /// A network in training.
 struct Prepared {
-    /// Numbers and tensors of parameters, and of buffers.
-    parameters: [usize; 2],
+    /// Numbers, tensors and pieces of parameters.
+    parameters: [usize; 3],
+    /// Numbers and tensors of buffers.
     buffers: [usize; 2],
     /// Bytes that a shard tells of its losses.
     told: usize,
+    /// Whether gradients are clipped to a norm.
+    clips: bool,
     step: Step,
+    /// The bytes of the optimiser's state in this process.
+    held: Box<dyn Fn() -> usize>,
 }
 
 impl Prepared {
-    fn of(model: &dyn Module, told: usize, step: impl FnMut(&Shards, usize) -> f64 + 'static) -> Self {
-        let (mut parameters, mut buffers) = ([0; 2], [0; 2]);
+    fn of(model: &dyn Module, [told, clips]: [usize; 2], optimizer: &Own, step: Step) -> Self {
+        let (mut parameters, mut buffers) = ([0; 3], [0; 2]);
         model.visit("", &mut |_, entry| {
-            let is_parameter = matches!(entry, cerberus::nn::ModuleTensor::Parameter(_));
-            let counts = if is_parameter { &mut parameters } else { &mut buffers };
-            counts[0] += entry.value().len();
-            counts[1] += 1;
+            let len = entry.value().len();
+            let counts = [len, 1, len.div_ceil(PIECE)];
+            match entry {
+                ModuleTensor::Parameter(_) => {
+                    parameters.iter_mut().zip(counts).for_each(|(sum, x)| *sum += x)
+                }
+                ModuleTensor::Buffer(_) => buffers.iter_mut().zip(counts).for_each(|(sum, x)| *sum += x),
+            }
         });
-        Self { parameters, buffers, told, step: Box::new(step) }
+        let optimizer = Rc::clone(optimizer);
+        let len = |(_, tensor): (String, Tensor)| size_of::<f32>() * tensor.len();
+        let held = Box::new(move || optimizer.borrow().own_state().into_iter().map(len).sum());
+        Self { parameters, buffers, told, clips: clips > 0, step, held }
     }
 
     /// The bytes that a process sends per step: see docs/cluster.md.
-    fn bytes(&self, processes: usize, shards: usize, messages: Message) -> f64 {
-        let each = if messages == Message::Bf16 { 2 } else { 4 };
-        let sums = each * self.parameters.iter().sum::<usize>() + 4 * self.buffers.iter().sum::<usize>();
+    fn bytes(&self, processes: usize, shards: usize, options: &Options) -> f64 {
+        let each = if options.messages == Message::Bf16 { 2 } else { 4 };
+        let [numbers, tensors, pieces] = self.parameters;
+        let gradients = each * (numbers + tensors);
+        let of_parameters = if options.share_optimizer {
+            let norms = if self.clips { 8 * pieces } else { 0 };
+            gradients + tensors + norms + 4 * numbers
+        } else {
+            2 * gradients
+        };
+        let sums = of_parameters + 8 * self.buffers.iter().sum::<usize>();
         let (others, processes) = ((processes - 1) as f64, processes as f64);
-        2.0 * others / processes * sums as f64 + others * shards as f64 / processes * self.told as f64
+        others / processes * (sums + shards * self.told) as f64
+    }
+
+    /// The bytes of them that are new weights, of a shared optimiser.
+    fn bytes_of_weights(&self, processes: usize) -> f64 {
+        (4 * (processes - 1) * self.parameters[0]) as f64 / processes as f64
     }
 }
 
+/// An optimiser whose state is known; alone, it holds all of it.
+type Own = Rc<RefCell<Shared<f32, Box<dyn Optimizer + Send>>>>;
+
+fn own(optimizer: impl Optimizer + Send + 'static, sharing: Arc<dyn Group>) -> Own {
+    Rc::new(RefCell::new(Shared::new(Box::new(optimizer), sharing)))
+}
+
 impl Workload {
-    fn prepare(self, batch: usize, messages: Message) -> Result<Prepared, TrainError> {
+    /// With an optimiser that the processes of a group share.
+    fn prepare(self, options: &Options, sharing: Arc<dyn Group>) -> Result<Prepared, TrainError> {
         let sgd = || Sgd::new(SgdOptions { momentum: 0.9, ..SgdOptions::default() });
         match self {
-            Self::Scenes64 => scenes(batch, messages),
+            Self::Scenes64 => scenes(options, sharing),
             Self::Resnet18 => {
-                let train = Classified { size: 32, classes: 10, batch, messages };
-                Ok(train.prepared(resnet::resnet18(10, 1), sgd()))
+                let train = Classified { size: 32, classes: 10 };
+                Ok(train.prepared(options, resnet::resnet18(10, 1), own(sgd(), sharing)))
             }
             Self::Seed224 => {
-                let train = Classified { size: 224, classes: 1000, batch, messages };
-                Ok(train.prepared(common::small_cnn(224, 1000, 1), Adam::new(AdamOptions::default())))
+                let train = Classified { size: 224, classes: 1000 };
+                let adam = own(Adam::new(AdamOptions::default()), sharing);
+                Ok(train.prepared(options, common::small_cnn(224, 1000, 1), adam))
             }
         }
     }
@@ -190,25 +248,21 @@ impl Workload {
 struct Classified {
     size: usize,
     classes: usize,
-    batch: usize,
-    messages: Message,
 }
 
 impl Classified {
-    fn prepared(self, mut model: Sequential, mut optimizer: impl Optimizer + 'static) -> Prepared {
-        let Self { size, classes, batch, messages } = self;
+    fn prepared(self, options: &Options, mut model: Sequential, optimizer: Own) -> Prepared {
+        let (Self { size, classes }, batch, messages) = (self, options.batch, options.messages);
         let images = Tensor::from_fn(&[batch, size, size, 3], |i| (i as f32 * 0.37).sin());
         let labels: Vec<Option<usize>> = (0..batch).map(|i| Some(i % classes)).collect();
-        optimizer.set_learning_rate(1e-3);
-        // Per shard, the loss and the length before it.
-        let told = 16;
-        let counted = &model;
-        let mut prepared = Prepared::of(counted, told, |_, _| 0.0);
+        optimizer.borrow_mut().set_learning_rate(1e-3);
+        // Per shard, the loss and the length before it; nothing is clipped.
+        let mut prepared = Prepared::of(&model, [16, 0], &optimizer, Box::new(|_, _| 0.0));
         prepared.step = Box::new(move |shards, samples| {
             let options = StepOptions::default();
             step_over_shards(
                 &mut model,
-                &mut optimizer,
+                &mut *optimizer.borrow_mut(),
                 options,
                 (shards, messages),
                 |shard, model, context| {
@@ -222,17 +276,19 @@ impl Classified {
     }
 }
 
-fn scenes(batch: usize, messages: Message) -> Result<Prepared, TrainError> {
+fn scenes(options: &Options, sharing: Arc<dyn Group>) -> Result<Prepared, TrainError> {
+    let (batch, messages) = (options.batch, options.messages);
     let dataset = data::open("fashion-scenes", 1)?;
     let config = TrainConfig::for_data("fashion-scenes", dataset.info());
     let samples =
         (0..batch).map(|index| dataset.sample(Split::Train, 0, index)).collect::<Result<Vec<_>, _>>()?;
     let all = Batch::assemble(&samples, (0..batch).collect())?;
     let mut model = MultiTaskModel::new(&config.model, 1);
-    let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
+    let optimizer = own(AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() }), sharing);
     let mut balancing = config.balancing()?;
     // Per shard, the number of labels and the loss of each task, and the length before them.
-    let mut prepared = Prepared::of(&model, 8 + 16 * model.tasks().len(), |_, _| 0.0);
+    let told = 8 + 16 * model.tasks().len();
+    let mut prepared = Prepared::of(&model, [told, 1], &optimizer, Box::new(|_, _| 0.0));
     prepared.step = Box::new(move |shards, samples| {
         let own = shards.own_samples(samples);
         let part = all.narrow(own.start, own.len());
@@ -244,41 +300,30 @@ fn scenes(batch: usize, messages: Message) -> Result<Prepared, TrainError> {
             seed: [1, 0],
             ..StepInput::new(&part)
         };
-        let result = model.step(&mut optimizer, &mut balancing, &input);
+        let result = model.step(&mut *optimizer.borrow_mut(), &mut balancing, &input);
         result.map_or(f64::NAN, |result| f64::from(result.losses[0]))
     });
     Ok(prepared)
 }
 
-/// Counts the bytes that a process sends to others.
-struct Counted {
-    group: Arc<dyn Group>,
-    sent: AtomicUsize,
-    /// Whether every exchange is waited for where it begins.
-    waits: bool,
-}
+/// Waits for every exchange where it begins.
+struct Waiting(Arc<dyn Group>);
 
-impl Group for Counted {
+impl Group for Waiting {
     fn rank(&self) -> usize {
-        self.group.rank()
+        self.0.rank()
     }
 
     fn size(&self) -> usize {
-        self.group.size()
+        self.0.size()
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        self.sent.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
-        let pending = self.group.exchange(parts);
-        if !self.waits {
-            return pending;
-        }
-        let received = pending.wait();
+        let received = self.0.exchange(parts).wait();
         Pending::new(move || received)
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.group.abort(code)
+        self.0.abort(code)
     }
 }

@@ -59,10 +59,14 @@ fn metrics(folder: &Path) -> Vec<String> {
 #[test]
 fn a_run_is_the_same_in_any_number_of_processes() {
     let folder = tempfile::tempdir().unwrap();
-    for (balance, sync_norm, sizes) in
-        [("fixed", false, &[4][..]), ("auto-lambda", false, &[2]), ("upgrad", true, &[3])]
-    {
-        let config = TrainConfig { sync_norm, ..sharded(balance) };
+    let shared = |balance: &str| TrainConfig { share_optimizer: true, accumulate: 2, ..sharded(balance) };
+    for (config, sizes) in [
+        (sharded("fixed"), &[4][..]),
+        (sharded("auto-lambda"), &[2]),
+        (TrainConfig { sync_norm: true, ..sharded("upgrad") }, &[3]),
+        (shared("equal"), &[2]),
+    ] {
+        let balance = &*config.balance;
         let one = folder.path().join(balance);
         let expected = run(&one, &config, 1, u64::MAX).remove(0).unwrap();
         for &size in sizes {
@@ -83,14 +87,19 @@ fn a_run_is_the_same_in_any_number_of_processes() {
 #[test]
 fn a_run_stopped_by_one_process_continues_in_another_number_of_them() {
     let folder = tempfile::tempdir().unwrap();
-    let config = sharded("fixed");
-    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    run(&whole, &config, 1, u64::MAX);
-    assert!(run(&parts, &config, 4, 1).iter().all(Option::is_none));
-    assert!(run(&parts, &config, 2, 3).iter().all(Option::is_none));
-    assert!(run(&parts, &config, 3, u64::MAX).iter().all(Option::is_some));
-    assert!(tensor_bytes(&whole) == tensor_bytes(&parts));
-    assert_eq!(metrics(&whole), metrics(&parts));
+    let plain = sharded("fixed");
+    // One process with an optimiser of its own, and several that share it.
+    let averaged = TrainConfig { ema: 0.9, clip_norm: 0.1, ..plain.clone() };
+    let shared = TrainConfig { share_optimizer: true, ..averaged.clone() };
+    for (name, alone, config) in [("plain", &plain, &plain), ("shared", &averaged, &shared)] {
+        let (whole, parts) = (folder.path().join(format!("{name}-whole")), folder.path().join(name));
+        run(&whole, alone, 1, u64::MAX);
+        assert!(run(&parts, config, 4, 1).iter().all(Option::is_none));
+        assert!(run(&parts, config, 2, 3).iter().all(Option::is_none));
+        assert!(run(&parts, config, 3, u64::MAX).iter().all(Option::is_some));
+        assert!(tensor_bytes(&whole) == tensor_bytes(&parts), "{name}");
+        assert_eq!(metrics(&whole), metrics(&parts));
+    }
 }
 
 /// Scenes of which every third one is not finite.
@@ -122,7 +131,7 @@ fn what_is_not_finite_in_one_process_is_named_in_all() {
     let folder = tempfile::tempdir().unwrap();
     // With norms over all shards, the others are spoiled by the first one that is not finite.
     for sync_norm in [false, true] {
-        let config = TrainConfig { sync_norm, ..sharded("fixed") };
+        let config = TrainConfig { sync_norm, share_optimizer: sync_norm, ..sharded("fixed") };
         let folder = folder.path().join(sync_norm.to_string());
         is_named(&config, &folder);
     }

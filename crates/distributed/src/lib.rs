@@ -19,14 +19,17 @@
 //! - [`TreeSum`]: the tree, as a sum that takes its leaves one after another;
 //! - [`Shards`]: which process has which shards and samples;
 //! - [`Sum`]: the sum over all of them, sent while its operands are computed;
+//! - [`Parts`]: who has which numbers of a vector that processes share out;
 //! - [`Meeting`]: passes over shards that join what they have on the way, as batch norms do.
 //!
 //! Nothing here knows of models, or of MPI.
 #![forbid(unsafe_code)]
 
+mod counted;
 mod group;
 mod meeting;
 mod message;
+mod parts;
 mod shards;
 mod sum;
 #[cfg(test)]
@@ -34,9 +37,11 @@ mod tests;
 mod threads;
 mod tree;
 
+pub use counted::Counted;
 pub use group::{Alone, Bytes, Group, Pending};
 pub use meeting::{Meeting, Pair};
 pub use message::Message;
+pub use parts::Parts;
 pub use shards::Shards;
 pub use sum::{Leaf, Sum};
 pub use threads::thread_groups;

@@ -5,6 +5,12 @@ use cerberus_tensor::parallel::for_each_piece;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 
+/// Numbers that are exchanged at a time: few enough to be on the way while the next ones are computed, and enough for
+/// the time of a message to be that of its bytes.
+pub(crate) const BUCKET: usize = 1 << 19;
+/// Buckets that are on the way before the first of them is waited for.
+pub(crate) const AHEAD: usize = 2;
+
 /// The form of numbers in messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

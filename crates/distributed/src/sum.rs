@@ -4,6 +4,8 @@
 //! processes and sends piece `r` to rank `r`, which adds what it receives along the tree and sends the result to all.
 //! Whatever the number of processes, each sends and receives about twice the length of the sum.
 //!
+//! Where only the owner of a number needs its sum, the second half is left out, and pieces are cut by [`Parts`].
+//!
 //! This is done in buckets. A bucket leaves as soon as this process's last shard has filled it and those before it have
 //! left, and its result is asked for a few buckets later: all processes send in the same order, whatever the order in
 //! which gradients are complete.
@@ -15,21 +17,18 @@ use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
 
 use crate::group::Pending;
-use crate::message::{Message, decoded, encode, rounded};
+use crate::message::{AHEAD, BUCKET, Message, decoded, encode, rounded};
+use crate::parts::Parts;
 use crate::shards::Shards;
 use crate::tree::{TreeSum, node_count, sum_of_runs};
-
-/// Numbers that are exchanged at a time: few enough to be on the way while the next ones are computed, and enough for
-/// the time of a message to be that of its bytes.
-const BUCKET: usize = 1 << 19;
-/// Buckets that are on the way before the first of them is waited for.
-const AHEAD: usize = 2;
 
 /// A sum of vectors over all shards.
 pub struct Sum<'a, T: Element> {
     shards: &'a Shards,
     message: Message,
     len: usize,
+    /// Who needs which numbers; all processes all of them if there is nothing.
+    owners: Option<&'a Parts>,
     buckets: Vec<Bucket<T>>,
     /// Buckets that have been sent, and those whose pieces have been added.
     sent: usize,
@@ -43,12 +42,23 @@ struct Bucket<T: Element> {
     partial: TreeSum<Vec<T>>,
     leaves: usize,
     scattered: Option<Pending>,
+    /// This process's part of the sum, if only its owners need it.
+    own: Vec<T>,
     gathered: Option<Pending>,
 }
 
 impl<'a, T: Element> Sum<'a, T> {
     /// A sum of vectors of this length, with nothing added yet.
     pub fn new(shards: &'a Shards, len: usize, message: Message) -> Self {
+        Self::whole_or_not(shards, len, message, None)
+    }
+
+    /// A sum of which each process gets [its own numbers](Self::finish_own) only: about half of the bytes.
+    pub fn to_owners(shards: &'a Shards, owners: &'a Parts, message: Message) -> Self {
+        Self::whole_or_not(shards, owners.len(), message, Some(owners))
+    }
+
+    fn whole_or_not(shards: &'a Shards, len: usize, message: Message, owners: Option<&'a Parts>) -> Self {
         // Alone, nothing is sent.
         let size = if shards.group().size() == 1 { len.max(1) } else { BUCKET };
         let bucket = |start: usize| Bucket {
@@ -56,12 +66,14 @@ impl<'a, T: Element> Sum<'a, T> {
             partial: TreeSum::from(shards.own().start),
             leaves: 0,
             scattered: None,
+            own: Vec::new(),
             gathered: None,
         };
         Self {
             shards,
             message,
             len,
+            owners,
             buckets: (0..len).step_by(size).map(bucket).collect(),
             sent: 0,
             added: 0,
@@ -112,36 +124,41 @@ impl<'a, T: Element> Sum<'a, T> {
             self.scatter(self.sent);
             self.sent += 1;
             if self.sent > AHEAD {
-                self.gather(self.added);
+                self.add(self.added);
             }
         }
     }
 
-    /// The part of a bucket that a rank adds, as places in the bucket.
-    fn piece(&self, bucket: usize, rank: usize) -> Range<usize> {
-        let (len, size) = (self.buckets[bucket].range.len(), self.shards.group().size());
-        rank * len / size..(rank + 1) * len / size
+    /// The parts of a bucket that a rank adds, as places in the bucket.
+    fn pieces(&self, bucket: usize, rank: usize) -> Vec<Range<usize>> {
+        let range = self.buckets[bucket].range.clone();
+        let (len, size) = (range.len(), self.shards.group().size());
+        let place = |run: Range<usize>| run.start - range.start..run.end - range.start;
+        let even = rank * len / size..(rank + 1) * len / size;
+        self.owners
+            .map_or_else(|| Vec::from([even]), |owners| owners.of(rank, range.clone()).map(place).collect())
     }
 
-    /// Sends each rank its piece of this process's partial sums.
+    /// Sends each rank its pieces of this process's partial sums.
     fn scatter(&mut self, index: usize) {
         let group = self.shards.group();
         let to = |rank| {
-            let (piece, mut bytes) = (self.piece(index, rank), Vec::new());
-            let nodes = self.buckets[index].partial.nodes();
-            nodes.for_each(|node| encode(&node[piece.clone()], self.message, &mut bytes));
+            let (pieces, mut bytes) = (self.pieces(index, rank), Vec::new());
+            for node in self.buckets[index].partial.nodes() {
+                pieces.iter().for_each(|piece| encode(&node[piece.clone()], self.message, &mut bytes));
+            }
             Arc::new(bytes)
         };
         let scattered = group.exchange((0..group.size()).map(to).collect());
         self.buckets[index].scattered = Some(scattered);
     }
 
-    /// Adds this process's piece of all partial sums, and sends it to all.
-    fn gather(&mut self, index: usize) {
+    /// Adds this process's pieces of all partial sums, and sends them to all who need them.
+    fn add(&mut self, index: usize) {
         let (shards, message) = (self.shards, self.message);
         let received = self.buckets[index].scattered.take().expect("it was sent").wait();
         let runs = || (0..shards.group().size()).map(|rank| shards.of_rank(rank));
-        let sum = if self.piece(index, shards.group().rank()).is_empty() {
+        let sum = if self.pieces(index, shards.group().rank()).iter().all(Range::is_empty) {
             // The bucket is too short for every rank to have a piece.
             Vec::new()
         } else {
@@ -151,10 +168,14 @@ impl<'a, T: Element> Sum<'a, T> {
             });
             sum_of_runs(runs(), nodes, |a, b| rounded(added(a, b), message)).expect("there are shards")
         };
-        let mut bytes = Vec::new();
-        encode(&sum, message, &mut bytes);
         let bucket = &mut self.buckets[index];
-        bucket.gathered = Some(shards.group().gather(bytes));
+        if self.owners.is_some() {
+            bucket.own = sum;
+        } else {
+            let mut bytes = Vec::new();
+            encode(&sum, message, &mut bytes);
+            bucket.gathered = Some(shards.group().gather(bytes));
+        }
         // Everything of it is in other processes now.
         bucket.partial = TreeSum::from(0);
         self.added += 1;
@@ -179,24 +200,47 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_into(mut self, mut take: impl FnMut(Vec<T>)) {
-        let (own, message) = (self.shards.own().len(), self.message);
+    pub fn finish_into(mut self, take: impl FnMut(Vec<T>)) {
+        self.end();
+        if self.shards.group().size() == 1 {
+            return self.own_sums().for_each(take);
+        }
+        let message = self.message;
+        let gathered = self.buckets.into_iter().map(|bucket| bucket.gathered.expect("all need it").wait());
+        gathered.flatten().map(|bytes| decoded::<T>(&bytes, message)).for_each(take);
+    }
+
+    /// This process's numbers of a sum [to owners](Self::to_owners), in parts, from the first to the last.
+    ///
+    /// # Panics
+    /// As [`finish`](Self::finish).
+    #[track_caller]
+    pub fn finish_own(mut self, take: impl FnMut(Vec<T>)) {
+        self.end();
+        if self.shards.group().size() == 1 {
+            return self.own_sums().for_each(take);
+        }
+        self.buckets.into_iter().map(|bucket| bucket.own).for_each(take);
+    }
+
+    /// Adds what is not added yet.
+    #[track_caller]
+    fn end(&mut self) {
+        let own = self.shards.own().len();
         assert!(
             self.buckets.iter().all(|bucket| bucket.leaves == own),
             "Sum: not all of the {own} shards of this process have been added"
         );
-        if self.shards.group().size() == 1 {
-            let sums = self.buckets.into_iter().map(|bucket| bucket.partial);
-            sums.filter_map(|sum| sum.finish(|a, b| rounded(added(a, b), message))).for_each(take);
-            return;
+        while self.shards.group().size() > 1 && self.added < self.buckets.len() {
+            self.add(self.added);
         }
-        while self.added < self.buckets.len() {
-            self.gather(self.added);
-        }
-        for bucket in self.buckets {
-            let pieces = bucket.gathered.expect("it was added").wait();
-            pieces.iter().for_each(|bytes| take(decoded::<T>(bytes, message)));
-        }
+    }
+
+    /// The buckets' sums, where this process has all shards.
+    fn own_sums(self) -> impl Iterator<Item = Vec<T>> {
+        let message = self.message;
+        let sums = self.buckets.into_iter().map(|bucket| bucket.partial);
+        sums.filter_map(move |sum| sum.finish(|a, b| rounded(added(a, b), message)))
     }
 }
 

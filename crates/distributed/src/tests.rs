@@ -1,10 +1,9 @@
 //! Sums over shards by groups of threads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{Alone, Bytes, Group, Meeting, Message, Pending, Shards, Sum, thread_groups};
+use crate::{Alone, Counted, Group, Meeting, Message, Parts, Shards, Sum, thread_groups};
 
 /// What `work` gives on every rank of a group.
 fn on_each<R: Send>(size: usize, work: impl Fn(Arc<dyn Group>) -> R + Sync) -> Vec<R> {
@@ -137,38 +136,15 @@ fn rank_0_tells_the_others_and_hears_from_them() {
     assert_eq!(heard, [vec![vec![], vec![1], vec![2, 2]], vec![vec![]; 3], vec![vec![]; 3]]);
 }
 
-/// Counts the bytes that a rank sends to others.
-struct Counted(Arc<dyn Group>, AtomicUsize);
-
-impl Group for Counted {
-    fn rank(&self) -> usize {
-        self.0.rank()
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        self.1.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
-        self.0.exchange(parts)
-    }
-
-    fn abort(&self, code: i32) -> ! {
-        self.0.abort(code)
-    }
-}
-
 #[test]
 fn a_sum_sends_twice_its_length_less_the_own_share() {
     for (message, bytes) in [(Message::Exact, 4), (Message::Bf16, 2)] {
         for size in [2, 4, 8] {
             let sent = on_each(size, |group| {
-                let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+                let counted = Arc::new(Counted::new(group));
                 let shards = Shards::new(counted.clone(), 8).unwrap();
                 shards.sum(shards.own().map(|shard| leaf(shard, 4000)), message);
-                counted.1.load(Ordering::Relaxed)
+                counted.take()
             });
             assert!(
                 sent.iter().all(|&sent| sent == 2 * (size - 1) * 4000 * bytes / size),
@@ -176,6 +152,81 @@ fn a_sum_sends_twice_its_length_less_the_own_share() {
             );
         }
     }
+}
+
+/// Runs of different lengths, dealt to the ranks one after another; the last rank may have none.
+fn dealt(len: usize, size: usize) -> Parts {
+    let ends = (0..).map(|run| run * run * 37).take_while(|end| *end < len).chain([len]).collect::<Vec<_>>();
+    Parts::new(ends.windows(2).enumerate().map(|(run, ends)| (ends[1] - ends[0], run % size)))
+}
+
+#[test]
+fn an_owner_gets_the_bits_of_the_whole_sum_for_half_of_the_bytes() {
+    // Less than a run for each rank, and more than a bucket.
+    for (message, bytes, len) in
+        [(Message::Exact, 4, 20), (Message::Exact, 4, 3000), (Message::Bf16, 2, (1 << 19) + 1000)]
+    {
+        let whole = |group: Arc<dyn Group>| {
+            let shards = Shards::new(group, 8).unwrap();
+            shards.sum(shards.own().map(|shard| leaf(shard, len)), message)
+        };
+        let expected = whole(Arc::new(Alone));
+        for size in [1, 2, 4, 8] {
+            let parts = dealt(len, size);
+            let found = on_each(size, |group| {
+                let counted = Arc::new(Counted::new(group));
+                let shards = Shards::new(counted.clone(), 8).unwrap();
+                let mut sum = Sum::to_owners(&shards, &parts, message);
+                shards.own().for_each(|shard| sum.push(leaf(shard, len)));
+                let mut own = Vec::new();
+                sum.finish_own(|part| own.extend(part));
+                let sent = counted.take();
+                // All get the rest from the owners, exactly.
+                let mut all = Vec::new();
+                let (first, rest) = own.split_at(own.len() / 3);
+                parts.gather(&*counted, &[first, &[], rest], |some| all.extend_from_slice(some));
+                (own, all, sent, counted.take())
+            });
+            for (rank, (own, all, sent, told)) in found.iter().enumerate() {
+                let numbers = parts.within(0..len).filter(|(_, owner)| *owner == rank);
+                let numbers: Vec<f32> = numbers.flat_map(|(run, _)| expected[run].to_vec()).collect();
+                assert!(bits(own) == bits(&numbers) && bits(all) == bits(&expected), "rank {rank} of {size}");
+                assert_eq!(own.len(), parts.len_of(rank));
+                assert_eq!((*sent, *told), ((len - own.len()) * bytes, (size - 1) * own.len() * 4));
+            }
+            let sent: usize = found.iter().map(|(_, _, sent, _)| sent).sum();
+            assert_eq!(sent, (size - 1) * len * bytes);
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_handed_over_come_in_the_order_of_the_vector() {
+    let len = (1 << 19) + 777;
+    let numbers: Vec<f64> = (0..len).map(|place| place as f64).collect();
+    for size in [1, 2, 5] {
+        let from = dealt(len, size);
+        let to =
+            Parts::new((0..size).map(|rank| ((rank + 1) * len / size - rank * len / size, size - 1 - rank)));
+        for (from, to) in [(&from, &to), (&to, &from), (&from, &Parts::new([(len, 0)]))] {
+            let of = |parts: &Parts, rank: usize| -> Vec<f64> {
+                let runs = parts.within(0..len).filter(|(_, owner)| *owner == rank);
+                runs.flat_map(|(run, _)| numbers[run].to_vec()).collect()
+            };
+            let found = on_each(size, |group| from.hand_over(&*group, &[&of(from, group.rank())], to));
+            assert!((0..size).all(|rank| found[rank] == of(to, rank)));
+        }
+    }
+}
+
+#[test]
+fn neighbours_of_one_rank_are_one_run_and_empty_runs_none() {
+    let parts = Parts::new([(3, 1), (0, 2), (2, 1), (4, 0)]);
+    assert_eq!(parts, Parts::new([(5, 1), (4, 0)]));
+    assert_eq!((parts.len(), parts.len_of(0), parts.len_of(1), parts.len_of(2)), (9, 4, 5, 0));
+    assert_eq!(parts.within(2..7).collect::<Vec<_>>(), [(2..5, 1), (5..7, 0)]);
+    assert_eq!(parts.within(5..5).count() + parts.within(9..9).count(), 0);
+    assert!(Parts::default().is_empty());
 }
 
 #[test]
@@ -238,13 +289,13 @@ fn passes_meet_where_they_come_to_and_not_where_they_do_not() {
 #[test]
 fn a_meeting_sends_what_is_brought_once_to_each_other_process() {
     let sent = on_each(2, |group| {
-        let counted = Arc::new(Counted(group, AtomicUsize::new(0)));
+        let counted = Arc::new(Counted::new(group));
         let shards = Shards::new(counted.clone(), 4).unwrap();
         let meeting = Meeting::new(shards.clone());
         meeting.run(shards.own().collect(), false, |seat, _| {
             meeting.joined(seat, 0, vec![0.5; 5], |a, b| a.iter().zip(b).map(|(a, b)| a + b).collect())
         });
-        counted.1.load(Ordering::Relaxed)
+        counted.take()
     });
     // The place, the length of the sum of both shards, and its numbers; then that all is done.
     assert_eq!(sent, [8 * (2 + 5) + 16; 2]);

@@ -7,8 +7,11 @@
 //!
 //! A batch that is not cut is one pass, and nothing is copied or added.
 
+mod layout;
+
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use cerberus_autograd::{self as autograd, Gradient, GradientSink, Gradients, ParamId, Var, backward_into};
 use cerberus_distributed::{Leaf, Message, Shards, Sum};
@@ -16,9 +19,10 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::context::{BufferUpdates, Context, commit};
 use crate::module::{Module, ModuleTensor};
-use crate::optim::Optimizer;
-use crate::step::{StepOptions, checked_value, clip};
+use crate::optim::{Optimizer, OwnGradients, Owners, StepGradients};
+use crate::step::{StepOptions, checked_value};
 use crate::sync_norm::{SyncNorm, Way};
+use layout::{Found, Layout};
 
 /// The number of the step that chooses the random numbers of a shard: the first one has those of a batch that is not
 /// cut.
@@ -86,17 +90,27 @@ pub fn step_over_shards<T: Element, M: Module<T>>(
         return value;
     }
     let own = losses.into_iter().zip(updates).collect();
+    let backward = |(loss, updates): (Var<T>, _), sink: &mut ShardSink<'_, '_, T>| {
+        let loss = if shards.is_whole() { loss } else { loss.scale(share) };
+        backward_into(loss, sink);
+        updates
+    };
+    let owners = optimizer.owners(model);
     let (mut gradients, updates) =
-        backward_over_shards(model, (shards, messages, None), own, |(loss, updates), sink| {
-            let loss = if shards.is_whole() { loss } else { loss.scale(share) };
-            backward_into(loss, sink);
-            updates
-        });
-    clip(&mut gradients, options);
-    optimizer.step(model, &gradients);
+        backward_to_owners(model, (shards, messages, None), owners.as_ref(), own, backward);
+    if let Some(limit) = options.clip_value {
+        gradients.clip_values(T::from_f64(limit));
+    }
+    if let Some(limit) = options.clip_norm {
+        gradients.clip_global_norm(T::from_f64(limit));
+    }
+    gradients.apply(model, optimizer);
     commit(model, updates);
     value
 }
+
+/// The shards, the form of messages, and where passes meet, if they do.
+pub type Over<'a> = (&'a Shards, Message, Option<&'a SyncNorm>);
 
 /// The sums over all shards of the gradients that a backward pass of each gives, and the buffers' new values. Gradients
 /// leave as they are complete; those of passes that meet, after the passes.
@@ -106,27 +120,76 @@ pub fn step_over_shards<T: Element, M: Module<T>>(
 #[track_caller]
 pub fn backward_over_shards<T: Element, P: Send>(
     model: &dyn Module<T>,
-    (shards, messages, sync): (&Shards, Message, Option<&SyncNorm>),
+    over: Over<'_>,
     mut own: Vec<P>,
     backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
 ) -> (Gradients<T>, BufferUpdates<T>) {
-    assert!(
-        own.len() == shards.own().len(),
-        "backward_over_shards: {} passes for {:?}",
-        own.len(),
-        shards.own()
-    );
+    let (shards, messages, sync) = over;
+    assert_passes(&own, shards);
     if shards.is_whole() {
         return kept(own.remove(0), &backward);
     }
+    let layout = layout_of(model);
+    let mut sum = Sum::new(shards, layout.len(), messages);
+    let updates = add_passes(sync, (&mut sum, &layout), own, backward);
+    // Exchanges end in the order in which they began.
+    let gradients = sum_of(&layout, sum);
+    (gradients, mean_updates(model, shards, updates))
+}
+
+/// [`backward_over_shards`] where processes may [share](crate::optim::Shared) the optimiser: each number of the sum is
+/// then sent to its owner alone.
+///
+/// # Panics
+/// As [`backward_over_shards`], and unless the owners are the processes of the shards.
+#[track_caller]
+pub fn backward_to_owners<T: Element, P: Send>(
+    model: &dyn Module<T>,
+    over: Over<'_>,
+    owners: Option<&Arc<Owners>>,
+    own: Vec<P>,
+    backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
+) -> (StepGradients<T>, BufferUpdates<T>) {
+    // What is not cut is in every process.
+    let Some(owners) = owners.filter(|_| !over.0.is_whole()) else {
+        let (gradients, updates) = backward_over_shards(model, over, own, backward);
+        return (StepGradients::Everywhere(gradients), updates);
+    };
+    let (shards, messages, sync) = over;
+    assert_passes(&own, shards);
+    let layout = layout_of(model);
+    let ids: Vec<ParamId> = layout.entries.iter().map(|(id, _)| *id).collect();
+    let parts = owners.summing(&ids);
+    let mut sum = Sum::to_owners(shards, &parts, messages);
+    let updates = add_passes(sync, (&mut sum, &layout), own, backward);
+    let gradients = OwnGradients::of_sum(owners, &ids, sum);
+    (StepGradients::AtOwners(gradients), mean_updates(model, shards, updates))
+}
+
+#[track_caller]
+fn assert_passes<P>(own: &[P], shards: &Shards) {
+    let (count, range) = (own.len(), shards.own());
+    assert!(count == range.len(), "backward over shards: {count} passes for {range:?}");
+}
+
+/// The trainable parameters of a model, the last ones first, as a backward pass gives them.
+fn layout_of<T: Element>(model: &dyn Module<T>) -> Layout {
     let mut layout = Layout::of(model, |entry| match entry {
         ModuleTensor::Parameter(parameter) => parameter.is_trainable().then(|| parameter.id()),
         _ => None,
     });
-    // A backward pass gives the last parameters first.
     layout.entries.reverse();
+    layout
+}
+
+/// Adds the gradients of a backward pass of each of this process's shards; returns each one's new values of buffers.
+fn add_passes<T: Element, P: Send>(
+    sync: Option<&SyncNorm>,
+    (sum, layout): (&mut Sum<'_, T>, &Layout),
+    own: Vec<P>,
+    backward: impl Fn(P, &mut ShardSink<'_, '_, T>) -> BufferUpdates<T> + Sync,
+) -> Vec<BufferUpdates<T>> {
     let places = layout.places();
-    let mut sum = Sum::new(shards, layout.len(), messages);
     let mut updates = Vec::new();
     if let Some(sync) = sync {
         for (gradients, new) in sync.run(own, Way::Backward, |pass, _| kept(pass, &backward)) {
@@ -137,7 +200,7 @@ pub fn backward_over_shards<T: Element, P: Send>(
             leaf.finish();
             updates.push(new);
         }
-        return (sum_of(&layout, sum), mean_updates(model, shards, updates));
+        return updates;
     }
     // One after another, so that a shard's tape is freed before the next one's gradients are computed.
     for pass in own {
@@ -147,7 +210,7 @@ pub fn backward_over_shards<T: Element, P: Send>(
             leaf.finish();
         }
     }
-    (sum_of(&layout, sum), mean_updates(model, shards, updates))
+    updates
 }
 
 /// The gradients of a backward pass, which are kept.
@@ -238,90 +301,5 @@ pub fn mean_updates<T: Element>(
     found.tensors().map(mean).collect()
 }
 
-/// Some of a model's tensors as one vector, in order of declaration: of each, whether it is there, and its values.
-struct Layout {
-    entries: Vec<(ParamId, Vec<usize>)>,
-}
-
-impl Layout {
-    fn of<T: Element>(model: &dyn Module<T>, chosen: impl Fn(&ModuleTensor<T>) -> Option<ParamId>) -> Self {
-        let mut entries = Vec::new();
-        model.visit("", &mut |_, entry| {
-            entries.extend(chosen(&entry).map(|id| (id, entry.value().shape().to_vec())));
-        });
-        Self { entries }
-    }
-
-    /// The length of such a vector.
-    fn len(&self) -> usize {
-        self.entries.iter().map(|(_, shape)| 1 + shape.iter().product::<usize>()).sum()
-    }
-
-    /// The place of each tensor in such a vector.
-    fn places(&self) -> HashMap<ParamId, Range<usize>> {
-        let mut next = 0;
-        let place = |(id, shape): &(ParamId, Vec<usize>)| {
-            let start = next;
-            next += 1 + shape.iter().product::<usize>();
-            (*id, start..next)
-        };
-        self.entries.iter().map(place).collect()
-    }
-
-    /// 1 and the values of a tensor that is there; otherwise zeros.
-    fn flat<'a, T: Element>(&self, tensor: impl Fn(ParamId) -> Option<&'a Tensor<T>>) -> Vec<T> {
-        let mut flat = Vec::new();
-        for (id, shape) in &self.entries {
-            match tensor(*id) {
-                Some(tensor) => {
-                    flat.push(T::ONE);
-                    flat.extend_from_slice(tensor.contiguous().data());
-                }
-                None => flat.resize(flat.len() + 1 + shape.iter().product::<usize>(), T::ZERO),
-            }
-        }
-        flat
-    }
-}
-
-/// The tensors in a sum of vectors of a [`Layout`], which comes in parts.
-struct Found<T: Element> {
-    /// Each with how many of the vectors had it.
-    tensors: Vec<(ParamId, Tensor<T>, T)>,
-    /// The tensor that the next number belongs to, and how many it has already, with that of how many had it.
-    at: (usize, usize),
-}
-
-impl<T: Element> Found<T> {
-    fn of(layout: &Layout) -> Self {
-        let tensors = layout.entries.iter().map(|(id, shape)| (*id, Tensor::zeros(shape), T::ZERO));
-        Self { tensors: tensors.collect(), at: (0, 0) }
-    }
-
-    fn take(&mut self, mut part: &[T]) {
-        while let [first, rest @ ..] = part {
-            let (place, have) = self.at;
-            let (_, tensor, count) = &mut self.tensors[place];
-            let len = tensor.len();
-            let now = match have {
-                0 => {
-                    *count = *first;
-                    part = rest;
-                    1
-                }
-                _ => {
-                    let (own, after) = part.split_at(part.len().min(len + 1 - have));
-                    tensor.data_mut()[have - 1..][..own.len()].copy_from_slice(own);
-                    part = after;
-                    own.len()
-                }
-            };
-            self.at = if have + now > len { (place + 1, 0) } else { (place, have + now) };
-        }
-    }
-
-    /// Those that any of the vectors had.
-    fn tensors(self) -> impl Iterator<Item = (ParamId, Tensor<T>, T)> {
-        self.tensors.into_iter().filter(|(_, _, count)| *count > T::ZERO)
-    }
-}
+#[cfg(test)]
+mod tests;

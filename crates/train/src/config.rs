@@ -77,6 +77,9 @@ pub struct TrainConfig {
     /// The form in which processes send gradients.
     #[serde(default)]
     pub messages: Message,
+    /// Whether each of several processes keeps the optimiser's state of a part of the weights only.
+    #[serde(default)]
+    pub share_optimizer: bool,
     /// Chooses the initial weights, the training scenes and their order.
     pub seed: u64,
     /// The largest learning rate of the schedule.

@@ -57,6 +57,7 @@ impl Settings {
         config.seed = self.seed.unwrap_or(1);
         config.gradients = self.gradients.unwrap_or_default();
         config.messages = self.messages.unwrap_or_default();
+        config.share_optimizer = self.share_optimizer;
         self.set_schedule(&mut config)?;
         self.set_augment(&mut config, info)?;
         if let Some(trunk) = &self.trunk {

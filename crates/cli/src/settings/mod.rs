@@ -106,6 +106,10 @@ pub struct Settings {
     /// The form in which processes send gradients: exact, or bf16 (16 bits: half the bytes, rounded) [default: exact]
     #[arg(long, value_name = "FORM")]
     pub messages: Option<Message>,
+    /// Each process keeps the optimiser's state of a part of the weights only, updates it and sends it to the others:
+    /// less memory, as many bytes, the same result
+    #[arg(long)]
+    pub share_optimizer: bool,
     /// Batches whose gradients are averaged for one step [default: 1]
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,

@@ -15,10 +15,11 @@
 //! gradients or their products, of all shards, and decides in every process alike.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use cerberus_autograd::{Gradients, backward};
+use cerberus_autograd::backward;
 use cerberus_data::Batch;
-use cerberus_nn::optim::Optimizer;
+use cerberus_nn::optim::{Optimizer, Owners, StepGradients};
 use cerberus_nn::{BufferUpdates, commit};
 use cerberus_tensor::Element;
 
@@ -69,15 +70,19 @@ pub fn train_step<T: Element>(
     };
     let (result, gradients, updates) = match needs.gradients {
         _ if needs.three_batches => three_batches(model, balancing, input)?,
-        GradientNeed::None => weighted_sum(model, balancing, input, lookahead.as_deref())?,
+        GradientNeed::None => {
+            // What is summed has no other use then.
+            let owners = if input.modulation.is_none() { optimizer.owners(model) } else { None };
+            weighted_sum(model, balancing, input, (lookahead.as_deref(), owners.as_ref()))?
+        }
         _ => by_gradients(model, balancing, input)?,
     };
     let Some(mut gradients) = gradients else { return Ok(result) };
-    if let Some(alpha) = input.modulation {
-        modulate(model, &result, alpha, input.seed, &mut gradients);
+    if let (Some(alpha), StepGradients::Everywhere(gradients)) = (input.modulation, &mut gradients) {
+        modulate(model, &result, alpha, input.seed, gradients);
     }
     gradients.clip_global_norm(T::from_f64(input.clip_norm));
-    optimizer.step(model, &gradients);
+    gradients.apply(model, optimizer);
     commit(model, updates);
     if needs.losses_after_step {
         let losses = losses_of(model, input.batch, input);
@@ -102,7 +107,7 @@ impl MultiTaskModel<f32> {
     }
 }
 
-type Stepped<T> = (StepResult<T>, Option<Gradients<T>>, BufferUpdates<T>);
+type Stepped<T> = (StepResult<T>, Option<StepGradients<T>>, BufferUpdates<T>);
 
 /// A strategy's input besides losses and preference: see [`Evidence`].
 struct Seen<'a, T: Element> {
@@ -148,7 +153,7 @@ fn weighted_sum<T: Element>(
     model: &MultiTaskModel<T>,
     balancing: &mut Balancing<T>,
     input: &StepInput,
-    lookahead: Option<&[f64]>,
+    (lookahead, owners): (Option<&[f64]>, Option<&Arc<Owners>>),
 ) -> Result<Stepped<T>, BalanceError> {
     let passes = Passes::forward(model, input.batch, input, (GradientsWrt::Parameters, true));
     let mut result = passes.result();
@@ -167,7 +172,7 @@ fn weighted_sum<T: Element>(
     if decide(balancing, input, &mut result, seen)?.is_none() {
         return Ok((result, None, Vec::new()));
     }
-    let (gradients, updates) = passes.backward(&result.weights);
+    let (gradients, updates) = passes.backward_to(owners, &result.weights);
     Ok((result, Some(gradients), updates))
 }
 
@@ -219,7 +224,7 @@ fn by_rows<T: Element>(
         _ => Direction::Features(passes.own_part(&direction)),
     };
     let (all, updates) = passes.apply(direction, heads);
-    Ok((result, Some(all), updates))
+    Ok((result, Some(StepGradients::Everywhere(all)), updates))
 }
 
 /// Weights from the products of the features' gradients, each process multiplying those of its own images.
@@ -242,7 +247,7 @@ fn by_features<T: Element>(
     // The weights, even those of summed gradients, apply to the gradients of every image.
     let directions = gradients.iter().map(|gradients| gradients.combine(&decision.weights)).collect();
     let (all, updates) = passes.apply(Direction::Features(directions), heads);
-    Ok((result, Some(all), updates))
+    Ok((result, Some(StepGradients::Everywhere(all)), updates))
 }
 
 /// Weights from the products of the tasks' gradients, which are not kept: the
@@ -275,7 +280,7 @@ fn by_products<T: Element>(
     let mut gradients = backward(weighted(losses, &result.weights));
     // The weights apply to the trunk only.
     gradients.extend(own);
-    Ok((result, Some(gradients), updates))
+    Ok((result, Some(StepGradients::Everywhere(gradients)), updates))
 }
 
 /// The thirds of each of this process's shards, third by third.
@@ -333,7 +338,7 @@ fn three_batches<T: Element>(
     };
     let direction = gradients[2].combine(&decision.weights);
     let (all, updates) = passes.apply(Direction::Parameters(direction), heads);
-    Ok((result, Some(all), updates))
+    Ok((result, Some(StepGradients::Everywhere(all)), updates))
 }
 
 /// The places of the tasks that have labels in each of the parts, in whichever shard.

@@ -12,12 +12,15 @@
 //!
 //! A batch that is not cut is one pass, and nothing is multiplied, copied or added.
 
+use std::sync::Arc;
+
 use cerberus_autograd::{Gradients, ParamId, backward_into};
 use cerberus_balance::{Products, TaskGradients};
 use cerberus_data::Batch;
 use cerberus_distributed::Message;
 use cerberus_nn::BufferUpdates;
-use cerberus_nn::shards::{backward_over_shards, mean_updates, step_of_shard};
+use cerberus_nn::optim::{Owners, StepGradients};
+use cerberus_nn::shards::{backward_over_shards, backward_to_owners, mean_updates, step_of_shard};
 use cerberus_nn::sync_norm::{SyncNorm, Way};
 use cerberus_tensor::concat::concat;
 use cerberus_tensor::{Element, Tensor};
@@ -105,9 +108,21 @@ impl<'a, T: Element> Passes<'a, T> {
 
     /// The gradients of the weighted sum of the losses, and the buffers' new values.
     pub fn backward(self, weights: &[f64]) -> (Gradients<T>, BufferUpdates<T>) {
+        match self.backward_to(None, weights) {
+            (StepGradients::Everywhere(gradients), updates) => (gradients, updates),
+            _ => unreachable!("without owners, everybody gets them"),
+        }
+    }
+
+    /// The same, where only the owners of the parameters may need their gradients.
+    pub fn backward_to(
+        self,
+        owners: Option<&Arc<Owners>>,
+        weights: &[f64],
+    ) -> (StepGradients<T>, BufferUpdates<T>) {
         let Self { model, input, sync, own, .. } = self;
         let over = (&input.shards, input.messages, sync.as_ref());
-        backward_over_shards(model, over, own, |pass, sink| {
+        backward_to_owners(model, over, owners, own, |pass, sink| {
             let Pass { losses, labels, shared, heads, updates, .. } = pass;
             // Heads without labels have no gradients, which others need not wait for.
             let without = labels.iter().zip(&heads).filter(|(labels, _)| **labels == 0);

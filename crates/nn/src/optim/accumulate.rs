@@ -1,11 +1,12 @@
 //! Gradients of several batches for one step of an optimiser.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cerberus_autograd::{Gradients, ParamId};
 use cerberus_tensor::{Element, Tensor};
 
-use super::{Optimizer, StateError};
+use super::{Optimizer, OwnGradients, Owners, Reach, StateError};
 use crate::module::Module;
 
 /// Gradient accumulation: sums the gradients of several batches, so that an optimiser takes one step with their mean.
@@ -97,6 +98,27 @@ impl<T: Element> Optimizer<T> for Accumulating<'_, T> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
         self.optimizer.load_state(model, tensors)
+    }
+
+    fn reach(&self) -> Reach {
+        self.optimizer.reach()
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.optimizer.parameter_of(name)
+    }
+
+    fn owners(&mut self, model: &dyn Module<T>) -> Option<Arc<Owners>> {
+        self.optimizer.owners(model)
+    }
+
+    #[track_caller]
+    fn step_own(&mut self, model: &mut dyn Module<T>, gradients: &OwnGradients<T>) {
+        self.sums.add(&gradients.own);
+        if self.now {
+            let own = self.sums.take_mean();
+            self.optimizer.step_own(model, &OwnGradients { own, ..gradients.clone() });
+        }
     }
 }
 

@@ -81,5 +81,5 @@ impl<T: Element> Optimizer<T> for Adadelta<T> {
         );
     }
 
-    kept_in_state!();
+    kept_in_state!(Value);
 }

@@ -95,5 +95,5 @@ impl<T: Element> Optimizer<T> for Adagrad<T> {
         );
     }
 
-    kept_in_state!();
+    kept_in_state!(Value);
 }

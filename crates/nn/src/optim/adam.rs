@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pass::{Piece, flushed};
 use super::state::{State, StateError};
-use super::{Optimizer, assert_learning_rate};
+use super::{Optimizer, Reach, assert_learning_rate};
 use crate::module::Module;
 
 /// The options of [`Adam`] and [`AdamW`](super::AdamW).
@@ -81,6 +81,14 @@ impl<T: Element> Optimizer<T> for Adam<T> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
         self.0.state.load(model, tensors)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Value
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.0.state.parameter_of(name)
     }
 }
 

@@ -3,9 +3,9 @@
 use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 
-use super::Optimizer;
 use super::adam::{AdamOptions, Decay, Moments};
 use super::state::StateError;
+use super::{Optimizer, Reach};
 use crate::module::Module;
 
 /// [`Adam`](super::Adam) whose weight decay does not pass through the moments
@@ -67,5 +67,13 @@ impl<T: Element> Optimizer<T> for AdamW<T> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
         self.0.state.load(model, tensors)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Value
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.0.state.parameter_of(name)
     }
 }

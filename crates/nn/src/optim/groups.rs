@@ -6,7 +6,7 @@ use cerberus_autograd::{Gradients, ParamId};
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, StateError};
+use super::{Optimizer, Reach, StateError};
 use crate::module::Module;
 use crate::pattern::PathPattern;
 
@@ -194,6 +194,15 @@ impl<T: Element> Optimizer<T> for ParameterGroups<T> {
             }
         }
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        self.members.iter().map(|(optimizer, _)| optimizer.reach()).max().unwrap_or(Reach::Model)
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let (number, rest) = name.split_once('.')?;
+        self.members.get(number.parse::<usize>().ok()?)?.0.parameter_of(rest)
     }
 }
 

@@ -132,5 +132,5 @@ impl<T: Element> Optimizer<T> for Lamb<T> {
         self.state.step_with_sums(model, gradients, coefficients, (moments, values));
     }
 
-    kept_in_state!();
+    kept_in_state!(Tensor);
 }

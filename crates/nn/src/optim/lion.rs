@@ -82,5 +82,5 @@ impl<T: Element> Optimizer<T> for Lion<T> {
         );
     }
 
-    kept_in_state!();
+    kept_in_state!(Value);
 }

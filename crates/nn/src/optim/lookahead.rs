@@ -4,8 +4,8 @@ use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Optimizer;
 use super::state::{State, StateError};
+use super::{Optimizer, Reach};
 use crate::module::Module;
 
 /// The options of [`Lookahead`].
@@ -111,5 +111,13 @@ impl<T: Element, O: Optimizer<T>> Optimizer<T> for Lookahead<T, O> {
         self.inside.load_state(model, inside)?;
         self.slow = restored;
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        self.inside.reach()
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.slow.parameter_of(name).or_else(|| self.inside.parameter_of(name))
     }
 }

@@ -23,9 +23,12 @@ mod lamb;
 mod lion;
 mod lookahead;
 mod muon;
+mod own;
+mod owners;
 mod pass;
 mod rms_prop;
 mod sgd;
+mod shared;
 mod state;
 
 pub use accumulate::{Accumulated, Accumulating};
@@ -38,9 +41,14 @@ pub use lamb::{Lamb, LambOptions};
 pub use lion::{Lion, LionOptions};
 pub use lookahead::{Lookahead, LookaheadOptions};
 pub use muon::{Muon, MuonOptions, MuonScale};
+pub use own::{OwnGradients, StepGradients};
+pub use owners::{Owners, Reach};
 pub use rms_prop::{RmsProp, RmsPropOptions};
 pub use sgd::{Sgd, SgdOptions};
+pub use shared::Shared;
 pub use state::StateError;
+
+use std::sync::Arc;
 
 use cerberus_autograd::Gradients;
 use cerberus_tensor::{Element, Tensor};
@@ -92,6 +100,37 @@ pub trait Optimizer<T: Element = f32> {
         model: &dyn Module<T>,
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError>;
+
+    /// What the update of a number depends on, which decides how processes can [share](Shared) the optimiser: not at
+    /// all unless it says so.
+    fn reach(&self) -> Reach {
+        Reach::Model
+    }
+
+    /// The path of the parameter to whose numbers those of a tensor of the [state](Self::state) belong, one to one,
+    /// from the tensor's name; `None` for others, such as counts of steps. Sharing needs it.
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let _ = name;
+        None
+    }
+
+    /// If processes share this optimiser: who updates which part of the model's trainable parameters. Each then needs
+    /// the gradients of its part only, and passes them to [`step_own`](Self::step_own).
+    fn owners(&mut self, model: &dyn Module<T>) -> Option<Arc<Owners>> {
+        let _ = model;
+        None
+    }
+
+    /// One step along gradients of which every process has its own part, by the last [`owners`](Self::owners). All
+    /// processes must call it together.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step), and if the optimiser is not shared.
+    #[track_caller]
+    fn step_own(&mut self, model: &mut dyn Module<T>, gradients: &OwnGradients<T>) {
+        let _ = (model, gradients);
+        panic!("Optimizer::step_own: no processes share this optimiser; it takes whole gradients, by step");
+    }
 }
 
 impl<T: Element, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
@@ -123,6 +162,23 @@ impl<T: Element, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
         (**self).load_state(model, tensors)
+    }
+
+    fn reach(&self) -> Reach {
+        (**self).reach()
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        (**self).parameter_of(name)
+    }
+
+    fn owners(&mut self, model: &dyn Module<T>) -> Option<Arc<Owners>> {
+        (**self).owners(model)
+    }
+
+    #[track_caller]
+    fn step_own(&mut self, model: &mut dyn Module<T>, gradients: &OwnGradients<T>) {
+        (**self).step_own(model, gradients);
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{AdamOptions, Decay, Moments};
 use super::pass::{Piece, flushed};
 use super::state::{State, StateError};
-use super::{Optimizer, assert_learning_rate};
+use super::{Optimizer, Reach, assert_learning_rate};
 use crate::module::Module;
 
 /// How the learning rate of [`Muon`] depends on a matrix's shape.
@@ -243,6 +243,14 @@ impl<T: Element> Optimizer<T> for Muon<T> {
         }
         (self.momentum, self.adam.state) = restored;
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Tensor
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.momentum.parameter_of(name).or_else(|| self.adam.state.parameter_of(name))
     }
 }
 

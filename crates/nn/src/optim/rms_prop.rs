@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pass::{Piece, decay_of, flushed, least};
 use super::state::{State, StateError};
-use super::{Optimizer, assert_learning_rate};
+use super::{Optimizer, Reach, assert_learning_rate};
 use crate::module::Module;
 
 /// The options of [`RmsProp`].
@@ -192,5 +192,13 @@ impl<T: Element> Optimizer<T> for RmsProp<T> {
         tensors: Vec<(String, Tensor<T>)>,
     ) -> Result<(), StateError> {
         each!(&mut self.memory, state => state.load(model, tensors))
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Value
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        each!(&self.memory, state => state.parameter_of(name))
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pass::{Piece, flushed};
 use super::state::{State, StateError};
-use super::{Optimizer, assert_learning_rate};
+use super::{Optimizer, Reach, assert_learning_rate};
 use crate::module::Module;
 
 /// The options of [`Sgd`].
@@ -119,6 +119,14 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
         self.momentum.load(model, tensors)?;
         self.steps = plain.map_or(self.momentum.steps(), |steps| steps as u64);
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Value
+    }
+
+    fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.momentum.parameter_of(name)
     }
 }
 

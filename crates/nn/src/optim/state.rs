@@ -6,9 +6,10 @@ use cerberus_tensor::{Element, Tensor};
 
 use crate::module::Module;
 
-/// The methods of an [`Optimizer`](super::Optimizer) with the fields `options` and `state`, all but its step.
+/// The methods of an [`Optimizer`](super::Optimizer) with the fields `options` and `state` and a
+/// [`Reach`](super::Reach), all but its step.
 macro_rules! kept_in_state {
-    () => {
+    ($reach:ident) => {
         fn learning_rate(&self) -> f64 {
             self.options.learning_rate
         }
@@ -33,6 +34,14 @@ macro_rules! kept_in_state {
             tensors: Vec<(String, Tensor<T>)>,
         ) -> Result<(), StateError> {
             self.state.load(model, tensors)
+        }
+
+        fn reach(&self) -> super::Reach {
+            super::Reach::$reach
+        }
+
+        fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+            self.state.parameter_of(name)
         }
     };
 }
@@ -75,6 +84,12 @@ impl<T: Element, const B: usize> State<T, B> {
     /// The optimiser's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// See [`Optimizer::parameter_of`](super::Optimizer::parameter_of).
+    pub fn parameter_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let rest = name.strip_prefix(self.name)?.strip_prefix('.')?;
+        self.quantities.iter().find_map(|quantity| rest.strip_prefix(quantity)?.strip_prefix('.'))
     }
 
     /// The step count of the parameter with the most steps.

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::module::{ModuleTensor, Parameter};
 
 mod every;
+mod shared;
 
 struct Pair<T: Element> {
     weight: Parameter<T>,

@@ -86,6 +86,7 @@ impl TrainConfig {
             shards: 1,
             sync_norm: false,
             messages: Message::Exact,
+            share_optimizer: false,
             seed: 1,
             learning_rate: 5e-3,
             schedule: ScheduleConfig::default(),

@@ -8,7 +8,7 @@ use cerberus_distributed::{Alone, Group, Shards};
 use cerberus_multitask::networks::Neck;
 use cerberus_multitask::{MultiTaskModel, TrunkKind};
 use cerberus_nn::WeightAverage;
-use cerberus_nn::optim::{Accumulated, Optimizer};
+use cerberus_nn::optim::{Accumulated, Optimizer, Shared};
 use cerberus_nn::schedule::Schedule;
 
 use super::{Trainer, updates_per_epoch};
@@ -286,7 +286,10 @@ impl TrainerBuilder {
         model.recompute(config.recompute);
         self.transfer = prepare(&mut model, config)?;
         let optimizer = self.optimizer.take().unwrap_or_else(|| config.optimizer.build(config.weight_decay));
-        Ok((model, optimizer))
+        if !config.share_optimizer {
+            return Ok((model, optimizer));
+        }
+        Ok((model, Box::new(Shared::new(optimizer, Arc::clone(&self.group)))))
     }
 
     fn assemble(

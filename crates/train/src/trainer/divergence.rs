@@ -14,7 +14,8 @@ impl Trainer {
     /// checkpoints, if its weights are finite. Every process of a group gets the same error.
     pub(crate) fn diverged(&self, batch: &Batch, loss: Option<(usize, f32, usize)>) -> TrainError {
         let group = self.shards.group();
-        let kept = self.text_of(0, || self.keep_weights());
+        let kept = self.keep_weights();
+        let kept = self.text_of(0, || kept);
         let step = self.state.step;
         let Some((task, value, shard)) = loss else {
             return TrainError::DivergedGradient { step, kept };

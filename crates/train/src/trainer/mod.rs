@@ -406,15 +406,17 @@ impl Trainer {
     }
 
     fn save_last(&self) -> Result<(), TrainError> {
-        if !self.writes() {
-            return Ok(());
-        }
         self.save_run(&self.folder.last())?;
-        self.log.write(&self.folder)
+        if self.writes() { self.log.write(&self.folder) } else { Ok(()) }
     }
 
-    /// Writes the whole run in its current state.
+    /// Writes the whole run in its current state, in the first process; all must call it.
     pub(crate) fn save_run(&self, path: &Path) -> Result<(), TrainError> {
+        if !self.writes() {
+            // The first process gathers the state of an optimiser that is shared.
+            drop(self.optimizer.state());
+            return Ok(());
+        }
         let memory = self.balancing.strategy.memory();
         let average = self.average.as_ref();
         let run = saved::Run { optimizer: &*self.optimizer, state: &self.state, memory, average };

@@ -7,7 +7,7 @@ use cerberus_balance::{GradientNeed, NAMES, by_name};
 use cerberus_data::{Batch, Dataset, FashionScenes, Split};
 use cerberus_distributed::{Alone, Group, Message, Shards, thread_groups};
 use cerberus_nn::Module;
-use cerberus_nn::optim::{AdamOptions, AdamW, Sgd, SgdOptions};
+use cerberus_nn::optim::{AdamOptions, AdamW, Sgd, SgdOptions, Shared};
 use cerberus_nn::shards::step_of_shard;
 
 use super::super::*;
@@ -36,18 +36,30 @@ fn config(dataset: &FashionScenes) -> ModelConfig {
     ModelConfig::with_stages([64, 64, 3], vec![vec![2], vec![2], vec![4], vec![4]], heads)
 }
 
+/// How processes work together.
+#[derive(Clone, Copy, Default)]
+struct Way {
+    messages: Message,
+    sync_norm: bool,
+    /// Whether they share the optimiser.
+    is_shared: bool,
+}
+
 /// The losses of two steps, and the model's tensors after them.
 type After = (Vec<Vec<f32>>, Vec<(String, Vec<f32>)>);
 
 fn two_steps(
     dataset: &FashionScenes,
     (name, wrt): (&str, GradientsWrt),
-    shards: &Shards,
-    (messages, sync_norm): (Message, bool),
+    group: Arc<dyn Group>,
+    (count, way): (usize, Way),
 ) -> After {
+    let shards = Shards::new(Arc::clone(&group), count).unwrap();
     let config = config(dataset);
     let mut model = MultiTaskModel::new(&config, 3);
-    let mut optimizer = AdamW::new(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
+    let adam = AdamW::boxed(AdamOptions { learning_rate: 1e-3, ..AdamOptions::default() });
+    let mut optimizer: Box<dyn Optimizer> =
+        if way.is_shared { Box::new(Shared::new(adam, group)) } else { adam };
     let strategy = by_name::<f32>(name, 3, &config.weights()).unwrap();
     let mut balancing = Balancing { strategy, preference: vec![1.0 / 3.0; 3], wrt };
     let samples = shards.count() * SAMPLES / SHARDS;
@@ -60,15 +72,15 @@ fn two_steps(
         let input = StepInput {
             samples,
             shards: shards.clone(),
-            messages,
-            sync_norm,
+            messages: way.messages,
+            sync_norm: way.sync_norm,
             validation: Some(&validation),
             clip_norm: 10.0,
             seed: [5, step as u64],
             diagnose: step == 1,
             ..StepInput::new(&batch)
         };
-        let result = model.step(&mut optimizer, &mut balancing, &input).unwrap();
+        let result = model.step(&mut *optimizer, &mut balancing, &input).unwrap();
         assert!(!result.is_diverged() && result.tasks == [0, 1, 2], "{name}: {result:?}");
         losses.push(result.losses);
     }
@@ -76,17 +88,10 @@ fn two_steps(
     (losses, tensors)
 }
 
-fn assert_same(
-    dataset: &FashionScenes,
-    choice: (&str, GradientsWrt),
-    (messages, sync_norm): (Message, bool),
-    sizes: &[usize],
-) {
+fn assert_same(dataset: &FashionScenes, choice: (&str, GradientsWrt), way: Way, sizes: &[usize]) {
     // Two processes need no more than two shards.
     let count = if sizes == [2] { 2 } else { SHARDS };
-    let run = |group: Arc<dyn Group>| {
-        two_steps(dataset, choice, &Shards::new(group, count).unwrap(), (messages, sync_norm))
-    };
+    let run = |group: Arc<dyn Group>| two_steps(dataset, choice, group, (count, way));
     let alone = run(Arc::new(Alone));
     for &size in sizes {
         let all: Vec<After> = thread::scope(|scope| {
@@ -109,7 +114,7 @@ fn every_strategy_moves_the_weights_alike_in_any_number_of_processes() {
     for name in NAMES {
         // Two are enough to have them sum apart; more do it in the same code.
         let sizes: &[usize] = if ["fixed", "mgda", "modo"].contains(&name) { &[2, 3, 4] } else { &[2] };
-        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Exact, false), sizes);
+        assert_same(&dataset, (name, GradientsWrt::Parameters), Way::default(), sizes);
     }
 }
 
@@ -117,12 +122,35 @@ fn every_strategy_moves_the_weights_alike_in_any_number_of_processes() {
 fn so_do_gradients_of_features_and_messages_of_16_bits() {
     let dataset = FashionScenes::embedded(1);
     for name in ["mgda", "graddrop", "moco", "gradnorm"] {
-        assert_same(&dataset, (name, GradientsWrt::Features), (Message::Exact, false), &[3]);
+        assert_same(&dataset, (name, GradientsWrt::Features), Way::default(), &[3]);
     }
-    assert_same(&dataset, ("upgrad", GradientsWrt::SummedFeatures), (Message::Exact, false), &[3]);
+    assert_same(&dataset, ("upgrad", GradientsWrt::SummedFeatures), Way::default(), &[3]);
     for name in ["equal", "mgda"] {
-        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Bf16, false), &[3]);
+        assert_same(
+            &dataset,
+            (name, GradientsWrt::Parameters),
+            Way { messages: Message::Bf16, ..Way::default() },
+            &[3],
+        );
     }
+}
+
+const NORMS: Way = Way { messages: Message::Exact, sync_norm: true, is_shared: false };
+const SHARED: Way = Way { is_shared: true, ..NORMS };
+
+#[test]
+fn and_processes_that_share_the_optimiser() {
+    let dataset = FashionScenes::embedded(1);
+    // Gradients that only their owners need, those of each task, and those of trial steps.
+    for name in ["fixed", "mgda", "modo", "auto-lambda"] {
+        let sizes: &[usize] = if name == "fixed" { &[2, 3, 4] } else { &[2] };
+        let way = Way { sync_norm: false, ..SHARED };
+        assert_same(&dataset, (name, GradientsWrt::Parameters), way, sizes);
+    }
+    assert_same(&dataset, ("mgda", GradientsWrt::Features), SHARED, &[3]);
+    assert_same(&dataset, ("equal", GradientsWrt::Parameters), SHARED, &[3]);
+    let way = Way { messages: Message::Bf16, sync_norm: false, ..SHARED };
+    assert_same(&dataset, ("equal", GradientsWrt::Parameters), way, &[3]);
 }
 
 #[test]
@@ -138,10 +166,10 @@ fn and_with_norms_that_see_all_shards() {
         ways.push(needs);
         // With four shards in three processes, one process has two that meet.
         let sizes: &[usize] = if ["equal", "mgda"].contains(&name) { &[3] } else { &[2] };
-        assert_same(&dataset, (name, GradientsWrt::Parameters), (Message::Exact, true), sizes);
+        assert_same(&dataset, (name, GradientsWrt::Parameters), NORMS, sizes);
     }
     for wrt in [GradientsWrt::Features, GradientsWrt::SummedFeatures] {
-        assert_same(&dataset, ("upgrad", wrt), (Message::Exact, true), &[3]);
+        assert_same(&dataset, ("upgrad", wrt), NORMS, &[3]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-type Maker = fn() -> Box<dyn Optimizer<f64> + Send>;
+pub(super) type Maker = fn() -> Box<dyn Optimizer<f64> + Send>;
 
 const RMS: RmsPropOptions = RmsPropOptions {
     learning_rate: 0.01,
@@ -30,7 +30,7 @@ fn groups() -> Box<dyn Optimizer<f64> + Send> {
 }
 
 /// Every optimiser with state, by name, with options that let everything decay.
-const ALL: [(&str, Maker); 14] = [
+pub(super) const ALL: [(&str, Maker); 14] = [
     ("sgd", || {
         let decay = SgdOptions { weight_decay: 0.1, decay_all: true, ..Default::default() };
         Box::new(Sgd::new(SgdOptions { momentum: 0.9, ..decay }))
@@ -71,7 +71,7 @@ fn copy(model: &Pair<f64>) -> Pair<f64> {
     }
 }
 
-fn bits(state: &[(String, Tensor<f64>)]) -> Vec<(String, Vec<u64>)> {
+pub(super) fn bits(state: &[(String, Tensor<f64>)]) -> Vec<(String, Vec<u64>)> {
     state
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.to_vec().into_iter().map(f64::to_bits).collect()))
