@@ -66,7 +66,8 @@ impl Place {
     }
 }
 
-/// Every file of a store but the lock, by its name.
+/// Every file of a store by its name, but the lock, and what is remembered of the base's file, which may change at any time
+/// and is computed anew if it is damaged.
 fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![store.to_path_buf()];
@@ -75,7 +76,7 @@ fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.file_name().unwrap() != "lock" {
+            } else if !["lock", "base.json"].contains(&path.file_name().unwrap().to_str().unwrap()) {
                 let name = path.strip_prefix(store).unwrap().to_str().unwrap().to_string();
                 found.insert(name, std::fs::read(&path).unwrap());
             }
