@@ -172,7 +172,7 @@ fn taught(
         when: 0,
         lessons,
         style,
-        adapters: None,
+        ..Step::default()
     };
     let own = |random: &mut Stream| {
         let places: Vec<usize> = (0..SHOWN).map(|_| random.random_range(0..pictures.len())).collect();

@@ -45,11 +45,7 @@ pub(super) fn teach(
     let count = shown.len();
     let task = session.image_task().to_string();
     let lessons = vec![Lesson { task, class: class.into(), pictures: shown }];
-    learned(
-        session,
-        &mut store,
-        Step { what: what.into(), when: now(), lessons, style: None, adapters: None },
-    )?;
+    learned(session, &mut store, Step { what: what.into(), when: now(), lessons, ..Step::default() })?;
     say!("{class:?}: {count} pictures learned; {}", told(session, &store));
     Ok(())
 }
@@ -65,11 +61,7 @@ pub(super) fn teach_data(
     let mut store = session.write(true)?;
     session.know_all()?;
     let lessons = super::lessons::of_data(session, data, class, samples)?;
-    learned(
-        session,
-        &mut store,
-        Step { what: "teach".into(), when: now(), lessons, style: None, adapters: None },
-    )?;
+    learned(session, &mut store, Step { what: "teach".into(), when: now(), lessons, ..Step::default() })?;
     say!("{class:?}: learned from {data}; {}", told(session, &store));
     Ok(())
 }
@@ -218,13 +210,7 @@ pub(super) fn adapt(session: &mut Session, images: &[PathBuf]) -> Result<(), Fai
     let style =
         style.ok_or_else(|| Failure::usage("this base has no batch norm whose statistics could be yours"))?;
     let mut log = store.log.clone();
-    log.add(Step {
-        what: "adapt".into(),
-        when: now(),
-        lessons: Vec::new(),
-        style: Some(style),
-        adapters: None,
-    })?;
+    log.add(Step { what: "adapt".into(), when: now(), style: Some(style), ..Step::default() })?;
     save(session, &mut store, log)?;
     say!("{}", told(session, &store));
     Ok(())
@@ -253,13 +239,7 @@ pub(super) fn adapt_labelled(
         ))
     })?;
     let mut log = store.log.clone();
-    log.add(Step {
-        what: "adapt".into(),
-        when: now(),
-        lessons: Vec::new(),
-        style: None,
-        adapters: Some(adapted),
-    })?;
+    log.add(Step { what: "adapt".into(), when: now(), adapters: Some(adapted), ..Step::default() })?;
     save(session, &mut store, log)?;
     say!("{}", told(session, &store));
     Ok(())

@@ -54,12 +54,6 @@ impl<T: Element> Classify<T> {
     fn pooled(&self, features: &Features<T>, context: &mut Context<T>) -> Var<T> {
         attended(features.stages[features.stages.len() - 1].clone(), self.attention.as_ref(), context)
     }
-
-    /// The outputs that follow from an embedding `[N, D]`.
-    fn after(&self, embedding: Var<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = self.dropout.forward(embedding, context);
-        HeadOutput { maps: vec![self.output.forward(x, context)] }
-    }
 }
 
 impl<T: Element> Task<T> for Classify<T> {
@@ -72,8 +66,7 @@ impl<T: Element> Task<T> for Classify<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = self.pooled(features, context);
-        self.after(x, context)
+        self.forward_with_embedding(features, context).0
     }
 
     fn forward_with_embedding(
@@ -82,7 +75,8 @@ impl<T: Element> Task<T> for Classify<T> {
         context: &mut Context<T>,
     ) -> (HeadOutput<T>, Option<Var<T>>) {
         let embedding = self.pooled(features, context);
-        (self.after(embedding.clone(), context), Some(embedding))
+        let x = self.dropout.forward(embedding.clone(), context);
+        (HeadOutput { maps: vec![self.output.forward(x, context)] }, Some(embedding))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -49,12 +49,6 @@ impl<T: Element> Mlp<T> {
         let x = features.stages[features.stages.len() - 1].clone().global_avg_pool();
         self.hidden.forward(x, context).relu()
     }
-
-    /// The outputs that follow from an embedding `[N, D]`.
-    fn after(&self, embedding: Var<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = self.dropout.forward(embedding, context);
-        HeadOutput { maps: vec![self.output.forward(x, context)] }
-    }
 }
 
 impl<T: Element> Task<T> for Mlp<T> {
@@ -67,8 +61,7 @@ impl<T: Element> Task<T> for Mlp<T> {
     }
 
     fn forward(&self, features: &Features<T>, context: &mut Context<T>) -> HeadOutput<T> {
-        let x = self.hidden(features, context);
-        self.after(x, context)
+        self.forward_with_embedding(features, context).0
     }
 
     fn forward_with_embedding(
@@ -77,7 +70,8 @@ impl<T: Element> Task<T> for Mlp<T> {
         context: &mut Context<T>,
     ) -> (HeadOutput<T>, Option<Var<T>>) {
         let embedding = self.hidden(features, context);
-        (self.after(embedding.clone(), context), Some(embedding))
+        let x = self.dropout.forward(embedding.clone(), context);
+        (HeadOutput { maps: vec![self.output.forward(x, context)] }, Some(embedding))
     }
 
     fn loss(&self, output: HeadOutput<T>, batch: &Batch) -> Var<T> {

@@ -36,7 +36,7 @@ pub struct Lesson {
 }
 
 /// What one command taught.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The command: `teach`, `correct`, `adapt` or `merge`.
     pub what: String,

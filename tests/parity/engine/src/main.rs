@@ -78,8 +78,8 @@ fn check(path: &Path) -> Result<f32, Failure> {
     let mut worst = 0.0;
     for (start, count) in std::iter::once((0, batch)).chain((0..batch).map(|place| (place, 1))) {
         let part = images.slice(0, start, start + count)?;
-        let runnable = tract_onnx::onnx()
-            .model_for_path(path)?
+        let runnable = model
+            .clone()
             .with_input_fact(0, f32::fact(part.shape()).into())?
             .into_optimized()?
             .into_runnable()?;
