@@ -1,7 +1,9 @@
 //! The rows summed up: per strategy each metric, Δm and cost.
 
+use cerberus::metrics::Estimate;
+
 use super::rows::Rows;
-use super::statistics::{DeltaM, Estimate, hypervolume};
+use super::statistics::{DeltaM, hypervolume};
 
 /// One strategy's line.
 pub struct Line {

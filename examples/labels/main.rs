@@ -17,9 +17,6 @@ mod common;
 #[path = "../compare/rows.rs"]
 #[allow(dead_code)] // The reports of `compare` read more of it.
 mod rows;
-#[path = "../compare/statistics.rs"]
-#[allow(dead_code)] // Likewise.
-mod statistics;
 mod table;
 mod ways;
 

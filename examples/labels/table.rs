@@ -1,7 +1,8 @@
 //! Means over the seeds, a line per way and a column per figure.
 
+use cerberus::metrics::Estimate;
+
 use super::rows::Rows;
-use super::statistics::Estimate;
 
 /// The table of all rows.
 pub struct Table {

@@ -15,9 +15,6 @@ mod further;
 mod parts;
 mod person;
 mod photos;
-#[path = "../compare/statistics.rs"]
-#[allow(dead_code)] // Only its estimates are used.
-mod statistics;
 mod study;
 mod table;
 
@@ -29,6 +26,7 @@ use std::sync::Arc;
 use cerberus::data::FashionScenes;
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
+use cerberus::personal::adapted::Bare;
 use cerberus::personal::recogniser::Shared;
 use cerberus::personal::{Base, Knowledge, Slot};
 use cerberus::prelude::*;
@@ -135,11 +133,11 @@ fn bases(options: &Options, path: &Path) -> Result<(Base, Base), TrainError> {
     let open = || load_model(path).map(|(_, model)| model);
     let base =
         |model: MultiTaskModel| Base::new(model, path).map_err(|error| TrainError::Option(error.to_string()));
-    let Some(kind) = options.further else { return Ok((base(open()?)?, base(open()?)?)) };
-    let width = base(open()?)?.image().width;
+    let (plain, mut copy) = (base(open()?)?, open()?);
+    let Some(kind) = options.further else { return Ok((plain, base(copy)?)) };
+    let width = plain.image().width;
     let model = further::train((open()?, width), kind, options.seed, options.further_steps)?;
-    let mut copy = open()?;
-    study::set(&mut copy, &model.tensors());
+    Bare::of(&model).restore_model(&mut copy);
     let hash = format!("{}, trained further", kind.name());
     Ok((Base::with_hash(model, "further", hash.clone()), Base::with_hash(copy, "further", hash)))
 }

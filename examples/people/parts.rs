@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use cerberus::data::{Sample, normalise};
+use cerberus::metrics::Estimate;
 use cerberus::metrics::boxes::iou;
 use cerberus::multitask::Prediction;
 use cerberus::personal::recogniser::{Shared, choose};
@@ -13,7 +14,6 @@ use cerberus::train::TrainError;
 use cerberus_cli::personal::with_own;
 
 use crate::person::{Person, Scenes};
-use crate::statistics::Estimate;
 
 /// Scenes of each class that are shown.
 const SHOWN: usize = 5;

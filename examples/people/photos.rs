@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cerberus::data::{PhotoOptions, Sample, normalise, open_photos};
-use cerberus::metrics::argmax;
+use cerberus::metrics::{Estimate, argmax};
 use cerberus::multitask::Prediction;
 use cerberus::personal::recogniser::{Shared, choose};
 use cerberus::personal::{Base, Examples};
@@ -13,8 +13,6 @@ use cerberus::tensor::random::stream;
 use cerberus::train::{TrainError, load_model};
 use cerberus_cli::say;
 use rand::seq::SliceRandom;
-
-use crate::statistics::Estimate;
 
 /// What is asked for.
 pub struct Asked<'a> {

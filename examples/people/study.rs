@@ -6,6 +6,7 @@ use std::fmt::Write;
 use cerberus::data::{Sample, normalise};
 use cerberus::metrics::argmax;
 use cerberus::multitask::{MultiTaskModel, Prediction};
+use cerberus::personal::adapted::Bare;
 use cerberus::personal::adapters::{MapAdapter, MapAdapters};
 use cerberus::personal::recogniser::{Shared, Trial, best, choose, trials};
 use cerberus::personal::tune::{self, TuneOptions};
@@ -115,14 +116,14 @@ impl Study {
             let adapters = tune::tune_maps(model, kind, &maps, &batch, options).ok_or_else(unlabelled)?;
             figures.push(figures_of(model, Some(&adapters), &pictures.known)?);
         }
-        let before = model.tensors();
+        let before = Bare::of(model);
         let model = self.styled.model_mut();
         tune::tune_norms(model, &batch, &options).ok_or_else(unlabelled)?;
         figures.push(figures_of(model, None, &pictures.known)?);
-        set(model, &before);
+        before.restore_model(model);
         tune::tune_kernels(model, 2, &batch, &gently).ok_or_else(unlabelled)?;
         figures.push(figures_of(model, None, &pictures.known)?);
-        set(model, &before);
+        before.restore_model(model);
         Ok(figures)
     }
 
@@ -147,16 +148,6 @@ impl Study {
 
 fn images(samples: &[Sample]) -> Tensor {
     normalise(&samples.iter().map(|sample| &sample.image).collect::<Vec<_>>())
-}
-
-/// Gives a model values that it had.
-pub fn set(model: &mut MultiTaskModel, values: &[(String, Tensor)]) {
-    let mut values = values.iter();
-    model.visit_mut("", &mut |_, mut entry| {
-        if let Some((_, value)) = values.next() {
-            *entry.value_mut() = value.clone();
-        }
-    });
 }
 
 /// The main figure of every head.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use cerberus::metrics::Estimate;
 use cerberus_cli::chart::{Series, lines};
 
-use crate::statistics::Estimate;
 use crate::study::{CHANGES, COUNTS, Row, Study};
 
 /// Everything that is told of a study.

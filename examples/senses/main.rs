@@ -6,10 +6,6 @@
 //! [obscured](cerberus::data::Obscured), the same for all. Each finished run appends one row to `rows.csv` in the folder;
 //! runs that have one are skipped. At the end `table.md` holds the means with 95 % intervals over speakers.
 
-#[allow(dead_code)] // It also compares strategies.
-#[path = "../compare/statistics.rs"]
-mod statistics;
-
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -19,12 +15,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cerberus::data::{self, AUDIO, CLASS, Dataset, IMAGE, Sounds, Split, Without};
+use cerberus::metrics::Estimate;
 use cerberus::multitask::senses::{EncoderConfig, Fusion, FusionConfig};
 use cerberus::nn::files::write_atomically;
 use cerberus::train::{EpochRow, Observer, StepReport, TrainConfig, TrainError, evaluate, load_model};
 use cerberus_cli::say;
 use clap::Parser;
-use statistics::Estimate;
 
 /// Compare single inputs, fusions, and what a missing input costs.
 #[derive(Parser)]

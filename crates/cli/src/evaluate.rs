@@ -78,7 +78,28 @@ fn score(options: &Options) -> Result<Value, TrainError> {
         return Err(TrainError::Option("--samples must be at least 1".into()));
     }
     let (config, model) = load_model(&options.model)?;
-    let (mut dataset, split) = choose_data(options, &config)?;
+    let chosen = choose_data(&config, options.data.as_deref(), options.all, options.accept_changed_data)?;
+    if chosen.changed {
+        return Err(TrainError::Option(format!(
+            "{} is not what it was when the model was trained on it: pictures or labels have changed, so nobody knows which \
+             were kept from training; put them back, score all with --all, or go on with --accept-changed-data",
+            chosen.name
+        )));
+    }
+    let Some(split) = chosen.split else {
+        return Err(TrainError::Option(format!(
+            "{} has no images kept from training; give others with --data, train with --hold-back 0.2, or score the \
+             training images with --all",
+            chosen.name
+        )));
+    };
+    if options.data.is_some() && chosen.own {
+        eprintln!(
+            "note: the model was trained on these data; only the {split} part is scored, which was kept from training (--all \
+             scores everything)"
+        );
+    }
+    let mut dataset = chosen.dataset;
     if !options.without.is_empty() {
         config.model.check_without(&options.without).map_err(TrainError::Option)?;
         dataset = Arc::new(Without::new(dataset, &options.without));
@@ -122,52 +143,56 @@ fn score(options: &Options) -> Result<Value, TrainError> {
     Ok(Value::Object(line))
 }
 
-/// The data to score on and the part of them: for data that the model was not trained on, the test part or all
-/// photographs, else the pictures that were kept from training.
-fn choose_data(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
+/// Data that a model is tried on.
+pub(crate) struct Chosen {
+    pub dataset: Arc<dyn Dataset>,
+    /// What was kept from training; `None` if nothing was.
+    pub split: Option<Split>,
+    /// Whether the model was trained on them.
+    pub own: bool,
+    /// Whether they are no longer what they were then, so that nobody knows what was kept.
+    pub changed: bool,
+    /// The name or place of the data.
+    pub name: String,
+}
+
+/// The data to try a model on and the part of them: for `data` that the model was not trained on, the test part or all
+/// photographs, else the pictures that were kept from training, or all.
+pub(crate) fn choose_data(
+    config: &TrainConfig,
+    data: Option<&str>,
+    all: bool,
+    accept_changed: bool,
+) -> Result<Chosen, TrainError> {
     let known = config.data_names();
     let mut config = config.clone();
-    let mut own = true;
-    if let Some(other) = options.data.as_ref().filter(|other| !same_place(other, &known[0])) {
+    let all_of = |dataset: Arc<dyn Dataset>, own: bool, name: &str| Chosen {
+        dataset,
+        split: Some(Split::Test),
+        own,
+        changed: false,
+        name: name.into(),
+    };
+    if let Some(other) = data.filter(|other| !same_place(other, &known[0])) {
         let dataset = config.open_other(other)?;
         let fingerprints = dataset.info().accounts.iter().map(|account| &account.fingerprint);
         // The training pictures in another folder are still the training pictures.
-        own = !config.fingerprints.is_empty() && fingerprints.eq(&config.fingerprints);
-        if !own {
+        if config.fingerprints.is_empty() || fingerprints.ne(&config.fingerprints) {
             // Data that have parts of their own are scored on their test part, photographs on all.
-            return Ok((dataset, Split::Test));
+            return Ok(all_of(dataset, false, other));
         }
-        config.data.clone_from(other);
+        config.data = other.into();
         config.places.clear();
     }
-    if options.all {
-        return Ok((config.open_other(&config.data_names()[0])?, Split::Test));
+    if all {
+        return Ok(all_of(config.open_other(&config.data_names()[0])?, false, &config.data));
     }
     let dataset = config.open_data()?;
     let accounts = dataset.info().accounts.iter();
     let changed = accounts.map(|account| &account.fingerprint).ne(&config.fingerprints);
-    if changed && !config.fingerprints.is_empty() && !options.accept_changed_data {
-        return Err(TrainError::Option(format!(
-            "{} is not what it was when the model was trained on it: pictures or labels have changed, so nobody knows which \
-             were kept from training; put them back, score all with --all, or go on with --accept-changed-data",
-            config.data
-        )));
-    }
-    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !dataset.is_empty(split));
-    let split = kept.ok_or_else(|| {
-        TrainError::Option(format!(
-            "{} has no images kept from training; give others with --data, train with --hold-back 0.2, or score the \
-             training images with --all",
-            config.data
-        ))
-    })?;
-    if options.data.is_some() && own {
-        eprintln!(
-            "note: the model was trained on these data; only the {} part is scored, which was kept from training (--all scores everything)",
-            split
-        );
-    }
-    Ok((dataset, split))
+    let changed = changed && !config.fingerprints.is_empty() && !accept_changed;
+    let split = [Split::Test, Split::Validation].into_iter().find(|&split| !dataset.is_empty(split));
+    Ok(Chosen { dataset, split, own: true, changed, name: config.data })
 }
 
 /// The temperature of every task that gives images one class, from the validation part; none where there is none.

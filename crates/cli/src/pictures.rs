@@ -109,3 +109,13 @@ pub(crate) fn progress(images: usize) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
+
+/// One more picture of a long run is done; where there is no terminal for a bar, every tenth of all pictures is told of
+/// in a line.
+pub(crate) fn advance(bar: &ProgressBar) {
+    bar.inc(1);
+    let (done, all) = (bar.position(), bar.length().unwrap_or(0));
+    if bar.is_hidden() && done % all.div_ceil(10).max(1) == 0 {
+        eprintln!("{done} of {all} pictures, {:.0} s", bar.elapsed().as_secs_f64());
+    }
+}

@@ -11,6 +11,7 @@
 //! | detection | COCO mean average precision and recall, per class and size, curves | [`CocoEvaluator`] |
 //! | regression, depth | MAE, RMSE, R2, AbsRel, SqRel, delta | [`RegressionErrors`] |
 //!
+//! [`Estimate`] is the mean of a metric over runs, people or pictures, with its interval.
 //! [`Tracker`] is no metric: it links the boxes of a film from frame to frame.
 //!
 //! Metrics work on plain slices and know nothing of tensors. They count in integers where the definition allows it, and
@@ -26,6 +27,7 @@ pub mod boxes;
 mod calibration;
 pub mod coco;
 mod confusion;
+mod estimate;
 mod regression;
 pub mod tracking;
 
@@ -36,5 +38,6 @@ pub use boxes::BBox;
 pub use calibration::{CALIBRATION_BINS, Calibration, ClassSamples, Reliability, fit_temperature};
 pub use coco::{CocoEvaluator, CocoReport, CocoSummary};
 pub use confusion::{ConfusionMatrix, IGNORED_CLASS};
+pub use estimate::Estimate;
 pub use regression::RegressionErrors;
 pub use tracking::{Tracker, TrackerOptions};

@@ -153,6 +153,16 @@ pub trait Module<T: Element = f32> {
         all
     }
 
+    /// Gives every parameter and buffer the value that `value` has for its path; the others stay as they are. Shapes are
+    /// not compared.
+    fn set_tensors(&mut self, value: &dyn Fn(&str) -> Option<Tensor<T>>) {
+        self.visit_mut("", &mut |path, mut entry| {
+            if let Some(value) = value(&path) {
+                *entry.value_mut() = value;
+            }
+        });
+    }
+
     /// Freezes all parameters whose paths start with `path` (`trunk`, or
     /// `trunk.stage1`; everything for the empty one): they get no gradient, and
     /// steps leave them as they are. Running statistics of batch norms are

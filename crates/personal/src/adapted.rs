@@ -101,23 +101,23 @@ pub struct Adapted {
 }
 
 /// A model's tensors as they were: shared with it until one of the two is changed.
-pub struct Bare(Vec<(String, Tensor)>);
+pub struct Bare(BTreeMap<String, Tensor>);
 
 impl Bare {
     /// Those of a model.
     pub fn of(model: &MultiTaskModel) -> Self {
-        Self(model.tensors())
+        Self(model.tensors().into_iter().collect())
     }
 
     /// Takes everything off that is worn: adapters and style.
     pub fn restore(&self, base: &mut Base) {
         base.set_map_adapters(None);
-        let mut values = self.0.iter();
-        base.model_mut().visit_mut("", &mut |_, mut entry| {
-            if let Some((_, value)) = values.next() {
-                *entry.value_mut() = value.clone();
-            }
-        });
+        self.restore_model(base.model_mut());
+    }
+
+    /// Gives the model its tensors.
+    pub fn restore_model(&self, model: &mut MultiTaskModel) {
+        model.set_tensors(&|path| self.0.get(path).cloned());
     }
 }
 
@@ -165,11 +165,7 @@ impl Adapted {
                 let trunk = base.model().trunk();
                 let mut adapters = MapAdapters::new(kind, &trunk.stages(), trunk.neck().as_ref(), 0);
                 let values = replaced(&adapters.tensors(), &own)?;
-                adapters.visit_mut("", &mut |path, mut entry| {
-                    if let Some(value) = values.get(&path) {
-                        *entry.value_mut() = value.clone();
-                    }
-                });
+                adapters.set_tensors(&|path| values.get(path).cloned());
                 base.set_map_adapters(Some(adapters));
             }
             None => {
@@ -181,11 +177,7 @@ impl Adapted {
                         replaced(&norms.collect::<Vec<_>>(), &own)?
                     }
                 };
-                base.model_mut().visit_mut("", &mut |path, mut entry| {
-                    if let Some(value) = values.get(&path) {
-                        *entry.value_mut() = value.clone();
-                    }
-                });
+                base.model_mut().set_tensors(&|path| values.get(path).cloned());
             }
         }
         Ok(())

@@ -196,11 +196,7 @@ pub fn tune_kernels(
             .iter()
             .map(|(path, own)| (path.as_str(), shapes[path].clone() + own.product(shapes[path].shape())))
             .collect();
-        model.visit_mut("", &mut |path, mut entry| {
-            if let Some(sum) = sums.get(path.as_str()) {
-                *entry.value_mut() = sum.clone();
-            }
-        });
+        model.set_tensors(&|path| sums.get(path).cloned());
     }
     train_again(model, &trainable);
     done?;

@@ -8,6 +8,7 @@ use cerberus::explain::faithfulness::{
     CurveOptions, Randomised, SensitivityMax, Subsets, energy_inside, points_inside, spearman,
 };
 use cerberus::explain::{Attribution, Choices, ExplainError, Explainer};
+use cerberus::metrics::Estimate;
 use cerberus::multitask::MultiTaskModel;
 use cerberus::nn::files::write_atomically;
 use cerberus::tensor::Tensor;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use super::objects::inside;
 use super::study::Study;
 use super::{Options, SCORED, choices, open, refused};
-use crate::pictures::progress;
+use crate::pictures::{advance, progress};
 use crate::say;
 use crate::shell::{make_folder, write_json};
 
@@ -95,7 +96,7 @@ pub(super) fn run(
         for index in 0..count {
             let sample = data.sample(split, 0, index)?;
             scene.score(&sample, index, &mut values, &mut refusals)?;
-            bar.inc(1);
+            advance(&bar);
         }
     }
     bar.finish_and_clear();
@@ -246,16 +247,10 @@ impl Again {
     }
 }
 
-/// The mean over pictures and half the width of its 95 % interval; the models' values of a picture are averaged first.
-fn summary(pictures: &BTreeMap<usize, Vec<f64>>) -> Option<[f64; 2]> {
+/// The mean over pictures; the models' values of a picture are averaged first.
+fn summary(pictures: &BTreeMap<usize, Vec<f64>>) -> Option<Estimate> {
     let means: Vec<f64> = pictures.values().map(|v| v.iter().sum::<f64>() / v.len() as f64).collect();
-    if means.is_empty() {
-        return None;
-    }
-    let n = means.len() as f64;
-    let mean = means.iter().sum::<f64>() / n;
-    let variance = means.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    Some([mean, 1.96 * (variance / n).sqrt()])
+    (!means.is_empty()).then(|| Estimate::of(&means))
 }
 
 /// A table for each task, in Markdown.
@@ -276,8 +271,10 @@ fn table(
             let Some(all) = values.get(&(task, row)) else { continue };
             let cells = all.iter().enumerate().map(|(figure, pictures)| match summary(pictures) {
                 None => "-".to_string(),
-                Some([mean, _]) if FIGURES[figure] == "ms" => format!("{mean:.0}"),
-                Some([mean, half]) => format!("{mean:.2} ± {half:.2}"),
+                Some(Estimate { mean, half }) if FIGURES[figure] == "ms" || !half.is_finite() => {
+                    format!("{mean:.*}", if FIGURES[figure] == "ms" { 0 } else { 2 })
+                }
+                Some(Estimate { mean, half }) => format!("{mean:.2} ± {half:.2}"),
             });
             text += &format!("| {method} | {} |\n", cells.collect::<Vec<_>>().join(" | "));
         }
@@ -301,8 +298,9 @@ fn to_json(
     let mut all = Vec::new();
     for (&(task, row), figures) in values {
         let figures = FIGURES.iter().zip(figures).map(|(name, pictures)| {
-            let [mean, half] = summary(pictures).map_or([None; 2], |both| both.map(Some));
-            (name.to_string(), json!({ "mean": mean, "half_interval": half, "pictures": pictures.len() }))
+            let found = summary(pictures);
+            let half = found.map(|found| found.half).filter(|half| half.is_finite());
+            (name.to_string(), json!({ "mean": found.map(|found| found.mean), "half_interval": half, "pictures": pictures.len() }))
         });
         let figures: serde_json::Map<String, Value> = figures.collect();
         all.push(json!({ "task": tasks[task], "method": rows[row], "figures": figures }));

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::evaluate::choose_data;
 use crate::pictures::{for_each, inputs, output_names};
 use crate::shell::make_folder;
 use cerberus::data::{Dataset, EpochPlan, Image, Loader, Placement, Split, normalise};
@@ -223,22 +224,24 @@ fn pictures(
 
 /// The data and the part that was kept from training.
 fn open(options: &Options, config: &TrainConfig) -> Result<(Arc<dyn Dataset>, Split), TrainError> {
-    let data = match &options.data {
-        Some(name) => config.open_other(name)?,
-        None => config.open_data()?,
-    };
-    config.check_to_score(data.info())?;
+    let chosen = choose_data(config, options.data.as_deref(), false, false)?;
+    config.check_to_score(chosen.dataset.info())?;
     if options.samples == Some(0) {
         return Err(TrainError::Option("--samples must be at least 1".into()));
     }
-    let kept = [Split::Test, Split::Validation].into_iter().find(|&split| !data.is_empty(split));
-    match kept {
-        Some(split) => Ok((data, split)),
-        None => Err(TrainError::Option(format!(
-            "{} has no pictures kept from training; give others with --data",
-            data.info().name
-        ))),
+    if chosen.changed {
+        eprintln!(
+            "note: {} is not what it was when the model was trained on it, so the model may have seen these pictures",
+            chosen.name
+        );
     }
+    let kept = chosen.split.ok_or_else(|| {
+        TrainError::Option(format!(
+            "{} has no pictures kept from training; give others with --data",
+            chosen.name
+        ))
+    })?;
+    Ok((chosen.dataset, kept))
 }
 
 /// The names in the option, each once.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::study::Study;
 use super::{Options, SCORED, open, refused};
-use crate::pictures::progress;
+use crate::pictures::{advance, progress};
 use crate::say;
 use crate::shell::{make_folder, write_json};
 
@@ -102,7 +102,7 @@ fn reliances(
                 maps[place].heads[head].add(&reliance);
             }
         }
-        bar.inc(1);
+        advance(&bar);
     }
     bar.finish_and_clear();
     Ok(maps)
