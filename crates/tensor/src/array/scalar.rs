@@ -46,9 +46,9 @@ impl Rectifier {
 /// `1 / (1 + e⁻ˣ)` without overflow.
 #[inline(always)]
 pub fn sigmoid<T: Element>(x: T) -> T {
-    let e = (-x.abs()).exp_fast();
-    let small = e / (T::ONE + e);
-    if x < T::ZERO { small } else { T::ONE - small }
+    let e = (-x.abs()).exp_negative();
+    let above = if x < T::ZERO { e } else { T::ONE };
+    above / (T::ONE + e)
 }
 
 /// `ln(1 + eˣ)` without overflow.
