@@ -11,11 +11,11 @@ mod resnet;
 use std::cell::RefCell;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cerberus::data::{self, Batch, Split};
-use cerberus::distributed::{Alone, Bytes, Counted, Group, Message, Pending, Shards};
+use cerberus::distributed::{Alone, Bytes, Counted, Group, Message, Next, Pending, Shards};
 use cerberus::multitask::{MultiTaskModel, StepInput};
 use cerberus::nn::ModuleTensor;
 use cerberus::nn::losses::cross_entropy;
@@ -78,8 +78,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     let counted = Arc::new(Counted::new(Arc::clone(group)));
-    let through: Arc<dyn Group> =
-        if options.no_overlap { Arc::new(Waiting(counted.clone())) } else { counted.clone() };
+    let watched =
+        Arc::new(Watched { group: counted.clone(), waits: options.no_overlap, left: Mutex::default() });
+    let through: Arc<dyn Group> = watched.clone();
     let count = options.shards.unwrap_or(group.size());
     let shards = Shards::new(Arc::clone(&through), count).map_err(TrainError::Option)?;
     if options.batch < count || options.steps == 0 {
@@ -99,7 +100,13 @@ fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     (work.step)(&shards, options.batch);
     let sent = counted.take();
     group.barrier();
-    let step = median(options.steps, || (work.step)(&shards, options.batch))?;
+    let mut leavings = Vec::new();
+    let step = median(options.steps, || {
+        let clock = Instant::now();
+        let loss = (work.step)(&shards, options.batch);
+        leavings.push(watched.take(clock));
+        loss
+    })?;
     // Rank 0 tells for all: of bytes that are sent, the mean, as pieces differ by a number; of those that are held, the
     // most; of times, its own.
     let own = [sent as u64, (work.held)() as u64];
@@ -114,13 +121,24 @@ fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
     };
     let (sent, held) = (of(0).sum::<u64>(), of(1).max());
     let name = options.workload.to_possible_value().expect("no workload is hidden");
-    // The least and the most: all of what is sent before the update is hidden behind what is computed, or nothing.
     let modelled = options.rate.map(|rate| {
-        let time = |bytes: f64| bytes * 8.0 / (rate * 1e3);
-        let sending = time(work.bytes(group.size(), count, options));
-        let after = if options.share_optimizer { time(work.bytes_of_weights(group.size())) } else { 0.0 };
-        let hidden = if options.no_overlap { 0.0 } else { (sending - after).min(computing * 1e3) };
-        [computing * 1e3 + sending - hidden, computing * 1e3 + sending]
+        let time = |bytes: f64| bytes * 8.0 / (rate * 1e6);
+        let sending = work.bytes(group.size(), count, options);
+        if options.no_overlap {
+            return computing + time(sending);
+        }
+        // Of a shared optimiser, the new weights leave after the update.
+        let weights = if options.share_optimizer { work.bytes_of_weights(group.size()) } else { 0.0 };
+        // Messages leave when their gradients are there and the network has sent those before them. The buffers, a
+        // hundredth, leave when the gradients have arrived.
+        let (mut end, mut bytes) = (0.0_f64, 0.0);
+        for &(left, part) in leavings.last().into_iter().flatten() {
+            if bytes + weights < 0.98 * sending {
+                end = end.max(left) + time(part as f64);
+            }
+            bytes += part as f64;
+        }
+        computing.max(end) + time(weights)
     });
     let line = json!({
         "workload": name.get_name(),
@@ -132,7 +150,7 @@ fn run(options: &Options, group: &Arc<dyn Group>) -> Result<(), TrainError> {
         "shared": options.share_optimizer,
         "ms_per_step": step * 1e3,
         "ms_computing": computing * 1e3,
-        "ms_by_model": modelled,
+        "ms_by_model": modelled.map(|seconds| seconds * 1e3),
         "images_per_second": options.batch as f64 / step,
         "bytes_per_step": sent as f64 / group.size() as f64,
         "bytes_by_formula": work.bytes(group.size(), count, options),
@@ -306,24 +324,59 @@ fn scenes(options: &Options, sharing: Arc<dyn Group>) -> Result<Prepared, TrainE
     Ok(prepared)
 }
 
-/// Waits for every exchange where it begins.
-struct Waiting(Arc<dyn Group>);
+/// A group that notes when messages leave, and waits for every exchange where it begins, if it is to.
+struct Watched {
+    group: Arc<dyn Group>,
+    waits: bool,
+    /// When messages to others left, and their bytes, those of the answer included.
+    left: Mutex<Vec<(Instant, usize)>>,
+}
 
-impl Group for Waiting {
+impl Watched {
+    /// The seconds after which messages left, and their bytes, since the last call.
+    fn take(&self, start: Instant) -> Vec<(f64, usize)> {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let since =
+            |(left, bytes): (Instant, usize)| (left.saturating_duration_since(start).as_secs_f64(), bytes);
+        left.into_iter().map(since).collect()
+    }
+
+    fn note(&self, parts: &[Bytes], times: usize) {
+        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
+        let bytes = times * others.map(|(_, part)| part.len()).sum::<usize>();
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), bytes));
+    }
+
+    fn begun(&self, pending: Pending) -> Pending {
+        if !self.waits {
+            return pending;
+        }
+        let received = pending.wait();
+        Pending::new(move || received)
+    }
+}
+
+impl Group for Watched {
     fn rank(&self) -> usize {
-        self.0.rank()
+        self.group.rank()
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.group.size()
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let received = self.0.exchange(parts).wait();
-        Pending::new(move || received)
+        self.note(&parts, 1);
+        self.begun(self.group.exchange(parts))
+    }
+
+    fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
+        // What is sent on is as long as what was received.
+        self.note(&parts, 2);
+        self.begun(self.group.exchange_twice(parts, next))
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.0.abort(code)
+        self.group.abort(code)
     }
 }

@@ -3,24 +3,30 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::group::{Bytes, Group, Pending};
+use crate::group::{Bytes, Group, Next, Pending};
 
 /// A rank of another group that counts the bytes it sends to others.
 pub struct Counted {
     group: Arc<dyn Group>,
-    sent: AtomicUsize,
+    sent: Arc<AtomicUsize>,
 }
 
 impl Counted {
     /// Counts from now on.
     pub fn new(group: Arc<dyn Group>) -> Self {
-        Self { group, sent: AtomicUsize::new(0) }
+        Self { group, sent: Arc::default() }
     }
 
     /// The bytes sent since the last call.
     pub fn take(&self) -> usize {
         self.sent.swap(0, Ordering::Relaxed)
     }
+}
+
+/// Adds the bytes of those parts that go to others.
+fn count(sent: &AtomicUsize, parts: &[Bytes], own: usize) {
+    let others = parts.iter().enumerate().filter(|(rank, _)| *rank != own);
+    sent.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
 }
 
 impl Group for Counted {
@@ -33,9 +39,19 @@ impl Group for Counted {
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        self.sent.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
+        count(&self.sent, &parts, self.rank());
         self.group.exchange(parts)
+    }
+
+    fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
+        count(&self.sent, &parts, self.rank());
+        let (sent, rank) = (Arc::clone(&self.sent), self.rank());
+        let counted = move |received| {
+            let parts = next(received);
+            count(&sent, &parts, rank);
+            parts
+        };
+        self.group.exchange_twice(parts, Box::new(counted))
     }
 
     fn abort(&self, code: i32) -> ! {

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// A message: its bytes are shared, not copied, where it goes to several ranks.
 pub type Bytes = Arc<Vec<u8>>;
 
+/// What is sent next, made of what was received.
+pub type Next = Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<Bytes> + Send>;
+
 /// Processes that run the same program and call the same methods in the same order.
 ///
 /// A failure of another process is never returned: the launcher ends the whole run, as nothing could go on.
@@ -24,13 +27,24 @@ pub trait Group: Send + Sync {
     #[track_caller]
     fn exchange(&self, parts: Vec<Bytes>) -> Pending;
 
+    /// An [exchange](Self::exchange), and when all of it is here another one of what `next` makes of it; the result is that
+    /// of the second one. Where another thread can do so, the caller goes on meanwhile; otherwise it waits here, and
+    /// must have waited for all exchanges before. Those that begin later come after both.
+    ///
+    /// # Panics
+    /// Unless there is a part for each rank.
+    #[track_caller]
+    fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
+        let result = self.exchange(next(self.exchange(parts).wait())).wait();
+        Pending::new(move || result)
+    }
+
     /// Ends this process and all others at once, with an exit code.
     fn abort(&self, code: i32) -> !;
 
     /// Begins to send `bytes` to all; gives what each rank sent.
     fn gather(&self, bytes: Vec<u8>) -> Pending {
-        let bytes = Arc::new(bytes);
-        self.exchange(vec![bytes; self.size()])
+        self.exchange(to_all(bytes, self.size()))
     }
 
     /// Sends `bytes` to rank 0, which gets those of each rank; the others get empty ones.
@@ -61,6 +75,12 @@ pub trait Group: Send + Sync {
     fn is_first(&self) -> bool {
         self.rank() == 0
     }
+}
+
+/// The same bytes for each of so many ranks.
+pub(crate) fn to_all(bytes: Vec<u8>, size: usize) -> Vec<Bytes> {
+    let bytes = Arc::new(bytes);
+    vec![bytes; size]
 }
 
 /// An exchange that is under way.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Numbers that are exchanged at a time: few enough to be on the way while the next ones are computed, and enough for
 /// the time of a message to be that of its bytes.
 pub(crate) const BUCKET: usize = 1 << 19;
-/// Buckets that are on the way before the first of them is waited for.
+/// Buckets of new numbers that are on the way before the first of them is waited for.
 pub(crate) const AHEAD: usize = 2;
 
 /// The form of numbers in messages.
@@ -39,10 +39,19 @@ impl std::str::FromStr for Message {
 pub(crate) fn rounded<T: Element>(mut values: Vec<T>, message: Message) -> Vec<T> {
     if message == Message::Bf16 {
         for_each_piece(&mut values, |_, piece| {
-            piece.iter_mut().for_each(|x| *x = T::from_f64(bf16::from_f32(x.as_f64() as f32).into()));
+            piece.iter_mut().for_each(|x| *x = rounded_one(*x, message));
         });
     }
     values
+}
+
+/// The number as this form holds it.
+#[inline(always)]
+pub(crate) fn rounded_one<T: Element>(x: T, message: Message) -> T {
+    match message {
+        Message::Exact => x,
+        Message::Bf16 => T::from_f64(bf16::from_f32(x.as_f64() as f32).into()),
+    }
 }
 
 /// Adds numbers that this form holds to a message.

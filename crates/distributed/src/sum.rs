@@ -7,8 +7,8 @@
 //! Where only the owner of a number needs its sum, the second half is left out, and pieces are cut by [`Parts`].
 //!
 //! This is done in buckets. A bucket leaves as soon as this process's last shard has filled it and those before it have
-//! left, and its result is asked for a few buckets later: all processes send in the same order, whatever the order in
-//! which gradients are complete.
+//! left: all processes send in the same order, whatever the order in which gradients are complete. Who computes never
+//! waits for a bucket; what is received is added and sent on by the thread that exchanges.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
 
-use crate::group::Pending;
-use crate::message::{AHEAD, BUCKET, Message, decoded, encode, rounded};
+use crate::group::{Pending, to_all};
+use crate::message::{BUCKET, Message, decoded, encode, rounded, rounded_one};
 use crate::parts::Parts;
 use crate::shards::Shards;
 use crate::tree::{TreeSum, node_count, sum_of_runs};
@@ -30,9 +30,8 @@ pub struct Sum<'a, T: Element> {
     /// Who needs which numbers; all processes all of them if there is nothing.
     owners: Option<&'a Parts>,
     buckets: Vec<Bucket<T>>,
-    /// Buckets that have been sent, and those whose pieces have been added.
+    /// Buckets that have been sent.
     sent: usize,
-    added: usize,
 }
 
 /// A part of the vectors.
@@ -41,10 +40,9 @@ struct Bucket<T: Element> {
     /// Over this process's shards.
     partial: TreeSum<Vec<T>>,
     leaves: usize,
-    scattered: Option<Pending>,
-    /// This process's part of the sum, if only its owners need it.
-    own: Vec<T>,
-    gathered: Option<Pending>,
+    /// The sum's pieces on their way from all who have added one; or this process's pieces of all partial sums, if only
+    /// the owners need it.
+    received: Option<Pending>,
 }
 
 impl<'a, T: Element> Sum<'a, T> {
@@ -65,19 +63,9 @@ impl<'a, T: Element> Sum<'a, T> {
             range: start..(start + size).min(len),
             partial: TreeSum::from(shards.own().start),
             leaves: 0,
-            scattered: None,
-            own: Vec::new(),
-            gathered: None,
+            received: None,
         };
-        Self {
-            shards,
-            message,
-            len,
-            owners,
-            buckets: (0..len).step_by(size).map(bucket).collect(),
-            sent: 0,
-            added: 0,
-        }
+        Self { shards, message, len, owners, buckets: (0..len).step_by(size).map(bucket).collect(), sent: 0 }
     }
 
     /// Adds the vector of the next of this process's shards.
@@ -117,15 +105,12 @@ impl<'a, T: Element> Sum<'a, T> {
         }
     }
 
-    /// Sends what is due, and adds what must have arrived by now.
+    /// Sends what is due.
     fn advance(&mut self) {
         let own = self.shards.own().len();
         while self.sent < self.buckets.len() && self.buckets[self.sent].leaves == own {
-            self.scatter(self.sent);
+            self.send(self.sent);
             self.sent += 1;
-            if self.sent > AHEAD {
-                self.add(self.added);
-            }
         }
     }
 
@@ -139,8 +124,8 @@ impl<'a, T: Element> Sum<'a, T> {
             .map_or_else(|| Vec::from([even]), |owners| owners.of(rank, range.clone()).map(place).collect())
     }
 
-    /// Sends each rank its pieces of this process's partial sums.
-    fn scatter(&mut self, index: usize) {
+    /// Sends each rank its pieces of this process's partial sums, and all who need them the sums of what comes back.
+    fn send(&mut self, index: usize) {
         let group = self.shards.group();
         let to = |rank| {
             let (pieces, mut bytes) = (self.pieces(index, rank), Vec::new());
@@ -149,36 +134,27 @@ impl<'a, T: Element> Sum<'a, T> {
             }
             Arc::new(bytes)
         };
-        let scattered = group.exchange((0..group.size()).map(to).collect());
-        self.buckets[index].scattered = Some(scattered);
-    }
-
-    /// Adds this process's pieces of all partial sums, and sends them to all who need them.
-    fn add(&mut self, index: usize) {
-        let (shards, message) = (self.shards, self.message);
-        let received = self.buckets[index].scattered.take().expect("it was sent").wait();
-        let runs = || (0..shards.group().size()).map(|rank| shards.of_rank(rank));
-        let sum = if self.pieces(index, shards.group().rank()).iter().all(Range::is_empty) {
-            // The bucket is too short for every rank to have a piece.
-            Vec::new()
+        let parts = (0..group.size()).map(to).collect();
+        let received = if self.owners.is_some() {
+            group.exchange(parts)
         } else {
-            let nodes = received.iter().zip(runs()).flat_map(|(bytes, run)| {
-                let each = bytes.len() / node_count(run);
-                bytes.chunks(each).map(|bytes| decoded::<T>(bytes, message)).collect::<Vec<_>>()
-            });
-            sum_of_runs(runs(), nodes, |a, b| rounded(added(a, b), message)).expect("there are shards")
+            let (runs, message, size) = (self.runs(), self.message, group.size());
+            let next = move |received: Vec<Vec<u8>>| {
+                let mut bytes = Vec::new();
+                encode(&sum_of_pieces::<T>(&received, &runs, message), message, &mut bytes);
+                to_all(bytes, size)
+            };
+            group.exchange_twice(parts, Box::new(next))
         };
         let bucket = &mut self.buckets[index];
-        if self.owners.is_some() {
-            bucket.own = sum;
-        } else {
-            let mut bytes = Vec::new();
-            encode(&sum, message, &mut bytes);
-            bucket.gathered = Some(shards.group().gather(bytes));
-        }
-        // Everything of it is in other processes now.
+        bucket.received = Some(received);
+        // Everything of it is in messages now.
         bucket.partial = TreeSum::from(0);
-        self.added += 1;
+    }
+
+    /// The shards of each rank.
+    fn runs(&self) -> Vec<Range<usize>> {
+        (0..self.shards.group().size()).map(|rank| self.shards.of_rank(rank)).collect()
     }
 
     /// The sum, once every process has added all its vectors.
@@ -200,13 +176,13 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_into(mut self, take: impl FnMut(Vec<T>)) {
-        self.end();
+    pub fn finish_into(self, take: impl FnMut(Vec<T>)) {
+        self.check_end();
         if self.shards.group().size() == 1 {
             return self.own_sums().for_each(take);
         }
         let message = self.message;
-        let gathered = self.buckets.into_iter().map(|bucket| bucket.gathered.expect("all need it").wait());
+        let gathered = self.buckets.into_iter().map(|bucket| bucket.received.expect("it was sent").wait());
         gathered.flatten().map(|bytes| decoded::<T>(&bytes, message)).for_each(take);
     }
 
@@ -215,25 +191,23 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_own(mut self, take: impl FnMut(Vec<T>)) {
-        self.end();
+    pub fn finish_own(self, take: impl FnMut(Vec<T>)) {
+        self.check_end();
         if self.shards.group().size() == 1 {
             return self.own_sums().for_each(take);
         }
-        self.buckets.into_iter().map(|bucket| bucket.own).for_each(take);
+        let (runs, message) = (self.runs(), self.message);
+        let received = self.buckets.into_iter().map(|bucket| bucket.received.expect("it was sent").wait());
+        received.map(|received| sum_of_pieces(&received, &runs, message)).for_each(take);
     }
 
-    /// Adds what is not added yet.
     #[track_caller]
-    fn end(&mut self) {
+    fn check_end(&self) {
         let own = self.shards.own().len();
         assert!(
             self.buckets.iter().all(|bucket| bucket.leaves == own),
             "Sum: not all of the {own} shards of this process have been added"
         );
-        while self.shards.group().size() > 1 && self.added < self.buckets.len() {
-            self.add(self.added);
-        }
     }
 
     /// The buckets' sums, where this process has all shards.
@@ -324,6 +298,21 @@ impl<T: Element> Leaf<'_, '_, T> {
             }
         }
     }
+}
+
+/// The sum along the tree of one rank's pieces, from the bytes of the partial sums of each rank's run of shards; nothing
+/// if the bucket is too short for the rank to have a piece. On this thread alone: it may be one that no pool belongs to.
+fn sum_of_pieces<T: Element>(received: &[Vec<u8>], runs: &[Range<usize>], message: Message) -> Vec<T> {
+    let nodes = received.iter().zip(runs).flat_map(|(bytes, run)| {
+        let count = node_count(run.clone());
+        let each = bytes.len() / count;
+        (0..count).map(move |node| decoded::<T>(&bytes[node * each..][..each], message))
+    });
+    let add = |mut a: Vec<T>, b: Vec<T>| {
+        a.iter_mut().zip(&b).for_each(|(a, &b)| *a = rounded_one(*a + b, message));
+        a
+    };
+    sum_of_runs(runs.iter().cloned(), nodes, add).expect("there are shards")
 }
 
 #[track_caller]

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use mpi::Threading;
 use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
-use mpi::traits::{Destination, Equivalence, Source};
+use mpi::traits::{Destination, Source};
 
-use cerberus_distributed::{Bytes, Group, Pending};
+use cerberus_distributed::{Bytes, Group, Next, Pending};
 
 use crate::error::LaunchError;
 
@@ -24,9 +24,15 @@ const AWAKE: Duration = Duration::from_millis(2);
 /// How long the thread sleeps between looks after that.
 const ASLEEP: Duration = Duration::from_micros(50);
 
-/// What the thread is asked to do: an exchange, or to look whether the run must end.
+/// Messages up to this length leave at once, into the system's buffers. For longer ones MPI first asks whether they are
+/// awaited, and each of its questions waits until the other process's thread has a core: this took as long as to send.
+const EAGER: usize = 60 << 10;
+/// Parts beyond this length are sent as MPI sends long messages, so that they are not held twice.
+const LONG: usize = 16 << 20;
+
+/// What the thread is asked to do: an exchange, and perhaps one after it, or to look whether the run must end.
 enum Job {
-    Exchange(Vec<Bytes>, Sender<Vec<Vec<u8>>>),
+    Exchange(Vec<Bytes>, Option<Next>, Sender<Vec<Vec<u8>>>),
     Look,
 }
 
@@ -61,6 +67,12 @@ impl Mpi {
         let queue = jobs.as_ref().expect("the queue is open until the group is dropped");
         queue.send(job).expect("the thread that calls MPI has panicked");
     }
+
+    fn begin(&self, parts: Vec<Bytes>, next: Option<Next>) -> Pending {
+        let (reply, received) = channel();
+        self.send(Job::Exchange(parts, next, reply));
+        Pending::new(move || received.recv().expect("the thread that calls MPI has panicked"))
+    }
 }
 
 impl Group for Mpi {
@@ -73,12 +85,19 @@ impl Group for Mpi {
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        assert!(parts.len() == self.size, "Group::exchange: {} parts for {} ranks", parts.len(), self.size);
-        let fits = parts.iter().all(|part| i32::try_from(part.len()).is_ok());
-        assert!(fits, "Group::exchange: a part of 2 GiB or more, which MPI cannot count");
-        let (reply, received) = channel();
-        self.send(Job::Exchange(parts, reply));
-        Pending::new(move || received.recv().expect("the thread that calls MPI has panicked"))
+        check(&parts, self.size);
+        self.begin(parts, None)
+    }
+
+    fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
+        check(&parts, self.size);
+        let size = self.size;
+        let checked = move |received| {
+            let parts = next(received);
+            check(&parts, size);
+            parts
+        };
+        self.begin(parts, Some(Box::new(checked)))
     }
 
     fn abort(&self, code: i32) -> ! {
@@ -89,6 +108,11 @@ impl Group for Mpi {
             std::thread::park();
         }
     }
+}
+
+#[track_caller]
+fn check(parts: &[Bytes], size: usize) {
+    assert!(parts.len() == size, "Group::exchange: {} parts for {size} ranks", parts.len());
 }
 
 impl Drop for Mpi {
@@ -114,7 +138,14 @@ fn serve(queue: &Receiver<Job>, tell: &Sender<[usize; 2]>) {
     for job in queue {
         match job {
             // Who does not want the result any more has panicked.
-            Job::Exchange(parts, reply) => drop(reply.send(exchange(&world, parts))),
+            Job::Exchange(parts, next, reply) => {
+                let received = exchange(&world, parts);
+                let received = match next {
+                    Some(next) => exchange(&world, next(received)),
+                    None => received,
+                };
+                drop(reply.send(received));
+            }
             Job::Look => end_if_asked(),
         }
     }
@@ -129,25 +160,39 @@ fn end_if_asked() {
 }
 
 /// Sends each rank its part, and receives from one rank after another, beginning with the next one: at any time each
-/// has one that sends to it.
+/// has one that sends to it. The length of a part goes before it.
 fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Vec<Vec<u8>> {
     let (rank, size) = (world.rank() as usize, parts.len());
     let mut received = vec![Vec::new(); size];
+    let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_le_bytes()).collect();
     scope(|scope| {
         let to = |rank: usize| world.process_at_rank(rank as i32);
-        let others = (1..size).map(|step| (rank + size - step) % size);
-        let sent: Vec<_> = others.map(|rank| to(rank).immediate_send(scope, &parts[rank][..])).collect();
+        let mut sent = Vec::new();
+        for rank in (1..size).map(|step| (rank + size - step) % size) {
+            sent.push(to(rank).immediate_send(scope, &lengths[rank][..]));
+            let pieces = parts[rank].chunks(piece_of(parts[rank].len()));
+            sent.extend(pieces.map(|piece| to(rank).immediate_send(scope, piece)));
+        }
         for rank in (1..size).map(|step| (rank + step) % size) {
-            let (message, status) = until(|| to(rank).immediate_matched_probe());
-            received[rank] = vec![0; status.count(u8::equivalent_datatype()) as usize];
+            let mut length = [0; 8];
+            mpi::request::scope(|scope| wait(to(rank).immediate_receive_into(scope, &mut length[..])));
+            let length = u64::from_le_bytes(length) as usize;
+            received[rank] = vec![0; length];
             mpi::request::scope(|scope| {
-                wait(message.immediate_matched_receive_into(scope, &mut received[rank][..]));
+                let pieces = received[rank].chunks_mut(piece_of(length));
+                let receive = |piece| to(rank).immediate_receive_into(scope, piece);
+                pieces.map(receive).collect::<Vec<_>>().into_iter().for_each(wait);
             });
         }
         sent.into_iter().for_each(wait);
     });
     received[rank] = parts.into_iter().nth(rank).map(Arc::unwrap_or_clone).unwrap_or_default();
     received
+}
+
+/// The length of the pieces in which a part of this length is sent.
+fn piece_of(length: usize) -> usize {
+    if length <= LONG { EAGER } else { LONG }
 }
 
 /// Waits for the end of a request.
