@@ -25,7 +25,7 @@ pub fn start<O: Parser>() -> Result<(Arc<dyn Group>, O), ExitCode> {
     })?;
     let parsed = O::try_parse();
     let refused: Vec<bool> =
-        group.gather(vec![parsed.is_err().into()]).wait().iter().map(|told| *told == [1]).collect();
+        group.gather(vec![parsed.is_err().into()]).wait().iter().map(|told| told[..] == [1]).collect();
     match parsed {
         Ok(options) if !refused.contains(&true) => Ok((group, options)),
         parsed => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::group::{Bytes, Group, Next, Pending};
+use crate::group::{Bytes, Group, Next, Pending, Received};
 
 /// A rank of another group that counts the bytes it sends to others.
 pub struct Counted {
@@ -46,7 +46,7 @@ impl Group for Counted {
     fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
         count(&self.sent, &parts, self.rank());
         let (sent, rank) = (Arc::clone(&self.sent), self.rank());
-        let counted = move |received| {
+        let counted = move |received: Received| {
             let parts = next(received);
             count(&sent, &parts, rank);
             parts

@@ -3,11 +3,16 @@
 
 use std::sync::Arc;
 
+use cerberus_tensor::pool::Buffer;
+
 /// A message: its bytes are shared, not copied, where it goes to several ranks.
-pub type Bytes = Arc<Vec<u8>>;
+pub type Bytes = Arc<Buffer<u8>>;
+
+/// What each rank sent, in order of ranks.
+pub type Received = Vec<Buffer<u8>>;
 
 /// What is sent next, made of what was received.
-pub type Next = Box<dyn FnOnce(Vec<Vec<u8>>) -> Vec<Bytes> + Send>;
+pub type Next = Box<dyn FnOnce(Received) -> Vec<Bytes> + Send>;
 
 /// Processes that run the same program and call the same methods in the same order.
 ///
@@ -44,20 +49,20 @@ pub trait Group: Send + Sync {
 
     /// Begins to send `bytes` to all; gives what each rank sent.
     fn gather(&self, bytes: Vec<u8>) -> Pending {
-        self.exchange(to_all(bytes, self.size()))
+        self.exchange(to_all(bytes.into(), self.size()))
     }
 
     /// Sends `bytes` to rank 0, which gets those of each rank; the others get empty ones.
-    fn gather_at_first(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
-        let mut parts = vec![Bytes::default(); self.size()];
-        parts[0] = Arc::new(bytes);
+    fn gather_at_first(&self, bytes: Vec<u8>) -> Received {
+        let mut parts = to_all(Vec::new().into(), self.size());
+        parts[0] = Arc::new(bytes.into());
         self.exchange(parts).wait()
     }
 
     /// The bytes of rank 0; those of others do not count.
     fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
         let bytes = if self.rank() == 0 { bytes } else { Vec::new() };
-        self.gather(bytes).wait().swap_remove(0)
+        self.gather(bytes).wait()[0].to_vec()
     }
 
     /// Returns when every process has called it.
@@ -68,7 +73,11 @@ pub trait Group: Send + Sync {
     /// Whether any process says so.
     fn any(&self, here: bool) -> bool {
         // Alone, nothing is sent.
-        if self.size() == 1 { here } else { self.gather(vec![here.into()]).wait().contains(&vec![1]) }
+        if self.size() == 1 {
+            here
+        } else {
+            self.gather(vec![here.into()]).wait().iter().any(|said| said[..] == [1])
+        }
     }
 
     /// Whether this is the process that writes files and talks to the user.
@@ -78,22 +87,27 @@ pub trait Group: Send + Sync {
 }
 
 /// The same bytes for each of so many ranks.
-pub(crate) fn to_all(bytes: Vec<u8>, size: usize) -> Vec<Bytes> {
+pub(crate) fn to_all(bytes: Buffer<u8>, size: usize) -> Vec<Bytes> {
     let bytes = Arc::new(bytes);
     vec![bytes; size]
 }
 
+/// A message that is received where it was sent.
+pub fn own(bytes: Bytes) -> Buffer<u8> {
+    Arc::try_unwrap(bytes).unwrap_or_else(|shared| Buffer::copy_of(&shared))
+}
+
 /// An exchange that is under way.
-pub struct Pending(Box<dyn FnOnce() -> Vec<Vec<u8>> + Send>);
+pub struct Pending(Box<dyn FnOnce() -> Received + Send>);
 
 impl Pending {
     /// An exchange whose end `wait` waits for.
-    pub fn new(wait: impl FnOnce() -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub fn new(wait: impl FnOnce() -> Received + Send + 'static) -> Self {
         Self(Box::new(wait))
     }
 
     /// What each rank sent, once all of it is here.
-    pub fn wait(self) -> Vec<Vec<u8>> {
+    pub fn wait(self) -> Received {
         (self.0)()
     }
 }
@@ -112,7 +126,7 @@ impl Group for Alone {
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        Pending::new(move || parts.into_iter().map(Arc::unwrap_or_clone).collect())
+        Pending::new(move || parts.into_iter().map(own).collect())
     }
 
     fn abort(&self, code: i32) -> ! {

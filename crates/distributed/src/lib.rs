@@ -38,7 +38,7 @@ mod threads;
 mod tree;
 
 pub use counted::Counted;
-pub use group::{Alone, Bytes, Group, Next, Pending};
+pub use group::{Alone, Bytes, Group, Next, Pending, Received, own};
 pub use meeting::{Meeting, Pair};
 pub use message::Message;
 pub use parts::Parts;

@@ -2,14 +2,15 @@
 
 use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
+use cerberus_tensor::pool::Buffer;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 
 /// Numbers that are exchanged at a time: few enough to be on the way while the next ones are computed, and enough for
 /// the time of a message to be that of its bytes.
 pub(crate) const BUCKET: usize = 1 << 19;
-/// Buckets of new numbers that are on the way before the first of them is waited for.
-pub(crate) const AHEAD: usize = 2;
+/// Buckets that are on the way before the first of them is waited for.
+pub(crate) const AHEAD: usize = 32;
 
 /// The form of numbers in messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ impl std::str::FromStr for Message {
 }
 
 /// The numbers as this form holds them.
-pub(crate) fn rounded<T: Element>(mut values: Vec<T>, message: Message) -> Vec<T> {
+pub(crate) fn rounded<T: Element>(mut values: Buffer<T>, message: Message) -> Buffer<T> {
     if message == Message::Bf16 {
         for_each_piece(&mut values, |_, piece| {
             piece.iter_mut().for_each(|x| *x = rounded_one(*x, message));
@@ -54,17 +55,33 @@ pub(crate) fn rounded_one<T: Element>(x: T, message: Message) -> T {
     }
 }
 
-/// Adds numbers that this form holds to a message.
-pub(crate) fn encode<T: Element>(values: &[T], message: Message, bytes: &mut Vec<u8>) {
-    match message {
-        Message::Bf16 => put(values, bytes, |x| bf16::from_f64(x.as_f64()).to_le_bytes()),
-        _ if size_of::<T>() == 4 => put(values, bytes, |x| (x.as_f64() as f32).to_le_bytes()),
-        _ => put(values, bytes, |x| x.as_f64().to_le_bytes()),
-    }
+/// The bytes of a number in this form.
+pub(crate) fn bytes_of_one<T>(message: Message) -> usize {
+    if message == Message::Bf16 { 2 } else { size_of::<T>() }
+}
+
+/// A message of numbers that this form holds, from one slice after another.
+pub(crate) fn encoded<'a, T: Element>(
+    slices: impl Iterator<Item = &'a [T]> + Clone,
+    message: Message,
+) -> Buffer<u8> {
+    let each = bytes_of_one::<T>(message);
+    let numbers: usize = slices.clone().map(<[T]>::len).sum();
+    Buffer::filled_by(numbers * each, |mut bytes| {
+        for values in slices {
+            let (own, rest) = bytes.split_at_mut(values.len() * each);
+            match message {
+                Message::Bf16 => put(values, own, |x| bf16::from_f64(x.as_f64()).to_le_bytes()),
+                _ if size_of::<T>() == 4 => put(values, own, |x| (x.as_f64() as f32).to_le_bytes()),
+                _ => put(values, own, |x| x.as_f64().to_le_bytes()),
+            }
+            bytes = rest;
+        }
+    })
 }
 
 /// The numbers in bytes of this form.
-pub(crate) fn decoded<T: Element>(bytes: &[u8], message: Message) -> Vec<T> {
+pub(crate) fn decoded<T: Element>(bytes: &[u8], message: Message) -> Buffer<T> {
     match message {
         Message::Bf16 => numbers_in(bytes, |x| bf16::from_le_bytes(x).into()),
         _ if size_of::<T>() == 4 => numbers_in(bytes, |x| f32::from_le_bytes(x).into()),
@@ -72,15 +89,15 @@ pub(crate) fn decoded<T: Element>(bytes: &[u8], message: Message) -> Vec<T> {
     }
 }
 
-/// Filled in place, which the compiler turns into copies of many at once; bytes that are pushed one after another take
-/// ten times as long.
-fn put<T: Element, const N: usize>(values: &[T], bytes: &mut Vec<u8>, bytes_of_one: impl Fn(T) -> [u8; N]) {
-    let before = bytes.len();
-    bytes.resize(before + values.len() * N, 0);
-    let places = bytes[before..].as_chunks_mut::<N>().0;
+/// The compiler turns this into copies of many at once; bytes that are pushed one after another take ten times as long.
+fn put<T: Element, const N: usize>(values: &[T], bytes: &mut [u8], bytes_of_one: impl Fn(T) -> [u8; N]) {
+    let places = bytes.as_chunks_mut::<N>().0;
     places.iter_mut().zip(values).for_each(|(place, &x)| *place = bytes_of_one(x));
 }
 
-fn numbers_in<T: Element, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&bytes| T::from_f64(number(bytes))).collect()
+fn numbers_in<T: Element, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Buffer<T> {
+    let each = bytes.as_chunks::<N>().0;
+    Buffer::filled_by(each.len(), |values| {
+        values.iter_mut().zip(each).for_each(|(value, &bytes)| *value = T::from_f64(number(bytes)));
+    })
 }

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cerberus_tensor::Element;
+use cerberus_tensor::pool::Buffer;
 
-use crate::group::{Group, Pending};
-use crate::message::{AHEAD, BUCKET, Message, decoded, encode};
+use crate::group::{Group, Pending, to_all};
+use crate::message::{AHEAD, BUCKET, Message, decoded, encoded};
 
 /// A vector cut into runs, each of which belongs to a rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,9 +102,9 @@ impl Parts {
         let (has, given) = (self.len_of(here), own.iter().map(|own| own.len()).sum::<usize>());
         assert!(has == given, "Parts: {given} numbers where rank {here} has {has}");
         let mut finish = |(bucket, pending): (Range<usize>, Pending)| {
-            let received: Vec<Vec<T>> =
+            let received: Vec<Buffer<T>> =
                 pending.wait().iter().map(|bytes| decoded(bytes, Message::Exact)).collect();
-            let mut rest: Vec<&[T]> = received.iter().map(Vec::as_slice).collect();
+            let mut rest: Vec<&[T]> = received.iter().map(|numbers| &numbers[..]).collect();
             for (run, rank) in self.within(bucket) {
                 let count = to.map_or(run.len(), |to| to.of(here, run).map(|range| range.len()).sum());
                 let (some, after) = rest[rank].split_at(count);
@@ -119,16 +120,17 @@ impl Parts {
             let mut messages = vec![Vec::new(); if to.is_some() { size } else { 1 }];
             for run in self.of(here, bucket.clone()) {
                 match to {
-                    None => own.encode(run.len(), &mut messages[0]),
+                    None => own.take(run.len(), &mut messages[0]),
                     Some(to) => {
-                        to.within(run).for_each(|(range, rank)| own.encode(range.len(), &mut messages[rank]));
+                        to.within(run).for_each(|(range, rank)| own.take(range.len(), &mut messages[rank]));
                     }
                 }
             }
-            let pending = match to {
-                None => group.gather(messages.swap_remove(0)),
-                Some(_) => group.exchange(messages.into_iter().map(Arc::new).collect()),
-            };
+            let message = |slices: &Vec<&[T]>| encoded(slices.iter().copied(), Message::Exact);
+            let pending = group.exchange(match to {
+                None => to_all(message(&messages[0]), size),
+                Some(_) => messages.iter().map(message).map(Arc::new).collect(),
+            });
             under_way.push_back((bucket, pending));
             if under_way.len() > AHEAD {
                 under_way.pop_front().into_iter().for_each(&mut finish);
@@ -144,15 +146,15 @@ struct Row<'a, T> {
     rest: &'a [T],
 }
 
-impl<T: Element> Row<'_, T> {
+impl<'a, T: Element> Row<'a, T> {
     /// Adds the next numbers to a message.
-    fn encode(&mut self, mut count: usize, bytes: &mut Vec<u8>) {
+    fn take(&mut self, mut count: usize, message: &mut Vec<&'a [T]>) {
         while count > 0 {
             while self.rest.is_empty() {
                 self.rest = self.slices.next().expect("as many numbers as were counted");
             }
             let (now, after) = self.rest.split_at(count.min(self.rest.len()));
-            encode(now, Message::Exact, bytes);
+            message.push(now);
             (self.rest, count) = (after, count - now.len());
         }
     }

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use cerberus_tensor::Element;
 use cerberus_tensor::parallel::for_each_piece;
+use cerberus_tensor::pool::Buffer;
 
-use crate::group::{Pending, to_all};
-use crate::message::{BUCKET, Message, decoded, encode, rounded, rounded_one};
+use crate::group::{Pending, Received, to_all};
+use crate::message::{AHEAD, BUCKET, Message, decoded, encoded, rounded, rounded_one};
 use crate::parts::Parts;
 use crate::shards::Shards;
 use crate::tree::{TreeSum, node_count, sum_of_runs};
@@ -38,7 +39,7 @@ pub struct Sum<'a, T: Element> {
 struct Bucket<T: Element> {
     range: Range<usize>,
     /// Over this process's shards.
-    partial: TreeSum<Vec<T>>,
+    partial: TreeSum<Buffer<T>>,
     leaves: usize,
     /// The sum's pieces on their way from all who have added one; or this process's pieces of all partial sums, if only
     /// the owners need it.
@@ -76,23 +77,23 @@ impl<'a, T: Element> Sum<'a, T> {
     pub fn push(&mut self, leaf: Vec<T>) {
         assert!(leaf.len() == self.len, "Sum: a vector of {} values, not {}", leaf.len(), self.len);
         if self.buckets.len() == 1 {
-            self.push_part(0, leaf);
+            self.push_part(0, leaf.into());
             return;
         }
         for bucket in 0..self.buckets.len() {
-            let part = leaf[self.buckets[bucket].range.clone()].to_vec();
+            let part = Buffer::copy_of(&leaf[self.buckets[bucket].range.clone()]);
             self.push_part(bucket, part);
         }
     }
 
     /// The vector of the next of this process's shards, to be filled part by part.
     pub fn leaf(&mut self) -> Leaf<'_, 'a, T> {
-        let parts = self.buckets.iter().map(|bucket| (Vec::new(), bucket.range.len())).collect();
+        let parts = self.buckets.iter().map(|bucket| (None, bucket.range.len())).collect();
         Leaf { sum: self, parts }
     }
 
     #[track_caller]
-    fn push_part(&mut self, index: usize, values: Vec<T>) {
+    fn push_part(&mut self, index: usize, values: Buffer<T>) {
         let (own, is_whole, message) = (self.shards.own().len(), self.shards.is_whole(), self.message);
         let bucket = &mut self.buckets[index];
         assert!(bucket.leaves < own, "Sum: more vectors than the {own} shards of this process");
@@ -111,6 +112,11 @@ impl<'a, T: Element> Sum<'a, T> {
         while self.sent < self.buckets.len() && self.buckets[self.sent].leaves == own {
             self.send(self.sent);
             self.sent += 1;
+            // So that messages do not heap up where the network is slow.
+            if let Some(old) = self.sent.checked_sub(AHEAD + 1) {
+                let received = self.buckets[old].received.take().expect("it was sent").wait();
+                self.buckets[old].received = Some(Pending::new(move || received));
+            }
         }
     }
 
@@ -128,21 +134,19 @@ impl<'a, T: Element> Sum<'a, T> {
     fn send(&mut self, index: usize) {
         let group = self.shards.group();
         let to = |rank| {
-            let (pieces, mut bytes) = (self.pieces(index, rank), Vec::new());
-            for node in self.buckets[index].partial.nodes() {
-                pieces.iter().for_each(|piece| encode(&node[piece.clone()], self.message, &mut bytes));
-            }
-            Arc::new(bytes)
+            let (pieces, nodes) = (self.pieces(index, rank), self.buckets[index].partial.nodes());
+            let slices: Vec<&[T]> =
+                nodes.flat_map(|node| pieces.iter().map(|piece| &node[piece.clone()])).collect();
+            Arc::new(encoded(slices.into_iter(), self.message))
         };
         let parts = (0..group.size()).map(to).collect();
         let received = if self.owners.is_some() {
             group.exchange(parts)
         } else {
             let (runs, message, size) = (self.runs(), self.message, group.size());
-            let next = move |received: Vec<Vec<u8>>| {
-                let mut bytes = Vec::new();
-                encode(&sum_of_pieces::<T>(&received, &runs, message), message, &mut bytes);
-                to_all(bytes, size)
+            let next = move |received: Received| {
+                let sum = sum_of_pieces::<T>(&received, &runs, message);
+                to_all(encoded(std::iter::once(&sum[..]), message), size)
             };
             group.exchange_twice(parts, Box::new(next))
         };
@@ -163,11 +167,8 @@ impl<'a, T: Element> Sum<'a, T> {
     /// If this one has not.
     #[track_caller]
     pub fn finish(self) -> Vec<T> {
-        let (mut all, len) = (Vec::new(), self.len);
-        self.finish_into(|part| match all.is_empty() && part.len() == len {
-            true => all = part,
-            false => all.extend(part),
-        });
+        let mut all = Vec::with_capacity(self.len);
+        self.finish_into(|part| all.extend_from_slice(part));
         all
     }
 
@@ -176,14 +177,14 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_into(self, take: impl FnMut(Vec<T>)) {
+    pub fn finish_into(self, mut take: impl FnMut(&[T])) {
         self.check_end();
         if self.shards.group().size() == 1 {
-            return self.own_sums().for_each(take);
+            return self.own_sums().for_each(|part| take(&part));
         }
         let message = self.message;
         let gathered = self.buckets.into_iter().map(|bucket| bucket.received.expect("it was sent").wait());
-        gathered.flatten().map(|bytes| decoded::<T>(&bytes, message)).for_each(take);
+        gathered.flatten().for_each(|bytes| take(&decoded::<T>(&bytes, message)));
     }
 
     /// This process's numbers of a sum [to owners](Self::to_owners), in parts, from the first to the last.
@@ -191,14 +192,14 @@ impl<'a, T: Element> Sum<'a, T> {
     /// # Panics
     /// As [`finish`](Self::finish).
     #[track_caller]
-    pub fn finish_own(self, take: impl FnMut(Vec<T>)) {
+    pub fn finish_own(self, mut take: impl FnMut(Buffer<T>)) {
         self.check_end();
         if self.shards.group().size() == 1 {
             return self.own_sums().for_each(take);
         }
         let (runs, message) = (self.runs(), self.message);
         let received = self.buckets.into_iter().map(|bucket| bucket.received.expect("it was sent").wait());
-        received.map(|received| sum_of_pieces(&received, &runs, message)).for_each(take);
+        received.for_each(|received| take(sum_of_pieces(&received, &runs, message)));
     }
 
     #[track_caller]
@@ -211,7 +212,7 @@ impl<'a, T: Element> Sum<'a, T> {
     }
 
     /// The buckets' sums, where this process has all shards.
-    fn own_sums(self) -> impl Iterator<Item = Vec<T>> {
+    fn own_sums(self) -> impl Iterator<Item = Buffer<T>> {
         let message = self.message;
         let sums = self.buckets.into_iter().map(|bucket| bucket.partial);
         sums.filter_map(move |sum| sum.finish(|a, b| rounded(added(a, b), message)))
@@ -240,7 +241,7 @@ impl Shards {
 pub struct Leaf<'s, 'a, T: Element> {
     sum: &'s mut Sum<'a, T>,
     /// Each bucket's values, until it leaves, and how many of them are to come.
-    parts: Vec<(Vec<T>, usize)>,
+    parts: Vec<(Option<Buffer<T>>, usize)>,
 }
 
 impl<T: Element> Leaf<'_, '_, T> {
@@ -274,16 +275,14 @@ impl<T: Element> Leaf<'_, '_, T> {
             }
             let (part, missing) = &mut self.parts[index];
             assert!(inside.len() <= *missing, "Sum: values from {start} on are set twice");
-            if part.is_empty() {
-                part.resize(range.len(), T::ZERO);
-            }
+            let part = part.get_or_insert_with(|| Buffer::filled(range.len(), T::ZERO));
             if let Some(values) = values {
                 let own = &mut part[inside.start - range.start..inside.end - range.start];
                 own.copy_from_slice(&values[inside.start - start..inside.end - start]);
             }
             *missing -= inside.len();
             if *missing == 0 {
-                let part = std::mem::take(part);
+                let part = self.parts[index].0.take().expect("it was begun");
                 self.sum.push_part(index, part);
             }
         }
@@ -291,10 +290,10 @@ impl<T: Element> Leaf<'_, '_, T> {
 
     /// The rest are zeros.
     pub fn finish(self) {
-        for (index, (mut part, missing)) in self.parts.into_iter().enumerate() {
+        for (index, (part, missing)) in self.parts.into_iter().enumerate() {
             if missing > 0 {
-                part.resize(self.sum.buckets[index].range.len(), T::ZERO);
-                self.sum.push_part(index, part);
+                let len = self.sum.buckets[index].range.len();
+                self.sum.push_part(index, part.unwrap_or_else(|| Buffer::filled(len, T::ZERO)));
             }
         }
     }
@@ -302,21 +301,21 @@ impl<T: Element> Leaf<'_, '_, T> {
 
 /// The sum along the tree of one rank's pieces, from the bytes of the partial sums of each rank's run of shards; nothing
 /// if the bucket is too short for the rank to have a piece. On this thread alone: it may be one that no pool belongs to.
-fn sum_of_pieces<T: Element>(received: &[Vec<u8>], runs: &[Range<usize>], message: Message) -> Vec<T> {
+fn sum_of_pieces<T: Element>(received: &[Buffer<u8>], runs: &[Range<usize>], message: Message) -> Buffer<T> {
     let nodes = received.iter().zip(runs).flat_map(|(bytes, run)| {
         let count = node_count(run.clone());
         let each = bytes.len() / count;
         (0..count).map(move |node| decoded::<T>(&bytes[node * each..][..each], message))
     });
-    let add = |mut a: Vec<T>, b: Vec<T>| {
-        a.iter_mut().zip(&b).for_each(|(a, &b)| *a = rounded_one(*a + b, message));
+    let add = |mut a: Buffer<T>, b: Buffer<T>| {
+        a.iter_mut().zip(&b[..]).for_each(|(a, &b)| *a = rounded_one(*a + b, message));
         a
     };
     sum_of_runs(runs.iter().cloned(), nodes, add).expect("there are shards")
 }
 
 #[track_caller]
-fn added<T: Element>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {
+fn added<T: Element>(mut a: Buffer<T>, b: Buffer<T>) -> Buffer<T> {
     assert!(a.len() == b.len(), "Shards::sum: vectors of {} and of {} values", a.len(), b.len());
     for_each_piece(&mut a, |first, piece| {
         piece.iter_mut().zip(&b[first..]).for_each(|(a, b)| *a += *b);

@@ -131,7 +131,8 @@ fn rank_0_tells_the_others_and_hears_from_them() {
         group.barrier();
         assert_eq!(group.broadcast(vec![rank + 7]), [7]);
         assert!(group.any(rank == 2) && !group.any(false));
-        group.gather_at_first(vec![rank; rank as usize])
+        let all = group.gather_at_first(vec![rank; rank as usize]);
+        all.iter().map(|bytes| bytes.to_vec()).collect::<Vec<_>>()
     });
     assert_eq!(heard, [vec![vec![], vec![1], vec![2, 2]], vec![vec![]; 3], vec![vec![]; 3]]);
 }
@@ -179,7 +180,7 @@ fn an_owner_gets_the_bits_of_the_whole_sum_for_half_of_the_bytes() {
                 let mut sum = Sum::to_owners(&shards, &parts, message);
                 shards.own().for_each(|shard| sum.push(leaf(shard, len)));
                 let mut own = Vec::new();
-                sum.finish_own(|part| own.extend(part));
+                sum.finish_own(|part| own.extend_from_slice(&part));
                 let sent = counted.take();
                 // All get the rest from the owners, exactly.
                 let mut all = Vec::new();

@@ -3,22 +3,24 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::group::{Bytes, Group, Pending};
+use cerberus_tensor::pool::Buffer;
+
+use crate::group::{Bytes, Group, Pending, own};
 
 /// A rank that is a thread.
 struct Thread {
     rank: usize,
     /// To each rank.
-    senders: Mutex<Vec<Sender<Vec<u8>>>>,
+    senders: Mutex<Vec<Sender<Buffer<u8>>>>,
     /// From each rank.
-    receivers: Arc<Mutex<Vec<Receiver<Vec<u8>>>>>,
+    receivers: Arc<Mutex<Vec<Receiver<Buffer<u8>>>>>,
     size: usize,
 }
 
 /// The ranks of a group of `size`, each to be used by a thread of its own.
 pub fn thread_groups(size: usize) -> Vec<Arc<dyn Group>> {
-    let mut senders: Vec<Vec<Sender<Vec<u8>>>> = (0..size).map(|_| Vec::new()).collect();
-    let mut receivers: Vec<Vec<Receiver<Vec<u8>>>> = (0..size).map(|_| Vec::new()).collect();
+    let mut senders: Vec<Vec<Sender<Buffer<u8>>>> = (0..size).map(|_| Vec::new()).collect();
+    let mut receivers: Vec<Vec<Receiver<Buffer<u8>>>> = (0..size).map(|_| Vec::new()).collect();
     for receivers in &mut receivers {
         for senders in &mut senders {
             let (sender, receiver) = channel();
@@ -48,7 +50,7 @@ impl Group for Thread {
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         for (sender, part) in senders.iter().zip(parts) {
             // A thread that is gone has panicked, and waiting for it will panic.
-            let _ = sender.send(Arc::unwrap_or_clone(part));
+            let _ = sender.send(own(part));
         }
         let receivers = Arc::clone(&self.receivers);
         Pending::new(move || {

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{Destination, Source};
 
-use cerberus_distributed::{Bytes, Group, Next, Pending};
+use cerberus_distributed::{Bytes, Group, Next, Pending, Received, own};
+use cerberus_tensor::pool::Buffer;
 
 use crate::error::LaunchError;
 
@@ -32,7 +33,7 @@ const LONG: usize = 16 << 20;
 
 /// What the thread is asked to do: an exchange, and perhaps one after it, or to look whether the run must end.
 enum Job {
-    Exchange(Vec<Bytes>, Option<Next>, Sender<Vec<Vec<u8>>>),
+    Exchange(Vec<Bytes>, Option<Next>, Sender<Received>),
     Look,
 }
 
@@ -92,7 +93,7 @@ impl Group for Mpi {
     fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
         check(&parts, self.size);
         let size = self.size;
-        let checked = move |received| {
+        let checked = move |received: Received| {
             let parts = next(received);
             check(&parts, size);
             parts
@@ -161,9 +162,9 @@ fn end_if_asked() {
 
 /// Sends each rank its part, and receives from one rank after another, beginning with the next one: at any time each
 /// has one that sends to it. The length of a part goes before it.
-fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Vec<Vec<u8>> {
+fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Received {
     let (rank, size) = (world.rank() as usize, parts.len());
-    let mut received = vec![Vec::new(); size];
+    let mut received: Received = (0..size).map(|_| Vec::new().into()).collect();
     let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_le_bytes()).collect();
     scope(|scope| {
         let to = |rank: usize| world.process_at_rank(rank as i32);
@@ -177,7 +178,7 @@ fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Vec<Vec<u8>> {
             let mut length = [0; 8];
             mpi::request::scope(|scope| wait(to(rank).immediate_receive_into(scope, &mut length[..])));
             let length = u64::from_le_bytes(length) as usize;
-            received[rank] = vec![0; length];
+            received[rank] = Buffer::filled_by(length, |_| {});
             mpi::request::scope(|scope| {
                 let pieces = received[rank].chunks_mut(piece_of(length));
                 let receive = |piece| to(rank).immediate_receive_into(scope, piece);
@@ -186,7 +187,9 @@ fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Vec<Vec<u8>> {
         }
         sent.into_iter().for_each(wait);
     });
-    received[rank] = parts.into_iter().nth(rank).map(Arc::unwrap_or_clone).unwrap_or_default();
+    if let Some(part) = parts.into_iter().nth(rank) {
+        received[rank] = own(part);
+    }
     received
 }
 

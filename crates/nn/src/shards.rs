@@ -227,7 +227,7 @@ fn kept<T: Element, P>(
 /// The sum of vectors of a [`Layout`] as gradients.
 fn sum_of<T: Element>(layout: &Layout, sum: Sum<'_, T>) -> Gradients<T> {
     let mut found = Found::of(layout);
-    sum.finish_into(|part| found.take(&part));
+    sum.finish_into(|part| found.take(part));
     found.tensors().map(|(id, tensor, _)| (id, tensor)).collect()
 }
 

@@ -44,7 +44,7 @@ impl<T: Element> OwnGradients<T> {
         } else {
             let mut summed = Vec::new();
             sum.finish_own(|part| summed.push(part));
-            let summed: Vec<&[T]> = summed.iter().map(Vec::as_slice).collect();
+            let summed: Vec<&[T]> = summed.iter().map(|part| &part[..]).collect();
             let updating = owners.counted(ids, |held| &held.updated_by);
             places.take(&owners.summing(ids).hand_over(group, &summed, &updating));
         }

@@ -175,6 +175,13 @@ impl<T: Pooled> Buffer<T> {
         Self { values, start, len, pooled }
     }
 
+    /// `len` numbers that `fill` sets: those that it gets have any value.
+    pub fn filled_by(len: usize, fill: impl FnOnce(&mut [T])) -> Self {
+        let mut buffer = Self::unspecified(len);
+        fill(&mut buffer);
+        buffer
+    }
+
     /// `len` times `value`.
     pub fn filled(len: usize, value: T) -> Self {
         let mut buffer = Self::unspecified(len);
