@@ -88,7 +88,8 @@ impl<'a, T: Element> Sum<'a, T> {
 
     /// The vector of the next of this process's shards, to be filled part by part.
     pub fn leaf(&mut self) -> Leaf<'_, 'a, T> {
-        let parts = self.buckets.iter().map(|bucket| (None, bucket.range.len())).collect();
+        let part = |bucket: &Bucket<T>| Part { values: None, set: Vec::new(), missing: bucket.range.len() };
+        let parts = self.buckets.iter().map(part).collect();
         Leaf { sum: self, parts }
     }
 
@@ -240,8 +241,33 @@ impl Shards {
 /// A vector on its way into a [`Sum`]: whatever is complete may leave.
 pub struct Leaf<'s, 'a, T: Element> {
     sum: &'s mut Sum<'a, T>,
-    /// Each bucket's values, until it leaves, and how many of them are to come.
-    parts: Vec<(Option<Buffer<T>>, usize)>,
+    /// Each bucket's values, until it leaves.
+    parts: Vec<Part<T>>,
+}
+
+/// A bucket's values of one shard.
+struct Part<T: Element> {
+    /// Of any value where they are not set yet.
+    values: Option<Buffer<T>>,
+    /// Which are set.
+    set: Vec<Range<usize>>,
+    /// How many are to come.
+    missing: usize,
+}
+
+impl<T: Element> Part<T> {
+    /// The values, zeros where none were set.
+    fn complete(self, len: usize) -> Buffer<T> {
+        let mut values = self.values.unwrap_or_else(|| Buffer::filled(len, T::ZERO));
+        let mut set = self.set;
+        set.sort_by_key(|range| range.start);
+        let mut next = 0;
+        for range in set.into_iter().chain(std::iter::once(len..len)) {
+            values[next..range.start].fill(T::ZERO);
+            next = range.end;
+        }
+        values
+    }
 }
 
 impl<T: Element> Leaf<'_, '_, T> {
@@ -273,27 +299,28 @@ impl<T: Element> Leaf<'_, '_, T> {
             if inside.is_empty() {
                 continue;
             }
-            let (part, missing) = &mut self.parts[index];
-            assert!(inside.len() <= *missing, "Sum: values from {start} on are set twice");
-            let part = part.get_or_insert_with(|| Buffer::filled(range.len(), T::ZERO));
-            if let Some(values) = values {
-                let own = &mut part[inside.start - range.start..inside.end - range.start];
-                own.copy_from_slice(&values[inside.start - start..inside.end - start]);
+            let part = &mut self.parts[index];
+            assert!(inside.len() <= part.missing, "Sum: values from {start} on are set twice");
+            let place = inside.start - range.start..inside.end - range.start;
+            if let Some(given) = values {
+                let all = part.values.get_or_insert_with(|| Buffer::filled_by(range.len(), |_| {}));
+                all[place.clone()].copy_from_slice(&given[inside.start - start..inside.end - start]);
+                part.set.push(place);
             }
-            *missing -= inside.len();
-            if *missing == 0 {
-                let part = self.parts[index].0.take().expect("it was begun");
-                self.sum.push_part(index, part);
+            part.missing -= inside.len();
+            if part.missing == 0 {
+                let part = std::mem::replace(part, Part { values: None, set: Vec::new(), missing: 0 });
+                self.sum.push_part(index, part.complete(range.len()));
             }
         }
     }
 
     /// The rest are zeros.
     pub fn finish(self) {
-        for (index, (part, missing)) in self.parts.into_iter().enumerate() {
-            if missing > 0 {
+        for (index, part) in self.parts.into_iter().enumerate() {
+            if part.missing > 0 {
                 let len = self.sum.buckets[index].range.len();
-                self.sum.push_part(index, part.unwrap_or_else(|| Buffer::filled(len, T::ZERO)));
+                self.sum.push_part(index, part.complete(len));
             }
         }
     }

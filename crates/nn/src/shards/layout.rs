@@ -67,7 +67,9 @@ pub(super) struct Found<T: Element> {
 
 impl<T: Element> Found<T> {
     pub fn of(layout: &Layout) -> Self {
-        let tensors = layout.entries.iter().map(|(id, shape)| (*id, Tensor::zeros(shape), T::ZERO));
+        // A sum has every number of the layout.
+        let unset = |shape: &Vec<usize>| Tensor::filled_by(shape, |_| {});
+        let tensors = layout.entries.iter().map(|(id, shape)| (*id, unset(shape), T::ZERO));
         Self { tensors: tensors.collect(), at: (0, 0) }
     }
 
