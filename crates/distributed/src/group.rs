@@ -93,7 +93,7 @@ pub(crate) fn to_all(bytes: Buffer<u8>, size: usize) -> Vec<Bytes> {
 }
 
 /// A message that is received where it was sent.
-pub fn own(bytes: Bytes) -> Buffer<u8> {
+pub fn unshared(bytes: Bytes) -> Buffer<u8> {
     Arc::try_unwrap(bytes).unwrap_or_else(|shared| Buffer::copy_of(&shared))
 }
 
@@ -126,7 +126,7 @@ impl Group for Alone {
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        Pending::new(move || parts.into_iter().map(own).collect())
+        Pending::new(move || parts.into_iter().map(unshared).collect())
     }
 
     fn abort(&self, code: i32) -> ! {

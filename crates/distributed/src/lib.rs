@@ -37,8 +37,10 @@ mod tests;
 mod threads;
 mod tree;
 
+/// The bytes of a message, which the pool keeps for the next one.
+pub use cerberus_tensor::pool::Buffer;
 pub use counted::Counted;
-pub use group::{Alone, Bytes, Group, Next, Pending, Received, own};
+pub use group::{Alone, Bytes, Group, Next, Pending, Received, unshared};
 pub use meeting::{Meeting, Pair};
 pub use message::Message;
 pub use parts::Parts;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cerberus_tensor::pool::Buffer;
 
-use crate::group::{Bytes, Group, Pending, own};
+use crate::group::{Bytes, Group, Pending, unshared};
 
 /// A rank that is a thread.
 struct Thread {
@@ -50,7 +50,7 @@ impl Group for Thread {
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         for (sender, part) in senders.iter().zip(parts) {
             // A thread that is gone has panicked, and waiting for it will panic.
-            let _ = sender.send(own(part));
+            let _ = sender.send(unshared(part));
         }
         let receivers = Arc::clone(&self.receivers);
         Pending::new(move || {

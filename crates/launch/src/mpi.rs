@@ -15,8 +15,7 @@ use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{Destination, Source};
 
-use cerberus_distributed::{Bytes, Group, Next, Pending, Received, own};
-use cerberus_tensor::pool::Buffer;
+use cerberus_distributed::{Buffer, Bytes, Group, Next, Pending, Received, unshared};
 
 use crate::error::LaunchError;
 
@@ -188,7 +187,7 @@ fn exchange(world: &SimpleCommunicator, parts: Vec<Bytes>) -> Received {
         sent.into_iter().for_each(wait);
     });
     if let Some(part) = parts.into_iter().nth(rank) {
-        received[rank] = own(part);
+        received[rank] = unshared(part);
     }
     received
 }
