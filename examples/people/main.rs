@@ -159,7 +159,8 @@ fn base(options: &Options) -> Result<(TrainConfig, PathBuf), TrainError> {
 /// What the base knows of its own classes, from training scenes.
 fn knowledge(config: &TrainConfig, base: &Base) -> Result<BTreeMap<String, Knowledge>, TrainError> {
     let data: Arc<dyn Dataset> = Arc::new(FashionScenes::embedded(config.seed).with_classes(&KEPT)?);
-    cerberus_cli::personal::measured(base, &data, [Split::Train, Split::Validation], MEASURED)
+    let count = config.samples.map_or(MEASURED, |samples| samples.min(MEASURED));
+    cerberus_cli::personal::measured(base, &data, [Split::Train, Split::Validation], count)
 }
 
 /// Prints a line per epoch.
