@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cerberus::data::{self, Batch, Split};
-use cerberus::distributed::{Alone, Bytes, Counted, Group, Message, Next, Pending, Shards};
+use cerberus::distributed::{Alone, Bytes, Counted, Group, Message, Next, Pending, Shards, bytes_to_others};
 use cerberus::multitask::{MultiTaskModel, StepInput};
 use cerberus::nn::ModuleTensor;
 use cerberus::nn::losses::cross_entropy;
@@ -342,17 +342,12 @@ impl Watched {
     }
 
     fn note(&self, parts: &[Bytes], times: usize) {
-        let others = parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank());
-        let bytes = times * others.map(|(_, part)| part.len()).sum::<usize>();
+        let bytes = times * bytes_to_others(parts, self.rank());
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), bytes));
     }
 
     fn begun(&self, pending: Pending) -> Pending {
-        if !self.waits {
-            return pending;
-        }
-        let received = pending.wait();
-        Pending::new(move || received)
+        if self.waits { pending.arrived() } else { pending }
     }
 }
 

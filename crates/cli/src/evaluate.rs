@@ -148,7 +148,7 @@ pub(crate) struct Chosen {
     pub dataset: Arc<dyn Dataset>,
     /// What was kept from training; `None` if nothing was.
     pub split: Option<Split>,
-    /// Whether the model was trained on them.
+    /// Whether the model was trained on them, and what was kept from that is meant.
     pub own: bool,
     /// Whether they are no longer what they were then, so that nobody knows what was kept.
     pub changed: bool,
@@ -166,10 +166,10 @@ pub(crate) fn choose_data(
 ) -> Result<Chosen, TrainError> {
     let known = config.data_names();
     let mut config = config.clone();
-    let all_of = |dataset: Arc<dyn Dataset>, own: bool, name: &str| Chosen {
+    let all_of = |dataset: Arc<dyn Dataset>, name: &str| Chosen {
         dataset,
         split: Some(Split::Test),
-        own,
+        own: false,
         changed: false,
         name: name.into(),
     };
@@ -179,13 +179,13 @@ pub(crate) fn choose_data(
         // The training pictures in another folder are still the training pictures.
         if config.fingerprints.is_empty() || fingerprints.ne(&config.fingerprints) {
             // Data that have parts of their own are scored on their test part, photographs on all.
-            return Ok(all_of(dataset, false, other));
+            return Ok(all_of(dataset, other));
         }
         config.data = other.into();
         config.places.clear();
     }
     if all {
-        return Ok(all_of(config.open_other(&config.data_names()[0])?, false, &config.data));
+        return Ok(all_of(config.open_other(&config.data_names()[0])?, &config.data));
     }
     let dataset = config.open_data()?;
     let accounts = dataset.info().accounts.iter();

@@ -23,10 +23,9 @@ impl Counted {
     }
 }
 
-/// Adds the bytes of those parts that go to others.
-fn count(sent: &AtomicUsize, parts: &[Bytes], own: usize) {
-    let others = parts.iter().enumerate().filter(|(rank, _)| *rank != own);
-    sent.fetch_add(others.map(|(_, part)| part.len()).sum(), Ordering::Relaxed);
+/// The bytes of those parts that go to others.
+pub fn bytes_to_others(parts: &[Bytes], own: usize) -> usize {
+    parts.iter().enumerate().filter(|(rank, _)| *rank != own).map(|(_, part)| part.len()).sum()
 }
 
 impl Group for Counted {
@@ -39,16 +38,16 @@ impl Group for Counted {
     }
 
     fn exchange(&self, parts: Vec<Bytes>) -> Pending {
-        count(&self.sent, &parts, self.rank());
+        self.sent.fetch_add(bytes_to_others(&parts, self.rank()), Ordering::Relaxed);
         self.group.exchange(parts)
     }
 
     fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
-        count(&self.sent, &parts, self.rank());
+        self.sent.fetch_add(bytes_to_others(&parts, self.rank()), Ordering::Relaxed);
         let (sent, rank) = (Arc::clone(&self.sent), self.rank());
         let counted = move |received: Received| {
             let parts = next(received);
-            count(&sent, &parts, rank);
+            sent.fetch_add(bytes_to_others(&parts, rank), Ordering::Relaxed);
             parts
         };
         self.group.exchange_twice(parts, Box::new(counted))

@@ -40,8 +40,7 @@ pub trait Group: Send + Sync {
     /// Unless there is a part for each rank.
     #[track_caller]
     fn exchange_twice(&self, parts: Vec<Bytes>, next: Next) -> Pending {
-        let result = self.exchange(next(self.exchange(parts).wait())).wait();
-        Pending::new(move || result)
+        self.exchange(next(self.exchange(parts).wait())).arrived()
     }
 
     /// Ends this process and all others at once, with an exit code.
@@ -104,6 +103,12 @@ impl Pending {
     /// An exchange whose end `wait` waits for.
     pub fn new(wait: impl FnOnce() -> Received + Send + 'static) -> Self {
         Self(Box::new(wait))
+    }
+
+    /// The same exchange, once all of it is here.
+    pub fn arrived(self) -> Self {
+        let received = self.wait();
+        Self::new(move || received)
     }
 
     /// What each rank sent, once all of it is here.

@@ -39,7 +39,7 @@ mod tree;
 
 /// The bytes of a message, which the pool keeps for the next one.
 pub use cerberus_tensor::pool::Buffer;
-pub use counted::Counted;
+pub use counted::{Counted, bytes_to_others};
 pub use group::{Alone, Bytes, Group, Next, Pending, Received, unshared};
 pub use meeting::{Meeting, Pair};
 pub use message::Message;

@@ -55,17 +55,12 @@ pub(crate) fn rounded_one<T: Element>(x: T, message: Message) -> T {
     }
 }
 
-/// The bytes of a number in this form.
-pub(crate) fn bytes_of_one<T>(message: Message) -> usize {
-    if message == Message::Bf16 { 2 } else { size_of::<T>() }
-}
-
 /// A message of numbers that this form holds, from one slice after another.
 pub(crate) fn encoded<'a, T: Element>(
     slices: impl Iterator<Item = &'a [T]> + Clone,
     message: Message,
 ) -> Buffer<u8> {
-    let each = bytes_of_one::<T>(message);
+    let each = if message == Message::Bf16 { 2 } else { size_of::<T>() };
     let numbers: usize = slices.clone().map(<[T]>::len).sum();
     Buffer::filled_by(numbers * each, |mut bytes| {
         for values in slices {

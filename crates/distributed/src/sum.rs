@@ -7,8 +7,8 @@
 //! Where only the owner of a number needs its sum, the second half is left out, and pieces are cut by [`Parts`].
 //!
 //! This is done in buckets. A bucket leaves as soon as this process's last shard has filled it and those before it have
-//! left: all processes send in the same order, whatever the order in which gradients are complete. Who computes never
-//! waits for a bucket; what is received is added and sent on by the thread that exchanges.
+//! left: all processes send in the same order, whatever the order in which gradients are complete. Who computes waits
+//! for a bucket only when many are on the way; what is received is added and sent on by the thread that exchanges.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -115,8 +115,8 @@ impl<'a, T: Element> Sum<'a, T> {
             self.sent += 1;
             // So that messages do not heap up where the network is slow.
             if let Some(old) = self.sent.checked_sub(AHEAD + 1) {
-                let received = self.buckets[old].received.take().expect("it was sent").wait();
-                self.buckets[old].received = Some(Pending::new(move || received));
+                let received = &mut self.buckets[old].received;
+                *received = received.take().map(Pending::arrived);
             }
         }
     }

@@ -271,9 +271,8 @@ fn table(
             let Some(all) = values.get(&(task, row)) else { continue };
             let cells = all.iter().enumerate().map(|(figure, pictures)| match summary(pictures) {
                 None => "-".to_string(),
-                Some(Estimate { mean, half }) if FIGURES[figure] == "ms" || !half.is_finite() => {
-                    format!("{mean:.*}", if FIGURES[figure] == "ms" { 0 } else { 2 })
-                }
+                Some(Estimate { mean, .. }) if FIGURES[figure] == "ms" => format!("{mean:.0}"),
+                Some(Estimate { mean, half }) if half.is_nan() => format!("{mean:.2}"),
                 Some(Estimate { mean, half }) => format!("{mean:.2} ± {half:.2}"),
             });
             text += &format!("| {method} | {} |\n", cells.collect::<Vec<_>>().join(" | "));
